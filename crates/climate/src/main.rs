@@ -1,0 +1,2 @@
+//! climate
+fn main() {}

@@ -1,0 +1,2 @@
+//! lichenctl
+fn main() {}
