@@ -1,0 +1,59 @@
+//! The mounts themselves, through the file-descriptor mount API: an overlay's lower folders are given one by
+//! one, so neither their number nor a comma in a name matters.
+
+use std::path::{Path, PathBuf};
+
+use rustix::{
+    fs::CWD,
+    io::Result,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+        fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount,
+    },
+};
+
+/// An erofs image, read-only, straight from its file.
+pub fn erofs(file: &Path, target: &Path) -> Result<()> {
+    let fs = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "source", file)?;
+    fsconfig_set_flag(&fs, "ro")?;
+    attach(&fs, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV, target)
+}
+
+/// An overlay of `lower` (topmost first); read-only unless there are an upper and a work folder.
+pub fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>, target: &Path) -> Result<()> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "source", "lichen")?;
+    for dir in lower {
+        fsconfig_set_string(&fs, "lowerdir+", dir)?;
+    }
+    let mut flags = MountAttrFlags::MOUNT_ATTR_NODEV;
+    if let Some((upper, work)) = upper {
+        fsconfig_set_string(&fs, "upperdir", upper)?;
+        fsconfig_set_string(&fs, "workdir", work)?;
+    } else {
+        fsconfig_set_flag(&fs, "ro")?;
+        flags |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    attach(&fs, flags, target)
+}
+
+/// The root itself: small, for folders and links only.
+pub fn tmpfs(target: &Path) -> Result<()> {
+    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "source", "root")?;
+    fsconfig_set_string(&fs, "mode", "755")?;
+    fsconfig_set_string(&fs, "size", "64m")?;
+    attach(&fs, MountAttrFlags::MOUNT_ATTR_NODEV, target)
+}
+
+/// The same files a second time.
+pub fn bind(source: &Path, target: &Path) -> Result<()> {
+    mount_bind(source, target)
+}
+
+fn attach(fs: &rustix::fd::OwnedFd, flags: MountAttrFlags, target: &Path) -> Result<()> {
+    fsconfig_create(fs)?;
+    let mount = fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
+    move_mount(&mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
