@@ -1,0 +1,231 @@
+//! Writes that survive the plug being pulled.
+//!
+//! Two ways, and no third: on DATA and on tmpfs a file is replaced whole ([`atomic_write`]); on BOOT, a FAT
+//! whose rename is not atomic, an existing file is overwritten in place ([`overwrite`], [`wipe`]).
+//! Between any two steps there is a [`cut`] point, at which the tests pull the plug.
+
+use anyhow::{Context, Result};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Puts `content` at `path`, readable by `mode`: after a power cut there is the old file or the new one.
+pub fn atomic_write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    replace(path, |temp| {
+        // The mode is set at creation, not after: a secret is never readable by others, not even briefly.
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(temp)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()
+    })
+}
+
+/// [`atomic_write`], unless the file already is as wanted; says whether it wrote. Spares the card.
+pub fn update(path: &Path, content: &[u8], mode: u32) -> Result<bool> {
+    let same = fs::read(path).is_ok_and(|now| now == content)
+        && fs::symlink_metadata(path)
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o7777 == mode);
+    if !same {
+        atomic_write(path, content, mode)?;
+    }
+    Ok(!same)
+}
+
+/// Makes `path` a symbolic link to `target`, replacing what is there.
+pub fn atomic_symlink(target: &str, path: &Path) -> Result<()> {
+    if fs::read_link(path).is_ok_and(|now| now == Path::new(target)) {
+        return Ok(());
+    }
+    replace(path, |temp| std::os::unix::fs::symlink(target, temp))
+}
+
+fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+    let temp = temporary(path)?;
+    let write = || -> std::io::Result<()> {
+        // One fixed name per file: what a cut leaves behind is gone with the next attempt.
+        remove_if_there(&temp)?;
+        make(&temp)?;
+        cut::point("temporary file");
+        fs::rename(&temp, path)?;
+        cut::point("rename");
+        sync_dir(path)
+    };
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&temp)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn temporary(path: &Path) -> Result<PathBuf> {
+    let name = path
+        .file_name()
+        .with_context(|| format!("{} names no file", path.display()))?;
+    Ok(path.with_file_name(format!(".{}.tmp", name.to_string_lossy())))
+}
+
+/// Removes a file durably; that it is not there is what is wanted.
+pub fn remove(path: &Path) -> Result<()> {
+    let remove = || -> std::io::Result<()> {
+        if remove_if_there(path)? {
+            cut::point("unlink");
+            sync_dir(path)?;
+        }
+        Ok(())
+    };
+    remove().with_context(|| format!("cannot remove {}", path.display()))
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes the directory, and sees to it that it has this mode.
+pub fn directory(path: &Path, mode: u32) -> Result<()> {
+    let make = || -> std::io::Result<()> {
+        if !path.is_dir() {
+            if let Some(parent) = path.parent() {
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o755)
+                    .create(parent)?;
+            }
+            DirBuilder::new().mode(mode).create(path)?;
+            sync_dir(path)?;
+        }
+        if fs::metadata(path)?.permissions().mode() & 0o7777 != mode {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    };
+    make().with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+/// Overwrites the start of an existing file in place: no truncating, no renaming, so that on FAT only the
+/// file's own sectors and its time stamp change.
+pub fn overwrite(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(content, 0)?;
+    file.sync_all()
+}
+
+/// Overwrites a file with zeros before it removes it. What a card's controller keeps of the old sectors is
+/// out of reach; what any reader of the card sees is not.
+pub fn wipe(path: &Path) -> Result<()> {
+    let length = fs::metadata(path)
+        .with_context(|| format!("cannot read {}", path.display()))?
+        .len();
+    let zeros = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    overwrite(path, &zeros).with_context(|| format!("cannot overwrite {}", path.display()))?;
+    cut::point("zeros");
+    remove(path)
+}
+
+/// Makes what happened to the directory entry `path` durable.
+pub fn sync_dir(path: &Path) -> std::io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// Points between two durable steps. Nothing in the program; the plug in the tests.
+#[cfg(not(test))]
+pub(crate) mod cut {
+    pub(crate) fn point(_after: &str) {}
+}
+
+/// Points between two durable steps, at each of which a test can pull the plug.
+#[cfg(test)]
+pub(crate) mod cut {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    struct Plug;
+    thread_local! { static LEFT: Cell<Option<usize>> = const { Cell::new(None) } }
+
+    pub(crate) fn point(_after: &str) {
+        match LEFT.get() {
+            Some(0) => resume_unwind(Box::new(Plug)),
+            Some(n) => LEFT.set(Some(n - 1)),
+            None => {}
+        }
+    }
+
+    /// Runs `f` until its n-th point; `None` when the plug was pulled there.
+    pub(crate) fn at<T>(n: usize, f: impl FnOnce() -> T) -> Option<T> {
+        LEFT.set(Some(n));
+        let result = catch_unwind(AssertUnwindSafe(f));
+        LEFT.set(None);
+        match result {
+            Ok(value) => Some(value),
+            Err(cause) if cause.is::<Plug>() => None,
+            Err(cause) => resume_unwind(cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_leaves_the_old_file_or_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for n in 0.. {
+            atomic_write(&path, b"old", 0o600).unwrap();
+            let done = cut::at(n, || atomic_write(&path, b"new", 0o600).unwrap()).is_some();
+            let now = fs::read(&path).unwrap();
+            assert!(now == b"old" || now == b"new");
+            if done {
+                assert_eq!(now, b"new");
+                break;
+            }
+        }
+        atomic_write(&path, b"newer", 0o640).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
+    }
+
+    #[test]
+    fn update_leaves_alone_what_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert!(update(&path, b"a", 0o600).unwrap());
+        assert!(!update(&path, b"a", 0o600).unwrap());
+        assert!(update(&path, b"a", 0o644).unwrap(), "the mode counts");
+        assert!(update(&path, b"b", 0o644).unwrap());
+    }
+
+    #[test]
+    fn a_wiped_file_is_zeros_before_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        atomic_write(&path, b"hunter2", 0o600).unwrap();
+        assert!(cut::at(0, || wipe(&path)).is_none());
+        assert_eq!(fs::read(&path).unwrap(), [0; 7]);
+        wipe(&path).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let error = atomic_write(Path::new("/nonexistent/dir/file"), b"", 0o600).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("/nonexistent/dir/file"),
+            "{error:#}"
+        );
+    }
+}
