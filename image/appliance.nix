@@ -1,0 +1,128 @@
+# An evaluated configuration → generation and image.
+{ lib, debian, rust, kernel, boot, layers, disk, lock, lockText }:
+name: config:
+let
+  discard = builtins.unsafeDiscardStringContext;
+  attrValues = builtins.attrValues;
+  filter = builtins.filter;
+
+  # --- what the configuration uses: the context of its strings tells
+  etc = filter (e: e.enable or true) (attrValues config.environment.etc);
+  isLink = e: builtins.isString (e.source or null) && builtins.substring 0 11 (discard e.source) != "/nix/store/";
+  texts = map (e: if (e.text or null) != null then e.text else if isLink e then e.source else "") etc
+    ++ map (p: "${p}") config.environment.systemPackages;
+  context = builtins.getContext (builtins.concatStringsSep "" texts);
+  used = derivation: context ? ${discard derivation.drvPath};
+  packageKeys = filter (key: used debian.debs.${key}) debian.targetKeys;
+  crates = filter (crate: used rust.device.${crate}) (builtins.attrNames rust.device);
+  programs = map (crate: rust.device.${crate}) crates;
+  # Our marks have done their work; what else a text refers to stays referred to.
+  marks = map (d: discard d.drvPath) (attrValues debian.debs ++ attrValues rust.device);
+  unmark = text: builtins.appendContext (discard text) (removeAttrs (builtins.getContext text) marks);
+
+  # --- layers, topmost first
+  baseKeys = debian.setClosure "base";
+  # Those of the base closure that come in with the kernel's set stay out.
+  furtherKeys = filter (key: ! builtins.elem key baseKeys) (debian.closure packageKeys);
+  sysusers = (config.environment.etc."sysusers.d/lichen.conf" or { text = ""; }).text;
+  accounts = layers.accounts (baseKeys ++ furtherKeys) (unmark sysusers);
+  numeric = mode: if mode == null || mode == "symlink" then "0644" else mode;
+  entry = e: { path = "etc/${e.target}"; } // (
+    if (e.text or null) != null then { text = unmark e.text; mode = numeric (e.mode or null); user = e.user or "root"; group = e.group or "root"; }
+    else if isLink e then { link = unmark e.source; }
+    else { source = "${e.source}"; mode = numeric (e.mode or null); user = e.user or "root"; group = e.group or "root"; });
+  entries = map entry etc ++ [
+    { path = "etc/passwd"; source = "${accounts}/etc/passwd"; }
+    { path = "etc/group"; source = "${accounts}/etc/group"; }
+    { path = "etc/shadow"; source = "${accounts}/etc/shadow"; mode = "0640"; group = "shadow"; }
+    { path = "etc/gshadow"; source = "${accounts}/etc/gshadow"; mode = "0640"; group = "shadow"; }
+  ];
+  stack = [ { name = "config"; path = layers.config accounts entries; } ]
+    ++ (if programs == [ ] then [ ] else [ { name = "services"; path = layers.services programs; } ])
+    ++ (if furtherKeys == [ ] then [ ] else [ { name = "packages"; path = layers.packages furtherKeys; } ])
+    ++ [ { name = "kernel"; path = layers.kernel kernel.tree; } { name = "base"; path = layers.base baseKeys; } ];
+
+  # --- judged before anything boots
+  isUnit = e: builtins.match "systemd/system/[^/]+\\.(service|socket|timer|mount|path|swap|target)" e.target != null && ! isLink e;
+  unitsVerified = layers.unitsVerified {
+    layers = map (l: l.path) (filter (l: l.name != "kernel") (builtins.tail stack) ++ [ (builtins.head stack) ]);
+    units = map (e: baseNameOf e.target) (filter isUnit etc);
+  };
+  configFile = crate: config.environment.etc."${crate}/config.json" or null;
+  configsChecked = map (crate: layers.configChecked {
+    name = crate;
+    program = rust.device.${crate};
+    file = builtins.toFile "config.json" (discard (configFile crate).text);
+    keys = baseKeys;
+  }) (filter (crate: configFile crate != null) crates);
+
+  manifest = {
+    format = 1;
+    appliance = name;
+    stateVersion = config.system.stateVersion;
+    debian = lock.timestamp;
+    kernel = boot.kernelName;
+    layers = map (l: { inherit (l) name; path = discard "${l.path}"; }) stack;
+    packages = builtins.listToAttrs (map (key: { name = discard lock.packages.${key}.name; value = lock.packages.${key}.version; }) (baseKeys ++ furtherKeys));
+    inherit crates;
+  };
+
+  toplevel = debian.runBusybox "lichen-${name}" {
+    stack = builtins.concatStringsSep "\n" (map (l: "${l.path}") stack) + "\n";
+    manifest = builtins.toJSON manifest;
+    etc = builtins.toJSON entries;
+    kernel = boot.kernelFolder;
+    kernelParams = builtins.concatStringsSep " " config.boot.kernelParams;
+    version = "${config.system.stateVersion}.${lock.timestamp}";
+    # Nothing of these remains in the output: they only have to have succeeded.
+    inherit unitsVerified configsChecked;
+    passAsFile = [ "stack" "manifest" "etc" ];
+  } ''
+    $bb mkdir $out
+    $bb cp $stackPath $out/layers
+    $bb cp $manifestPath $out/manifest.json
+    # The configuration layer readably: what a preview compares, and how Nix sees what it refers to.
+    $bb cp $etcPath $out/etc.json
+    $bb ln -s $kernel $out/kernel
+    echo "$kernelParams" > $out/kernel-params
+    echo "$version" > $out/nixos-version
+  '';
+
+  # --- the bill of materials: CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/
+  component = type: c: { type = "library"; bom-ref = c.purl; } // c;
+  crateComponents = map (p: component "crate" { inherit (p) name version; purl = "pkg:cargo/${p.name}@${p.version}"; hashes = [ { alg = "SHA-256"; content = p.checksum; } ]; })
+    (filter (p: p ? checksum) (rust.lockClosure (crates ++ [ "assemble" ])));
+  debComponents = map (key: let p = lock.packages.${key}; in component "deb" {
+    inherit (p) name version;
+    purl = "pkg:deb/debian/${p.name}@${builtins.replaceStrings [ "+" ":" "~" ] [ "%2B" "%3A" "~" ] p.version}?arch=${p.arch}";
+    hashes = [ { alg = "SHA-256"; content = p.sha256; } ];
+  }) (baseKeys ++ furtherKeys ++ debian.setClosure "kernel" ++ lock.sets.boot);
+  sbom = {
+    bomFormat = "CycloneDX";
+    specVersion = "1.5";
+    version = 1;
+    metadata.component = { type = "operating-system"; inherit name; version = discard "${config.system.stateVersion}"; };
+    components = debComponents ++ crateComponents;
+  };
+in rec {
+  inherit toplevel;
+  layersByName = builtins.listToAttrs (map (l: { inherit (l) name; value = l.path; }) stack);
+  image = disk.image {
+    inherit name toplevel;
+    boot = boot.folder {
+      inherit toplevel;
+      inherit (config.boot) kernelParams;
+      config = config.hardware.raspberry-pi.firmwareConfig;
+    };
+    documents = { "sbom.cdx.json" = builtins.toJSON sbom; "lock.json" = lockText; "layers.json" = builtins.toJSON manifest; };
+    facts = ''
+      # The manifest tells sizes too, which only the build knows.
+      jq '.layers |= map(. + { bytes: 0 })' layers.json > manifest.json
+      for path in $(jq -r '.layers[].path' layers.json); do
+        jq --arg path $path --argjson bytes $(stat -c %s $path) '(.layers[] | select(.path == $path)).bytes = $bytes' manifest.json > manifest.new
+        mv manifest.new manifest.json
+      done
+      rm layers.json
+    '';
+  };
+}

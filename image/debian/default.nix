@@ -1,0 +1,61 @@
+# The lock as Nix values: every package a fixed path, closures by walking its graph.
+{ lib, lock }:
+let
+  fetch = p: lib.fetched { name = "${p.name}_${p.version}_${p.arch}.deb"; hash = p.sha256; };
+in rec {
+  debs = builtins.mapAttrs (_: fetch) lock.packages;
+
+  # Keys ("bash:arm64") of packages and of all they depend on.
+  closure = keys: map (x: x.key) (builtins.genericClosure {
+    startSet = map (key: { inherit key; }) keys;
+    operator = { key }: map (key: { inherit key; }) lock.packages.${key}.depends;
+  });
+
+  files = map (key: debs.${key});
+  setClosure = name: closure lock.sets.${name};
+  set = name: files lock.sets.${name};
+
+  # The one .deb of a package.
+  deb = name: arch: debs."${name}:${arch}";
+
+  # Trees to run programs in: one per purpose, so that a change of one rebuilds only what came out of it.
+  busybox = lib.mkBusybox lock.bootstrap.busybox;
+  runBusybox = lib.mkRunBusybox busybox;
+  buildTree = name: { keys, extra ? [ ], post ? "" }: lib.mkTree runBusybox name {
+    first = [ (deb "base-files" "amd64") ];
+    debs = builtins.filter (d: d != deb "base-files" "amd64") (files keys) ++ extra;
+    post = ''
+      # What alternatives and postinsts would have made.
+      $bb printf 'root:x:0:0:root:/build:/bin/bash\nbuild:x:1000:1000:build:/build:/bin/bash\n' > $out/etc/passwd
+      $bb printf 'root:x:0:\nbuild:x:1000:\n' > $out/etc/group
+      [ ! -e $out/usr/bin/mawk ] || $bb ln -sf mawk $out/usr/bin/awk
+      ${post}
+    '';
+  };
+  rustTree = buildTree "rust-tree" {
+    keys = setClosure "rust";
+    extra = set "rust-arm64";
+    post = "$bb ln -sf gcc $out/usr/bin/cc";
+  };
+  toolsTree = buildTree "tools-tree" { keys = setClosure "tools"; };
+  testTree = buildTree "test-tools" { keys = setClosure "test"; extra = [ (deb "u-boot-qemu" "arm64") ]; };
+  inRust = lib.mkInTree busybox rustTree;
+  inTools = lib.mkInTree busybox toolsTree;
+
+  # `pkgs.<debian package>`: prints as /usr, since that is where its files are on the device. The string's
+  # context remembers the package, and so the appliance knows what its configuration uses.
+  mark = derivation: builtins.appendContext "/usr" {
+    ${builtins.unsafeDiscardStringContext derivation.drvPath}.outputs = [ "out" ];
+  };
+  package = key: {
+    type = "derivation";
+    pname = lock.packages.${key}.name;
+    name = "${lock.packages.${key}.name}-${lock.packages.${key}.version}";
+    version = lock.packages.${key}.version;
+    outPath = mark debs.${key};
+    debianKey = key;
+    meta = { };
+  };
+  targetKeys = closure (builtins.concatLists (map (s: lock.sets.${s}) [ "base" "extra" ]));
+  pkgs = builtins.listToAttrs (map (key: { name = lock.packages.${key}.name; value = package key; }) targetKeys);
+}

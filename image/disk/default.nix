@@ -1,0 +1,42 @@
+# BOOT and DATA → the image: a GPT disk, the same bytes every time, and what lies beside it.
+{ lib, debian }:
+{
+  # name: of the appliance. boot: BOOT's folder. toplevel: whose closure DATA holds. documents: further files for the
+  # output (name → text). facts: shell lines that write manifest.json, run where $out/$name.img is there.
+  image = { name, boot, toplevel, documents, facts }: debian.inTools "${name}-image" {
+    uid = 0;
+    inherit boot toplevel;
+    # Every store path that the toplevel needs, as Nix knows them.
+    exportReferencesGraph = [ "closure" toplevel ];
+    documents = builtins.toJSON documents;
+    passAsFile = [ "documents" ];
+  } ''
+    # --- DATA: the store and an empty /var; grown to the card at first boot
+    mkdir -p data/nix/store data/nix/var/nix data/var $out
+    for path in $(grep '^/nix/store/' closure | sort -u); do cp -a $path data/nix/store/; done
+    find data -exec touch -h -d @1 {} +
+    used=$(du -sm data | cut -f 1)
+    mke2fs -q -t ext4 -L DATA -d data -U 6c696368-656e-4000-8000-646174610001 -J size=16 \
+      -E hash_seed=6c696368-656e-4000-8000-646174610002,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 \
+      data.ext4 $((used + used / 20 + 80))M
+
+    # --- BOOT: plain FAT, not an ESP: U-Boot must find nowhere to persist EFI variables
+    cp -r $boot bootfs
+    chmod -R u+w bootfs
+    find bootfs -exec touch -h -d @315532800 {} +
+    mkdir definitions
+    printf '[Partition]\nType=ebd0a0a2-b9e5-4433-87c0-68b6b72699c7\nLabel=BOOT\nFormat=vfat\nCopyFiles=/build/bootfs:/\nSizeMinBytes=256M\nSizeMaxBytes=256M\n' > definitions/10-boot.conf
+    printf '[Partition]\nType=linux-generic\nLabel=DATA\nCopyBlocks=/build/data.ext4\n' > definitions/20-data.conf
+    systemd-repart --offline=yes --empty=create --size=auto --seed=6c696368-656e-4000-8000-6469736b0001 \
+      --definitions=definitions --architecture=arm64 --no-pager --dry-run=no disk.img 2>&1
+    cp --sparse=always disk.img $out/${name}.img
+    sfdisk -d $out/${name}.img
+
+    cd $out
+    zstd -q -T2 -6 ${name}.img
+    jq -r 'keys[]' $documentsPath | while read -r file; do jq -r --arg file $file '.[$file]' $documentsPath > $file; done
+    ${facts}
+    sha256sum ${name}.img ${name}.img.zst > sha256sums
+    ls -ls
+  '';
+}

@@ -1,0 +1,95 @@
+# Packages, binaries and configuration → read-only erofs images, one store path each.
+{ lib, debian, compose }:
+rec {
+  # Never wanted on an appliance: documentation, translations, other init systems, helpers of maintainer scripts.
+  leftOut = [
+    "usr/share/{doc,man,info,lintian,bug,locale,i18n,bash-completion,zsh,fish,initramfs-tools,menu,apport,gdb,pixmaps,applications}{,/**}"
+    "usr/share/perl5{,/**}" "usr/lib/*/gconv/**" "usr/lib/udev/hwdb.d/**" "usr/share/{base-passwd,common-licenses,polkit-1,reportbug}{,/**}"
+    "etc/{init.d,rc?.d,rcS.d,runit,sv,ufw,cron.*,default,apt,dpkg,ld.so.conf.d,update-motd.d}{,/**}" "usr/lib/systemd/system-generators/systemd-sysv-generator"
+    "usr/lib/{init,dpkg,apt,tmpfiles.d/passwd.conf,kernel}{,/**}" "usr/lib/systemd/catalog/*.*.catalog" "var/**" "boot/**"
+    "usr/bin/{perlbug,c_rehash}" "usr/lib/modules{,/**}"
+  ];
+
+  # lz4hc: what a slow core reads back fastest; the image as a whole is compressed for transport anyway.
+  layer = name: { debs ? [ ], entries, exclude ? leftOut, include ? [ ], accounts ? null }: debian.inTools "${name}.erofs" {
+    inherit compose;
+    spec = builtins.toJSON ({ inherit debs entries exclude include; } // (if accounts == null then { } else { accounts = "${accounts}/etc"; }));
+    passAsFile = [ "spec" ];
+  } ''
+    $compose/bin/compose $specPath layer.tar
+    mkfs.erofs --quiet -T 0 --all-time -U 6c696368-656e-4000-8000-6c6179657200 -zlz4hc,9 -C65536 --tar=f $out layer.tar
+    ls -l $out
+  '';
+
+  # The CA bundle as ca-certificates' own hook makes it, for what reads nothing but the one file.
+  certificates = debian.inTools "ca-certificates.crt" { deb = debian.deb "ca-certificates" "arm64"; } ''
+    dpkg-deb --fsys-tarfile $deb | tar -x
+    find usr/share/ca-certificates -name '*.crt' | LC_ALL=C sort | xargs cat > $out
+  '';
+
+  # keys: packages of the lock.
+  base = keys: layer "base" {
+    debs = debian.files keys;
+    entries = [
+      # What postinsts and alternatives would have made.
+      { path = "usr/bin/awk"; link = "mawk"; }
+      { path = "usr/bin/pager"; link = "less"; }
+      { path = "etc/ssl/certs/ca-certificates.crt"; source = certificates; }
+    ];
+  };
+  packages = keys: layer "packages" { debs = debian.files keys; entries = [ ]; };
+  kernel = tree: layer "kernel" {
+    entries = [
+      { path = "usr/lib/modules"; source = "${tree}/usr/lib/modules"; }
+      { path = "usr/lib/firmware"; source = "${tree}/usr/lib/firmware"; }
+    ];
+  };
+  services = programs: layer "services" { entries = map (p: { path = "usr/bin"; source = "${p}/bin"; }) programs; };
+  config = accounts: entries: layer "config" { inherit entries accounts; };
+
+  # /etc/passwd and its kin: the sysusers.d files of packages, after our own, which pins every number.
+  accounts = keys: sysusers: debian.inTools "accounts" {
+    debs = debian.files keys;
+    inherit sysusers;
+    passAsFile = [ "sysusers" ];
+  } ''
+    mkdir -p root/etc/sysusers.d root/usr/share
+    for deb in $debs; do
+      dpkg-deb --fsys-tarfile $deb | tar -x -C root --wildcards './usr/lib/sysusers.d/*' './usr/share/base-passwd/*' 2> /dev/null || true
+    done
+    cp root/usr/share/base-passwd/passwd.master root/etc/passwd
+    cp root/usr/share/base-passwd/group.master root/etc/group
+    # First by name: where two files name a user, the first counts.
+    cp $sysusersPath root/etc/sysusers.d/00-lichen.conf
+    systemd-sysusers --root=/build/root 2>&1
+    mkdir -p $out/etc
+    chmod u+r root/etc/{shadow,gshadow}
+    cp root/etc/{passwd,group,shadow,gshadow} $out/etc/
+    cat $out/etc/passwd
+  '';
+
+  # `systemd-analyze verify` of every unit that the configuration brings, on the layers as they are.
+  unitsVerified = { layers, units }: debian.inTools "units-verified" { inherit layers units; } ''
+    mkdir root
+    for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve $layer > /dev/null; done
+    cd root/etc/systemd/system
+    if systemd-analyze verify --root=/build/root --man=no --recursive-errors=no $units > /build/report 2>&1; then
+      cat /build/report
+    else
+      cat /build/report; echo "error: systemd-analyze verify refuses a unit of this configuration (above)"; exit 1
+    fi
+    touch $out
+  '';
+
+  # Each service's own judgement of its configuration, by the very binary that will run, under user-mode QEMU.
+  configChecked = { program, name, file, keys }: debian.inTools "${name}-config-checked" {
+    inherit program file;
+    debs = map (n: debian.deb n "arm64") [ "libc6" "libgcc-s1" ];
+  } ''
+    mkdir root
+    for deb in $debs; do dpkg-deb --fsys-tarfile $deb | tar -x -C root; done
+    ln -sfn usr/lib root/lib
+    qemu-aarch64 -L root $program/bin/${name} --check-config $file
+    touch $out
+  '';
+}
