@@ -1,0 +1,225 @@
+//! Intent → lock: what apt's solver chose, as a graph.
+
+use super::apt::{AptRoot, decode};
+use super::control::Paragraph;
+use super::intent::Intent;
+use super::lock::{Key, Lock, Package};
+use super::mirror::Mirrors;
+use super::relation;
+use crate::ui;
+use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+/// A resolved package with the relations that make the graph.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// As it will be in the lock, `depends` still empty.
+    pub package: Package,
+    /// Its control paragraph.
+    pub control: Paragraph,
+}
+
+/// Resolves everything anew. The bootstrap's hash is the caller's to fill in.
+pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<Lock> {
+    let mut lock = skeleton(intent)?;
+    for arch in intent.architectures() {
+        ui::say(format!("resolving the packages for {arch}"));
+        let root = AptRoot::new(cache, &arch, intent, mirrors)?;
+        root.update()?;
+        let mut uris = root.candidates(&intent.named(&arch, false))?;
+        uris.extend(root.solve(&intent.named(&arch, true))?);
+        add_graph(&mut lock, intent, &arch, look_up(&root, mirrors, &uris)?)?;
+    }
+    finish(lock)
+}
+
+/// A lock with its sets and no packages yet.
+pub fn skeleton(intent: &Intent) -> Result<Lock> {
+    let mut sets = BTreeMap::new();
+    for (name, set) in &intent.sets {
+        let mut keys: Vec<Key> = set.packages.iter().map(|p| format!("{p}:{}", set.arch)).collect();
+        keys.sort();
+        keys.dedup();
+        sets.insert(name.clone(), keys);
+    }
+    let Some(deb) = sets.get("bootstrap").and_then(|keys| keys.first()).cloned() else {
+        crate::fail!(
+            hint: "add [sets.bootstrap] with arch = \"amd64\", depends = false, packages = [\"busybox-static\"]",
+            "image/debian/packages.toml has no set 'bootstrap'"
+        );
+    };
+    Ok(Lock {
+        version: 1,
+        timestamp: timestamp()?,
+        intent: intent.digest(),
+        bootstrap: super::lock::Bootstrap { busybox: String::new(), deb },
+        sets,
+        packages: BTreeMap::new(),
+    })
+}
+
+/// Checks that the lock holds what its sets name, and drops the rest.
+pub fn finish(mut lock: Lock) -> Result<Lock> {
+    for (set, keys) in &lock.sets {
+        for key in keys {
+            if !lock.packages.contains_key(key) {
+                crate::fail!(
+                    hint: "name a real package in image/debian/packages.toml; `apt-cache policy NAME` shows what there is",
+                    "apt gave no package for {key} of [sets.{set}]: it is virtual, or [provided] stands in for it"
+                );
+            }
+        }
+    }
+    lock.prune();
+    Ok(lock)
+}
+
+/// The packages behind addresses that apt printed.
+pub fn look_up(root: &AptRoot, mirrors: &Mirrors, uris: &[String]) -> Result<Vec<Resolved>> {
+    let mut places = Vec::new();
+    for uri in uris {
+        let Some((archive, path)) = mirrors.split(uri) else { bail!("apt chose {uri}, which is not below a mirror of Debian") };
+        places.push((archive, decode(path)));
+    }
+    places.sort();
+    places.dedup();
+    let paragraphs = root.paragraphs(&places.iter().map(|(_, path)| path.clone()).collect::<HashSet<_>>())?;
+    places
+        .into_iter()
+        .map(|(archive, path)| {
+            let control = paragraphs.get(&path).with_context(|| format!("{path} is not in apt's package lists"))?.clone();
+            let package = Package {
+                name: control.get("Package").into(),
+                version: control.get("Version").into(),
+                arch: control.get("Architecture").into(),
+                archive: archive.into(),
+                sha256: control.get("SHA256").into(),
+                size: control.get("Size").parse().with_context(|| format!("{path} has no size in apt's package lists"))?,
+                path,
+                depends: vec![],
+            };
+            Ok(Resolved { package, control })
+        })
+        .collect()
+}
+
+/// Adds one architecture's packages to the lock, with their edges.
+pub fn add_graph(lock: &mut Lock, intent: &Intent, arch: &str, resolved: Vec<Resolved>) -> Result<()> {
+    let leaves: HashSet<String> = intent.named(arch, false).into_iter().collect();
+    let solved: HashSet<String> = intent.named(arch, true).into_iter().collect();
+    let pretended: HashSet<String> = intent.provided_names().into_iter().collect();
+    let here: HashSet<&str> = resolved.iter().map(|r| r.package.name.as_str()).collect();
+    let mut providers: HashMap<String, Vec<&str>> = HashMap::new();
+    for r in &resolved {
+        for name in relation::names(r.control.get("Provides")) {
+            providers.entry(name).or_default().push(&r.package.name);
+        }
+    }
+    for r in &resolved {
+        let name = &r.package.name;
+        let mut package = r.package.clone();
+        // Of a set without dependencies, and not reached by a solve either: it comes alone.
+        let alone = leaves.contains(name) && !solved.contains(name);
+        for field in ["Pre-Depends", "Depends"] {
+            for group in relation::groups(r.control.get(field)) {
+                let real = group.iter().find(|n| here.contains(n.as_str())).map(String::as_str);
+                let provided = || group.iter().filter_map(|n| providers.get(n)).flatten().min().copied();
+                match real.or_else(provided) {
+                    Some(found) if found == name => {}
+                    Some(found) => package.depends.push(format!("{found}:{arch}")),
+                    None if alone || group.iter().any(|n| pretended.contains(n)) => {}
+                    None => bail!("{name} needs {}, which apt's solution for {arch} lacks", group.join(" or ")),
+                }
+            }
+        }
+        if alone {
+            package.depends.clear();
+        }
+        package.depends.sort();
+        package.depends.dedup();
+        lock.packages.insert(format!("{name}:{arch}"), package);
+    }
+    Ok(())
+}
+
+/// Now, as Debian's snapshot archive writes it.
+fn timestamp() -> Result<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(utc(now.as_secs()))
+}
+
+fn utc(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    // Civil date from days, with years that begin in March.
+    let z = days + 719_468;
+    let (era, of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let m = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * m + 2) / 5 + 1;
+    let month = if m < 10 { m + 3 } else { m - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", time / 3600, time / 60 % 60, time % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::debian::control;
+
+    fn resolved(text: &str) -> Resolved {
+        let control = control::parse(text);
+        let package = Package {
+            name: control.get("Package").into(),
+            version: "1".into(),
+            arch: "arm64".into(),
+            archive: "debian".into(),
+            path: String::new(),
+            sha256: String::new(),
+            size: 0,
+            depends: vec![],
+        };
+        Resolved { package, control }
+    }
+
+    fn intent() -> Intent {
+        toml::from_str(
+            "release = 'trixie'\ncomponents = ['main']\n\
+             [sets.base]\narch = 'arm64'\npackages = ['systemd']\n\
+             [sets.bootstrap]\narch = 'arm64'\ndepends = false\npackages = ['busybox-static']\n\
+             [provided]\npackages = ['debconf (= 99)']\n",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn relations_become_edges_through_alternatives_and_providers() {
+        let mut lock = skeleton(&intent()).unwrap();
+        let packages = [
+            "Package: systemd\nPre-Depends: libc6 (>= 2.41)\nDepends: debconf (>= 0.5) | debconf-2.0, dbus-x | message-bus, awk, systemd",
+            "Package: libc6",
+            "Package: dbus\nProvides: message-bus (= 1)",
+            "Package: mawk\nProvides: awk",
+            "Package: busybox-static\nDepends: libmissing",
+        ];
+        add_graph(&mut lock, &intent(), "arm64", packages.map(resolved).into()).unwrap();
+        assert_eq!(lock.packages["systemd:arm64"].depends, ["dbus:arm64", "libc6:arm64", "mawk:arm64"]);
+        assert_eq!(lock.packages["busybox-static:arm64"].depends, [""; 0]);
+        assert_eq!(finish(lock).unwrap().packages.len(), 5);
+    }
+
+    #[test]
+    fn a_dependency_nobody_meets_is_an_error_that_names_both() {
+        let mut lock = skeleton(&intent()).unwrap();
+        let error = add_graph(&mut lock, &intent(), "arm64", vec![resolved("Package: systemd\nDepends: a | b")]).unwrap_err();
+        assert_eq!(error.to_string(), "systemd needs a or b, which apt's solution for arm64 lacks");
+    }
+
+    #[test]
+    fn time_is_written_as_the_snapshot_archive_does() {
+        assert_eq!(utc(0), "19700101T000000Z");
+        assert_eq!(utc(1_709_210_096), "20240229T123456Z");
+        assert_eq!(utc(1_795_447_500), "20261123T152500Z");
+    }
+}

@@ -1,0 +1,38 @@
+//! Errors as users meet them: what failed, and the command or the edit that helps.
+
+/// An error with a way out. `main` prints both lines, once.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// What failed, with the thing it is about by name.
+    pub what: String,
+    /// The next command, flag or edit.
+    pub hint: String,
+}
+
+/// Ends the function with an error and its hint.
+#[macro_export]
+macro_rules! fail {
+    (hint: $hint:expr, $($what:tt)+) => {
+        return Err(anyhow::Error::new($crate::failure::Failure { what: format!($($what)+), hint: $hint.to_string() }))
+    };
+}
+
+/// Adds a hint to an error that came from below.
+pub trait Hint<T> {
+    /// Keeps the error's text and adds the way out.
+    fn hint(self, hint: &str) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
+    fn hint(self, hint: &str) -> anyhow::Result<T> {
+        self.map_err(|e| {
+            let e = e.into();
+            // The hint closest to the cause is the better one.
+            if e.downcast_ref::<Failure>().is_some() {
+                return e;
+            }
+            Failure { what: format!("{e:#}"), hint: hint.into() }.into()
+        })
+    }
+}
