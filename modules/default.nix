@@ -1,0 +1,31 @@
+# Options → evaluated configuration. Knows nothing of disks, layers or stores: what it says, it says as data.
+#
+#   modules { }  →  { lib, evalAppliance }
+#   evalAppliance { modules, pkgs, specialArgs }  →  { config, options, problems, checked, … }
+{ }:
+let
+  lib = import ./lib;
+
+  # A file is a module by being there; nobody lists it.
+  modulesIn = dir: map (name: dir + "/${name}")
+    (builtins.filter (lib.hasSuffix ".nix") (builtins.attrNames (lib.filterAttrs (_: kind: kind == "regular") (builtins.readDir dir))));
+
+  own = modulesIn ./base ++ modulesIn ./services;
+
+  evalAppliance = { modules, pkgs, specialArgs ? { } }:
+    let
+      eval = lib.evalModules {
+        modules = own ++ [{ _file = toString ./default.nix; key = "pkgs"; _module.args.pkgs = lib.mkOptionDefault pkgs; }] ++ modules;
+        inherit specialArgs;
+      };
+    in
+    eval // {
+      # `checked value`: the value, once every assertion holds; warnings are printed on the way.
+      checked = lib.checked eval;
+      failedAssertions = lib.failedAssertions eval;
+    };
+in
+{
+  inherit lib evalAppliance;
+  docs = import ./docs lib;
+}

@@ -1,0 +1,115 @@
+# Temperature and humidity of a server room: a Sense HAT's sensors, a web page, alerts.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkEnableOption mkIf mkOption types;
+  cfg = config.services.climate;
+  option = type: default: description: mkOption { inherit type default description; };
+  range = what: min: max: {
+    min = option types.number min "Alert below this ${what}.";
+    max = option types.number max "Alert above this ${what}.";
+  };
+in
+{
+  options.services.climate = {
+    enable = mkEnableOption "the climate service";
+    port = option types.port 8080 "Port of the web page, the API and the metrics.";
+    openFirewall = option types.bool false "Whether to open the port in the firewall.";
+    simulate = option types.bool false "Whether to make values up instead of reading sensors.";
+    bus = option types.str "auto" "I²C bus of the sensors, as `/dev/i2c-1`; `auto` is the first bus that has them.";
+    interval = option types.number 60 "Seconds between two readings.";
+    heatFactor = option types.number 5.466 "Correction for the processor's heat: t − (soc − t) / factor; 0 is none.";
+    retentionDays = option types.ints.positive 365 "Days for which readings are kept.";
+    temperature = range "temperature in °C" 15 27;
+    humidity = range "relative humidity in percent" 30 70;
+    statusInterval = option (types.nullOr types.ints.positive) null "Seconds between two messages that all is well; none if null.";
+    settings = option (types.attrsOf types.anything) { } "Anything else in the service's config.json.";
+  };
+
+  config = mkIf cfg.enable {
+    assertions = map
+      (what: {
+        assertion = cfg.${what}.min < cfg.${what}.max;
+        message = "services.climate.${what}.min (${toString cfg.${what}.min}) must be less than services.climate.${what}.max (${toString cfg.${what}.max}).";
+      }) [ "temperature" "humidity" ];
+
+    environment.etc."climate/config.json".text = builtins.toJSON (lib.recursiveUpdate {
+      http.port = cfg.port;
+      sensor = {
+        kind = if cfg.simulate then "simulated" else "sense_hat";
+        bus = cfg.bus;
+        interval_seconds = cfg.interval;
+        compensation.factor = cfg.heatFactor;
+      };
+      history.retention_days = cfg.retentionDays;
+      alerts = {
+        temp_min_c = cfg.temperature.min;
+        temp_max_c = cfg.temperature.max;
+        humidity_min = cfg.humidity.min;
+        humidity_max = cfg.humidity.max;
+      };
+      status = { enabled = cfg.statusInterval != null; interval_seconds = if cfg.statusInterval == null then 3600 else cfg.statusInterval; };
+    } cfg.settings);
+
+    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
+    users.users.climate = { isSystemUser = true; group = "climate"; };
+    users.groups.climate = { };
+
+    systemd.services.climate = {
+      description = "Temperature and humidity of the server room";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "network.target" ];
+      restartTriggers = [ config.environment.etc."climate/config.json".text ];
+      startLimitIntervalSec = 0; # a sensor room without a monitor is worse than a restart too many
+      serviceConfig = {
+        ExecStart = "${pkgs.climate}/bin/climate";
+        Type = "notify";
+        User = "climate";
+        Group = "climate";
+        SupplementaryGroups = [ "i2c" ];
+        StateDirectory = "climate";
+        StateDirectoryMode = "0700";
+        ImportCredential = "climate.*";
+        Restart = "always";
+        RestartSec = "1s";
+        RestartSteps = 6;
+        RestartMaxDelaySec = "60s";
+        RestartPreventExitStatus = 64; # a bad configuration does not get better
+        WatchdogSec = "30s";
+        TimeoutStartSec = "60s";
+        TimeoutStopSec = "20s";
+        MemoryHigh = "400M";
+        MemoryMax = "512M";
+        TasksMax = 64;
+
+        DevicePolicy = "closed";
+        DeviceAllow = [ "char-i2c rw" ];
+        ProtectSystem = "strict";
+        ProtectHome = true;
+        PrivateTmp = true;
+        PrivateUsers = true;
+        PrivateIPC = true;
+        ProtectProc = "invisible";
+        ProcSubset = "pid";
+        ProtectClock = true;
+        ProtectHostname = true;
+        ProtectControlGroups = true;
+        ProtectKernelLogs = true;
+        ProtectKernelModules = true;
+        ProtectKernelTunables = true;
+        CapabilityBoundingSet = "";
+        NoNewPrivileges = true;
+        LockPersonality = true;
+        MemoryDenyWriteExecute = true;
+        RemoveIPC = true;
+        RestrictAddressFamilies = [ "AF_INET" "AF_INET6" "AF_UNIX" ];
+        RestrictNamespaces = true;
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        SystemCallArchitectures = "native";
+        SystemCallFilter = [ "@system-service" "~@privileged @resources" ];
+        SystemCallErrorNumber = "EPERM";
+        UMask = "0077";
+      };
+    };
+  };
+}
