@@ -1,4 +1,5 @@
-//! The first builder: a static busybox out of its locked package.
+//! The first builder: a static busybox out of its locked package, in a folder of its own, since Nix calls a
+//! builder by the last part of its path and busybox goes by that name.
 
 use crate::command::{bytes_of, program};
 use crate::debian::lock::Lock;
@@ -16,18 +17,18 @@ pub fn extract(deb: &Path) -> Result<Vec<u8>> {
 
 /// The hash the lock records.
 pub fn hash_of(deb: &Path) -> Result<String> {
-    Ok(hash::executable_nar_sha256(&extract(deb)?))
+    Ok(hash::folder_nar_sha256("busybox", &extract(deb)?))
 }
 
 /// Where the build looks for it.
 pub fn store_path(lock: &Lock) -> PathBuf {
-    hash::recursive_store_path("busybox", &lock.bootstrap.busybox)
+    hash::recursive_store_path("bootstrap", &lock.bootstrap.busybox)
 }
 
 /// Puts it into the store, checked against the lock.
 pub fn seed(lock: &Lock, deb: &Path, scratch: &Path) -> Result<()> {
     let content = extract(deb)?;
-    let found = hash::executable_nar_sha256(&content);
+    let found = hash::folder_nar_sha256("busybox", &content);
     if found != lock.bootstrap.busybox {
         let what = format!(
             "the busybox of {} does not have the hash in the lock:\n  expected {}\n  found    {found}",
@@ -35,10 +36,12 @@ pub fn seed(lock: &Lock, deb: &Path, scratch: &Path) -> Result<()> {
         );
         return Err(Failure { what, hint: "./lichen lock".into() }.into());
     }
-    let file = scratch.join("busybox");
+    let folder = scratch.join("bootstrap");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let file = folder.join("busybox");
     std::fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
-    let added = store::add_recursive(&file)?;
+    let added = store::add_recursive(&folder)?;
     if added != store_path(lock) {
         bail!("Nix put busybox at {}, not at {}", added.display(), store_path(lock).display());
     }

@@ -60,19 +60,22 @@ fn base32(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// SHA-256 of the Nix archive that holds one executable file, in hexadecimal.
-pub fn executable_nar_sha256(content: &[u8]) -> String {
+/// SHA-256 of the Nix archive of a folder that holds one executable file, in hexadecimal.
+pub fn folder_nar_sha256(name: &str, content: &[u8]) -> String {
     let mut hasher = Sha256::new();
     let mut put = |bytes: &[u8]| {
         hasher.update((bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
         hasher.update(vec![0; bytes.len().next_multiple_of(8) - bytes.len()]);
     };
-    for word in ["nix-archive-1", "(", "type", "regular", "executable", "", "contents"] {
+    let folder = ["nix-archive-1", "(", "type", "directory", "entry", "(", "name", name, "node"];
+    for word in folder.into_iter().chain(["(", "type", "regular", "executable", "", "contents"]) {
         put(word.as_bytes());
     }
     put(content);
-    put(b")");
+    for _ in ["file", "entry", "folder"] {
+        put(b")");
+    }
     hex(&hasher.finalize())
 }
 
@@ -88,7 +91,7 @@ mod tests {
             flat_store_path("hello.txt", sha).to_str().unwrap(),
             "/nix/store/gy454w1cxaq731grqwylhzf4pp9r5izh-hello.txt"
         );
-        let nar = executable_nar_sha256(b"hello\n");
-        assert_eq!(recursive_store_path("busybox", &nar).to_str().unwrap(), "/nix/store/8iwrxzagnfzb6w02calp290jdjv9sihc-busybox");
+        let nar = folder_nar_sha256("busybox", b"hello\n");
+        assert_eq!(recursive_store_path("bootstrap", &nar).to_str().unwrap(), "/nix/store/rhqsbilvzbixn6k0ifc54450v1578iib-bootstrap");
     }
 }
