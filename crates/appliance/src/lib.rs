@@ -1,1 +1,55 @@
-//! appliance
+//! The service kit: a service's whole life, the same for every service.
+//!
+//! A service is a configuration type and one async function. The kit reads and checks the
+//! configuration, sets up logs, tells systemd when the service is ready and alive, serves `/health` and
+//! `/metrics` beside the service's own routes, and drains it on SIGTERM:
+//!
+//! ```no_run
+//! # #[derive(serde::Deserialize, Default)] struct Config { http: appliance::HttpSettings }
+//! # impl appliance::Configuration for Config {
+//! #     fn http(&self) -> &appliance::HttpSettings { &self.http }
+//! #     fn simulate(&mut self) {}
+//! # }
+//! fn main() -> std::process::ExitCode {
+//!     let args = <appliance::Args as clap::Parser>::parse();
+//!     appliance::main("hello", args, |_config: Config, kit| async move {
+//!         let routes = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+//!         kit.serve(routes).await
+//!     })
+//! }
+//! ```
+//!
+//! One idea per file. The kit knows no service, and no service repeats what is here.
+
+mod args;
+pub mod clock;
+mod config;
+mod credentials;
+mod health;
+mod kit;
+mod life;
+mod logs;
+mod metrics;
+mod notify;
+mod process;
+mod readiness;
+mod request;
+mod server;
+mod shutdown;
+mod soc;
+mod watchdog;
+
+pub use args::Args;
+pub use config::{Configuration, EXIT_CONFIG, HttpSettings, read_config};
+pub use credentials::{Credentials, Secret};
+pub use health::Component;
+pub use kit::Kit;
+pub use life::{main, report};
+pub use logs::terminal as log_to_terminal;
+pub use process::ProcessUsage;
+pub use readiness::Latch;
+pub use shutdown::Shutdown;
+pub use soc::Soc;
+pub use watchdog::Heartbeat;
+
+pub use prometheus_client;

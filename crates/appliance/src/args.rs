@@ -1,0 +1,30 @@
+//! The arguments every service understands.
+
+use std::path::{Path, PathBuf};
+
+/// Arguments common to all services; a service flattens them into its own.
+#[derive(Debug, Clone, Default, clap::Parser)]
+pub struct Args {
+    /// Read the configuration from FILE [default: /etc/<service>/config.json]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Check the configuration in FILE, say what is wrong with it, and exit (64 if anything is)
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub check_config: Option<PathBuf>,
+
+    /// Simulate the hardware; needs no configuration
+    #[arg(long)]
+    pub simulate: bool,
+}
+
+impl Args {
+    /// Where the configuration of `service` is, unless the arguments say that none is wanted.
+    pub fn config_path(&self, service: &str) -> Option<PathBuf> {
+        match &self.config {
+            Some(path) => Some(path.clone()),
+            None if self.simulate => None,
+            None => Some(Path::new("/etc").join(service).join("config.json")),
+        }
+    }
+}

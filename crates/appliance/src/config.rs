@@ -1,0 +1,200 @@
+//! Configuration: one JSON file, written by the service's module and read once.
+//!
+//! Refuses what it does not know. Every error names the file and the path of the value in it, as it is
+//! read by someone who wrote an option, not this file.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Exit status for a bad configuration (EX_USAGE of sysexits): restarting would not help.
+pub const EXIT_CONFIG: u8 = 64;
+
+/// What the kit needs to know of a service's configuration. `Default` is what an empty file means.
+pub trait Configuration: DeserializeOwned + Default + Send + 'static {
+    /// Where and how to serve HTTP.
+    fn http(&self) -> &HttpSettings;
+
+    /// What the types cannot say. An error names the path of the value: `alerts.min: …`.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Replaces the hardware by its simulation (`--simulate`).
+    fn simulate(&mut self);
+}
+
+/// Where to listen and how much to accept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address to listen on; `::` also takes IPv4.
+    pub address: IpAddr,
+    /// Port to listen on.
+    pub port: u16,
+    /// Connections served at once; more are told 503.
+    pub max_connections: usize,
+    /// A request that takes longer is answered 503.
+    pub request_timeout_seconds: u64,
+    /// A connection without a request for this long is closed.
+    pub idle_timeout_seconds: u64,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// After SIGTERM, requests under way have this long to finish.
+    pub drain_seconds: u64,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        HttpSettings {
+            address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            port: 8080,
+            max_connections: 50,
+            request_timeout_seconds: 120,
+            idle_timeout_seconds: 15,
+            max_body_bytes: 64 * 1024,
+            drain_seconds: 10,
+        }
+    }
+}
+
+impl HttpSettings {
+    /// The socket address to listen on.
+    pub fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_timeout_seconds)
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout_seconds)
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (name, value) in [
+            ("max_connections", self.max_connections as u64),
+            ("request_timeout_seconds", self.request_timeout_seconds),
+            ("idle_timeout_seconds", self.idle_timeout_seconds),
+        ] {
+            if value == 0 {
+                return Err(format!("http.{name}: must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what the service expects.
+    #[error("configuration {}: {problem}", path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// The value's path and what is wrong with it.
+        problem: String,
+    },
+}
+
+/// Reads and checks a configuration file.
+pub fn read_config<C: Configuration>(path: &Path) -> Result<C, ConfigError> {
+    let text = std::fs::read(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse_config(&text).map_err(|problem| ConfigError::Bad { path: path.to_owned(), problem })
+}
+
+fn parse_config<C: Configuration>(text: &[u8]) -> Result<C, String> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let config: C = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." => error.inner().to_string(),
+            _ => format!("{path}: {}", error.inner()),
+        }
+    })?;
+    json.end().map_err(|error| error.to_string())?;
+    config.http().check()?;
+    config.check()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Config {
+        http: HttpSettings,
+        limits: Limits,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Limits {
+        low: f64,
+        high: f64,
+    }
+
+    impl Configuration for Config {
+        fn http(&self) -> &HttpSettings {
+            &self.http
+        }
+        fn check(&self) -> Result<(), String> {
+            match self.limits.low <= self.limits.high {
+                true => Ok(()),
+                false => Err("limits.low: is above limits.high".into()),
+            }
+        }
+        fn simulate(&mut self) {}
+    }
+
+    fn problem(text: &str) -> String {
+        parse_config::<Config>(text.as_bytes()).expect_err(text)
+    }
+
+    #[test]
+    fn an_empty_object_is_the_defaults() {
+        let config: Config = parse_config(b"{}").unwrap();
+        assert_eq!(config.http.listen().to_string(), "[::]:8080");
+    }
+
+    #[test]
+    fn a_mistake_is_named_by_its_path() {
+        assert!(problem(r#"{"limits":{"low":"x"}}"#).starts_with("limits.low: invalid type"));
+        assert!(problem(r#"{"limits":{"lov":1}}"#).starts_with("limits.lov: unknown field `lov`"));
+        assert_eq!(problem(r#"{"limits":{"low":2,"high":1}}"#), "limits.low: is above limits.high");
+        assert!(problem(r#"{"http":{"max_connections":0}}"#).starts_with("http.max_connections"));
+    }
+
+    #[test]
+    fn a_cut_off_file_is_refused_as_such() {
+        assert!(problem(r#"{"limits":{"low":1"#).contains("EOF"));
+        assert!(problem(r#"{} {}"#).contains("trailing"));
+        assert!(problem("").contains("EOF"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = read_config::<Config>(Path::new("/nonexistent/config.json")).unwrap_err();
+        assert!(error.to_string().starts_with("configuration /nonexistent/config.json: "));
+    }
+}

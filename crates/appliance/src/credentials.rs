@@ -1,0 +1,103 @@
+//! Secrets come from systemd credentials only: never from the configuration, which anyone may read.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The credentials systemd passed to this service, named `<service>.<name>`.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    service: String,
+    directory: Option<PathBuf>,
+}
+
+/// A secret: never printed, compared in constant time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Credentials {
+    /// The credentials of `service` in $CREDENTIALS_DIRECTORY.
+    pub fn from_environment(service: &str) -> Self {
+        let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Credentials { service: service.into(), directory }
+    }
+
+    /// The credentials of `service` in `directory`, if any.
+    pub fn in_directory(service: &str, directory: Option<PathBuf>) -> Self {
+        Credentials { service: service.into(), directory }
+    }
+
+    /// The secret `<service>.<name>`, or none if it was not passed or is empty.
+    pub fn get(&self, name: &str) -> io::Result<Option<Secret>> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        match std::fs::read_to_string(directory.join(self.full_name(name))) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map(Secret)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How `lichen.toml` and systemd call the secret `name`.
+    pub fn full_name(&self, name: &str) -> String {
+        format!("{}.{name}", self.service)
+    }
+}
+
+impl Secret {
+    /// A secret that did not come from a credential.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `guess` is the secret, in a time that tells nothing but its length.
+    pub fn matches(&self, guess: &str) -> bool {
+        let (ours, theirs) = (self.0.as_bytes(), guess.as_bytes());
+        if ours.is_empty() {
+            return false;
+        }
+        let mut difference = ours.len() ^ theirs.len();
+        for (index, byte) in theirs.iter().enumerate() {
+            difference |= usize::from(byte ^ ours[index % ours.len()]);
+        }
+        std::hint::black_box(difference) == 0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_read_by_its_full_name_and_trimmed() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("climate.token"), "s3cret\n").unwrap();
+        std::fs::write(directory.path().join("climate.empty"), "\n").unwrap();
+        let credentials = Credentials::in_directory("climate", Some(directory.path().into()));
+        assert_eq!(credentials.get("token").unwrap().unwrap().expose(), "s3cret");
+        assert_eq!(credentials.get("empty").unwrap(), None);
+        assert_eq!(credentials.get("other").unwrap(), None);
+        assert_eq!(Credentials::in_directory("climate", None).get("token").unwrap(), None);
+    }
+
+    #[test]
+    fn only_the_whole_secret_matches_and_it_is_never_printed() {
+        let secret = Secret::new("s3cret");
+        assert!(secret.matches("s3cret"));
+        for guess in ["", "s", "s3cre", "s3crets", "S3cret", "s3crets3cret"] {
+            assert!(!secret.matches(guess), "{guess}");
+        }
+        assert!(!Secret::new("").matches("x"));
+        assert!(!Secret::new("").matches(""));
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+}

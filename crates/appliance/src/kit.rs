@@ -1,0 +1,164 @@
+//! What a running service holds of the kit.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::config::HttpSettings;
+use crate::credentials::Credentials;
+use crate::health::{Component, Components};
+use crate::metrics::Metrics;
+use crate::readiness::{Latch, Latches};
+use crate::shutdown::Shutdown;
+use crate::watchdog::{Heartbeat, Loops};
+use crate::{health, metrics, request, server};
+
+/// A service's hold on the kit; copies are the same kit.
+#[derive(Clone)]
+pub struct Kit(Arc<Inner>);
+
+struct Inner {
+    service: &'static str,
+    started: Instant,
+    http: HttpSettings,
+    credentials: Credentials,
+    shutdown: Shutdown,
+    latches: Latches,
+    loops: Loops,
+    components: Components,
+    metrics: Metrics,
+    listener: Mutex<Option<TcpListener>>,
+    // Held until the service serves, so that no service is ready before it answers.
+    serving: Mutex<Option<Latch>>,
+}
+
+impl Kit {
+    /// A kit that listens on `listener`. `appliance::main` makes one; tests make theirs on port 0.
+    pub fn new(
+        service: &'static str,
+        http: HttpSettings,
+        credentials: Credentials,
+        listener: TcpListener,
+    ) -> Self {
+        let latches = Latches::new();
+        let serving = latches.take("http");
+        Kit(Arc::new(Inner {
+            service,
+            started: Instant::now(),
+            http,
+            credentials,
+            shutdown: Shutdown::new(),
+            latches,
+            loops: Loops::default(),
+            components: Components::default(),
+            metrics: Metrics::new(),
+            listener: Mutex::new(Some(listener)),
+            serving: Mutex::new(Some(serving)),
+        }))
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &'static str {
+        self.0.service
+    }
+
+    /// Since when the service runs.
+    pub fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// The service's secrets.
+    pub fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
+    /// The wish to stop.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.0.shutdown
+    }
+
+    /// Holds readiness back until the latch is dropped.
+    pub fn latch(&self, name: &'static str) -> Latch {
+        self.0.latches.take(name)
+    }
+
+    /// Registers a loop that promises to beat within `period`.
+    pub fn heartbeat(&self, name: &'static str, period: Duration) -> Heartbeat {
+        self.0.loops.register(name, period)
+    }
+
+    /// A part of the service whose state `/health` shows.
+    pub fn component(&self, name: &'static str) -> Component {
+        self.0.components.add(name)
+    }
+
+    /// Adds metrics under the service's own names.
+    pub fn register_metrics(&self, add: impl FnOnce(&mut Registry)) {
+        self.0.metrics.register(add);
+    }
+
+    /// HTTP requests answered so far.
+    pub fn requests_served(&self) -> u64 {
+        self.0.metrics.requests_served()
+    }
+
+    /// Adds fields of the service's own to the body of `/health`.
+    pub fn extend_health(&self, fields: impl Fn(&mut health::Fields) + Send + Sync + 'static) {
+        self.0.components.extend(Box::new(fields));
+    }
+
+    /// Answers `/metrics` in JSON, for those who ask for it.
+    pub fn json_metrics(&self, body: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
+        self.0.metrics.set_json(Box::new(body));
+    }
+
+    /// Runs a task whose end is the end of the service, if it ends in an error or a panic.
+    pub fn spawn<F>(&self, name: &'static str, task: F) -> JoinHandle<()>
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let shutdown = self.0.shutdown.clone();
+        tokio::spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(task = name, "{error:#}");
+                shutdown.request();
+            }
+        })
+    }
+
+    /// Serves `routes` with `/health…` and `/metrics` beside them, until stopped and drained.
+    pub async fn serve(&self, routes: Router) -> anyhow::Result<()> {
+        let listener = self.0.listener.lock().expect("no panic while held").take();
+        let listener = listener.ok_or_else(|| anyhow::anyhow!("this kit has served already"))?;
+        let app = request::wrap(self, routes.merge(health::routes(self)).merge(metrics::routes(self)));
+        tracing::info!(address = %listener.local_addr()?, "listening");
+        drop(self.0.serving.lock().expect("no panic while held").take());
+        server::run(listener, app, &self.0.http, &self.0.shutdown, &self.0.metrics).await;
+        Ok(())
+    }
+
+    pub(crate) fn http(&self) -> &HttpSettings {
+        &self.0.http
+    }
+
+    pub(crate) fn latches(&self) -> &Latches {
+        &self.0.latches
+    }
+
+    pub(crate) fn loops(&self) -> &Loops {
+        &self.0.loops
+    }
+
+    pub(crate) fn components(&self) -> &Components {
+        &self.0.components
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}

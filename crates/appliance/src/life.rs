@@ -1,0 +1,116 @@
+//! `main` is the order of life: arguments, configuration, logs, listener, service, drain, exit status.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Args;
+use crate::config::{Configuration, EXIT_CONFIG, read_config};
+use crate::credentials::Credentials;
+use crate::kit::Kit;
+use crate::{logs, notify};
+
+/// Runs a service from its arguments to its exit status.
+pub fn main<C, F, Fut>(service: &'static str, args: Args, run: F) -> ExitCode
+where
+    C: Configuration,
+    F: FnOnce(C, Kit) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let path = args.check_config.clone().or_else(|| args.config_path(service));
+    let mut config = match path.as_deref().map(read_config::<C>).transpose() {
+        Ok(config) => config.unwrap_or_default(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            if args.config.is_none() && args.check_config.is_none() {
+                eprintln!("hint: {service} --config FILE, or {service} --simulate to try it without hardware");
+            }
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    if args.check_config.is_some() {
+        return ExitCode::SUCCESS;
+    }
+    if args.simulate {
+        config.simulate();
+    }
+    logs::set_up(service, None);
+    // One thread serves: hundreds of requests per second are nothing, and each thread costs memory.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(error.into())),
+    };
+    let outcome = runtime.block_on(live(service, config, run));
+    // Threads stuck in a system call must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    report(outcome)
+}
+
+async fn live<C, F, Fut>(service: &'static str, config: C, run: F) -> anyhow::Result<()>
+where
+    C: Configuration,
+    F: FnOnce(C, Kit) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let http = config.http().clone();
+    let listener = listen(&http).await?;
+    let credentials = Credentials::from_environment(service);
+    let kit = Kit::new(service, http.clone(), credentials, listener);
+    let informer = tokio::spawn(notify::keep_informed(kit.clone()));
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let service_life = run(config, kit.clone());
+    tokio::pin!(service_life);
+    let outcome = tokio::select! {
+        outcome = &mut service_life => outcome,
+        _ = terminate.recv() => drain(&kit, service_life, &http).await,
+        _ = interrupt.recv() => drain(&kit, service_life, &http).await,
+    };
+    informer.abort();
+    outcome
+}
+
+/// Asks the service to stop and waits for it, but not for ever.
+async fn drain(
+    kit: &Kit,
+    service: impl Future<Output = anyhow::Result<()>>,
+    http: &crate::HttpSettings,
+) -> anyhow::Result<()> {
+    tracing::info!("stopping");
+    notify::stopping();
+    kit.shutdown().request();
+    // The HTTP side drains within its own deadline; the rest gets a little more to put things down.
+    let deadline = http.drain() + Duration::from_secs(5);
+    match tokio::time::timeout(deadline, service).await {
+        Ok(outcome) => outcome,
+        Err(_) => anyhow::bail!("did not stop within {} s", deadline.as_secs()),
+    }
+}
+
+/// Listens as configured; where the machine has no IPv6, `::` means all of IPv4.
+async fn listen(http: &crate::HttpSettings) -> anyhow::Result<TcpListener> {
+    let address = http.listen();
+    let bound = match TcpListener::bind(address).await {
+        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse && address.ip().is_unspecified() => {
+            TcpListener::bind(("0.0.0.0", http.port)).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The one place where an error is printed.
+pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Logs: structured fields to the journal under systemd, readable lines on a terminal.
+//!
+//! tracing-journald rather than systemd-journal-logger: it speaks the journal's own protocol (no
+//! libsystemd to link), and takes fields from `tracing`, which the HTTP side needs for request ids.
+
+use std::os::linux::fs::MetadataExt;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// Sets up logs for a service; `filter` as in `info,climate=debug`.
+pub(crate) fn set_up(service: &str, filter: Option<&str>) {
+    let filter = targets(filter);
+    if stderr_is_the_journal()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        let journal = journal.with_field_prefix(None).with_syslog_identifier(service.into());
+        let _ = tracing_subscriber::registry().with(filter).with(journal).try_init();
+        return;
+    }
+    to_terminal(filter);
+}
+
+/// Sets up logs for a command: readable lines on stderr, LOG=… as filter.
+pub fn terminal() {
+    to_terminal(targets(None));
+}
+
+fn to_terminal(filter: Targets) {
+    use std::io::IsTerminal;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false);
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
+fn targets(filter: Option<&str>) -> Targets {
+    let from_environment = std::env::var("LOG").ok();
+    let wanted = from_environment.as_deref().or(filter).unwrap_or("info");
+    wanted.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
+}
+
+/// systemd names the journal's stream as device:inode, so that a redirected stderr is told apart.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino())
+}

@@ -1,0 +1,80 @@
+//! Readiness: a service is ready when the last latch has been dropped.
+//!
+//! Whoever has something to do before the service is of use takes a latch and drops it when done. Once
+//! ready, a service stays ready; what fails later is health.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+/// Holds the service back from being ready until dropped.
+#[derive(Debug)]
+pub struct Latch {
+    id: u64,
+    latches: Latches,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Latches(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    held: Mutex<(u64, BTreeMap<u64, &'static str>)>,
+    ready: watch::Sender<bool>,
+}
+
+impl Latches {
+    pub(crate) fn new() -> Self {
+        Latches(Arc::new(Inner { held: Mutex::default(), ready: watch::Sender::new(false) }))
+    }
+
+    pub(crate) fn take(&self, name: &'static str) -> Latch {
+        let mut held = self.0.held.lock().expect("no panic while held");
+        held.0 += 1;
+        let id = held.0;
+        held.1.insert(id, name);
+        Latch { id, latches: self.clone() }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.0.ready.borrow()
+    }
+
+    /// What is still being waited for.
+    pub(crate) fn waiting_for(&self) -> Vec<&'static str> {
+        self.0.held.lock().expect("no panic while held").1.values().copied().collect()
+    }
+
+    pub(crate) async fn ready(&self) {
+        let _ = self.0.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+}
+
+impl Drop for Latch {
+    fn drop(&mut self) {
+        let mut held = self.latches.0.held.lock().expect("no panic while held");
+        held.1.remove(&self.id);
+        if held.1.is_empty() {
+            self.latches.0.ready.send_replace(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_when_the_last_latch_drops_and_for_ever_after() {
+        let latches = Latches::new();
+        let (first, second) = (latches.take("sensor"), latches.take("history"));
+        assert_eq!(latches.waiting_for(), ["sensor", "history"]);
+        drop(first);
+        assert!(!latches.is_ready());
+        drop(second);
+        assert!(latches.is_ready());
+        let _late = latches.take("late");
+        assert!(latches.is_ready());
+    }
+}

@@ -1,0 +1,94 @@
+//! Liveness: every loop that must not stop beats within its own period.
+//!
+//! systemd is told WATCHDOG=1 only while all of them do, so that one stuck loop restarts the service as
+//! surely as a stuck process does.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// One registered loop; dropping it says that the loop has ended as intended.
+#[derive(Debug)]
+pub struct Heartbeat {
+    loops: Loops,
+    id: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Loops(Arc<Mutex<Vec<Loop>>>);
+
+#[derive(Debug)]
+struct Loop {
+    name: &'static str,
+    period: Duration,
+    last: Option<Instant>,
+}
+
+impl Loops {
+    pub(crate) fn register(&self, name: &'static str, period: Duration) -> Heartbeat {
+        let mut loops = self.0.lock().expect("no panic while held");
+        loops.push(Loop { name, period, last: Some(Instant::now()) });
+        Heartbeat { loops: self.clone(), id: loops.len() - 1 }
+    }
+
+    /// The loops that have not beaten within their period.
+    pub(crate) fn late(&self) -> Vec<&'static str> {
+        self.late_at(Instant::now())
+    }
+
+    fn late_at(&self, now: Instant) -> Vec<&'static str> {
+        let loops = self.0.lock().expect("no panic while held");
+        let late = |l: &&Loop| l.last.is_some_and(|last| now.saturating_duration_since(last) > l.period);
+        loops.iter().filter(late).map(|l| l.name).collect()
+    }
+}
+
+impl Heartbeat {
+    /// The loop is alive.
+    pub fn beat(&self) {
+        self.set(Some(Instant::now()));
+    }
+
+    fn set(&self, last: Option<Instant>) {
+        self.loops.0.lock().expect("no panic while held")[self.id].last = last;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        // A thread that panics has not ended as intended: it stays late for ever.
+        if !std::thread::panicking() {
+            self.set(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_is_late_by_its_own_period() {
+        let loops = Loops::default();
+        let _fast = loops.register("fast", Duration::from_secs(1));
+        let slow = loops.register("slow", Duration::from_secs(60));
+        let start = Instant::now();
+        assert!(loops.late_at(start).is_empty());
+        assert_eq!(loops.late_at(start + Duration::from_secs(2)), ["fast"]);
+        assert_eq!(loops.late_at(start + Duration::from_secs(61)), ["fast", "slow"]);
+        drop(slow);
+        assert_eq!(loops.late_at(start + Duration::from_secs(61)), ["fast"]);
+    }
+
+    #[test]
+    fn a_loop_that_panicked_stays_late() {
+        let loops = Loops::default();
+        let beat = loops.register("doomed", Duration::ZERO);
+        std::thread::spawn(move || {
+            let _beat = beat;
+            panic!("as the test wants");
+        })
+        .join()
+        .unwrap_err();
+        assert_eq!(loops.late_at(Instant::now() + Duration::from_millis(1)), ["doomed"]);
+    }
+}

@@ -1,0 +1,250 @@
+//! What the climate service can be told. The defaults are what an empty file means.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use appliance::{Configuration, HttpSettings};
+use serde::{Deserialize, Serialize};
+
+/// `/etc/climate/config.json`, written by the service's module.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen and how much to accept.
+    pub http: HttpSettings,
+    /// What to measure with, and how often.
+    pub sensor: SensorSettings,
+    /// How long readings are kept.
+    pub history: HistorySettings,
+    /// What is worth an alert.
+    pub alerts: AlertSettings,
+    /// Where alerts go. The address is a secret: credential `climate.slack-webhook-url`.
+    pub webhook: WebhookSettings,
+    /// Messages that all is well.
+    pub status: StatusSettings,
+}
+
+/// What the values are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SensorKind {
+    /// A Sense HAT's HTS221 and LPS25H on an I²C bus.
+    SenseHat,
+    /// A made-up room, for trying the service without hardware.
+    Simulated,
+}
+
+/// What to measure with, and how often.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SensorSettings {
+    /// What the values are read from.
+    pub kind: SensorKind,
+    /// The I²C bus: a device such as `/dev/i2c-1`, or `auto` for the first one with the sensors on it.
+    pub bus: String,
+    /// Time between two readings.
+    pub interval_seconds: f64,
+    /// How much of the processor's heat reaches the sensors.
+    pub compensation: Compensation,
+}
+
+/// Correction for the heat of the processor below the sensors.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compensation {
+    /// t − (soc − t) / factor; larger corrects less, 0 not at all.
+    pub factor: f64,
+    /// Added to the compensated temperature, in °C.
+    pub temperature_offset: f64,
+    /// Added to the compensated relative humidity, in percent points.
+    pub humidity_offset: f64,
+}
+
+/// How long readings are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HistorySettings {
+    /// Where the history is [default: $STATE_DIRECTORY, else in memory only].
+    pub directory: Option<PathBuf>,
+    /// Readings older than this are deleted.
+    pub retention_days: u32,
+}
+
+/// What is worth an alert.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertSettings {
+    /// Alert below this temperature, in °C.
+    pub temp_min_c: f64,
+    /// Alert above this temperature, in °C.
+    pub temp_max_c: f64,
+    /// Alert below this relative humidity, in percent.
+    pub humidity_min: f64,
+    /// Alert above this relative humidity, in percent.
+    pub humidity_max: f64,
+    /// How far inside the limits a temperature has to be before it counts as recovered, in °C.
+    pub temp_hysteresis_c: f64,
+    /// The same for humidity, in percent points.
+    pub humidity_hysteresis: f64,
+    /// Alert when there has been no reading for this long; 0 never.
+    pub sensor_failing_after_seconds: u64,
+}
+
+/// How alerts are delivered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Whether anything is sent at all.
+    pub enabled: bool,
+    /// Attempts in one go; then the next go, after a longer pause.
+    pub retry_count: u32,
+    /// Pause after the first failed attempt, doubled after each further one.
+    pub retry_delay: u64,
+    /// An attempt that takes longer has failed.
+    pub timeout: u64,
+}
+
+/// Messages that all is well.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusSettings {
+    /// Whether to send them.
+    pub enabled: bool,
+    /// Time between two of them.
+    pub interval_seconds: u64,
+}
+
+impl Default for SensorSettings {
+    fn default() -> Self {
+        SensorSettings {
+            kind: SensorKind::SenseHat,
+            bus: "auto".into(),
+            interval_seconds: 60.0,
+            compensation: Compensation::default(),
+        }
+    }
+}
+
+impl SensorSettings {
+    /// Time between two readings.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs_f64(self.interval_seconds)
+    }
+}
+
+impl Default for Compensation {
+    fn default() -> Self {
+        // The factor people measured for a Sense HAT sitting on a Raspberry Pi.
+        Compensation { factor: 5.466, temperature_offset: 0.0, humidity_offset: 0.0 }
+    }
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        HistorySettings { directory: None, retention_days: 365 }
+    }
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        AlertSettings {
+            temp_min_c: 15.0,
+            temp_max_c: 27.0,
+            humidity_min: 30.0,
+            humidity_max: 70.0,
+            temp_hysteresis_c: 0.5,
+            humidity_hysteresis: 2.0,
+            sensor_failing_after_seconds: 300,
+        }
+    }
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        WebhookSettings { enabled: true, retry_count: 3, retry_delay: 5, timeout: 10 }
+    }
+}
+
+impl Default for StatusSettings {
+    fn default() -> Self {
+        StatusSettings { enabled: false, interval_seconds: 3600 }
+    }
+}
+
+impl Configuration for Config {
+    fn http(&self) -> &HttpSettings {
+        &self.http
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let sensor = &self.sensor;
+        if !(0.05..=86_400.0).contains(&sensor.interval_seconds) {
+            return Err("sensor.interval_seconds: must be between 0.05 and 86400".into());
+        }
+        if sensor.bus != "auto" && !sensor.bus.starts_with('/') {
+            return Err("sensor.bus: must be `auto` or a device such as /dev/i2c-1".into());
+        }
+        if !(0.0..=1000.0).contains(&sensor.compensation.factor) {
+            return Err("sensor.compensation.factor: must be between 0 (off) and 1000".into());
+        }
+        if self.history.retention_days == 0 {
+            return Err("history.retention_days: must be at least 1".into());
+        }
+        self.alerts.check().map_err(|problem| format!("alerts.{problem}"))?;
+        self.webhook.check().map_err(|problem| format!("webhook.{problem}"))?;
+        if self.status.interval_seconds == 0 {
+            return Err("status.interval_seconds: must be at least 1".into());
+        }
+        Ok(())
+    }
+
+    fn simulate(&mut self) {
+        self.sensor.kind = SensorKind::Simulated;
+        // Someone is watching: a page that moves once a minute looks broken.
+        self.sensor.interval_seconds = self.sensor.interval_seconds.min(2.0);
+    }
+}
+
+impl AlertSettings {
+    /// The first thing wrong with these limits, named by its field.
+    pub fn check(&self) -> Result<(), String> {
+        let limits = [
+            ("temp", self.temp_min_c, self.temp_max_c, self.temp_hysteresis_c, -40.0..=120.0),
+            ("humidity", self.humidity_min, self.humidity_max, self.humidity_hysteresis, 0.0..=100.0),
+        ];
+        for (name, min, max, hysteresis, range) in limits {
+            let unit = if name == "temp" { "_c" } else { "" };
+            for (which, value) in [("min", min), ("max", max)] {
+                if !range.contains(&value) {
+                    let (low, high) = (range.start(), range.end());
+                    return Err(format!("{name}_{which}{unit}: must be between {low} and {high}"));
+                }
+            }
+            if min >= max {
+                return Err(format!("{name}_min{unit}: must be less than {name}_max{unit}"));
+            }
+            if !(0.0..(max - min) / 2.0).contains(&hysteresis) {
+                return Err(format!("{name}_hysteresis{unit}: must be less than half of what lies between the limits"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WebhookSettings {
+    /// The first thing wrong with these settings, named by its field.
+    pub fn check(&self) -> Result<(), String> {
+        let ranges = [
+            ("retry_count", u64::from(self.retry_count), 1..=10),
+            ("retry_delay", self.retry_delay, 1..=60),
+            ("timeout", self.timeout, 1..=120),
+        ];
+        for (name, value, range) in ranges {
+            if !range.contains(&value) {
+                let (low, high) = (range.start(), range.end());
+                return Err(format!("{name}: must be between {low} and {high}"));
+            }
+        }
+        Ok(())
+    }
+}
