@@ -1,1 +1,40 @@
-//! testbed
+//! The mechanism of the stories: the real image in QEMU, driven as its users drive it.
+//!
+//! A [`Machine`] is one QEMU with one [`Disk`], reached over SSH, HTTP and QMP; its [`Console`] is evidence for
+//! whoever reads a failure, never the verdict. A [`Snapshot`] is a machine that was brought to a known state once,
+//! so that every story starts there within seconds. Nothing here knows what is being tested: that is `tests/`.
+//!
+//! Three things hold everywhere. Every wait has a deadline, and its error says what was awaited, what was seen
+//! last and how the console ended. No machine outlives the process that started it. One machine runs at a time,
+//! across processes, since two that emulate on the same cores make each other's deadlines lies.
+
+mod console;
+mod disk;
+mod hardware;
+mod http;
+mod machine;
+mod partition;
+mod place;
+mod process;
+mod qmp;
+mod receiver;
+mod sense_hat;
+mod snapshot;
+mod ssh;
+mod tools;
+mod wait;
+
+pub use anyhow::{Context, Error, Result, bail, ensure};
+pub use console::Console;
+pub use disk::Disk;
+pub use hardware::{Board, Hardware};
+pub use http::{Answer, Web};
+pub use machine::Machine;
+pub use place::{environment_path, story_name};
+pub use qmp::Qmp;
+pub use receiver::{Delivery, Receiver};
+pub use sense_hat::SenseHat;
+pub use snapshot::Snapshot;
+pub use ssh::{Output, Ssh, public_key};
+pub use tools::Tools;
+pub use wait::wait_until;

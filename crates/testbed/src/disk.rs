@@ -1,0 +1,220 @@
+//! The card of a machine: a copy of an image, or a thin layer over one that stays as it was.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use fatfs::{FileSystem, FsOptions};
+use tempfile::TempDir;
+
+use crate::partition::Partition;
+use crate::process;
+use crate::{Tools, place};
+
+/// A disk that a machine can be started with. Its bytes are gone with it, unless it was kept.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+    format: &'static str,
+    _directory: Option<TempDir>,
+}
+
+impl Disk {
+    /// A copy of `image`, for one machine.
+    pub fn from_image(image: &Path) -> Result<Self> {
+        let directory = scratch()?;
+        let disk = Self::copy(image, &directory.path().join("disk.img"))?;
+        Ok(Self {
+            _directory: Some(directory),
+            ..disk
+        })
+    }
+
+    /// A copy of `image` at `path`, holes kept.
+    pub(crate) fn copy(image: &Path, path: &Path) -> Result<Self> {
+        let mut copy = std::process::Command::new("cp");
+        copy.args([
+            "--sparse=always",
+            "--reflink=auto",
+            "--no-preserve=mode",
+            "--",
+        ])
+        .arg(image)
+        .arg(path);
+        process::run(&mut copy).with_context(|| format!("copy {}", image.display()))?;
+        Ok(Self::at(path))
+    }
+
+    /// The raw disk that is at `path`.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            format: "raw",
+            _directory: None,
+        }
+    }
+
+    /// A thin layer over the raw disk `base`, which must not change any more.
+    pub fn over(base: &Path) -> Result<Self> {
+        let directory = scratch()?;
+        let path = directory.path().join("disk.qcow2");
+        let mut create = Tools::from_env()?.command("qemu-img");
+        create
+            .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+            .arg(base)
+            .arg(&path);
+        process::run(&mut create).with_context(|| format!("a layer over {}", base.display()))?;
+        Ok(Self {
+            path,
+            format: "qcow2",
+            _directory: Some(directory),
+        })
+    }
+
+    /// Makes it larger, as a card is that is larger than the image written to it.
+    pub fn grow(self, bytes: u64) -> Result<Self> {
+        let file = self.raw()?;
+        let now = file.metadata()?.len();
+        ensure!(
+            bytes >= now,
+            "{} has {now} bytes already",
+            self.path.display()
+        );
+        file.set_len(bytes)
+            .with_context(|| format!("grow {}", self.path.display()))?;
+        Ok(self)
+    }
+
+    /// Puts a file onto BOOT, as a user does who has the card in a reader.
+    pub fn write_boot_file(self, name: &str, contents: &str) -> Result<Self> {
+        self.with_boot(|boot| {
+            let mut file = boot.root_dir().create_file(name)?;
+            file.truncate()?;
+            file.write_all(contents.as_bytes())?;
+            file.flush()
+        })
+        .with_context(|| format!("write {name} onto BOOT of {}", self.path.display()))?;
+        Ok(self)
+    }
+
+    /// What a file on BOOT holds.
+    pub fn read_boot_file(&self, name: &str) -> Result<Vec<u8>> {
+        let mut contents = Vec::new();
+        self.with_boot(|boot| boot.root_dir().open_file(name)?.read_to_end(&mut contents))
+            .with_context(|| format!("read {name} from BOOT of {}", self.path.display()))?;
+        Ok(contents)
+    }
+
+    fn with_boot<T>(
+        &self,
+        work: impl FnOnce(&FileSystem<&mut Partition<'_>>) -> std::io::Result<T>,
+    ) -> Result<T> {
+        let file = self.raw()?;
+        let mut partition = Partition::named(&file, "BOOT")?;
+        let boot = FileSystem::new(&mut partition, FsOptions::new())?;
+        let result = work(&boot)?;
+        boot.unmount()?;
+        Ok(result)
+    }
+
+    fn raw(&self) -> Result<File> {
+        ensure!(
+            self.format == "raw",
+            "{} is a layer and cannot be edited",
+            self.path.display()
+        );
+        let file = File::options().read(true).write(true).open(&self.path);
+        file.with_context(|| format!("open {}", self.path.display()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn format(&self) -> &'static str {
+        self.format
+    }
+
+    /// Makes a machine that forgets this is a base fail instead of spoiling every story after it.
+    pub(crate) fn protect(&self) -> Result<()> {
+        let mut permissions = fs::metadata(&self.path)?.permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&self.path, permissions)
+            .with_context(|| format!("protect {}", self.path.display()))
+    }
+}
+
+fn scratch() -> Result<TempDir> {
+    let parent = place::directory("disks")?;
+    TempDir::new_in(&parent).with_context(|| format!("a directory in {}", parent.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    /// A disk with one partition `BOOT` that holds an empty FAT.
+    fn image(directory: &Path) -> PathBuf {
+        let path = directory.join("image");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        file.set_len(8 << 20).unwrap();
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[72] = 2;
+        header[80] = 128;
+        header[84] = 128;
+        file.write_all_at(&header, 512).unwrap();
+        let mut entry = [0; 128];
+        entry[32..40].copy_from_slice(&2048u64.to_le_bytes());
+        entry[40..48].copy_from_slice(&12287u64.to_le_bytes());
+        for (index, byte) in b"BOOT".iter().enumerate() {
+            entry[56 + 2 * index] = *byte;
+        }
+        file.write_all_at(&entry, 1024).unwrap();
+        let mut boot = Partition::named(&file, "BOOT").unwrap();
+        fatfs::format_volume(&mut boot, fatfs::FormatVolumeOptions::new()).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_written_onto_boot_is_there_and_the_image_is_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = image(directory.path());
+        let before = fs::read(&image).unwrap();
+        let disk = Disk::from_image(&image).unwrap();
+        let disk = disk
+            .write_boot_file("lichen.toml", "a longer first text")
+            .unwrap();
+        let disk = disk
+            .write_boot_file("lichen.toml", "hostname = \"x\"\n")
+            .unwrap();
+        let disk = disk.grow(16 << 20).unwrap();
+        assert_eq!(
+            disk.read_boot_file("lichen.toml").unwrap(),
+            b"hostname = \"x\"\n"
+        );
+        assert!(disk.read_boot_file("other").is_err());
+        assert_eq!(fs::metadata(disk.path()).unwrap().len(), 16 << 20);
+        assert_eq!(fs::read(&image).unwrap(), before);
+        assert!(disk.grow(1).is_err(), "a card does not shrink");
+    }
+
+    #[test]
+    fn a_disk_without_boot_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("zeros");
+        fs::write(&path, vec![0; 4096]).unwrap();
+        let error = Disk::from_image(&path)
+            .unwrap()
+            .write_boot_file("x", "")
+            .unwrap_err();
+        assert!(format!("{error:#}").contains("it has no GPT"), "{error:#}");
+    }
+}

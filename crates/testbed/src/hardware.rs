@@ -1,0 +1,123 @@
+//! What a machine is made of, and how QEMU is told so.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{Disk, Tools};
+
+/// The boards that QEMU can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Board {
+    /// QEMU's own: fast, with network and a watchdog.
+    Virt,
+    /// A Raspberry Pi 4 with its SD controller. QEMU gives it no network, and its watchdog resets when armed.
+    RaspberryPi4,
+}
+
+/// What a machine is made of.
+#[derive(Debug, Clone)]
+pub struct Hardware {
+    /// Which board.
+    pub board: Board,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory: u32,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self {
+            board: Board::Virt,
+            cpus: 2,
+            memory: 1024,
+        }
+    }
+}
+
+/// Where a machine's memory lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Memory<'p> {
+    /// Nowhere in particular.
+    Fresh,
+    /// In a file that a snapshot is to be taken of.
+    Shared(&'p Path),
+    /// A private view of such a file: writes stay with the machine.
+    View(&'p Path),
+}
+
+impl Hardware {
+    pub(crate) fn has_network(&self) -> bool {
+        self.board == Board::Virt
+    }
+
+    pub(crate) fn qemu(&self, tools: &Tools, disk: &Disk, memory: Memory<'_>) -> Result<Command> {
+        let mut qemu = tools.qemu();
+        qemu.args(["-no-user-config", "-nodefaults", "-display", "none"]);
+        qemu.args(["-accel", "tcg,thread=multi"]);
+        match self.board {
+            Board::Virt => self.virt(&mut qemu, tools, disk, memory)?,
+            Board::RaspberryPi4 => raspberry_pi_4(&mut qemu, disk),
+        }
+        Ok(qemu)
+    }
+
+    fn virt(
+        &self,
+        qemu: &mut Command,
+        tools: &Tools,
+        disk: &Disk,
+        memory: Memory<'_>,
+    ) -> Result<()> {
+        let size = self.memory;
+        let ram = match memory {
+            Memory::Fresh => format!("memory-backend-ram,id=ram,size={size}M"),
+            Memory::Shared(file) => {
+                format!(
+                    "memory-backend-file,id=ram,size={size}M,share=on,mem-path={}",
+                    quoted(file)
+                )
+            }
+            Memory::View(file) => {
+                format!(
+                    "memory-backend-file,id=ram,size={size}M,share=off,mem-path={}",
+                    quoted(file)
+                )
+            }
+        };
+        qemu.args([
+            "-M",
+            "virt,memory-backend=ram",
+            "-cpu",
+            "cortex-a72",
+            "-object",
+            &ram,
+        ]);
+        qemu.args(["-m", &format!("{size}M"), "-smp", &self.cpus.to_string()]);
+        qemu.arg("-bios")
+            .arg(tools.file("usr/lib/u-boot/qemu_arm64/u-boot.bin")?);
+        qemu.args(["-drive", &drive(disk, "none")]);
+        qemu.args(["-device", "virtio-blk-pci,drive=disk"]);
+        qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        qemu.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
+        Ok(())
+    }
+}
+
+fn raspberry_pi_4(qemu: &mut Command, disk: &Disk) {
+    qemu.args(["-M", "raspi4b", "-drive", &drive(disk, "sd")]);
+}
+
+/// Writes reach the host's page cache, which a killed QEMU does not take with it: what the device had synced is
+/// kept and what it still held in its own memory is lost, as when a plug is pulled.
+fn drive(disk: &Disk, interface: &str) -> String {
+    let (file, format) = (quoted(disk.path()), disk.format());
+    format!("if={interface},id=disk,file={file},format={format},cache=writeback,discard=unmap")
+}
+
+/// A comma within a value is said twice.
+fn quoted(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}

@@ -1,0 +1,81 @@
+//! Where things are: what the caller names in the environment, and this crate's corner of the target directory.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+/// The path in environment variable `name`. An unset one is an error: a story that cannot run has not passed.
+pub fn environment_path(name: &str) -> Result<PathBuf> {
+    let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
+        bail!("{name} is not set, so this story cannot run\nhint: ./lichen test");
+    };
+    let path = PathBuf::from(value);
+    fs::canonicalize(&path).with_context(|| format!("{name}={}", path.display()))
+}
+
+/// A name for what the calling story leaves behind.
+pub fn story_name() -> String {
+    let thread = thread::current();
+    match thread.name() {
+        Some(name) if name != "main" => name.replace("::", "-"),
+        // Under --test-threads=1 stories run on the main thread, which has no name of theirs.
+        _ => format!("{}-{}", program().unwrap_or_default(), std::process::id()),
+    }
+}
+
+fn program() -> Option<String> {
+    Some(
+        std::env::current_exe()
+            .ok()?
+            .file_stem()?
+            .to_string_lossy()
+            .into_owned(),
+    )
+}
+
+/// `name` within this crate's corner of the target directory, as an existing directory.
+pub(crate) fn directory(name: &str) -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("where this program is")?;
+    let target = exe
+        .ancestors()
+        .find(|path| path.file_name() == Some(OsStr::new("target")));
+    let directory = target
+        .unwrap_or(Path::new("target"))
+        .join("testbed")
+        .join(name);
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// An exclusive lock between threads and processes alike; held until dropped, or until its process is gone.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+
+impl Lock {
+    pub(crate) fn take(path: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("open lock {}", path.display()))?;
+        file.lock()
+            .with_context(|| format!("lock {}", path.display()))?;
+        Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unset_variable_names_itself_and_the_way_out() {
+        let error = environment_path("LICHEN_NO_SUCH_THING")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("LICHEN_NO_SUCH_THING") && error.contains("./lichen test"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! Programs on the host: run to their end within a deadline, or kept on a leash.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// How a program ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// Runs a program that should need no more than a minute and has to succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let done = finish(command, b"", Duration::from_secs(60))?;
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    ensure!(
+        done.status.success(),
+        "{name}: {}: {}",
+        done.status,
+        complaint.trim()
+    );
+    Ok(())
+}
+
+/// Runs a program to its end, with `input`; killed when it takes longer than `within`.
+pub(crate) fn finish(command: &mut Command, input: &[u8], within: Duration) -> Result<Finished> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("start {name}"))?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
+        let stdout = scope.spawn(move || read_all(stdout));
+        let stderr = scope.spawn(move || read_all(stderr));
+        let status = wait(&mut child, within).with_context(|| format!("wait for {name}"))?;
+        let (stdout, stderr) = (joined(stdout.join())?, joined(stderr.join())?);
+        match status {
+            Some(status) => Ok(Finished {
+                status,
+                stdout,
+                stderr,
+            }),
+            None => bail!("no end after {} s", within.as_secs()),
+        }
+    })
+}
+
+fn read_all(pipe: Option<impl Read>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn joined(result: thread::Result<io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
+    Ok(result.map_err(|_| anyhow!("a reader panicked"))??)
+}
+
+fn wait(child: &mut Child, within: Duration) -> io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() >= within {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// A program that never outlives this process nor its own deadline.
+#[derive(Debug)]
+pub(crate) struct Leashed {
+    child: Arc<Mutex<Child>>,
+    _release: Sender<()>,
+}
+
+impl Leashed {
+    /// Starts it; what it prints goes to `log`.
+    pub(crate) fn start(command: &Command, log: &Path, within: Duration) -> Result<Self> {
+        let output = File::create(log).with_context(|| format!("create {}", log.display()))?;
+        let mut leashed = leash(command);
+        leashed
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child = kennel(leashed).with_context(|| {
+            let program = command.get_program().to_string_lossy();
+            format!("start {program} (through setpriv, of util-linux)")
+        })?;
+        let child = Arc::new(Mutex::new(child));
+        let (release, released) = mpsc::channel::<()>();
+        let watched = child.clone();
+        thread::spawn(move || {
+            if released.recv_timeout(within) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // It may have ended by itself in this moment: then there is nothing to kill.
+                let _ = lock(&watched).kill();
+            }
+        });
+        Ok(Self {
+            child,
+            _release: release,
+        })
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Result<Option<ExitStatus>> {
+        Ok(lock(&self.child).try_wait()?)
+    }
+
+    /// Ends it as a pulled plug does: at once, with nothing written any more.
+    pub(crate) fn kill(&self) -> Result<()> {
+        let mut child = lock(&self.child);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The kernel kills a leashed program when its parent is gone, however that went.
+fn leash(command: &Command) -> Command {
+    let mut leashed = Command::new("setpriv");
+    leashed
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => leashed.env(name, value),
+            None => leashed.env_remove(name),
+        };
+    }
+    leashed
+}
+
+type Order = (Command, Sender<io::Result<Child>>);
+
+/// Starts `command` from a thread that lives as long as this process: to the kernel the parent is the *thread*
+/// that started it, and a story's thread ends before a machine that stories share.
+fn kennel(command: Command) -> Result<Child> {
+    static KENNEL: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
+    let keeper = KENNEL.get_or_init(|| {
+        let (orders, received) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, answer) in received {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (answer, answered) = mpsc::channel();
+    lock(keeper)
+        .send((command, answer))
+        .context("the thread that starts programs is gone")?;
+    Ok(answered
+        .recv()
+        .context("the thread that starts programs is gone")??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_goes_in_and_output_comes_back() {
+        let done = finish(&mut Command::new("cat"), b"hello", Duration::from_secs(10)).unwrap();
+        assert!(done.status.success());
+        assert_eq!(done.stdout, b"hello");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let error = finish(Command::new("sleep").arg("60"), b"", Duration::ZERO).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("no end after 0 s"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_fails_says_why() {
+        let error =
+            run(Command::new("sh").args(["-c", "echo no such luck >&2; exit 3"])).unwrap_err();
+        assert!(error.to_string().contains("no such luck"), "{error}");
+    }
+
+    #[test]
+    fn a_leashed_program_ends_at_its_deadline() {
+        let log = Path::new("/dev/null");
+        let sleep = Leashed::start(Command::new("sleep").arg("60"), log, Duration::ZERO).unwrap();
+        let end = crate::wait_until("the end of sleep", Duration::from_secs(10), || {
+            sleep.ended()?.context("still there")
+        });
+        assert!(!end.unwrap().success());
+    }
+}

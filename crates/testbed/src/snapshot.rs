@@ -1,0 +1,160 @@
+//! A machine brought to a known state once per image, for every story to start from.
+//!
+//! Its memory is the file that QEMU mapped as the machine's memory, and its disk is the file the machine ran on:
+//! neither is copied, and a machine that starts from it maps the one privately and puts a thin layer over the
+//! other. Test binaries, which run in processes of their own, share it through the target directory.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::machine::{self, Start};
+use crate::place::{self, Lock};
+use crate::{Disk, Hardware, Machine, Tools, wait_until};
+
+/// Where the parts are.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    directory: PathBuf,
+    hardware: Hardware,
+}
+
+impl Snapshot {
+    /// The snapshot `name` of `image`: taken now unless there is one.
+    ///
+    /// `prepare` puts onto the disk what a user would, and `bring` waits until the machine is where stories
+    /// start. `inputs` is all they depend on besides the image; when it changes, the snapshot is taken anew.
+    pub fn take(
+        name: &str,
+        image: &Path,
+        inputs: &[&str],
+        prepare: impl FnOnce(Disk) -> Result<Disk>,
+        bring: impl FnOnce(&Machine) -> Result<()>,
+    ) -> Result<Self> {
+        let hardware = Hardware::default();
+        let parent = place::directory("snapshots")?;
+        let directory = parent.join(format!("{name}-{}", key(image, inputs, &hardware)?));
+        let snapshot = Self {
+            directory,
+            hardware,
+        };
+        let _lock = Lock::take(&parent.join(format!("{name}.lock")))?;
+        if !snapshot.state().exists() {
+            forget_others(&parent, name)?;
+            snapshot
+                .make(name, image, prepare, bring)
+                .context("take the snapshot that stories start from")?;
+        }
+        Ok(snapshot)
+    }
+
+    /// A machine that goes on from there, as if it had never been off.
+    pub fn start(&self) -> Result<Machine> {
+        let (memory, state) = (self.memory(), self.state());
+        let start = Start::Warm {
+            memory: &memory,
+            state: &state,
+        };
+        Machine::start(
+            &place::story_name(),
+            self.disk()?,
+            self.hardware.clone(),
+            start,
+        )
+    }
+
+    /// A machine with the same disk, switched on.
+    pub fn boot(&self) -> Result<Machine> {
+        Machine::boot(self.disk()?, self.hardware.clone())
+    }
+
+    fn make(
+        &self,
+        name: &str,
+        image: &Path,
+        prepare: impl FnOnce(Disk) -> Result<Disk>,
+        bring: impl FnOnce(&Machine) -> Result<()>,
+    ) -> Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let disk = prepare(Disk::copy(image, &self.directory.join("disk.img"))?)?;
+        let base = Disk::at(disk.path());
+        let memory = self.memory();
+        let hardware = self.hardware.clone();
+        let machine = Machine::start(
+            &format!("snapshot-{name}"),
+            disk,
+            hardware,
+            Start::ColdInto(&memory),
+        )?;
+        bring(&machine)?;
+        machine.sh("sync")?;
+        machine.ssh().hang_up();
+        let partial = self.directory.join("state.partial");
+        machine.qmp(|qmp| {
+            qmp.execute("stop", json!({}))?;
+            machine::leave_memory_in_its_file(qmp)?;
+            qmp.execute(
+                "migrate",
+                json!({ "uri": format!("file:{}", partial.display()) }),
+            )?;
+            wait_until(
+                "the snapshot to be written",
+                Duration::from_secs(60),
+                || {
+                    let progress = qmp.execute("query-migrate", json!({}))?;
+                    ensure!(progress["status"] == "completed", "it is {progress}");
+                    Ok(())
+                },
+            )
+        })?;
+        machine.quit()?;
+        base.protect()?;
+        // Its being there says that everything else is.
+        fs::rename(&partial, self.state())?;
+        Ok(())
+    }
+
+    fn disk(&self) -> Result<Disk> {
+        Disk::over(&self.directory.join("disk.img"))
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.directory.join("memory")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+}
+
+/// Reading a whole image to name it would take longer than starting from its snapshot: a path of the Nix store
+/// says what it holds, and for any other file its size and times do.
+fn key(image: &Path, inputs: &[&str], hardware: &Hardware) -> Result<String> {
+    let file = fs::metadata(image).with_context(|| format!("image {}", image.display()))?;
+    let mut hasher = DefaultHasher::new();
+    (image, file.len(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+    (inputs, format!("{hardware:?}"), Tools::from_env()?.name()).hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// A snapshot takes about a gigabyte, and those of other images will not be asked for again.
+fn forget_others(parent: &Path, name: &str) -> Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir()
+            && entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(&format!("{name}-"))
+        {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
