@@ -3,7 +3,7 @@
   deviceTrees = [ "broadcom/bcm2712-rpi-5-b.dtb" "broadcom/bcm2712-d-rpi-5-b.dtb" ];
   firmwareConfig = "[pi5]\n";
   initrdModules = [
-    "gpio-brcmstb" "pinctrl-brcmstb-bcm2712" "irq-bcm2712-mip" "reset-raspberrypi" "sdhci-brcmstb" "rp1"
+    "gpio-brcmstb" "pinctrl-brcmstb-bcm2712" "irq-bcm2712-mip" "reset-raspberrypi" "sdhci-brcmstb"
     "bcm2835_wdt" "pcie-brcmstb" "xhci-plat-hcd" "usb-storage" "uas" "nvme"
   ];
 }

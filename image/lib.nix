@@ -67,7 +67,7 @@ rec {
         --ro-bind $t/usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64 \
         --ro-bind $t/etc /etc --proc /proc --dev /dev --tmpfs /tmp --dir /var/tmp --dir /run \
         ${binds} --bind /nix/store /nix/store --bind $NIX_BUILD_TOP /build --chdir /build \
-        --setenv PATH /usr/bin:/usr/sbin --setenv HOME /build --setenv TMPDIR /build --setenv LC_ALL C.UTF-8 \
+        --setenv PATH /usr/bin:/usr/sbin --setenv HOME /build --setenv TMPDIR /build --setenv LC_ALL C \
         --setenv NIX_BUILD_TOP /build --setenv SOURCE_DATE_EPOCH 1 --setenv scriptPath /build/''${scriptPath##*/} \
         ${builtins.concatStringsSep " " (map (v: "--setenv ${v}Path /build/\${${v}Path##*/}") passAsFile)} \
         /usr/bin/bash -euo pipefail -c '. $scriptPath'

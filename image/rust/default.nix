@@ -97,7 +97,8 @@ let
 
   program = { name, target ? "aarch64-unknown-linux-gnu", static ? false }:
     let
-      rustflags = if static then [ "-C" "target-feature=+crt-static" ] else [ ];
+      # Lints are for those who edit, not for those who build.
+      rustflags = [ "--cap-lints" "allow" ] ++ (if static then [ "-C" "target-feature=+crt-static" ] else [ ]);
       env = { inherit manifests; binds = "--ro-bind ${vendor} /vendor"; inherit vendor; };
       deps = debian.inRust "${name}-deps.tar.zst" env ''
         ${setup target rustflags}
