@@ -1,0 +1,254 @@
+//! Puts what is stored in force, at every boot: /etc is a tmpfs above the generation's, /run is empty.
+//!
+//! Each part is applied whether or not another one failed: a device without Wi-Fi still wants its keys.
+
+use super::Report;
+use super::file::{Wifi, is_raw_key};
+use super::store;
+use crate::durable;
+use crate::root::Root;
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::Read;
+
+const ZONES: &str = "usr/share/zoneinfo";
+const IWD: &str = "var/lib/iwd";
+const IWD_CONFIG: &str = "etc/iwd/main.conf";
+/// Names the file of the network that lichen.toml asked for, so that it can go when another takes its place.
+const NETWORK: &str = "var/lib/lichen/wifi-network";
+
+pub(super) fn apply(root: &Root, report: &mut Report) {
+    match store::load(root) {
+        Err(error) => report.faults.push(format!("{error:#}")),
+        Ok(stored) => {
+            if let Some(name) = stored.hostname {
+                report.fault(hostname(root, &name));
+                report.applied.hostname = Some(name);
+            }
+            if let Some(zone) = stored.timezone {
+                report.fault(timezone(root, &zone));
+                report.applied.timezone = Some(zone);
+            }
+            let keys = stored
+                .ssh
+                .map(|ssh| ssh.authorized_keys)
+                .unwrap_or_default();
+            report.fault(authorized_keys(root, &keys));
+            report.applied.authorized_keys = keys.len();
+            if let Some(network) = stored.wifi {
+                report.fault(wifi(root, &network));
+                report.applied.wifi = Some(network.ssid);
+            }
+        }
+    }
+    match secrets(root) {
+        Err(error) => report.faults.push(format!("{error:#}")),
+        Ok(names) => report.applied.secrets = names,
+    }
+}
+
+fn hostname(root: &Root, name: &str) -> Result<()> {
+    durable::update(
+        &root.at("etc/hostname"),
+        format!("{name}\n").as_bytes(),
+        0o644,
+    )?;
+    if root.is_device() {
+        rustix::system::sethostname(name.as_bytes()).context("cannot set the host name")?;
+    }
+    Ok(())
+}
+
+pub(super) fn zone_exists(root: &Root, zone: &str) -> bool {
+    let inside = !zone.is_empty()
+        && zone
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.'));
+    let mut magic = [0; 4];
+    inside
+        && fs::File::open(root.at(ZONES).join(zone))
+            .is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
+        && &magic == b"TZif"
+}
+
+fn timezone(root: &Root, zone: &str) -> Result<()> {
+    anyhow::ensure!(
+        zone_exists(root, zone),
+        "the time zone {zone} is gone from this generation"
+    );
+    durable::atomic_symlink(&format!("../{ZONES}/{zone}"), &root.at("etc/localtime"))
+}
+
+/// sshd wants the file, and every folder above it, to be writable by root alone.
+fn authorized_keys(root: &Root, keys: &[String]) -> Result<()> {
+    durable::directory(&root.at("run/lichen"), 0o755)?;
+    durable::directory(&root.at("run/lichen/authorized_keys"), 0o755)?;
+    let path = root.at("run/lichen/authorized_keys/root");
+    if keys.is_empty() {
+        return durable::remove(&path);
+    }
+    durable::update(&path, (keys.join("\n") + "\n").as_bytes(), 0o600).map(drop)
+}
+
+fn secrets(root: &Root) -> Result<Vec<String>> {
+    let secrets = store::secrets(root)?;
+    if !secrets.is_empty() {
+        durable::directory(&root.at("run/credstore"), 0o700)?;
+    }
+    for (name, value) in &secrets {
+        durable::update(&root.at("run/credstore").join(name), value, 0o600)?;
+    }
+    Ok(secrets.into_keys().collect())
+}
+
+fn wifi(root: &Root, wifi: &Wifi) -> Result<()> {
+    let (name, content) = network(wifi);
+    durable::directory(&root.at(IWD), 0o700)?;
+    let path = root.at(IWD).join(&name);
+    // iwd adds the key it derives from the passphrase to this file. As long as the passphrase is in it, it
+    // is right: writing it at every boot would wear the card and cost iwd a derivation.
+    let known = fs::read_to_string(&path).is_ok_and(|now| {
+        content
+            .lines()
+            .filter(|l| l.contains('='))
+            .all(|line| now.lines().any(|l| l == line))
+    });
+    if !known {
+        durable::update(&path, content.as_bytes(), 0o600)?;
+    }
+    let earlier = fs::read_to_string(root.at(NETWORK)).unwrap_or_default();
+    if !earlier.is_empty() && earlier != name {
+        durable::remove(&root.at(IWD).join(&earlier))?;
+    }
+    durable::update(&root.at(NETWORK), name.as_bytes(), 0o600)?;
+    if let Some(country) = &wifi.country {
+        let path = root.at(IWD_CONFIG);
+        durable::directory(&root.at("etc/iwd"), 0o755)?;
+        let config = with_country(&fs::read_to_string(&path).unwrap_or_default(), country);
+        durable::update(&path, config.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// The name and content of iwd's file for a network (iwd.network(5)).
+fn network(wifi: &Wifi) -> (String, String) {
+    let plain = wifi
+        .ssid
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || " _-".contains(c));
+    let name = if plain {
+        wifi.ssid.clone()
+    } else {
+        wifi.ssid
+            .bytes()
+            .fold("=".to_owned(), |name, byte| name + &format!("{byte:02x}"))
+    };
+    match &wifi.passphrase {
+        None => (
+            format!("{name}.open"),
+            "[Settings]\nAutoConnect=true\n".to_owned(),
+        ),
+        Some(key) if is_raw_key(&key.0) => (
+            format!("{name}.psk"),
+            format!("[Security]\nPreSharedKey={}\n", key.0.to_ascii_lowercase()),
+        ),
+        // A space at either end would be cut off, a backslash begins an escape.
+        Some(phrase) => {
+            let phrase = phrase.0.replace('\\', "\\\\").replace(' ', "\\s");
+            (
+                format!("{name}.psk"),
+                format!("[Security]\nPassphrase={phrase}\n"),
+            )
+        }
+    }
+}
+
+/// iwd's main.conf with the country in it. iwd knows no drop-ins, so the generation's file is edited.
+fn with_country(config: &str, country: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut general = None;
+    let mut inside = false;
+    for line in config.lines() {
+        if line.trim_start().starts_with('[') {
+            inside = line.trim() == "[General]";
+        }
+        if inside
+            && line
+                .split('=')
+                .next()
+                .is_some_and(|key| key.trim() == "Country")
+        {
+            continue;
+        }
+        lines.push(line.to_owned());
+        if inside && general.is_none() {
+            general = Some(lines.len());
+        }
+    }
+    let at = general.unwrap_or_else(|| {
+        lines.insert(0, "[General]".to_owned());
+        1
+    });
+    lines.insert(at, format!("Country={country}"));
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Secret;
+    use super::*;
+
+    fn of(ssid: &str, passphrase: Option<&str>) -> (String, String) {
+        network(&Wifi {
+            ssid: ssid.into(),
+            passphrase: passphrase.map(|p| Secret(p.into())),
+            country: None,
+        })
+    }
+
+    #[test]
+    fn networks_as_iwd_names_them() {
+        let psk = |name: &str, line: &str| (name.to_owned(), format!("[Security]\n{line}\n"));
+        assert_eq!(
+            of("attic 2_x-y", Some("longenough")),
+            psk("attic 2_x-y.psk", "Passphrase=longenough")
+        );
+        assert_eq!(of("café", Some("longenough")).0, "=636166c3a9.psk");
+        assert_eq!(
+            of("../../etc", Some("longenough")).0,
+            "=2e2e2f2e2e2f657463.psk"
+        );
+        assert_eq!(
+            of("a", Some(r" a\b c ")),
+            psk("a.psk", r"Passphrase=\sa\\b\sc\s")
+        );
+        assert_eq!(
+            of("a", Some(&"AB".repeat(32))),
+            psk("a.psk", &format!("PreSharedKey={}", "ab".repeat(32)))
+        );
+        assert_eq!(of("guests", None).0, "guests.open");
+    }
+
+    #[test]
+    fn the_country_goes_into_what_the_generation_configured() {
+        for (before, after) in [
+            ("", "[General]\nCountry=DE\n"),
+            ("[General]\nX=1\n", "[General]\nCountry=DE\nX=1\n"),
+            (
+                "[General]\nCountry=FR\nX=1\n[Network]\nY=2\n",
+                "[General]\nCountry=DE\nX=1\n[Network]\nY=2\n",
+            ),
+            (
+                "[Network]\nCountry=no\n",
+                "[General]\nCountry=DE\n[Network]\nCountry=no\n",
+            ),
+        ] {
+            assert_eq!(with_country(before, "DE"), after);
+            assert_eq!(
+                with_country(after, "DE"),
+                after,
+                "a second time changes nothing"
+            );
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Reading `lichen.toml`: every problem at once, each with its line, its key and what is allowed.
+//!
+//! Values of secrets and passphrases are never part of a message: it goes to the console and the journal.
+//! That is why the tree is walked here, and not left to serde, whose messages quote what they reject.
+
+use super::keys;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The size from which on a file is not looked into.
+pub const LIMIT: u64 = 64 * 1024;
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub(super) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// What a `lichen.toml` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Provision {
+    /// The host name.
+    pub hostname: Option<String>,
+    /// A name of the time zone database.
+    pub timezone: Option<String>,
+    /// The Wi-Fi to join.
+    pub wifi: Option<Wifi>,
+    /// Who may log in.
+    pub ssh: Option<Ssh>,
+    /// Credentials by name. Each is a file of its own on DATA, not part of the stored `provision.toml`.
+    #[serde(skip)]
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// `[wifi]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wifi {
+    /// The name of the network.
+    pub ssid: String,
+    /// Its passphrase, or the key itself as 64 hex digits; none for an open network.
+    pub passphrase: Option<Secret>,
+    /// The country whose rules for radio apply, as ISO 3166's two letters.
+    pub country: Option<String>,
+}
+
+/// `[ssh]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ssh {
+    /// Root's, one line each.
+    pub authorized_keys: Vec<String>,
+}
+
+/// One thing that is wrong with a `lichen.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The line, counted from 1; none if it is about the file.
+    pub line: Option<usize>,
+    /// The key with its tables; empty if there is none.
+    pub key: String,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn of_file(message: impl Into<String>) -> Self {
+        Self {
+            line: None,
+            key: String::new(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Reads what can be read, and says what is wrong with the rest. A file on BOOT with any problem is not
+/// used; of the stored one, which another version may have written, what is understood is.
+pub(super) fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<Problem>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader {
+        text,
+        zone_exists,
+        problems: Vec::new(),
+    };
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        // One slip of the pen often leaves several complaints about the same line: the first one counts.
+        if reader.problems.last().and_then(|p| p.line) != Some(reader.line(at)) {
+            reader.problem(at, "", error.message());
+        }
+    }
+    let provision = reader.provision(table.get_ref());
+    reader.problems.sort_by_key(|problem| problem.line);
+    (provision, reader.problems)
+}
+
+impl Provision {
+    /// This one with what `newer` says over it.
+    pub(super) fn merge(mut self, newer: Provision) -> Provision {
+        self.secrets.extend(newer.secrets);
+        Provision {
+            hostname: newer.hostname.or(self.hostname),
+            timezone: newer.timezone.or(self.timezone),
+            wifi: newer.wifi.or(self.wifi),
+            ssh: newer.ssh.or(self.ssh),
+            secrets: self.secrets,
+        }
+    }
+}
+
+type Value<'a> = Spanned<DeValue<'a>>;
+
+struct Reader<'a> {
+    text: &'a str,
+    zone_exists: &'a dyn Fn(&str) -> bool,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn line(&self, at: usize) -> usize {
+        self.text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+    }
+
+    fn problem(&mut self, at: usize, key: &str, message: impl Into<String>) {
+        self.problems.push(Problem {
+            line: Some(self.line(at)),
+            key: key.into(),
+            message: message.into(),
+        });
+    }
+
+    fn provision(&mut self, table: &DeTable<'_>) -> Provision {
+        self.only(
+            table,
+            "",
+            &["hostname", "timezone", "wifi", "ssh", "secrets"],
+        );
+        let mut secrets = BTreeMap::new();
+        if let Some(found) = self.table(table, "secrets") {
+            self.secrets("", found, &mut secrets);
+        }
+        Provision {
+            hostname: self.text(table, "", "hostname", |text| {
+                is_hostname(text).then_some(()).ok_or(format!(
+                    "`{text}` is no host name; allowed: 1 to 63 letters, digits and inner hyphens"
+                ))
+            }),
+            timezone: {
+                let exists = self.zone_exists;
+                self.text(table, "", "timezone", |text| {
+                    exists(text).then_some(()).ok_or(format!(
+                        "`{text}` is no time zone this device knows; allowed: names like Europe/Berlin or UTC"
+                    ))
+                })
+            },
+            wifi: self
+                .table(table, "wifi")
+                .and_then(|wifi| self.wifi(wifi, table)),
+            ssh: self.table(table, "ssh").and_then(|ssh| self.ssh(ssh)),
+            secrets,
+        }
+    }
+
+    fn wifi(&mut self, wifi: &DeTable<'_>, parent: &DeTable<'_>) -> Option<Wifi> {
+        self.only(wifi, "wifi", &["ssid", "passphrase", "country"]);
+        let ssid = self.text(wifi, "wifi", "ssid", |text| {
+            let fits = (1..=32).contains(&text.len()) && !text.chars().any(char::is_control);
+            fits.then_some(())
+                .ok_or("must have 1 to 32 bytes, and no control characters".into())
+        });
+        let passphrase = self.text(wifi, "wifi", "passphrase", |text| {
+            is_passphrase(text).then_some(()).ok_or(
+                "must have 8 to 63 characters of ASCII (or be the key itself as 64 hex digits); \
+                 leave it out for an open network"
+                    .into(),
+            )
+        });
+        let country = self.text(wifi, "wifi", "country", |text| {
+            let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic());
+            fits.then_some(()).ok_or(format!(
+                "`{text}` is no country; allowed: two letters, like DE"
+            ))
+        });
+        if wifi.get("ssid").is_none() {
+            let at = parent
+                .iter()
+                .find(|(key, _)| key.get_ref() == "wifi")
+                .map_or(0, |(key, _)| key.span().start);
+            self.problem(
+                at,
+                "wifi.ssid",
+                "is missing: [wifi] needs the name of the network",
+            );
+        }
+        Some(Wifi {
+            ssid: ssid?,
+            passphrase: passphrase.map(Secret),
+            country: country.map(|c| c.to_ascii_uppercase()),
+        })
+    }
+
+    fn ssh(&mut self, ssh: &DeTable<'_>) -> Option<Ssh> {
+        self.only(ssh, "ssh", &["authorized_keys"]);
+        let found = ssh.get("authorized_keys")?;
+        let Some(array) = found.get_ref().as_array() else {
+            self.wrong_type(found, "ssh.authorized_keys", "a list of strings in [ ]");
+            return None;
+        };
+        let mut authorized_keys = Vec::new();
+        for (n, value) in array.iter().enumerate() {
+            let key = format!("ssh.authorized_keys[{n}]");
+            match value
+                .get_ref()
+                .as_str()
+                .map(|text| (text.trim(), keys::check(text.trim())))
+            {
+                None => self.wrong_type(value, &key, "a string in quotes"),
+                Some((text, Ok(()))) => authorized_keys.push(text.to_owned()),
+                Some((_, Err(message))) => self.problem(value.span().start, &key, message),
+            }
+        }
+        Some(Ssh { authorized_keys })
+    }
+
+    /// `"climate.token" = …` and `climate.token = …` are the same name: TOML reads the second one as a table,
+    /// its writer did not mean one.
+    fn secrets(&mut self, prefix: &str, table: &DeTable<'_>, into: &mut BTreeMap<String, Secret>) {
+        for (key, value) in table {
+            let name = join(prefix, key.get_ref());
+            let path = format!("secrets.{name}");
+            let at = key.span().start;
+            match value.get_ref() {
+                DeValue::Table(table) => self.secrets(&name, table, into),
+                DeValue::String(_) if !is_credential(&name) => self.problem(
+                    at,
+                    &path,
+                    "is no name for a secret; allowed: up to 200 letters, digits, `-`, `_` and inner `.`",
+                ),
+                DeValue::String(text) if text.is_empty() => self.problem(at, &path, "may not be empty"),
+                DeValue::String(text) => match into.entry(name) {
+                    Entry::Vacant(entry) => drop(entry.insert(Secret(text.clone().into_owned()))),
+                    Entry::Occupied(_) => self.problem(at, &path, "is given twice"),
+                },
+                _ => self.wrong_type(value, &path, "a string in quotes"),
+            }
+        }
+    }
+
+    fn only(&mut self, table: &DeTable<'_>, path: &str, allowed: &[&str]) {
+        for (key, _) in table {
+            if !allowed.contains(&key.get_ref().as_ref()) {
+                let message = format!("is not known here; allowed: {}", allowed.join(", "));
+                self.problem(key.span().start, &join(path, key.get_ref()), message);
+            }
+        }
+    }
+
+    fn table<'t, 'i>(&mut self, parent: &'t DeTable<'i>, key: &str) -> Option<&'t DeTable<'i>> {
+        let value = parent.get(key)?;
+        if value.get_ref().as_table().is_none() {
+            self.wrong_type(
+                value,
+                key,
+                &format!("a table: a line [{key}] with its keys below"),
+            );
+        }
+        value.get_ref().as_table()
+    }
+
+    fn text(
+        &mut self,
+        table: &DeTable<'_>,
+        path: &str,
+        key: &str,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<String> {
+        let value = table.get(key)?;
+        let path = join(path, key);
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(value, &path, "a string in quotes");
+            return None;
+        };
+        match check(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(message) => {
+                self.problem(value.span().start, &path, message);
+                None
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, value: &Value<'_>, path: &str, wanted: &str) {
+        let found = value.get_ref().type_str();
+        self.problem(
+            value.span().start,
+            path,
+            format!("must be {wanted}, and is of type {found}"),
+        );
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// One label of RFC 1123. The domain is the network's to say.
+fn is_hostname(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// What systemd takes for a credential's name, less what would be hidden, or not be seen by a shell's eye.
+pub(super) fn is_credential(name: &str) -> bool {
+    (1..=200).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+}
+
+fn is_passphrase(text: &str) -> bool {
+    is_raw_key(text)
+        || ((8..=63).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b)))
+}
+
+/// WPA's pre-shared key itself, instead of the passphrase it is made from.
+pub(super) fn is_raw_key(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}

@@ -1,0 +1,128 @@
+//! Is this line a public key sshd would take? Found out before the user is locked out by a slip of the mouse.
+
+const KINDS: [&str; 7] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// Checks one line as of `id_ed25519.pub`; says what is wrong with it.
+pub(super) fn check(line: &str) -> Result<(), String> {
+    if line.contains("PRIVATE KEY") {
+        return Err(
+            "is a private key; never give it away: allowed is the line in the .pub file beside it"
+                .into(),
+        );
+    }
+    if line.contains(['\n', '\r']) {
+        return Err("has several lines; allowed: one key for each string of the list".into());
+    }
+    let mut words = line.split_ascii_whitespace();
+    let kind = words.next().unwrap_or_default();
+    if !KINDS.contains(&kind) {
+        return Err(format!(
+            "does not begin with a kind of key; allowed: {}",
+            KINDS.join(", ")
+        ));
+    }
+    let blob = words
+        .next()
+        .and_then(base64)
+        .ok_or("is not whole: base64 must follow the kind of key")?;
+    let fields = fields(&blob).ok_or("is not whole: it ends in the middle of the key")?;
+    if fields.first() != Some(&kind.as_bytes()) {
+        return Err(format!("says it is {kind}, but the key itself does not"));
+    }
+    let whole = match kind {
+        "ssh-ed25519" => fields.len() == 2 && fields[1].len() == 32,
+        "ssh-rsa" => fields.len() == 3 && fields[2].len() >= 256,
+        _ => fields.len() >= 3,
+    };
+    whole
+        .then_some(())
+        .ok_or_else(|| format!("is too short for {kind}"))
+}
+
+/// The parts of a key, each with its length before it; `None` if they don't come out even.
+fn fields(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let (field, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        fields.push(field);
+        blob = rest;
+    }
+    Some(fields)
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for digit in digits.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1lCyLg8uNLwgEd7CM/8mxZGPTlWUQ9F5OG9JYyqUVn";
+
+    #[test]
+    fn keys_as_ssh_keygen_writes_them_are_taken() {
+        for key in [
+            ED25519.to_owned(),
+            format!("{ED25519} me@laptop"),
+            format!("{ED25519} a longer comment"),
+        ] {
+            assert_eq!(check(&key), Ok(()), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_would_lock_its_owner_out_is_not() {
+        for (key, why) in [
+            ("", "begin with a kind"),
+            ("ssh-ed25519", "not whole"),
+            ("ssh-ed25519 %%%%", "not whole"),
+            (&ED25519[..60], "not whole"),
+            (&ED25519[..ED25519.len() - 4], "not whole"),
+            (
+                &ED25519.replace("ssh-ed25519", "ssh-rsa"),
+                "but the key itself does not",
+            ),
+            ("ssh-dss AAAAB3NzaC1kc3M=", "begin with a kind"),
+            (&format!("command=\"x\" {ED25519}"), "begin with a kind"),
+            (&format!("{ED25519}\n{ED25519}"), "several lines"),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----", "private key"),
+            ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "too short"),
+        ] {
+            let message = check(key).expect_err(key);
+            assert!(message.contains(why), "{key}: {message}");
+        }
+    }
+}

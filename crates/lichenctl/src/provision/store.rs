@@ -1,0 +1,165 @@
+//! What was provisioned, kept on DATA: `provision.toml`, and a file for each secret.
+//!
+//! Stored durably first, wiped from BOOT last. A note on DATA tells a half-wiped file from a bad one, so that
+//! a cut in the middle of wiping ends in a wiped file, and never in the loss of one that was not stored.
+
+use super::file::{self, LIMIT, Problem, Provision};
+use super::{Fate, Report};
+use crate::durable::{self, cut};
+use crate::root::Root;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+const SOURCE: &str = "boot/lichen.toml";
+const FOLDER: &str = "var/lib/lichen";
+const STORED: &str = "var/lib/lichen/provision.toml";
+const CREDENTIALS: &str = "var/lib/lichen/credentials";
+/// Says: what was in the file on BOOT is stored, it is being wiped.
+const WIPING: &str = "var/lib/lichen/wiping";
+const HEADER: &str = "# What lichen.toml said, kept by `lichenctl provision`. To change it, put a lichen.toml on BOOT.\n\n";
+
+/// Takes in `lichen.toml` from BOOT, if there is one.
+pub(super) fn take_in(root: &Root, report: &mut Report) {
+    let wiping = root.at(WIPING).exists();
+    let bytes = match read(root) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            if wiping {
+                report.fault(durable::remove(&root.at(WIPING)));
+            }
+            if root.at("boot/lichen.toml.txt").exists() {
+                report.problems.push(Problem::of_file(
+                    "is named lichen.toml.txt: rename it to lichen.toml",
+                ));
+            }
+            return;
+        }
+        Err(problem) => return reject(report, vec![problem]),
+    };
+    // No text has zeros, but a file has whose wiping was cut off.
+    if wiping && bytes.contains(&0) {
+        return report.fault(wipe(root));
+    }
+    match understand(root, &bytes) {
+        Err(problems) => reject(report, problems),
+        Ok(new) => match store(root, new) {
+            Ok(()) => {
+                report.file = Fate::Stored;
+                let wiped = wipe(root).context("lichen.toml is stored, but still readable on BOOT");
+                report.fault(wiped);
+            }
+            Err(error) => {
+                report.file = Fate::Kept;
+                report.faults.push(format!("{error:#}"));
+            }
+        },
+    }
+}
+
+fn reject(report: &mut Report, problems: Vec<Problem>) {
+    report.file = Fate::Rejected;
+    report.problems.extend(problems);
+}
+
+fn read(root: &Root) -> Result<Option<Vec<u8>>, Problem> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(root.at(SOURCE))?
+            .take(LIMIT + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if bytes.len() as u64 > LIMIT => Err(Problem::of_file(format!(
+            "is too large; allowed: {} kB",
+            LIMIT / 1024
+        ))),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Problem::of_file(format!("cannot be read ({error})"))),
+    }
+}
+
+fn understand(root: &Root, bytes: &[u8]) -> Result<Provision, Vec<Problem>> {
+    let text = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'))
+        .ok_or_else(|| {
+            vec![Problem::of_file(
+                "is not plain text; save it as UTF-8 (not UTF-16 or “Unicode”)",
+            )]
+        })?;
+    let (provision, problems) = file::parse(text, &|zone| super::apply::zone_exists(root, zone));
+    if problems.is_empty() {
+        Ok(provision)
+    } else {
+        Err(problems)
+    }
+}
+
+fn store(root: &Root, mut new: Provision) -> Result<()> {
+    let secrets = std::mem::take(&mut new.secrets);
+    folders(root)?;
+    for (name, secret) in &secrets {
+        durable::update(&root.at(CREDENTIALS).join(name), secret.0.as_bytes(), 0o600)?;
+        cut::point("secret");
+    }
+    let merged = load(root)?.merge(new);
+    let text = toml::to_string(&merged).context("cannot write down what lichen.toml said")?;
+    durable::update(
+        &root.at(STORED),
+        format!("{HEADER}{text}").as_bytes(),
+        0o600,
+    )?;
+    cut::point("provision.toml");
+    durable::update(&root.at(WIPING), b"", 0o600)?;
+    cut::point("note");
+    Ok(())
+}
+
+fn wipe(root: &Root) -> Result<()> {
+    durable::wipe(&root.at(SOURCE))?;
+    cut::point("wiped");
+    durable::remove(&root.at(WIPING))
+}
+
+fn folders(root: &Root) -> Result<()> {
+    durable::directory(&root.at(FOLDER), 0o700)?;
+    durable::directory(&root.at(CREDENTIALS), 0o700)
+}
+
+/// What is stored, without the secrets; nothing, if nothing was ever provisioned. What another version wrote
+/// and this one does not understand is passed over: a rollback must not lose the rest.
+pub(super) fn load(root: &Root) -> Result<Provision> {
+    let path = root.at(STORED);
+    match fs::read_to_string(&path) {
+        // Whether the time zone still exists is for `apply` to find out.
+        Ok(text) => Ok(file::parse(&text, &|_| true).0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Provision::default()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// The stored secrets. Whoever removes a file here has revoked the secret, from the next boot on.
+pub(super) fn secrets(root: &Root) -> Result<BTreeMap<String, Vec<u8>>> {
+    let folder = root.at(CREDENTIALS);
+    let mut secrets = BTreeMap::new();
+    let mut read = || -> io::Result<()> {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if file::is_credential(&name) && entry.file_type()?.is_file() {
+                secrets.insert(name, fs::read(entry.path())?);
+            }
+        }
+        Ok(())
+    };
+    match read() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot read {}", folder.display()))
+        }
+        _ => Ok(secrets),
+    }
+}

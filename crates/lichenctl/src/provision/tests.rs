@@ -1,0 +1,604 @@
+use super::*;
+use crate::durable::{atomic_write, cut, directory};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1lCyLg8uNLwgEd7CM/8mxZGPTlWUQ9F5OG9JYyqUVn me@laptop";
+
+const FULL: &str = r#"
+hostname = "rack7"
+timezone = "Europe/Berlin"
+[wifi]
+ssid = "attic"
+passphrase = "correct horse"
+country = "de"
+[ssh]
+authorized_keys = ["KEY"]
+[secrets]
+"climate.bearer-token" = "hunter2"
+climate.webhook = "https://hooks.example/x"
+"#;
+
+struct Device {
+    _dir: tempfile::TempDir,
+    root: Root,
+}
+
+impl Device {
+    /// A device as after its initrd: the generation's /etc, the time zones, an empty /run.
+    fn new() -> Self {
+        // In memory where there is: thousands of fsyncs cost seconds on a disk, and prove nothing here.
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let dir = tempfile::tempdir_in(place).unwrap();
+        let device = Self {
+            root: Root::new(dir.path()),
+            _dir: dir,
+        };
+        for zone in ["Europe/Berlin", "UTC"] {
+            device.put(&format!("usr/share/zoneinfo/{zone}"), "TZif2");
+        }
+        device.put("usr/share/zoneinfo/tzdata.zi", "# version");
+        for folder in ["boot", "run", "var/lib", "dev"] {
+            fs::create_dir_all(device.root.at(folder)).unwrap();
+        }
+        device.power_on();
+        device
+    }
+
+    /// What a boot makes anew: /run, and the generation's /etc.
+    fn power_on(&self) {
+        let _ = fs::remove_dir_all(self.root.at("run"));
+        let _ = fs::remove_dir_all(self.root.at("etc"));
+        self.put("etc/hostname", "factory\n");
+        self.put(
+            "etc/iwd/main.conf",
+            "[General]\nEnableNetworkConfiguration=false\n",
+        );
+        fs::create_dir(self.root.at("run")).unwrap();
+    }
+
+    fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.root.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        atomic_write(&path, content.as_ref(), 0o644).unwrap();
+    }
+
+    fn insert_card_with(&self, file: &str) {
+        self.put("boot/lichen.toml", file.replace("KEY", KEY));
+    }
+
+    fn boot(&self) -> Report {
+        self.power_on();
+        run(&self.root)
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root.at(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.root.at(path)).is_ok()
+    }
+
+    /// Every file and link of the tree, with its mode.
+    fn tree(&self) -> BTreeMap<String, (u32, String)> {
+        fn walk(dir: &Path, base: &Path, into: &mut BTreeMap<String, (u32, String)>) {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = fs::symlink_metadata(&path).unwrap();
+                let content = if meta.is_dir() {
+                    walk(&path, base, into);
+                    "folder".to_owned()
+                } else if meta.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else {
+                    String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()
+                };
+                let name = path.strip_prefix(base).unwrap().display().to_string();
+                into.insert(name, (meta.permissions().mode() & 0o7777, content));
+            }
+        }
+        let mut tree = BTreeMap::new();
+        walk(&self.root.at(""), &self.root.at(""), &mut tree);
+        // Whether this boot or the one before took the file in is all that may differ.
+        tree.remove(REPORT);
+        tree
+    }
+}
+
+fn mode(device: &Device, path: &str) -> u32 {
+    fs::metadata(device.root.at(path))
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o7777
+}
+
+#[test]
+fn a_file_on_boot_is_stored_wiped_and_in_force() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    let report = device.boot();
+    assert_eq!(
+        (report.file, report.ok(), report.needs_attention()),
+        (Fate::Stored, true, false),
+        "{report}"
+    );
+    assert!(!device.has("boot/lichen.toml"), "wiped");
+
+    assert_eq!(device.read("etc/hostname"), "rack7\n");
+    let zone = fs::read_link(device.root.at("etc/localtime")).unwrap();
+    assert_eq!(zone, Path::new("../usr/share/zoneinfo/Europe/Berlin"));
+    assert_eq!(
+        device.read("run/lichen/authorized_keys/root"),
+        format!("{KEY}\n")
+    );
+    assert_eq!(
+        device.read("var/lib/iwd/attic.psk"),
+        "[Security]\nPassphrase=correct\\shorse\n"
+    );
+    assert_eq!(
+        device.read("etc/iwd/main.conf"),
+        "[General]\nCountry=DE\nEnableNetworkConfiguration=false\n"
+    );
+    assert_eq!(device.read("run/credstore/climate.bearer-token"), "hunter2");
+    assert_eq!(
+        device.read("run/credstore/climate.webhook"),
+        "https://hooks.example/x"
+    );
+
+    for (path, expected) in [
+        ("var/lib/lichen", 0o700),
+        ("var/lib/lichen/provision.toml", 0o600),
+        ("var/lib/lichen/credentials", 0o700),
+        ("var/lib/lichen/credentials/climate.bearer-token", 0o600),
+        ("var/lib/iwd", 0o700),
+        ("var/lib/iwd/attic.psk", 0o600),
+        ("run/credstore", 0o700),
+        ("run/credstore/climate.bearer-token", 0o600),
+        ("run/lichen", 0o755),
+        ("run/lichen/authorized_keys", 0o755),
+        ("run/lichen/authorized_keys/root", 0o600),
+        ("etc/hostname", 0o644),
+    ] {
+        assert_eq!(mode(&device, path), expected, "{path}");
+    }
+    assert!(
+        !device
+            .read("var/lib/lichen/provision.toml")
+            .contains("hunter2"),
+        "secrets are files of their own"
+    );
+    assert!(
+        !device.read(REPORT).contains("hunter2") && !device.read(REPORT).contains("correct horse")
+    );
+    assert_eq!(super::report(&device.root), Some(report));
+}
+
+#[test]
+fn what_was_stored_is_in_force_at_every_boot() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    device.boot();
+    let first = device.tree();
+    let report = device.boot();
+    assert_eq!((report.file, report.ok()), (Fate::Absent, true));
+    assert_eq!(
+        report.applied.secrets,
+        ["climate.bearer-token", "climate.webhook"]
+    );
+    assert_eq!(device.tree(), first);
+}
+
+#[test]
+fn a_device_without_any_file_stays_as_its_generation_says() {
+    let device = Device::new();
+    let before = device.read("etc/hostname");
+    let report = device.boot();
+    assert_eq!(report, Report::default());
+    assert_eq!(device.read("etc/hostname"), before);
+    assert!(
+        !device.has("run/credstore")
+            && !device.has("etc/localtime")
+            && !device.has("var/lib/lichen")
+    );
+}
+
+#[test]
+fn a_later_file_merges_over_the_stored_one() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    device.boot();
+    device.insert_card_with(
+        "hostname = 'rack8'\n[wifi]\nssid = 'cellar'\npassphrase = 'staple battery'\n[secrets]\n'climate.webhook' = 'new'",
+    );
+    let applied = device.boot().applied;
+    assert_eq!(applied.hostname.as_deref(), Some("rack8"));
+    assert_eq!(
+        applied.timezone.as_deref(),
+        Some("Europe/Berlin"),
+        "not named, so it stays"
+    );
+    assert_eq!(applied.authorized_keys, 1);
+    assert_eq!(device.read("run/credstore/climate.webhook"), "new");
+    assert_eq!(device.read("run/credstore/climate.bearer-token"), "hunter2");
+    // [wifi] is replaced whole: the old network is not joined any more, the old country does not stay.
+    assert!(device.has("var/lib/iwd/cellar.psk") && !device.has("var/lib/iwd/attic.psk"));
+    assert!(!device.read("etc/iwd/main.conf").contains("Country"));
+
+    device.insert_card_with("[ssh]\nauthorized_keys = []");
+    assert_eq!(device.boot().applied.authorized_keys, 0);
+    assert!(
+        !device.has("run/lichen/authorized_keys/root"),
+        "an empty list takes the keys away"
+    );
+}
+
+/// The plug is pulled at every point of taking a file in, twice in a row; the end is always the same.
+#[test]
+fn a_power_cut_at_any_point_ends_in_the_same_state() {
+    let second = "hostname = 'rack8'\n[wifi]\nssid = 'cellar'\n[secrets]\nnew = 'secret'\n'climate.webhook' = 'other'";
+    let finished = |cuts: &[usize]| {
+        let device = Device::new();
+        device.insert_card_with(FULL);
+        device.boot();
+        device.insert_card_with(second);
+        let mut whole = 0;
+        for n in cuts {
+            device.power_on();
+            whole += usize::from(cut::at(*n, || run(&device.root)).is_some());
+            // Never anything lost: it is on BOOT, or stored.
+            let on_boot =
+                fs::read_to_string(device.root.at("boot/lichen.toml")).is_ok_and(|t| t == second);
+            let stored = device
+                .read("var/lib/lichen/provision.toml")
+                .contains("cellar");
+            assert!(on_boot || stored, "lost at {cuts:?}");
+        }
+        let report = device.boot();
+        assert!(!report.needs_attention(), "{cuts:?}: {report}");
+        (device.tree(), whole == cuts.len())
+    };
+    let (expected, _) = finished(&[]);
+    assert!(
+        !expected
+            .keys()
+            .any(|path| path.ends_with(".tmp") || path.ends_with("wiping"))
+    );
+    let mut points = 0;
+    for n in 0.. {
+        let (tree, whole) = finished(&[n]);
+        assert_eq!(tree, expected, "cut at {n}");
+        if whole {
+            break;
+        }
+        assert_eq!(
+            finished(&[n, n / 2]).0,
+            expected,
+            "cut at {n}, then at {}",
+            n / 2
+        );
+        points += 1;
+    }
+    assert!(points > 20, "only {points} points");
+}
+
+/// A cut while zeros are written leaves any mixture of text and zeros.
+#[test]
+fn a_half_wiped_file_is_wiped_not_reported() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    for n in 0.. {
+        device.power_on();
+        device.insert_card_with(FULL);
+        if cut::at(n, || run(&device.root)).is_some() {
+            panic!("the note was never there alone");
+        }
+        if device.has("var/lib/lichen/wiping") {
+            break;
+        }
+    }
+    let mut torn = fs::read(device.root.at("boot/lichen.toml")).unwrap();
+    torn[..100].fill(0);
+    device.put("boot/lichen.toml", torn);
+    let report = device.boot();
+    assert!(!report.needs_attention(), "{report}");
+    assert!(!device.has("boot/lichen.toml") && !device.has("var/lib/lichen/wiping"));
+    assert_eq!(report.applied.hostname.as_deref(), Some("rack7"));
+}
+
+#[test]
+fn a_bad_file_stays_and_what_was_provisioned_earlier_too() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    device.boot();
+    let before = device.tree();
+    let bad = "hostname = 'rack 9'\n[secrets]\nother = 'x'";
+    device.insert_card_with(bad);
+    let report = device.boot();
+    assert_eq!(
+        (report.file, report.ok()),
+        (Fate::Rejected, true),
+        "the device is not to blame"
+    );
+    assert_eq!(report.applied.hostname.as_deref(), Some("rack7"));
+    assert_eq!(device.read("boot/lichen.toml"), bad);
+    let mut after = device.tree();
+    after.remove("boot/lichen.toml");
+    assert_eq!(after, before, "nothing of it is stored");
+    let text = report.to_string();
+    assert!(
+        text.contains("line 1: hostname: `rack 9`") && text.contains("hint: "),
+        "{text}"
+    );
+}
+
+/// Every kind of mistake: where it is, what it is about, what would be right. No message shows a secret.
+#[test]
+fn every_mistake_is_named_with_its_line_and_what_is_allowed() {
+    for (file, line, key, why) in [
+        (
+            "hostnam = 'x'",
+            1,
+            "hostnam",
+            "allowed: hostname, timezone, wifi, ssh, secrets",
+        ),
+        (
+            "\n\nhostname = 7",
+            3,
+            "hostname",
+            "a string in quotes, and is of type integer",
+        ),
+        ("hostname = ''", 1, "hostname", "allowed: 1 to 63 letters"),
+        ("hostname = '-a'", 1, "hostname", "inner hyphens"),
+        ("hostname = 'a.b'", 1, "hostname", "letters"),
+        ("hostname = 'a_b'", 1, "hostname", "letters"),
+        ("timezone = 'Berlin'", 1, "timezone", "like Europe/Berlin"),
+        ("timezone = 'Europe'", 1, "timezone", "no time zone"),
+        ("timezone = 'tzdata.zi'", 1, "timezone", "no time zone"),
+        (
+            "timezone = '../zoneinfo/UTC'",
+            1,
+            "timezone",
+            "no time zone",
+        ),
+        ("timezone = '/UTC'", 1, "timezone", "no time zone"),
+        ("wifi = 'attic'", 1, "wifi", "a line [wifi]"),
+        (
+            "[wifi]\nssid = 'a'\npassword = 'x'",
+            3,
+            "wifi.password",
+            "allowed: ssid, passphrase, country",
+        ),
+        ("\n[wifi]\ncountry = 'DE'", 2, "wifi.ssid", "is missing"),
+        ("[wifi]\nssid = ''", 2, "wifi.ssid", "1 to 32 bytes"),
+        (
+            "[wifi]\nssid = 'ééééééééééééééééé'",
+            2,
+            "wifi.ssid",
+            "1 to 32 bytes",
+        ),
+        (
+            "[wifi]\nssid = 'a'\npassphrase = 'hunter2'",
+            3,
+            "wifi.passphrase",
+            "8 to 63",
+        ),
+        (
+            "[wifi]\nssid = 'a'\npassphrase = 22222222222",
+            3,
+            "wifi.passphrase",
+            "a string in quotes",
+        ),
+        (
+            "[wifi]\nssid = 'a'\ncountry = 'Germany'",
+            3,
+            "wifi.country",
+            "two letters",
+        ),
+        (
+            "[ssh]\nauthorized_keys = 'KEY'",
+            2,
+            "ssh.authorized_keys",
+            "a list of strings",
+        ),
+        (
+            "[ssh]\nauthorized_keys = ['KEY',\n 'rsa x']",
+            3,
+            "ssh.authorized_keys[1]",
+            "allowed: ssh-ed25519",
+        ),
+        (
+            "[ssh]\nauthorized_keys = [7]",
+            2,
+            "ssh.authorized_keys[0]",
+            "a string",
+        ),
+        (
+            "[ssh]\nkeys = []",
+            2,
+            "ssh.keys",
+            "allowed: authorized_keys",
+        ),
+        ("secrets = ['hunter2']", 1, "secrets", "a line [secrets]"),
+        (
+            "[secrets]\n'a/b' = 'hunter2'",
+            2,
+            "secrets.a/b",
+            "letters, digits",
+        ),
+        (
+            "[secrets]\n'.a' = 'hunter2'",
+            2,
+            "secrets..a",
+            "letters, digits",
+        ),
+        ("[secrets]\na = ''", 2, "secrets.a", "may not be empty"),
+        (
+            "[secrets]\na = 22222222222",
+            2,
+            "secrets.a",
+            "a string in quotes",
+        ),
+        (
+            "[secrets]\n'a.b' = 'hunter2'\na.b = 'hunter2'",
+            2,
+            "secrets.a.b",
+            "given twice",
+        ),
+        ("hostname = 'a'\nhostname = 'b'", 2, "", "duplicate"),
+        ("hostname = 'a", 1, "", "string"),
+        ("[secrets]\na = hunter2", 2, "", "string"),
+        ("[wifi\nssid = 'x'", 1, "", "table"),
+    ] {
+        let device = Device::new();
+        device.insert_card_with(file);
+        let report = device.boot();
+        assert_eq!(report.file, Fate::Rejected, "{file:?}");
+        let found = &report.problems[0];
+        assert_eq!(
+            (found.line, found.key.as_str()),
+            (Some(line), key),
+            "{file:?}: {report}"
+        );
+        assert!(found.message.contains(why), "{file:?}: {report}");
+        let text = report.to_string() + &device.read(REPORT);
+        assert!(
+            !text.contains("hunter2") && !text.contains("22222222222"),
+            "{file:?}: {text}"
+        );
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let device = Device::new();
+    device.insert_card_with(
+        "hostname = 7\ntimezone = 7\n[wifi]\nssid = 7\n[secrets]\na = 7\n[more]\n",
+    );
+    let lines: Vec<_> = device
+        .boot()
+        .problems
+        .iter()
+        .map(|p| p.line.unwrap())
+        .collect();
+    assert_eq!(lines, [1, 2, 4, 6, 7]);
+}
+
+#[test]
+fn what_is_no_text_is_left_alone() {
+    let utf16: Vec<u8> = "hostname = 'a'"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (bytes, why) in [
+        (utf16, "save it as UTF-8"),
+        (vec![0; 512], "not plain text"),
+        (b"hostname = '\xff'".to_vec(), "not plain text"),
+        (vec![b'#'; 64 * 1024 + 1], "is too large; allowed: 64 kB"),
+    ] {
+        let device = Device::new();
+        device.put("boot/lichen.toml", &bytes);
+        let report = device.boot();
+        assert_eq!((report.file, report.ok()), (Fate::Rejected, true));
+        assert!(report.problems[0].message.contains(why), "{report}");
+        assert_eq!(fs::read(device.root.at("boot/lichen.toml")).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn what_editors_do_to_files_is_borne() {
+    let device = Device::new();
+    device.insert_card_with("\u{feff}hostname = \"rack7\"\r\n[wifi]\r\nssid = \"attic\"\r\n");
+    assert_eq!(device.boot().applied.hostname.as_deref(), Some("rack7"));
+    device.put("boot/lichen.toml.txt", "hostname = 'x'");
+    assert!(
+        device
+            .boot()
+            .to_string()
+            .contains("rename it to lichen.toml")
+    );
+}
+
+#[test]
+fn a_device_that_cannot_store_says_so_and_keeps_the_file() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    device.boot();
+    device.insert_card_with("hostname = 'rack8'\n[secrets]\nnew = 'x'");
+    // As a full DATA partition does: nothing new can be written.
+    let obstacle = device.root.at("var/lib/lichen/credentials/.new.tmp");
+    directory(&obstacle, 0o700).unwrap();
+    let report = device.boot();
+    assert_eq!((report.file, report.ok()), (Fate::Kept, false));
+    assert!(report.faults[0].contains("credentials/new"), "{report}");
+    assert_eq!(report.applied.hostname.as_deref(), Some("rack7"));
+    assert!(device.has("boot/lichen.toml"));
+    fs::remove_dir(obstacle).unwrap();
+    assert_eq!(
+        device.boot().applied.hostname.as_deref(),
+        Some("rack8"),
+        "the next boot takes it in"
+    );
+}
+
+#[test]
+fn a_fault_in_one_part_leaves_the_others() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    device.boot();
+    fs::remove_dir_all(device.root.at("var/lib/iwd")).unwrap();
+    device.put("var/lib/iwd", "not a folder");
+    fs::remove_file(device.root.at("usr/share/zoneinfo/Europe/Berlin")).unwrap();
+    let report = device.boot();
+    assert_eq!(report.faults.len(), 2, "{report}");
+    assert!(
+        report.faults[0].contains("Europe/Berlin") && report.faults[1].contains("var/lib/iwd"),
+        "{report}"
+    );
+    assert!(
+        device.has("run/lichen/authorized_keys/root")
+            && device.has("run/credstore/climate.webhook")
+    );
+}
+
+#[test]
+fn iwds_own_additions_and_networks_stay() {
+    let device = Device::new();
+    device.insert_card_with(FULL);
+    device.boot();
+    let with_key = "[Security]\nPreSharedKey=00\nPassphrase=correct\\shorse\n";
+    device.put("var/lib/iwd/attic.psk", with_key);
+    device.put("var/lib/iwd/phone.psk", "by hand");
+    device.boot();
+    assert_eq!(device.read("var/lib/iwd/attic.psk"), with_key);
+    device.insert_card_with("[wifi]\nssid = 'attic'\npassphrase = 'battery staple'");
+    device.boot();
+    assert_eq!(
+        device.read("var/lib/iwd/attic.psk"),
+        "[Security]\nPassphrase=battery\\sstaple\n"
+    );
+    assert_eq!(device.read("var/lib/iwd/phone.psk"), "by hand");
+}
+
+#[test]
+fn what_a_newer_version_stored_is_applied_as_far_as_it_is_understood() {
+    let device = Device::new();
+    device.put(
+        "var/lib/lichen/provision.toml",
+        "hostname = 'rack7'\nlocale = 'de'\n[wifi]\nssid = 7\n[proxy]\nx = 1\n",
+    );
+    let report = device.boot();
+    assert!(
+        report.ok() && report.applied.hostname.as_deref() == Some("rack7"),
+        "{report}"
+    );
+}
