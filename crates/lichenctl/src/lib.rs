@@ -2,4 +2,10 @@
 //! CLI and the stories read its answers with. Synchronous; every durable write goes through [`durable`].
 
 pub mod durable;
+pub mod generations;
+pub mod grow;
+pub mod provision;
+pub mod root;
 pub mod state;
+pub mod status;
+mod sys;
