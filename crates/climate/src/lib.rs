@@ -1,6 +1,7 @@
 //! Temperature and humidity of a server room, measured with a Sense HAT.
 
 pub mod config;
+pub mod sensor;
 
 use appliance::Kit;
 use config::Config;
