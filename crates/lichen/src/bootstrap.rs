@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// Takes the executable out of the package.
 pub fn extract(deb: &Path) -> Result<Vec<u8>> {
     let tar = bytes_of(program("dpkg-deb").arg("--fsys-tarfile").arg(deb))?;
-    file_in_tar(&tar, "usr/bin/busybox").with_context(|| format!("{} has no usr/bin/busybox", deb.display()))
+    file_in_tar(&tar, "usr/bin/busybox")
+        .with_context(|| format!("{} has no usr/bin/busybox", deb.display()))
 }
 
 /// The hash the lock records.
@@ -34,16 +35,25 @@ pub fn seed(lock: &Lock, deb: &Path, scratch: &Path) -> Result<()> {
             "the busybox of {} does not have the hash in the lock:\n  expected {}\n  found    {found}",
             lock.bootstrap.deb, lock.bootstrap.busybox
         );
-        return Err(Failure { what, hint: "./lichen lock".into() }.into());
+        return Err(Failure {
+            what,
+            hint: "./lichen lock".into(),
+        }
+        .into());
     }
     let folder = scratch.join("bootstrap");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     let file = folder.join("busybox");
     std::fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
     let added = store::add_recursive(&folder)?;
     if added != store_path(lock) {
-        bail!("Nix put busybox at {}, not at {}", added.display(), store_path(lock).display());
+        bail!(
+            "Nix put busybox at {}, not at {}",
+            added.display(),
+            store_path(lock).display()
+        );
     }
     Ok(())
 }
@@ -54,7 +64,9 @@ fn file_in_tar(tar: &[u8], path: &str) -> Option<Vec<u8>> {
     while at + 512 <= tar.len() && tar[at] != 0 {
         let text = |from: usize, to: usize| {
             let field = &tar[at + from..at + to];
-            String::from_utf8_lossy(field.split(|b| *b == 0).next().unwrap_or_default()).trim().to_owned()
+            String::from_utf8_lossy(field.split(|b| *b == 0).next().unwrap_or_default())
+                .trim()
+                .to_owned()
         };
         let size = usize::from_str_radix(&text(124, 136), 8).ok()?;
         let body = at + 512;

@@ -7,14 +7,19 @@ use std::process::{Command, Output, Stdio};
 /// A program to run; its errors are always in English, so that they can be recognised.
 pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
-    command.env("LC_ALL", "C").env("LANGUAGE", "").stdin(Stdio::null());
+    command
+        .env("LC_ALL", "C")
+        .env("LANGUAGE", "")
+        .stdin(Stdio::null());
     command
 }
 
 /// Runs to the end and keeps both outputs, whatever the exit status.
 pub fn run(command: &mut Command) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.output().with_context(|| format!("cannot run {name}"))
+    command
+        .output()
+        .with_context(|| format!("cannot run {name}"))
 }
 
 /// The standard output of a program that has to succeed.
@@ -53,7 +58,11 @@ fn describe(command: &Command) -> String {
 /// What a program said last, without the decoration apt puts in front.
 pub fn last_words(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
     let errors: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("E: ")).collect();
     match (errors.is_empty(), lines.last()) {
         (false, _) => errors.join("; "),

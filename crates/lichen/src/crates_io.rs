@@ -24,13 +24,17 @@ impl Crate {
 
     /// Where the build looks for it.
     pub fn store_path(&self) -> PathBuf {
-        hash::flat_store_path(&self.file_name(), self.checksum.as_deref().unwrap_or_default())
+        hash::flat_store_path(
+            &self.file_name(),
+            self.checksum.as_deref().unwrap_or_default(),
+        )
     }
 }
 
 /// The registry packages of a Cargo.lock.
 pub fn locked(path: &Path) -> Result<Vec<Crate>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).with_context(|| format!("{} is not understood", path.display()))
 }
 
@@ -41,7 +45,11 @@ fn parse(text: &str) -> Result<Vec<Crate>> {
         package: Vec<Crate>,
     }
     let file: File = toml::from_str(text)?;
-    Ok(file.package.into_iter().filter(|c| c.checksum.is_some()).collect())
+    Ok(file
+        .package
+        .into_iter()
+        .filter(|c| c.checksum.is_some())
+        .collect())
 }
 
 /// The files of these crates, downloaded by cargo where they are missing.
@@ -49,16 +57,33 @@ pub fn fetch(root: &Path, crates: &[Crate]) -> Result<Vec<PathBuf>> {
     match find(crates)? {
         found if found.len() == crates.len() => Ok(found),
         found => {
-            ui::say(format!("cargo downloads {} crates", crates.len() - found.len()));
-            let output = run(program("cargo").args(["fetch", "--locked", "--quiet"]).current_dir(root))?;
+            ui::say(format!(
+                "cargo downloads {} crates",
+                crates.len() - found.len()
+            ));
+            let output = run(program("cargo")
+                .args(["fetch", "--locked", "--quiet"])
+                .current_dir(root))?;
             if !output.status.success() {
-                Err(anyhow!("cargo cannot fetch the crates: {}", String::from_utf8_lossy(&output.stderr).trim()))
-                    .hint("is the network up? If Cargo.toml was edited, `cargo check` updates Cargo.lock")?;
+                Err(anyhow!(
+                    "cargo cannot fetch the crates: {}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                ))
+                .hint(
+                    "is the network up? If Cargo.toml was edited, `cargo check` updates Cargo.lock",
+                )?;
             }
             let found = find(crates)?;
             if found.len() < crates.len() {
-                let have: Vec<_> = found.iter().filter_map(|f| f.file_name()?.to_str()).collect();
-                let lost: Vec<_> = crates.iter().map(Crate::file_name).filter(|f| !have.contains(&f.as_str())).collect();
+                let have: Vec<_> = found
+                    .iter()
+                    .filter_map(|f| f.file_name()?.to_str())
+                    .collect();
+                let lost: Vec<_> = crates
+                    .iter()
+                    .map(Crate::file_name)
+                    .filter(|f| !have.contains(&f.as_str()))
+                    .collect();
                 crate::fail!(
                     hint: "unset the source replacement in cargo's configuration, or fetch from the registry itself",
                     "cargo fetched everything but its cache lacks {}",
@@ -80,8 +105,16 @@ fn find(crates: &[Crate]) -> Result<Vec<PathBuf>> {
         .map(|dirs| dirs.flatten().map(|d| d.path()).collect())
         .unwrap_or_default();
     let mut by_name: HashMap<String, Vec<PathBuf>> = HashMap::new();
-    for entry in caches.iter().filter_map(|c| std::fs::read_dir(c).ok()).flatten().flatten() {
-        by_name.entry(entry.file_name().to_string_lossy().into_owned()).or_default().push(entry.path());
+    for entry in caches
+        .iter()
+        .filter_map(|c| std::fs::read_dir(c).ok())
+        .flatten()
+        .flatten()
+    {
+        by_name
+            .entry(entry.file_name().to_string_lossy().into_owned())
+            .or_default()
+            .push(entry.path());
     }
     let mut found = Vec::new();
     for one in crates {
@@ -106,6 +139,12 @@ mod tests {
         let crates = parse(text).unwrap();
         assert_eq!(crates.len(), 1);
         assert_eq!(crates[0].file_name(), "anyhow-1.0.100.crate");
-        assert!(crates[0].store_path().to_str().unwrap().ends_with("-anyhow-1.0.100.crate"));
+        assert!(
+            crates[0]
+                .store_path()
+                .to_str()
+                .unwrap()
+                .ends_with("-anyhow-1.0.100.crate")
+        );
     }
 }

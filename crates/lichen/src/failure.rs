@@ -32,7 +32,11 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
             if e.downcast_ref::<Failure>().is_some() {
                 return e;
             }
-            Failure { what: format!("{e:#}"), hint: hint.into() }.into()
+            Failure {
+                what: format!("{e:#}"),
+                hint: hint.into(),
+            }
+            .into()
         })
     }
 }

@@ -15,11 +15,15 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// SHA-256 of a file's content, in hexadecimal.
 pub fn file_sha256(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 17];
     loop {
-        match file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))? {
+        match file
+            .read(&mut buffer)
+            .with_context(|| format!("cannot read {}", path.display()))?
+        {
             0 => return Ok(hex(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }
@@ -68,8 +72,21 @@ pub fn folder_nar_sha256(name: &str, content: &[u8]) -> String {
         hasher.update(bytes);
         hasher.update(vec![0; bytes.len().next_multiple_of(8) - bytes.len()]);
     };
-    let folder = ["nix-archive-1", "(", "type", "directory", "entry", "(", "name", name, "node"];
-    for word in folder.into_iter().chain(["(", "type", "regular", "executable", "", "contents"]) {
+    let folder = [
+        "nix-archive-1",
+        "(",
+        "type",
+        "directory",
+        "entry",
+        "(",
+        "name",
+        name,
+        "node",
+    ];
+    for word in folder
+        .into_iter()
+        .chain(["(", "type", "regular", "executable", "", "contents"])
+    {
         put(word.as_bytes());
     }
     put(content);
@@ -92,6 +109,9 @@ mod tests {
             "/nix/store/gy454w1cxaq731grqwylhzf4pp9r5izh-hello.txt"
         );
         let nar = folder_nar_sha256("busybox", b"hello\n");
-        assert_eq!(recursive_store_path("bootstrap", &nar).to_str().unwrap(), "/nix/store/rhqsbilvzbixn6k0ifc54450v1578iib-bootstrap");
+        assert_eq!(
+            recursive_store_path("bootstrap", &nar).to_str().unwrap(),
+            "/nix/store/rhqsbilvzbixn6k0ifc54450v1578iib-bootstrap"
+        );
     }
 }

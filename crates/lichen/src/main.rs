@@ -6,6 +6,7 @@ mod crates_io;
 mod debian;
 mod failure;
 mod hash;
+mod nix;
 mod store;
 mod ui;
 mod verbs;
@@ -25,6 +26,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Build(verbs::build::BuildArgs),
     Lock(verbs::lock::LockArgs),
     Fetch(verbs::fetch::Fetch),
 }
@@ -32,6 +34,7 @@ enum Verb {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = Workspace::find().and_then(|workspace| match &cli.verb {
+        Verb::Build(args) => verbs::build::run(&workspace, args),
         Verb::Lock(args) => verbs::lock::run(&workspace, args),
         Verb::Fetch(args) => verbs::fetch::run(&workspace, args),
     });

@@ -11,8 +11,12 @@ use std::process::Command;
 /// No substituters: nothing of ours is in any cache, and where one can't be reached each command waits for it.
 /// The user's own NIX_CONFIG comes last and wins.
 pub fn nix(name: &str) -> Command {
-    let mut config = String::from("experimental-features = nix-command flakes\nsubstituters =\n");
-    if rustix::process::geteuid().is_root() && !Path::new("/nix/var/nix/daemon-socket/socket").exists() {
+    let mut config = String::from(
+        "experimental-features = nix-command flakes\nsubstituters =\nmax-jobs = auto\n",
+    );
+    if rustix::process::geteuid().is_root()
+        && !Path::new("/nix/var/nix/daemon-socket/socket").exists()
+    {
         // root without a daemon: nobody made the nixbld users
         config.push_str("build-users-group =\n");
     }
@@ -21,6 +25,11 @@ pub fn nix(name: &str) -> Command {
     }
     let mut command = program(name);
     command.env("NIX_CONFIG", config);
+    // git refuses to read a checkout that belongs to another user, as with sudo.
+    command
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "safe.directory")
+        .env("GIT_CONFIG_VALUE_0", "*");
     command
 }
 
@@ -28,7 +37,11 @@ pub fn nix(name: &str) -> Command {
 pub fn missing(paths: &[PathBuf]) -> Result<HashSet<PathBuf>> {
     let mut absent = HashSet::new();
     for some in paths.chunks(2000) {
-        let text = command::stdout_of(nix("nix-store").args(["--check-validity", "--print-invalid"]).args(some))?;
+        let text = command::stdout_of(
+            nix("nix-store")
+                .args(["--check-validity", "--print-invalid"])
+                .args(some),
+        )?;
         absent.extend(text.lines().map(PathBuf::from));
     }
     Ok(absent)
@@ -44,6 +57,10 @@ pub fn add_flat(files: &[PathBuf]) -> Result<()> {
 
 /// Adds one file or tree by the SHA-256 of its Nix archive.
 pub fn add_recursive(path: &Path) -> Result<PathBuf> {
-    let text = command::stdout_of(nix("nix-store").args(["--add-fixed", "--recursive", "sha256"]).arg(path))?;
+    let text = command::stdout_of(
+        nix("nix-store")
+            .args(["--add-fixed", "--recursive", "sha256"])
+            .arg(path),
+    )?;
     Ok(PathBuf::from(text.trim()))
 }

@@ -10,7 +10,11 @@ pub fn say(text: impl AsRef<str>) {
 
 /// Something the user must not miss.
 pub fn warn(text: impl AsRef<str>) {
-    let (on, off) = if std::io::stderr().is_terminal() { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
+    let (on, off) = if std::io::stderr().is_terminal() {
+        ("\x1b[1;33m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     eprintln!("{on}warning: {}{off}", text.as_ref());
 }
 
@@ -26,8 +30,16 @@ impl Live {
     /// Starts the clock.
     pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(80);
-        Live { started: Instant::now(), shown: None, terminal, width }
+        let width = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|c| c.parse().ok())
+            .unwrap_or(80);
+        Live {
+            started: Instant::now(),
+            shown: None,
+            terminal,
+            width,
+        }
     }
 
     /// Time since the start.
@@ -42,7 +54,10 @@ impl Live {
             return;
         }
         self.shown = Some(Instant::now());
-        let line: String = format!("lichen: {text}").chars().take(self.width - 1).collect();
+        let line: String = format!("lichen: {text}")
+            .chars()
+            .take(self.width - 1)
+            .collect();
         if self.terminal {
             eprint!("\r\x1b[K{line}");
             let _ = std::io::stderr().flush();
@@ -79,7 +94,11 @@ pub fn bytes(n: u64) -> String {
 /// "1m07s".
 pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
-    if s < 60 { format!("{}.{}s", s, d.subsec_millis() / 100) } else { format!("{}m{:02}s", s / 60, s % 60) }
+    if s < 60 {
+        format!("{}.{}s", s, d.subsec_millis() / 100)
+    } else {
+        format!("{}m{:02}s", s / 60, s % 60)
+    }
 }
 
 #[cfg(test)]

@@ -19,19 +19,25 @@ impl Workspace {
             Some(root) => PathBuf::from(root),
             None => {
                 let here = std::env::current_dir().context("cannot tell the current folder")?;
-                here.ancestors().find(|d| d.join("image/debian/packages.toml").is_file()).map(Path::to_owned).ok_or_else(
-                    || Failure {
+                here.ancestors()
+                    .find(|d| d.join("image/debian/packages.toml").is_file())
+                    .map(Path::to_owned)
+                    .ok_or_else(|| Failure {
                         what: format!("{} is not inside a checkout of lichen", here.display()),
                         hint: "run ./lichen in the checkout".into(),
-                    },
-                )?
+                    })?
             }
         };
         let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|d| !d.is_empty()) {
             Some(cache) => PathBuf::from(cache),
-            None => PathBuf::from(std::env::var_os("HOME").unwrap_or("/root".into())).join(".cache"),
+            None => {
+                PathBuf::from(std::env::var_os("HOME").unwrap_or("/root".into())).join(".cache")
+            }
         };
-        Ok(Workspace { root, cache: cache.join("lichen") })
+        Ok(Workspace {
+            root,
+            cache: cache.join("lichen"),
+        })
     }
 
     /// A path inside the checkout.
@@ -70,7 +76,12 @@ impl Workspace {
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|e| e.file_name().to_str()?.strip_suffix(".nix").map(str::to_owned))
+            .filter_map(|e| {
+                e.file_name()
+                    .to_str()?
+                    .strip_suffix(".nix")
+                    .map(str::to_owned)
+            })
             .collect();
         names.sort();
         names
@@ -91,24 +102,32 @@ impl Workspace {
     /// Keeps two commands from downloading into the same files; held until dropped.
     pub fn exclusive(&self) -> Result<File> {
         let path = self.cache("")?.join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         if file.try_lock().is_err() {
             crate::ui::say("another lichen is downloading, waiting for it");
-            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            file.lock()
+                .with_context(|| format!("cannot lock {}", path.display()))?;
         }
         Ok(file)
     }
 }
 
 fn make(path: PathBuf) -> Result<PathBuf> {
-    std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+    std::fs::create_dir_all(&path)
+        .with_context(|| format!("cannot make the folder {}", path.display()))?;
     Ok(path)
 }
 
 /// Fails when the file system of `path` has less than `needed` bytes left.
 pub fn check_space(path: &Path, needed: u64, what: &str) -> Result<()> {
-    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
-    let Ok(stat) = rustix::fs::statvfs(existing) else { return Ok(()) };
+    let existing = path
+        .ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(Path::new("/"));
+    let Ok(stat) = rustix::fs::statvfs(existing) else {
+        return Ok(());
+    };
     let free = stat.f_bavail * stat.f_frsize;
     if free < needed {
         crate::fail!(

@@ -26,17 +26,23 @@ impl AptRoot {
     pub fn new(cache: &Path, arch: &str, intent: &Intent, mirrors: &Mirrors) -> Result<Self> {
         let dir = cache.join(arch);
         for sub in ["lists/partial", "archives/partial"] {
-            fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot write to {}", dir.display()))?;
+            fs::create_dir_all(dir.join(sub))
+                .with_context(|| format!("cannot write to {}", dir.display()))?;
         }
         if !Path::new(KEYRING).is_file() {
             crate::fail!(hint: "apt-get install debian-archive-keyring", "{KEYRING} is missing");
         }
         let write = |name: &str, text: String| {
-            fs::write(dir.join(name), text).with_context(|| format!("cannot write to {}", dir.display()))
+            fs::write(dir.join(name), text)
+                .with_context(|| format!("cannot write to {}", dir.display()))
         };
         write("sources.list", sources(intent, mirrors, arch))?;
         write("preferences", preferences(intent))?;
-        let root = AptRoot { dir, arch: arch.to_owned(), provided: intent.provided.packages.clone() };
+        let root = AptRoot {
+            dir,
+            arch: arch.to_owned(),
+            provided: intent.provided.packages.clone(),
+        };
         root.pretend_installed(&[])?;
         Ok(root)
     }
@@ -70,9 +76,13 @@ impl AptRoot {
         if packages.is_empty() {
             return Ok(vec![]);
         }
-        let text = stdout_of(self.apt("apt-get").args(["-qq", "-y", "--print-uris", "install"]).args(packages))
-            .with_context(|| format!("apt cannot resolve the packages for {}", self.arch))
-            .hint("correct the package lists in image/debian/packages.toml")?;
+        let text = stdout_of(
+            self.apt("apt-get")
+                .args(["-qq", "-y", "--print-uris", "install"])
+                .args(packages),
+        )
+        .with_context(|| format!("apt cannot resolve the packages for {}", self.arch))
+        .hint("correct the package lists in image/debian/packages.toml")?;
         Ok(print_uris(&text))
     }
 
@@ -81,27 +91,52 @@ impl AptRoot {
         if packages.is_empty() {
             return Ok(vec![]);
         }
-        let text = stdout_of(self.apt("apt-get").args(["-qq", "--print-uris", "download"]).args(packages))
-            .with_context(|| format!("apt does not find the packages for {}", self.arch))
-            .hint("correct the package lists in image/debian/packages.toml")?;
+        let text = stdout_of(
+            self.apt("apt-get")
+                .args(["-qq", "--print-uris", "download"])
+                .args(packages),
+        )
+        .with_context(|| format!("apt does not find the packages for {}", self.arch))
+        .hint("correct the package lists in image/debian/packages.toml")?;
         Ok(print_uris(&text))
     }
 
     /// The index's paragraphs for these pool paths.
-    pub fn paragraphs(&self, paths: &HashSet<String>) -> Result<HashMap<String, control::Paragraph>> {
-        let format = "$(IDENTIFIER)\t$(FILENAME)";
-        let targets = stdout_of(self.apt("apt-get").args(["indextargets", "--format", format]))?;
+    pub fn paragraphs(
+        &self,
+        paths: &HashSet<String>,
+    ) -> Result<HashMap<String, control::Paragraph>> {
         let mut found = HashMap::new();
+        self.each(|text| {
+            let path = control::field(text, "Filename");
+            if paths.contains(path) {
+                found.insert(path.to_owned(), control::parse(text));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The names of all packages there are.
+    pub fn names(&self) -> Result<HashSet<String>> {
+        let mut names = HashSet::new();
+        self.each(|text| {
+            names.insert(control::field(text, "Package").to_owned());
+        })?;
+        Ok(names)
+    }
+
+    /// Visits the text of every paragraph of the index.
+    fn each(&self, mut visit: impl FnMut(&str)) -> Result<()> {
+        let format = "$(IDENTIFIER)\t$(FILENAME)";
+        let targets = stdout_of(
+            self.apt("apt-get")
+                .args(["indextargets", "--format", format]),
+        )?;
         for file in targets.lines().filter_map(|l| l.strip_prefix("Packages\t")) {
             let index = stdout_of(program("/usr/lib/apt/apt-helper").arg("cat-file").arg(file))?;
-            for text in control::paragraphs(&index) {
-                let path = control::field(text, "Filename");
-                if paths.contains(path) {
-                    found.insert(path.to_owned(), control::parse(text));
-                }
-            }
+            control::paragraphs(&index).for_each(&mut visit);
         }
-        Ok(found)
+        Ok(())
     }
 
     fn apt(&self, name: &str) -> Command {
@@ -148,10 +183,17 @@ fn sources(intent: &Intent, mirrors: &Mirrors, arch: &str) -> String {
         (&mirrors.debian, format!("{release}-updates")),
         (&mirrors.security, format!("{release}-security")),
     ];
-    suites.extend(intent.pins.keys().map(|suite| (&mirrors.debian, suite.clone())));
+    suites.extend(
+        intent
+            .pins
+            .keys()
+            .map(|suite| (&mirrors.debian, suite.clone())),
+    );
     suites
         .into_iter()
-        .map(|(base, suite)| format!("deb [arch={arch} signed-by={KEYRING}] {base} {suite} {components}\n"))
+        .map(|(base, suite)| {
+            format!("deb [arch={arch} signed-by={KEYRING}] {base} {suite} {components}\n")
+        })
         .collect()
 }
 
@@ -160,15 +202,21 @@ fn preferences(intent: &Intent) -> String {
     let mut text = String::new();
     for (suite, packages) in &intent.pins {
         let packages = packages.join(" ");
-        text.push_str(&format!("Package: *\nPin: release n={suite}\nPin-Priority: -1\n\n"));
-        text.push_str(&format!("Package: {packages}\nPin: release n={suite}\nPin-Priority: 990\n\n"));
+        text.push_str(&format!(
+            "Package: *\nPin: release n={suite}\nPin-Priority: -1\n\n"
+        ));
+        text.push_str(&format!(
+            "Package: {packages}\nPin: release n={suite}\nPin-Priority: 990\n\n"
+        ));
     }
     text
 }
 
 /// The addresses in `--print-uris` output: `'URI' file size SHA256:hash`.
 fn print_uris(text: &str) -> Vec<String> {
-    text.lines().filter_map(|l| Some(l.strip_prefix('\'')?.split_once('\'')?.0.to_owned())).collect()
+    text.lines()
+        .filter_map(|l| Some(l.strip_prefix('\'')?.split_once('\'')?.0.to_owned()))
+        .collect()
 }
 
 /// Undoes percent-encoding.
@@ -177,7 +225,10 @@ pub fn decode(uri: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
     while i < bytes.len() {
-        let code = (bytes[i] == b'%').then(|| uri.get(i + 1..i + 3)).flatten().and_then(|h| u8::from_str_radix(h, 16).ok());
+        let code = (bytes[i] == b'%')
+            .then(|| uri.get(i + 1..i + 3))
+            .flatten()
+            .and_then(|h| u8::from_str_radix(h, 16).ok());
         out.push(code.unwrap_or(bytes[i]));
         i += if code.is_some() { 3 } else { 1 };
     }
@@ -193,8 +244,14 @@ mod tests {
         let text = "Reading package lists...\n\
             'http://m/debian/pool/main/g/glibc/libc6_2.41-12%2bdeb13u5_arm64.deb' libc6_2.41-12+deb13u5_arm64.deb 2488872 SHA256:0966\n";
         let uris = print_uris(text);
-        assert_eq!(uris, ["http://m/debian/pool/main/g/glibc/libc6_2.41-12%2bdeb13u5_arm64.deb"]);
-        assert_eq!(decode(&uris[0]), "http://m/debian/pool/main/g/glibc/libc6_2.41-12+deb13u5_arm64.deb");
+        assert_eq!(
+            uris,
+            ["http://m/debian/pool/main/g/glibc/libc6_2.41-12%2bdeb13u5_arm64.deb"]
+        );
+        assert_eq!(
+            decode(&uris[0]),
+            "http://m/debian/pool/main/g/glibc/libc6_2.41-12+deb13u5_arm64.deb"
+        );
         assert_eq!(decode("100%"), "100%");
     }
 
@@ -205,7 +262,13 @@ mod tests {
         )
         .unwrap();
         let text = preferences(&intent);
-        assert!(text.contains("Package: *\nPin: release n=trixie-backports\nPin-Priority: -1"), "{text}");
-        assert!(text.contains("Package: src:linux\nPin: release n=trixie-backports\nPin-Priority: 990"), "{text}");
+        assert!(
+            text.contains("Package: *\nPin: release n=trixie-backports\nPin-Priority: -1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Package: src:linux\nPin: release n=trixie-backports\nPin-Priority: 990"),
+            "{text}"
+        );
     }
 }

@@ -12,7 +12,9 @@ pub struct Paragraph {
 impl Paragraph {
     /// The value of a field, "" when it is absent.
     pub fn get(&self, field: &str) -> &str {
-        self.fields.get(&field.to_ascii_lowercase()).map_or("", String::as_str)
+        self.fields
+            .get(&field.to_ascii_lowercase())
+            .map_or("", String::as_str)
     }
 
     /// The paragraph as it was written, ending in a newline.
@@ -23,7 +25,10 @@ impl Paragraph {
 
 /// Parses one paragraph.
 pub fn parse(text: &str) -> Paragraph {
-    let mut paragraph = Paragraph { text: format!("{}\n", text.trim_end()), ..Paragraph::default() };
+    let mut paragraph = Paragraph {
+        text: format!("{}\n", text.trim_end()),
+        ..Paragraph::default()
+    };
     let mut last = String::new();
     for line in text.lines() {
         if line.starts_with([' ', '\t']) {
@@ -33,7 +38,9 @@ pub fn parse(text: &str) -> Paragraph {
             }
         } else if let Some((field, value)) = line.split_once(':') {
             last = field.to_ascii_lowercase();
-            paragraph.fields.insert(last.clone(), value.trim().to_owned());
+            paragraph
+                .fields
+                .insert(last.clone(), value.trim().to_owned());
         }
     }
     paragraph
@@ -41,7 +48,9 @@ pub fn parse(text: &str) -> Paragraph {
 
 /// The paragraphs of a file, as slices: most of an index is not wanted, and not worth parsing.
 pub fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
-    text.split("\n\n").map(|p| p.trim_matches('\n')).filter(|p| !p.is_empty())
+    text.split("\n\n")
+        .map(|p| p.trim_matches('\n'))
+        .filter(|p| !p.is_empty())
 }
 
 /// The value of a one-line field, without parsing the paragraph.

@@ -24,7 +24,8 @@ pub struct Outcome {
 /// Gets packages into the cache folder. Partial files stay in `partial/` and are continued next time.
 pub fn download(lock: &Lock, keys: &[Key], mirrors: &Mirrors, cache: &Path) -> Result<Outcome> {
     let partial = cache.join("partial");
-    fs::create_dir_all(&partial).with_context(|| format!("cannot make the folder {}", partial.display()))?;
+    fs::create_dir_all(&partial)
+        .with_context(|| format!("cannot make the folder {}", partial.display()))?;
     let mut outcome = Outcome::default();
     let mut wanted: Vec<(&Key, &Package)> = Vec::new();
     let mut seen = HashSet::new();
@@ -47,18 +48,26 @@ pub fn download(lock: &Lock, keys: &[Key], mirrors: &Mirrors, cache: &Path) -> R
     }
     let total: u64 = wanted.iter().map(|(_, p)| p.size).sum();
     crate::workspace::check_space(cache, total, "the downloads")?;
-    ui::say(format!("downloading {} packages, {}", wanted.len(), ui::bytes(total)));
+    ui::say(format!(
+        "downloading {} packages, {}",
+        wanted.len(),
+        ui::bytes(total)
+    ));
     let errors = apt_download(&wanted, mirrors, &partial, total)?;
 
     let mut refused = Vec::new();
     for (key, package) in wanted {
-        let (came, place) = (partial.join(package.store_name()), cache.join(package.store_name()));
+        let (came, place) = (
+            partial.join(package.store_name()),
+            cache.join(package.store_name()),
+        );
         let _ = fs::remove_file(partial.join(format!("{}.FAILED", package.store_name())));
         let problem = errors.get(&mirrors.uri(&package.archive, &package.path));
         match problem {
             None if came.is_file() => match hash::file_sha256(&came)? {
                 found if found == package.sha256 => {
-                    fs::rename(&came, &place).with_context(|| format!("cannot write {}", place.display()))?;
+                    fs::rename(&came, &place)
+                        .with_context(|| format!("cannot write {}", place.display()))?;
                     outcome.files.push(place);
                 }
                 found => {
@@ -109,28 +118,58 @@ fn apt_download(
     // Keeps the command line well below the kernel's limit.
     for some in wanted.chunks(1000) {
         let mut command = program("/usr/lib/apt/apt-helper");
-        command.args(["-q", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=2", "download-file"]);
+        command.args([
+            "-q",
+            "-o",
+            "APT::Sandbox::User=",
+            "-o",
+            "Acquire::Retries=2",
+            "download-file",
+        ]);
         for (_, package) in some {
             command.arg(mirrors.uri(&package.archive, &package.path));
             command.arg(partial.join(package.store_name()));
             command.arg(format!("SHA256:{}", package.sha256));
         }
         let log = partial.join("errors.log");
-        let file = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut child = command.stdout(Stdio::null()).stderr(file).spawn().context("cannot run apt-helper")?;
+        let file =
+            fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .context("cannot run apt-helper")?;
         let size = || -> u64 {
-            some.iter().filter_map(|(_, p)| fs::metadata(partial.join(p.store_name())).ok()).map(|m| m.len()).sum()
+            some.iter()
+                .filter_map(|(_, p)| fs::metadata(partial.join(p.store_name())).ok())
+                .map(|m| m.len())
+                .sum()
         };
-        while child.try_wait().context("cannot wait for apt-helper")?.is_none() {
+        while child
+            .try_wait()
+            .context("cannot wait for apt-helper")?
+            .is_none()
+        {
             std::thread::sleep(Duration::from_millis(100));
             let done = earlier + size();
-            live.update(&format!("downloaded {} of {}, {}", ui::bytes(done), ui::bytes(total), ui::duration(live.elapsed())));
+            live.update(&format!(
+                "downloaded {} of {}, {}",
+                ui::bytes(done),
+                ui::bytes(total),
+                ui::duration(live.elapsed())
+            ));
         }
         earlier += size();
-        errors.extend(problems(&String::from_utf8_lossy(&fs::read(&log).unwrap_or_default())));
+        errors.extend(problems(&String::from_utf8_lossy(
+            &fs::read(&log).unwrap_or_default(),
+        )));
         let _ = fs::remove_file(&log);
     }
-    live.line(&format!("downloaded {} in {}", ui::bytes(earlier), ui::duration(live.elapsed())));
+    live.line(&format!(
+        "downloaded {} in {}",
+        ui::bytes(earlier),
+        ui::duration(live.elapsed())
+    ));
     Ok(errors)
 }
 
@@ -153,9 +192,16 @@ fn problems(text: &str) -> HashMap<String, Problem> {
         if let Some(rest) = line.strip_prefix("E: Failed to fetch ") {
             let (uri, why) = rest.split_once(' ').unwrap_or((rest, ""));
             let why = why.trim();
-            let gone = ["404", "410"].iter().any(|code| why.starts_with(code)) || why.contains("File not found");
-            received = why.starts_with("Hash Sum mismatch").then(|| (uri.to_owned(), false));
-            let problem = if gone { Problem::Gone } else { Problem::Other(why.to_owned()) };
+            let gone = ["404", "410"].iter().any(|code| why.starts_with(code))
+                || why.contains("File not found");
+            received = why
+                .starts_with("Hash Sum mismatch")
+                .then(|| (uri.to_owned(), false));
+            let problem = if gone {
+                Problem::Gone
+            } else {
+                Problem::Other(why.to_owned())
+            };
             all.insert(uri.to_owned(), problem);
         } else if let Some((uri, ours)) = &mut received {
             if line.contains("Hashes of received file") {
@@ -181,7 +227,10 @@ mod tests {
         let all = problems(text);
         assert_eq!(all["http://m/a.deb"], Problem::WrongHash("2e6e".into()));
         assert_eq!(all["http://m/b.deb"], Problem::Gone);
-        assert_eq!(all["http://m/c.deb"], Problem::Other("Could not connect to m:80".into()));
+        assert_eq!(
+            all["http://m/c.deb"],
+            Problem::Other("Could not connect to m:80".into())
+        );
         assert_eq!(all.len(), 3);
     }
 }

@@ -53,10 +53,15 @@ fn yes() -> bool {
 impl Intent {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).map_err(|e| {
             Failure {
-                what: format!("{} is not understood: {}", path.display(), e.to_string().trim_end()),
+                what: format!(
+                    "{} is not understood: {}",
+                    path.display(),
+                    e.to_string().trim_end()
+                ),
                 hint: "see the comments in that file for what a set may say".into(),
             }
             .into()
@@ -81,7 +86,10 @@ impl Intent {
 
     /// The packages named for an architecture in sets with (or without) dependencies, each once.
     pub fn named(&self, arch: &str, depends: bool) -> Vec<String> {
-        let sets = self.sets.values().filter(|s| s.arch == arch && s.depends == depends);
+        let sets = self
+            .sets
+            .values()
+            .filter(|s| s.arch == arch && s.depends == depends);
         let mut all: Vec<String> = sets.flat_map(|s| s.packages.clone()).collect();
         all.sort();
         all.dedup();
@@ -90,7 +98,11 @@ impl Intent {
 
     /// The bare names that `[provided]` pretends to have.
     pub fn provided_names(&self) -> Vec<String> {
-        self.provided.packages.iter().flat_map(|p| super::relation::names(p)).collect()
+        self.provided
+            .packages
+            .iter()
+            .flat_map(|p| super::relation::names(p))
+            .collect()
     }
 }
 
@@ -126,14 +138,18 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_named() {
-        let error = toml::from_str::<Intent>(&TEXT.replace("depends =", "dependss =")).unwrap_err().to_string();
+        let error = toml::from_str::<Intent>(&TEXT.replace("depends =", "dependss ="))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("dependss"), "{error}");
     }
 
     #[test]
     fn the_digest_ignores_order_and_layout() {
         let a: Intent = toml::from_str(TEXT).unwrap();
-        let b: Intent = toml::from_str(&TEXT.replace(r#""systemd", "bash""#, r#""bash",  "systemd" "#)).unwrap();
+        let b: Intent =
+            toml::from_str(&TEXT.replace(r#""systemd", "bash""#, r#""bash",  "systemd" "#))
+                .unwrap();
         assert_eq!(a.digest(), b.digest());
         let c: Intent = toml::from_str(&TEXT.replace("htop", "btop")).unwrap();
         assert_ne!(a.digest(), c.digest());

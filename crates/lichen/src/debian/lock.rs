@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Hint};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -18,6 +19,9 @@ pub struct Lock {
     pub timestamp: String,
     /// [`super::intent::Intent::digest`] of the lists it was resolved from.
     pub intent: String,
+    /// SHA-256 of the lock that this one heals, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heals: Option<String>,
     /// The first builder.
     pub bootstrap: Bootstrap,
     /// The packages each set names.
@@ -77,7 +81,9 @@ impl Lock {
             }
             other => other.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        Self::parse(&text).with_context(|| path.display().to_string()).hint("./lichen lock writes it anew")
+        Self::parse(&text)
+            .with_context(|| path.display().to_string())
+            .hint("./lichen lock writes it anew")
     }
 
     /// Parses a lock and checks that it is whole.
@@ -89,12 +95,20 @@ impl Lock {
         let head: Head = serde_json::from_str(text).context("not a lock")?;
         if head.version != 1 {
             let what = format!("lock format {} is newer than this lichen", head.version);
-            return Err(Failure { what, hint: "update the checkout".into() }.into());
+            return Err(Failure {
+                what,
+                hint: "update the checkout".into(),
+            }
+            .into());
         }
         let lock: Lock = serde_json::from_str(text).context("not a lock")?;
         let roots = lock.sets.values().flatten();
         let edges = lock.packages.values().flat_map(|p| &p.depends);
-        if let Some(lost) = roots.chain(edges).chain([&lock.bootstrap.deb]).find(|k| !lock.packages.contains_key(*k)) {
+        if let Some(lost) = roots
+            .chain(edges)
+            .chain([&lock.bootstrap.deb])
+            .find(|k| !lock.packages.contains_key(*k))
+        {
             anyhow::bail!("it names {lost} but does not have it");
         }
         Ok(lock)
@@ -104,9 +118,17 @@ impl Lock {
     pub fn text(&self) -> String {
         let mut out = Vec::new();
         let format = serde_json::ser::PrettyFormatter::with_indent(b" ");
-        self.serialize(&mut serde_json::Serializer::with_formatter(&mut out, format)).expect("plain data");
+        self.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut out, format,
+        ))
+        .expect("plain data");
         out.push(b'\n');
         String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    /// SHA-256 of the text.
+    pub fn digest(&self) -> String {
+        crate::hash::hex(&Sha256::digest(self.text()))
     }
 
     /// Writes the file whole or not at all.
@@ -120,10 +142,22 @@ impl Lock {
     /// Drops what no set needs any more.
     pub fn prune(&mut self) {
         let mut wanted: BTreeSet<Key> = BTreeSet::new();
-        let mut open: Vec<Key> = self.sets.values().flatten().cloned().chain([self.bootstrap.deb.clone()]).collect();
+        let mut open: Vec<Key> = self
+            .sets
+            .values()
+            .flatten()
+            .cloned()
+            .chain([self.bootstrap.deb.clone()])
+            .collect();
         while let Some(key) = open.pop() {
             if let Some(package) = self.packages.get(&key) {
-                open.extend(package.depends.iter().filter(|d| !wanted.contains(*d)).cloned());
+                open.extend(
+                    package
+                        .depends
+                        .iter()
+                        .filter(|d| !wanted.contains(*d))
+                        .cloned(),
+                );
             }
             wanted.insert(key);
         }
@@ -160,7 +194,10 @@ mod tests {
     fn the_first_format_stays_readable_and_is_written_as_it_was() {
         let lock = Lock::parse(V1).unwrap();
         assert_eq!(lock.text(), V1);
-        assert_eq!(lock.packages["dbus:arm64"].store_name(), "dbus_1_1.16.2-2_b1_arm64.deb");
+        assert_eq!(
+            lock.packages["dbus:arm64"].store_name(),
+            "dbus_1_1.16.2-2_b1_arm64.deb"
+        );
     }
 
     #[test]
@@ -181,7 +218,10 @@ mod tests {
         let mut lock = Lock::parse(V1).unwrap();
         lock.sets.insert("base".into(), vec![]);
         lock.prune();
-        assert_eq!(lock.packages.keys().collect::<Vec<_>>(), ["busybox-static:amd64"]);
+        assert_eq!(
+            lock.packages.keys().collect::<Vec<_>>(),
+            ["busybox-static:amd64"]
+        );
     }
 
     #[test]
@@ -190,6 +230,12 @@ mod tests {
         let mut new = old.clone();
         new.packages.get_mut("libc6:arm64").unwrap().version = "2.42-1".into();
         new.packages.remove("dbus:arm64");
-        assert_eq!(old.changes(&new), ["dbus:arm64: 1:1.16.2-2~b1 → dropped", "libc6:arm64: 2.41-12 → 2.42-1"]);
+        assert_eq!(
+            old.changes(&new),
+            [
+                "dbus:arm64: 1:1.16.2-2~b1 → dropped",
+                "libc6:arm64: 2.41-12 → 2.42-1"
+            ]
+        );
     }
 }

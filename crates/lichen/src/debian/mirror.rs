@@ -17,7 +17,12 @@ impl Mirrors {
     pub fn find() -> Result<Self> {
         let format = "$(SITE)\t$(REPO_URI)\t$(LABEL)\t$(ORIGIN)";
         let targets = stdout_of(program("apt-get").args(["indextargets", "--format", format]))?;
-        let own = |name| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| format!("{}/", v.trim_end_matches('/')));
+        let own = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|v| !v.is_empty())
+                .map(|v| format!("{}/", v.trim_end_matches('/')))
+        };
         let (debian, security) = parse(&targets);
         let Some(debian) = own("LICHEN_MIRROR").or(debian) else {
             crate::fail!(
@@ -36,8 +41,17 @@ impl Mirrors {
 
     /// The address of a pool path.
     pub fn uri(&self, archive: &str, path: &str) -> String {
-        let base = if archive == SECURITY { &self.security } else { &self.debian };
-        format!("{base}{}", path.replace('%', "%25").replace('+', "%2b").replace('~', "%7e"))
+        let base = if archive == SECURITY {
+            &self.security
+        } else {
+            &self.debian
+        };
+        format!(
+            "{base}{}",
+            path.replace('%', "%25")
+                .replace('+', "%2b")
+                .replace('~', "%7e")
+        )
     }
 
     /// The archive and pool path of an address that apt printed.
@@ -45,7 +59,9 @@ impl Mirrors {
         // Longest first: one base may be the beginning of the other.
         let mut bases = [(SECURITY, &self.security), (DEBIAN, &self.debian)];
         bases.sort_by_key(|(_, base)| std::cmp::Reverse(base.len()));
-        bases.into_iter().find_map(|(archive, base)| Some((archive, uri.strip_prefix(base.as_str())?)))
+        bases
+            .into_iter()
+            .find_map(|(archive, base)| Some((archive, uri.strip_prefix(base.as_str())?)))
     }
 }
 
@@ -57,7 +73,9 @@ pub const SECURITY: &str = "debian-security";
 fn parse(targets: &str) -> (Option<String>, Option<String>) {
     let (mut debian, mut security) = (None, None);
     for line in targets.lines() {
-        let [_, uri, label, origin] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+        let [_, uri, label, origin] = line.split('\t').collect::<Vec<_>>()[..] else {
+            continue;
+        };
         if origin != "Debian" {
             continue;
         }
@@ -81,15 +99,30 @@ mod tests {
                        http://m/a\thttp://m/a/\tDebian\tDebian\n\
                        http://m/s\thttp://m/s\tDebian-Security\tDebian\n\
                        http://m/b\thttp://m/b/\tDebian\tDebian\n";
-        assert_eq!(parse(targets), (Some("http://m/a/".into()), Some("http://m/s/".into())));
+        assert_eq!(
+            parse(targets),
+            (Some("http://m/a/".into()), Some("http://m/s/".into()))
+        );
     }
 
     #[test]
     fn addresses_split_into_archive_and_path() {
-        let mirrors = Mirrors { debian: "http://m/debian/".into(), security: "http://m/debian-security/".into() };
-        assert_eq!(mirrors.split("http://m/debian/pool/a.deb"), Some((DEBIAN, "pool/a.deb")));
-        assert_eq!(mirrors.split("http://m/debian-security/pool/a.deb"), Some((SECURITY, "pool/a.deb")));
+        let mirrors = Mirrors {
+            debian: "http://m/debian/".into(),
+            security: "http://m/debian-security/".into(),
+        };
+        assert_eq!(
+            mirrors.split("http://m/debian/pool/a.deb"),
+            Some((DEBIAN, "pool/a.deb"))
+        );
+        assert_eq!(
+            mirrors.split("http://m/debian-security/pool/a.deb"),
+            Some((SECURITY, "pool/a.deb"))
+        );
         assert_eq!(mirrors.split("http://else/pool/a.deb"), None);
-        assert_eq!(mirrors.uri(DEBIAN, "pool/libstdc++6_1~b.deb"), "http://m/debian/pool/libstdc%2b%2b6_1%7eb.deb");
+        assert_eq!(
+            mirrors.uri(DEBIAN, "pool/libstdc++6_1~b.deb"),
+            "http://m/debian/pool/libstdc%2b%2b6_1%7eb.deb"
+        );
     }
 }

@@ -4,7 +4,14 @@
 pub fn groups(field: &str) -> Vec<Vec<String>> {
     field
         .split(',')
-        .map(|group| group.split('|').map(name).filter(|n| !n.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+        .map(|group| {
+            group
+                .split('|')
+                .map(name)
+                .filter(|n| !n.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .filter(|group| !group.is_empty())
         .collect()
 }
@@ -17,7 +24,9 @@ pub fn names(field: &str) -> Vec<String> {
 /// A name without version, architecture list or `:any`.
 fn name(relation: &str) -> &str {
     let relation = relation.trim();
-    let end = relation.find(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | ':' | '<')).unwrap_or(relation.len());
+    let end = relation
+        .find(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | ':' | '<'))
+        .unwrap_or(relation.len());
     &relation[..end]
 }
 
@@ -28,10 +37,20 @@ mod tests {
     #[test]
     fn relations_become_names() {
         assert_eq!(
-            groups("libc6 (>= 2.38), default-dbus-system-bus | dbus-system-bus,perl:any , libx [arm64],"),
-            [vec!["libc6"], vec!["default-dbus-system-bus", "dbus-system-bus"], vec!["perl"], vec!["libx"]]
+            groups(
+                "libc6 (>= 2.38), default-dbus-system-bus | dbus-system-bus,perl:any , libx [arm64],"
+            ),
+            [
+                vec!["libc6"],
+                vec!["default-dbus-system-bus", "dbus-system-bus"],
+                vec!["perl"],
+                vec!["libx"]
+            ]
         );
-        assert_eq!(names("awk, mail-transport-agent (= 1)"), ["awk", "mail-transport-agent"]);
+        assert_eq!(
+            names("awk, mail-transport-agent (= 1)"),
+            ["awk", "mail-transport-agent"]
+        );
         assert!(groups("").is_empty());
     }
 }

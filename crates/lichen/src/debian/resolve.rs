@@ -27,9 +27,14 @@ pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<Lock>
         ui::say(format!("resolving the packages for {arch}"));
         let root = AptRoot::new(cache, &arch, intent, mirrors)?;
         root.update()?;
-        let mut uris = root.candidates(&intent.named(&arch, false))?;
-        uris.extend(root.solve(&intent.named(&arch, true))?);
-        add_graph(&mut lock, intent, &arch, look_up(&root, mirrors, &uris)?)?;
+        let leaves = look_up(
+            &root,
+            mirrors,
+            &root.candidates(&intent.named(&arch, false))?,
+        )?;
+        let solved = look_up(&root, mirrors, &root.solve(&intent.named(&arch, true))?)?;
+        add_leaves(&mut lock, &arch, leaves);
+        add_graph(&mut lock, intent, &arch, solved)?;
     }
     finish(lock)
 }
@@ -38,7 +43,11 @@ pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<Lock>
 pub fn skeleton(intent: &Intent) -> Result<Lock> {
     let mut sets = BTreeMap::new();
     for (name, set) in &intent.sets {
-        let mut keys: Vec<Key> = set.packages.iter().map(|p| format!("{p}:{}", set.arch)).collect();
+        let mut keys: Vec<Key> = set
+            .packages
+            .iter()
+            .map(|p| format!("{p}:{}", set.arch))
+            .collect();
         keys.sort();
         keys.dedup();
         sets.insert(name.clone(), keys);
@@ -53,7 +62,11 @@ pub fn skeleton(intent: &Intent) -> Result<Lock> {
         version: 1,
         timestamp: timestamp()?,
         intent: intent.digest(),
-        bootstrap: super::lock::Bootstrap { busybox: String::new(), deb },
+        heals: None,
+        bootstrap: super::lock::Bootstrap {
+            busybox: String::new(),
+            deb,
+        },
         sets,
         packages: BTreeMap::new(),
     })
@@ -79,23 +92,36 @@ pub fn finish(mut lock: Lock) -> Result<Lock> {
 pub fn look_up(root: &AptRoot, mirrors: &Mirrors, uris: &[String]) -> Result<Vec<Resolved>> {
     let mut places = Vec::new();
     for uri in uris {
-        let Some((archive, path)) = mirrors.split(uri) else { bail!("apt chose {uri}, which is not below a mirror of Debian") };
+        let Some((archive, path)) = mirrors.split(uri) else {
+            bail!("apt chose {uri}, which is not below a mirror of Debian")
+        };
         places.push((archive, decode(path)));
     }
     places.sort();
     places.dedup();
-    let paragraphs = root.paragraphs(&places.iter().map(|(_, path)| path.clone()).collect::<HashSet<_>>())?;
+    let paragraphs = root.paragraphs(
+        &places
+            .iter()
+            .map(|(_, path)| path.clone())
+            .collect::<HashSet<_>>(),
+    )?;
     places
         .into_iter()
         .map(|(archive, path)| {
-            let control = paragraphs.get(&path).with_context(|| format!("{path} is not in apt's package lists"))?.clone();
+            let control = paragraphs
+                .get(&path)
+                .with_context(|| format!("{path} is not in apt's package lists"))?
+                .clone();
             let package = Package {
                 name: control.get("Package").into(),
                 version: control.get("Version").into(),
                 arch: control.get("Architecture").into(),
                 archive: archive.into(),
                 sha256: control.get("SHA256").into(),
-                size: control.get("Size").parse().with_context(|| format!("{path} has no size in apt's package lists"))?,
+                size: control
+                    .get("Size")
+                    .parse()
+                    .with_context(|| format!("{path} has no size in apt's package lists"))?,
                 path,
                 depends: vec![],
             };
@@ -104,37 +130,62 @@ pub fn look_up(root: &AptRoot, mirrors: &Mirrors, uris: &[String]) -> Result<Vec
         .collect()
 }
 
-/// Adds one architecture's packages to the lock, with their edges.
-pub fn add_graph(lock: &mut Lock, intent: &Intent, arch: &str, resolved: Vec<Resolved>) -> Result<()> {
-    let leaves: HashSet<String> = intent.named(arch, false).into_iter().collect();
-    let solved: HashSet<String> = intent.named(arch, true).into_iter().collect();
+/// Adds packages that come alone, whatever they depend on.
+pub fn add_leaves(lock: &mut Lock, arch: &str, leaves: Vec<Resolved>) {
+    for r in leaves {
+        lock.packages.insert(
+            format!("{}:{arch}", r.package.name),
+            Package {
+                depends: vec![],
+                ..r.package
+            },
+        );
+    }
+}
+
+/// Adds one architecture's solution to the lock, with its edges.
+pub fn add_graph(
+    lock: &mut Lock,
+    intent: &Intent,
+    arch: &str,
+    solved: Vec<Resolved>,
+) -> Result<()> {
     let pretended: HashSet<String> = intent.provided_names().into_iter().collect();
-    let here: HashSet<&str> = resolved.iter().map(|r| r.package.name.as_str()).collect();
+    let here: HashSet<&str> = solved.iter().map(|r| r.package.name.as_str()).collect();
     let mut providers: HashMap<String, Vec<&str>> = HashMap::new();
-    for r in &resolved {
+    for r in &solved {
         for name in relation::names(r.control.get("Provides")) {
             providers.entry(name).or_default().push(&r.package.name);
         }
     }
-    for r in &resolved {
+    for r in &solved {
         let name = &r.package.name;
-        let mut package = r.package.clone();
-        // Of a set without dependencies, and not reached by a solve either: it comes alone.
-        let alone = leaves.contains(name) && !solved.contains(name);
-        for field in ["Pre-Depends", "Depends"] {
-            for group in relation::groups(r.control.get(field)) {
-                let real = group.iter().find(|n| here.contains(n.as_str())).map(String::as_str);
-                let provided = || group.iter().filter_map(|n| providers.get(n)).flatten().min().copied();
-                match real.or_else(provided) {
-                    Some(found) if found == name => {}
-                    Some(found) => package.depends.push(format!("{found}:{arch}")),
-                    None if alone || group.iter().any(|n| pretended.contains(n)) => {}
-                    None => bail!("{name} needs {}, which apt's solution for {arch} lacks", group.join(" or ")),
-                }
+        let mut package = Package {
+            depends: vec![],
+            ..r.package.clone()
+        };
+        for group in needs(&r.control) {
+            let real = group
+                .iter()
+                .find(|n| here.contains(n.as_str()))
+                .map(String::as_str);
+            let provided = || {
+                group
+                    .iter()
+                    .filter_map(|n| providers.get(n))
+                    .flatten()
+                    .min()
+                    .copied()
+            };
+            match real.or_else(provided) {
+                Some(found) if found == name => {}
+                Some(found) => package.depends.push(format!("{found}:{arch}")),
+                None if group.iter().any(|n| pretended.contains(n)) => {}
+                None => bail!(
+                    "{name} needs {}, which apt's solution for {arch} lacks",
+                    group.join(" or ")
+                ),
             }
-        }
-        if alone {
-            package.depends.clear();
         }
         package.depends.sort();
         package.depends.dedup();
@@ -143,9 +194,19 @@ pub fn add_graph(lock: &mut Lock, intent: &Intent, arch: &str, resolved: Vec<Res
     Ok(())
 }
 
+/// What a package needs: groups of alternatives.
+pub fn needs(control: &Paragraph) -> Vec<Vec<String>> {
+    ["Pre-Depends", "Depends"]
+        .into_iter()
+        .flat_map(|field| relation::groups(control.get(field)))
+        .collect()
+}
+
 /// Now, as Debian's snapshot archive writes it.
 fn timestamp() -> Result<String> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("the clock is before 1970")?;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .context("the clock is before 1970")?;
     Ok(utc(now.as_secs()))
 }
 
@@ -160,7 +221,12 @@ fn utc(seconds: u64) -> String {
     let day = of_year - (153 * m + 2) / 5 + 1;
     let month = if m < 10 { m + 3 } else { m - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", time / 3600, time / 60 % 60, time % 60)
+    format!(
+        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
+        time / 3600,
+        time / 60 % 60,
+        time % 60
+    )
 }
 
 #[cfg(test)]
@@ -201,10 +267,17 @@ mod tests {
             "Package: libc6",
             "Package: dbus\nProvides: message-bus (= 1)",
             "Package: mawk\nProvides: awk",
-            "Package: busybox-static\nDepends: libmissing",
         ];
+        add_leaves(
+            &mut lock,
+            "arm64",
+            vec![resolved("Package: busybox-static\nDepends: libmissing")],
+        );
         add_graph(&mut lock, &intent(), "arm64", packages.map(resolved).into()).unwrap();
-        assert_eq!(lock.packages["systemd:arm64"].depends, ["dbus:arm64", "libc6:arm64", "mawk:arm64"]);
+        assert_eq!(
+            lock.packages["systemd:arm64"].depends,
+            ["dbus:arm64", "libc6:arm64", "mawk:arm64"]
+        );
         assert_eq!(lock.packages["busybox-static:arm64"].depends, [""; 0]);
         assert_eq!(finish(lock).unwrap().packages.len(), 5);
     }
@@ -212,8 +285,17 @@ mod tests {
     #[test]
     fn a_dependency_nobody_meets_is_an_error_that_names_both() {
         let mut lock = skeleton(&intent()).unwrap();
-        let error = add_graph(&mut lock, &intent(), "arm64", vec![resolved("Package: systemd\nDepends: a | b")]).unwrap_err();
-        assert_eq!(error.to_string(), "systemd needs a or b, which apt's solution for arm64 lacks");
+        let error = add_graph(
+            &mut lock,
+            &intent(),
+            "arm64",
+            vec![resolved("Package: systemd\nDepends: a | b")],
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "systemd needs a or b, which apt's solution for arm64 lacks"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::crates_io::{self, Crate};
 use crate::debian::download;
 use crate::debian::lock::{Key, Lock};
 use crate::debian::mirror::Mirrors;
+use crate::failure::Failure;
 use crate::workspace::Workspace;
 use crate::{bootstrap, hash, store, ui};
 use anyhow::{Context, Result};
@@ -20,13 +21,17 @@ pub fn run(workspace: &Workspace, _args: &Fetch) -> Result<()> {
     if vanished.is_empty() {
         return Ok(());
     }
+    Err(gone(&lock, &vanished))
+}
+
+/// The error about packages that the mirror no longer has.
+pub fn gone(lock: &Lock, vanished: &[Key]) -> anyhow::Error {
     let names: Vec<String> = vanished.iter().map(|k| lock.packages[k].title()).collect();
-    crate::fail!(
-        hint: "./lichen lock moves to what there is now, for good; ./lichen build APPLIANCE makes do for one image",
-        "{} packages of the lock have left the mirror: {}",
-        names.len(),
-        names.join(", ")
-    )
+    Failure {
+        what: format!("{} packages of the lock have left the mirror: {}", names.len(), names.join(", ")),
+        hint: "./lichen lock moves to what there is now, for good; ./lichen build APPLIANCE makes do for one image".into(),
+    }
+    .into()
 }
 
 /// Fetches and seeds; returns the packages that the mirror no longer has.
@@ -46,13 +51,25 @@ pub fn fetch(workspace: &Workspace, lock: &Lock) -> Result<Vec<Key>> {
         return Ok(vec![]);
     }
 
-    let mut keys: Vec<Key> = lock.packages.keys().filter(|k| missing.contains(&deb_path(k))).cloned().collect();
+    let mut keys: Vec<Key> = lock
+        .packages
+        .keys()
+        .filter(|k| missing.contains(&deb_path(k)))
+        .cloned()
+        .collect();
     if missing.contains(&busybox) && !keys.contains(&lock.bootstrap.deb) {
         keys.push(lock.bootstrap.deb.clone());
     }
-    let crates: Vec<Crate> = crates.into_iter().filter(|c| missing.contains(&c.store_path())).collect();
+    let crates: Vec<Crate> = crates
+        .into_iter()
+        .filter(|c| missing.contains(&c.store_path()))
+        .collect();
     let size = keys.iter().map(|k| lock.packages[k].size).sum();
-    crate::workspace::check_space(std::path::Path::new("/nix/store"), size, "the packages in the Nix store")?;
+    crate::workspace::check_space(
+        std::path::Path::new("/nix/store"),
+        size,
+        "the packages in the Nix store",
+    )?;
 
     let cache = workspace.cache("debs")?;
     let got = if keys.is_empty() {
@@ -68,12 +85,19 @@ pub fn fetch(workspace: &Workspace, lock: &Lock) -> Result<Vec<Key>> {
     seed(&crates_io::fetch(workspace.root(), &crates)?, "crates")?;
     // The paths were computed, not asked for: make sure that Nix agrees.
     let vanished: Vec<PathBuf> = got.vanished.iter().map(deb_path).collect();
-    let mut left: Vec<PathBuf> = store::missing(&paths)?.into_iter().filter(|p| !vanished.contains(p)).collect();
+    let mut left: Vec<PathBuf> = store::missing(&paths)?
+        .into_iter()
+        .filter(|p| !vanished.contains(p))
+        .collect();
     left.sort();
     if !got.vanished.contains(&lock.bootstrap.deb)
         && let Some(path) = left.first()
     {
-        anyhow::bail!("{} paths are still not in the store after seeding, the first is {}", left.len(), path.display());
+        anyhow::bail!(
+            "{} paths are still not in the store after seeding, the first is {}",
+            left.len(),
+            path.display()
+        );
     }
     ui::say("all sources are in the Nix store");
     Ok(got.vanished)

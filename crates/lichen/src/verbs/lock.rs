@@ -20,7 +20,11 @@ pub struct LockArgs {
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
     let intent = Intent::load(&workspace.intent())?;
-    let old = if args.check { Some(Lock::load(&workspace.lock())?) } else { Lock::load(&workspace.lock()).ok() };
+    let old = if args.check {
+        Some(Lock::load(&workspace.lock())?)
+    } else {
+        Lock::load(&workspace.lock()).ok()
+    };
     if let (true, Some(old)) = (args.check, &old) {
         check(old, &intent)?;
     }
@@ -29,16 +33,27 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
     let mut new = resolve::resolve(&intent, &mirrors, &workspace.cache("apt")?)?;
     let key = new.bootstrap.deb.clone();
     let got = download::download(&new, &[key], &mirrors, &workspace.cache("debs")?)?;
-    let Some(deb) = got.files.first() else { anyhow::bail!("the mirror lists {} but does not have it", new.bootstrap.deb) };
+    let Some(deb) = got.files.first() else {
+        anyhow::bail!(
+            "the mirror lists {} but does not have it",
+            new.bootstrap.deb
+        )
+    };
     new.bootstrap.busybox = bootstrap::hash_of(deb)?;
 
-    let changes = old.as_ref().map(|old| old.changes(&new)).unwrap_or_default();
+    let changes = old
+        .as_ref()
+        .map(|old| old.changes(&new))
+        .unwrap_or_default();
     for change in &changes {
         ui::say(format!("  {change}"));
     }
     let bytes = new.packages.values().map(|p| p.size).sum();
     if args.check {
-        ui::say(format!("the lock is that of the package lists; {} packages would move", changes.len()));
+        ui::say(format!(
+            "the lock is that of the package lists; {} packages would move",
+            changes.len()
+        ));
         return Ok(());
     }
     if let Some(old) = &old
@@ -50,7 +65,12 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
         new.timestamp.clone_from(&old.timestamp);
     }
     new.save(&workspace.lock())?;
-    ui::say(format!("{} packages locked, {}, {} changed", new.packages.len(), ui::bytes(bytes), changes.len()));
+    ui::say(format!(
+        "{} packages locked, {}, {} changed",
+        new.packages.len(),
+        ui::bytes(bytes),
+        changes.len()
+    ));
     println!("{}", workspace.lock().display());
     Ok(())
 }

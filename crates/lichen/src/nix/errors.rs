@@ -1,0 +1,257 @@
+//! Nix's errors, said once and plainly: what, where, and what to do.
+
+use super::events::{Message, Steps};
+use super::step_name;
+use crate::failure::Failure;
+use std::path::Path;
+
+/// One clean error from all that Nix said. `read` gives a file of the checkout by its relative path.
+pub fn explain(steps: &Steps, read: &dyn Fn(&str) -> Option<String>, log: &str) -> Failure {
+    let everything: String = steps
+        .tails
+        .values()
+        .flatten()
+        .chain(steps.errors.iter().map(|e| &e.text))
+        .fold(String::new(), |mut all, line| {
+            all.push_str(line);
+            all.push('\n');
+            all
+        });
+    if everything.contains("No space left on device") {
+        return Failure {
+            what: format!("no space for the build ({log})"),
+            hint: "free some; `nix-collect-garbage` drops old builds".into(),
+        };
+    }
+    if [
+        "setting up uid map",
+        "creating new namespace failed",
+        "no permissions to create new namespace",
+    ]
+    .iter()
+    .any(|sign| everything.to_lowercase().contains(sign))
+    {
+        return Failure {
+            what: "this machine lets nobody make user namespaces, which the build runs its programs in".into(),
+            hint: "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000; in a container, allow them there".into(),
+        };
+    }
+    let failed = steps.errors.iter().find_map(|e| {
+        let derivation = e
+            .text
+            .trim()
+            .strip_prefix("builder for '")?
+            .split('\'')
+            .next()?;
+        Some(step_name(Path::new(derivation)))
+    });
+    if let Some(step) = failed {
+        let tail = steps
+            .tails
+            .get(&step)
+            .map(|lines| lines.join("\n  "))
+            .unwrap_or_default();
+        return Failure {
+            what: format!("building {step} failed:\n  {tail}"),
+            hint: format!("the whole log is {log}"),
+        };
+    }
+    match steps.errors.last() {
+        Some(error) => evaluation(error, read),
+        None => Failure {
+            what: "nix failed and said nothing".into(),
+            hint: format!("see {log}"),
+        },
+    }
+}
+
+fn evaluation(error: &Message, read: &dyn Fn(&str) -> Option<String>) -> Failure {
+    let text = strip_store(error.text.trim());
+    if let Some(file) = text.split("run-lichen-fetch-first/").nth(1) {
+        let file = file.split('\'').next().unwrap_or(file);
+        return Failure {
+            what: format!("{file} is not in the Nix store"),
+            hint: "./lichen fetch".into(),
+        };
+    }
+    let file = error.file.as_deref().map(strip_store);
+    let place = match (&file, error.line) {
+        (Some(file), Some(line)) => format!("\n  in {file}, line {line}"),
+        _ => String::new(),
+    };
+    if let Some(name) = text
+        .strip_prefix("attribute '")
+        .and_then(|t| t.split('\'').next())
+    {
+        let line = file.as_deref().and_then(read).and_then(|t| {
+            t.lines()
+                .nth(error.line?.checked_sub(1)?)
+                .map(str::to_owned)
+        });
+        let line = line.unwrap_or_default();
+        if line.contains(&format!("pkgs.{name}"))
+            || (line.contains("with pkgs") && line.contains(name))
+        {
+            return missing_package(name, &place);
+        }
+    }
+    if let Some(name) = text
+        .strip_prefix("undefined variable '")
+        .and_then(|t| t.split('\'').next())
+    {
+        let source = file.as_deref().and_then(read).unwrap_or_default();
+        if source.contains("with pkgs") {
+            return missing_package(name, &place);
+        }
+    }
+    if text.contains("does not provide attribute") {
+        return Failure {
+            what: text,
+            hint: "`nix flake show` lists what there is".into(),
+        };
+    }
+    let hint = if place.is_empty() {
+        "correct the configuration; ./lichen docs writes the reference of all options".into()
+    } else {
+        format!("correct {}", file.unwrap_or_default())
+    };
+    Failure {
+        what: format!("{text}{place}"),
+        hint,
+    }
+}
+
+fn missing_package(name: &str, place: &str) -> Failure {
+    Failure {
+        what: format!("package '{name}' is not in the lock{place}"),
+        hint: "add it to image/debian/packages.toml [sets.extra], then ./lichen lock".into(),
+    }
+}
+
+/// Files of the checkout by their names there, not by those of their copies in the store.
+fn strip_store(text: &str) -> String {
+    let mut parts = text.split("/nix/store/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once("-source/") {
+            Some((hash, rest)) if hash.len() == 32 => out.push_str(rest),
+            _ => {
+                out.push_str("/nix/store/");
+                out.push_str(part);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COPY: &str = "/nix/store/9xcrm99q63m00a3wccxazxxxp1s5r63j-source/appliances/a.nix";
+
+    fn explained(text: &str, line: usize, source: &str) -> Failure {
+        let error = Message {
+            text: text.into(),
+            file: Some(COPY.into()),
+            line: Some(line),
+        };
+        let mut steps = Steps::default();
+        steps.errors.push(error);
+        let read = |file: &str| (file == "appliances/a.nix").then(|| source.to_owned());
+        explain(&steps, &read, "build/log/a.log")
+    }
+
+    #[test]
+    fn an_unknown_package_is_told_from_other_missing_attributes() {
+        let source =
+            "{ pkgs, ... }: {\n  x = \"${pkgs.ffmpeg}/bin/ffmpeg\";\n  y = config.nope;\n}\n";
+        let failure = explained("attribute 'ffmpeg' missing", 2, source);
+        assert_eq!(
+            failure.what,
+            "package 'ffmpeg' is not in the lock\n  in appliances/a.nix, line 2"
+        );
+        assert!(failure.hint.contains("[sets.extra]"));
+        let failure = explained("attribute 'nope' missing", 3, source);
+        assert_eq!(
+            failure.what,
+            "attribute 'nope' missing\n  in appliances/a.nix, line 3"
+        );
+        let failure = explained("undefined variable 'btop'", 1, "p = with pkgs; [ btop ];");
+        assert!(
+            failure
+                .what
+                .starts_with("package 'btop' is not in the lock")
+        );
+    }
+
+    #[test]
+    fn what_the_module_system_says_is_kept_and_files_are_named_as_in_the_checkout() {
+        let text = format!("The option `services.climate.prt' does not exist. Defined in {COPY}.");
+        let mut steps = Steps::default();
+        steps.errors.push(Message {
+            text,
+            file: None,
+            line: None,
+        });
+        let failure = explain(&steps, &|_| None, "l");
+        assert_eq!(
+            failure.what,
+            "The option `services.climate.prt' does not exist. Defined in appliances/a.nix."
+        );
+    }
+
+    #[test]
+    fn a_failed_step_shows_its_last_lines() {
+        let mut steps = Steps::default();
+        steps
+            .tails
+            .insert("base-layer".into(), vec!["cannot open x".into()]);
+        let text = "builder for '/nix/store/9xcrm99q63m00a3wccxazxxxp1s5r63j-base-layer.drv' failed with exit code 1";
+        steps.errors.push(Message {
+            text: text.into(),
+            file: None,
+            line: None,
+        });
+        steps.errors.push(Message {
+            text: "1 dependencies of derivation 'x' failed to build".into(),
+            file: None,
+            line: None,
+        });
+        assert_eq!(
+            explain(&steps, &|_| None, "l").what,
+            "building base-layer failed:\n  cannot open x"
+        );
+    }
+
+    #[test]
+    fn a_source_that_was_not_fetched_names_the_command() {
+        let failure = explained(
+            "unable to download 'file:///not-fetched/run-lichen-fetch-first/bash_5_arm64.deb': x",
+            1,
+            "",
+        );
+        assert_eq!(
+            (failure.what.as_str(), failure.hint.as_str()),
+            ("bash_5_arm64.deb is not in the Nix store", "./lichen fetch")
+        );
+    }
+
+    #[test]
+    fn machines_without_room_or_namespaces_are_told_so() {
+        let mut steps = Steps::default();
+        steps
+            .tails
+            .insert("x".into(), vec!["mkfs: No space left on device".into()]);
+        assert!(explain(&steps, &|_| None, "l").what.starts_with("no space"));
+        steps.tails.insert(
+            "x".into(),
+            vec!["bwrap: setting up uid map: Permission denied".into()],
+        );
+        assert!(
+            explain(&steps, &|_| None, "l")
+                .hint
+                .contains("kernel.unprivileged_userns_clone")
+        );
+    }
+}

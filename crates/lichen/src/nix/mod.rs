@@ -1,0 +1,274 @@
+//! Building with Nix: one call, its progress on standard error, its whole log in a file, one clean error.
+
+mod errors;
+mod events;
+
+use crate::failure::Failure;
+use crate::store;
+use crate::ui::{Live, duration, warn};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use events::{Event, Steps};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// What to build from, and where the log goes.
+#[derive(Debug)]
+pub struct Nix<'a> {
+    workspace: &'a Workspace,
+    /// A healed lock that takes the place of the pinned one.
+    lock: Option<PathBuf>,
+}
+
+/// A thing that has been built.
+#[derive(Debug)]
+pub struct Built {
+    /// Its derivation.
+    pub derivation: PathBuf,
+    /// Its output.
+    pub output: PathBuf,
+}
+
+impl<'a> Nix<'a> {
+    /// Builds from the checkout, on its own lock or on a healed one.
+    pub fn new(workspace: &'a Workspace, lock: Option<PathBuf>) -> Self {
+        Nix { workspace, lock }
+    }
+
+    /// Builds one of the flake's outputs, such as `packages.x86_64-linux.climate-image`.
+    pub fn build(&self, output: &str, link: Option<&Path>) -> Result<Built> {
+        self.warn_of_untracked();
+        let mut command = store::nix("nix");
+        command.args([
+            "build",
+            "--json",
+            "--log-format",
+            "internal-json",
+            "-v",
+            "--no-write-lock-file",
+        ]);
+        match link {
+            Some(link) => command.arg("--out-link").arg(link),
+            None => command.arg("--no-link"),
+        };
+        match &self.lock {
+            None => command.arg(format!("{}#{output}", self.flake())),
+            Some(lock) => command.args(["--impure", "--expr"]).arg(format!(
+                "((builtins.getFlake \"{}\").lib.withLock {}).{output}",
+                self.flake(),
+                // A path, not a string: its text alone must decide the outcome.
+                lock.display()
+            )),
+        };
+        let short = output.rsplit('.').next().unwrap_or(output);
+        let log = self.workspace.build("log")?.join(format!("{short}.log"));
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run nix")?;
+        let stderr = child.stderr.take().context("nix has no standard error")?;
+        let mut file =
+            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let steps = follow(BufReader::new(stderr), &mut file, short)?;
+        let mut json = String::new();
+        child
+            .stdout
+            .take()
+            .context("nix has no standard output")?
+            .read_to_string(&mut json)?;
+        if !child.wait().context("cannot wait for nix")?.success() {
+            return Err(self.explain(&steps, &log));
+        }
+        parse_built(&json).with_context(|| format!("nix said something strange about {output}"))
+    }
+
+    /// The flake of this checkout: what git knows of it, and nothing of target/ or build/.
+    fn flake(&self) -> String {
+        let root = self
+            .workspace
+            .root()
+            .display()
+            .to_string()
+            .replace('%', "%25")
+            .replace(' ', "%20");
+        let scheme = if self.workspace.path(".git").exists() {
+            "git+file"
+        } else {
+            "path"
+        };
+        format!("{scheme}://{root}")
+    }
+
+    /// Nix takes from a git checkout only files that git knows.
+    fn warn_of_untracked(&self) {
+        let folders = ["appliances", "modules", "hardware", "image", "crates"];
+        let mut git = crate::command::program("git");
+        git.arg("-C")
+            .arg(self.workspace.root())
+            .args(["ls-files", "--others", "--exclude-standard", "--"])
+            .args(folders);
+        let text = crate::command::stdout_of(&mut git).unwrap_or_default();
+        let files: Vec<&str> = text.lines().collect();
+        if !files.is_empty() {
+            let more = if files.len() > 1 {
+                format!(" and {} more", files.len() - 1)
+            } else {
+                String::new()
+            };
+            warn(format!(
+                "git does not know {}{more}, so the build does not see it: git add -N {}",
+                files[0], files[0]
+            ));
+        }
+    }
+
+    fn explain(&self, steps: &Steps, log: &Path) -> anyhow::Error {
+        let read = |file: &str| std::fs::read_to_string(self.workspace.path(file)).ok();
+        errors::explain(steps, &read, &log.display().to_string()).into()
+    }
+}
+
+/// Shows what happens until nix is done.
+fn follow(stderr: impl BufRead, log: &mut File, what: &str) -> Result<Steps> {
+    let mut steps = Steps::default();
+    let mut live = Live::new();
+    for line in stderr.split(b'\n') {
+        let line =
+            String::from_utf8_lossy(&line.context("cannot read nix's messages")?).into_owned();
+        match steps.take(&line) {
+            Event::Finished { name, took } if took.as_secs() >= 1 => {
+                live.line(&format!("built {name} ({})", duration(took)));
+            }
+            Event::Warning(text) => {
+                live.clear();
+                warn(text);
+            }
+            _ => {}
+        }
+        if let Some(text) = steps.log_line() {
+            writeln!(log, "{text}").context("cannot write the log")?;
+        }
+        live.update(&format!(
+            "{what}: {}, {}",
+            duration(live.elapsed()),
+            steps.summary()
+        ));
+    }
+    live.clear();
+    Ok(steps)
+}
+
+fn parse_built(json: &str) -> Result<Built> {
+    let value: serde_json::Value = serde_json::from_str(json)?;
+    let text = |pointer| {
+        value
+            .pointer(pointer)
+            .and_then(serde_json::Value::as_str)
+            .map(PathBuf::from)
+    };
+    let (derivation, output) = (text("/0/drvPath"), text("/0/outputs/out"));
+    Ok(Built {
+        derivation: derivation.context("no derivation")?,
+        output: output.context("no output")?,
+    })
+}
+
+/// The derivations behind one that are built rather than fetched, in the order they need each other.
+pub fn own_derivations(of: &Path) -> Result<Vec<PathBuf>> {
+    let text = crate::command::stdout_of(
+        store::nix("nix-store")
+            .args(["--query", "--requisites"])
+            .arg(of),
+    )?;
+    let mut own = Vec::new();
+    for path in text
+        .lines()
+        .filter(|l| l.ends_with(".drv"))
+        .map(PathBuf::from)
+    {
+        let derivation = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        if !is_fixed(&derivation) {
+            own.push(path);
+        }
+    }
+    Ok(own)
+}
+
+/// Whether a derivation's output is known by its hash: `Derive([("out","PATH","sha256","HASH")…`.
+fn is_fixed(derivation: &str) -> bool {
+    derivation
+        .split('"')
+        .nth(5)
+        .is_some_and(|algorithm| !algorithm.is_empty())
+}
+
+/// Builds a derivation a second time; false when the result differs.
+pub fn same_again(derivation: &Path) -> Result<bool> {
+    let output = crate::command::run(
+        store::nix("nix-store")
+            .args(["--realise", "--check"])
+            .arg(derivation),
+    )?;
+    if output.status.success() {
+        return Ok(true);
+    }
+    if String::from_utf8_lossy(&output.stderr).contains("may not be deterministic") {
+        return Ok(false);
+    }
+    Err(Failure {
+        what: format!(
+            "cannot build {} again: {}",
+            step_name(derivation),
+            crate::command::last_words(&output)
+        ),
+        hint: format!("nix-store --realise --check {}", derivation.display()),
+    }
+    .into())
+}
+
+/// "base-layer" of /nix/store/…-base-layer.drv.
+pub fn step_name(derivation: &Path) -> String {
+    let name = derivation
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let name = name.strip_suffix(".drv").unwrap_or(&name).to_owned();
+    match name.split_once('-') {
+        Some((hash, rest)) if hash.len() == 32 => rest.to_owned(),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetched_and_built_derivations_are_told_apart() {
+        assert!(!is_fixed(
+            r#"Derive([("out","/nix/store/x-good","","")],[],"#
+        ));
+        assert!(is_fixed(
+            r#"Derive([("out","/nix/store/x-bash.deb","sha256","5891")],[],"#
+        ));
+    }
+
+    #[test]
+    fn steps_are_named_without_their_hash() {
+        let path = Path::new("/nix/store/9xcrm99q63m00a3wccxazxxxp1s5r63j-base-layer.drv");
+        assert_eq!(step_name(path), "base-layer");
+    }
+
+    #[test]
+    fn what_was_built_is_read_from_json() {
+        let built =
+            parse_built(r#"[{"drvPath":"/nix/store/a.drv","outputs":{"out":"/nix/store/a"}}]"#)
+                .unwrap();
+        assert_eq!(built.output, Path::new("/nix/store/a"));
+    }
+}

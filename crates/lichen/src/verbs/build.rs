@@ -1,0 +1,177 @@
+//! `lichen build`: sources, image, and a check that the same sources give the same bytes.
+
+use super::fetch;
+use crate::bootstrap;
+use crate::debian::download;
+use crate::debian::heal;
+use crate::debian::intent::Intent;
+use crate::debian::lock::Lock;
+use crate::debian::mirror::Mirrors;
+use crate::nix::{self, Nix};
+use crate::ui::{self, Live};
+use crate::workspace::{Workspace, check_space};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// What a build from nothing takes in the Nix store, beyond the packages.
+const STORE_SPACE: u64 = 4_000_000_000;
+
+/// Build the SD-card image of an appliance; prints its path
+#[derive(Debug, clap::Args)]
+pub struct BuildArgs {
+    /// A file appliances/<APPLIANCE>.nix
+    pub appliance: String,
+    /// Refuse to build when packages of the lock have left the mirror, instead of moving on to newer ones
+    #[arg(long)]
+    pub locked: bool,
+    /// Build everything a second time and compare, bit for bit
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Runs the verb.
+pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
+    let image = image(workspace, &args.appliance, args.locked, args.check)?;
+    println!("{}", image.display());
+    Ok(())
+}
+
+/// Builds an appliance's image and tells where it is.
+pub fn image(workspace: &Workspace, appliance: &str, locked: bool, check: bool) -> Result<PathBuf> {
+    workspace.check_appliance(appliance)?;
+    let live = Live::new();
+    let lock = sources(workspace, appliance, locked)?;
+    let link = workspace.build("")?.join(appliance);
+    let built = Nix::new(workspace, lock).build(
+        &format!("packages.x86_64-linux.{appliance}-image"),
+        Some(&link),
+    )?;
+    if check {
+        same_twice(&built.derivation)?;
+    }
+    let image = link.join(format!("{appliance}.img"));
+    let size = std::fs::metadata(&image)
+        .with_context(|| format!("{} is missing", image.display()))?
+        .len();
+    ui::say(format!(
+        "{appliance}: image of {} after {}",
+        ui::bytes(size),
+        ui::duration(live.elapsed())
+    ));
+    Ok(image)
+}
+
+/// Gets all sources into the store; returns the healed lock when the pinned one has aged.
+pub fn sources(workspace: &Workspace, name: &str, locked: bool) -> Result<Option<PathBuf>> {
+    let pinned = Lock::load(&workspace.lock())?;
+    let intent = Intent::load(&workspace.intent())?;
+    if let Err(error) = super::lock::check(&pinned, &intent) {
+        if locked {
+            return Err(error);
+        }
+        ui::warn(
+            "image/debian/packages.toml was edited since image/debian/lock.json was made: ./lichen lock",
+        );
+    }
+    check_space(Path::new("/nix/store"), STORE_SPACE, "the build")?;
+    let file = workspace.build("")?.join(format!("{name}.lock.json"));
+    // What was healed once need not be asked for again.
+    let earlier = Lock::load(&file)
+        .ok()
+        .filter(|l| l.heals.as_ref() == Some(&pinned.digest()));
+    let mut lock = match earlier {
+        Some(healed) if !locked => healed,
+        _ => pinned.clone(),
+    };
+    for _ in 0..3 {
+        let vanished = fetch::fetch(workspace, &lock)?;
+        if vanished.is_empty() {
+            return finish(&pinned, &lock, &file);
+        }
+        if locked {
+            return Err(fetch::gone(&lock, &vanished));
+        }
+        ui::say(format!(
+            "{} locked packages have left the mirror, asking apt for what there is now",
+            vanished.len()
+        ));
+        lock = healed(workspace, &lock, &vanished, &intent)?;
+        lock.save(&file)?;
+    }
+    crate::fail!(hint: "try again in an hour; or ./lichen lock", "the mirror keeps changing while it is read")
+}
+
+fn finish(pinned: &Lock, lock: &Lock, file: &Path) -> Result<Option<PathBuf>> {
+    if lock == pinned {
+        let _ = std::fs::remove_file(file);
+        return Ok(None);
+    }
+    heal::announce(pinned, lock, file);
+    Ok(Some(file.to_owned()))
+}
+
+fn healed(
+    workspace: &Workspace,
+    lock: &Lock,
+    vanished: &[String],
+    intent: &Intent,
+) -> Result<Lock> {
+    let _exclusive = workspace.exclusive()?;
+    let (mirrors, cache) = (Mirrors::find()?, workspace.cache("apt")?);
+    let mut healed = match heal::heal(lock, vanished, intent, &mirrors, &cache) {
+        Ok(healed) => healed,
+        Err(error) => {
+            ui::warn(format!("{error:#}; resolving everything anew"));
+            let mut all = crate::debian::resolve::resolve(intent, &mirrors, &cache)?;
+            all.bootstrap.busybox.clone_from(&lock.bootstrap.busybox);
+            all.heals = Some(lock.heals.clone().unwrap_or_else(|| lock.digest()));
+            all
+        }
+    };
+    let key = healed.bootstrap.deb.clone();
+    if healed.packages[&key] != lock.packages[&key] {
+        let got = download::download(&healed, &[key], &mirrors, &workspace.cache("debs")?)?;
+        healed.bootstrap.busybox = bootstrap::hash_of(
+            got.files
+                .first()
+                .context("the mirror has no busybox-static")?,
+        )?;
+    }
+    Ok(healed)
+}
+
+/// Builds every step that is ours a second time.
+fn same_twice(derivation: &Path) -> Result<()> {
+    let own = nix::own_derivations(derivation)?;
+    let mut live = Live::new();
+    let mut differing = Vec::new();
+    for (n, step) in own.iter().enumerate() {
+        let name = nix::step_name(step);
+        live.update(&format!(
+            "building again, {} of {}: {name}, {}",
+            n + 1,
+            own.len(),
+            ui::duration(live.elapsed())
+        ));
+        if !nix::same_again(step)? {
+            live.line(&format!("{name} differs"));
+            differing.push(name);
+        }
+    }
+    live.clear();
+    if !differing.is_empty() {
+        crate::fail!(
+            hint: "`nix-store --realise --check --keep-failed DERIVATION` keeps both results to compare",
+            "{} of {} steps give other bytes when built again: {}",
+            differing.len(),
+            own.len(),
+            differing.join(", ")
+        );
+    }
+    ui::say(format!(
+        "{} steps built twice in {}, all bytes equal",
+        own.len(),
+        ui::duration(live.elapsed())
+    ));
+    Ok(())
+}
