@@ -51,7 +51,6 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    // clap's own default; said here, as it is part of the documented exit codes.
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,

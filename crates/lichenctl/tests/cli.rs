@@ -1,0 +1,110 @@
+//! lichenctl as its users call it: exit status, stdout, stderr, console.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn lichenctl(root: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lichenctl"))
+        .arg("--root")
+        .arg(root)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn device_with(lichen_toml: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["boot", "dev", "etc", "run", "var/lib"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    put(&dir.path().join("dev/console"), "");
+    put(&dir.path().join("boot/lichen.toml"), lichen_toml);
+    dir
+}
+
+fn put(path: &Path, content: &str) {
+    lichenctl::durable::atomic_write(path, content.as_bytes(), 0o644).unwrap();
+}
+
+#[test]
+fn a_bad_file_is_told_on_journal_and_console_and_does_not_fail_the_unit() {
+    let device = device_with("hostname = 'a b'\n");
+    let output = lichenctl(device.path(), &["provision"]);
+    assert_eq!(output.status.code(), Some(0));
+    let console = fs::read_to_string(device.path().join("dev/console")).unwrap();
+    for told in [text(&output.stderr), console] {
+        assert!(
+            told.contains("lichen.toml: line 1: hostname: `a b` is no host name"),
+            "{told}"
+        );
+    }
+    let status = text(&lichenctl(device.path(), &["status"]).stdout);
+    assert!(status.contains("lichen.toml on BOOT is wrong"), "{status}");
+}
+
+#[test]
+fn a_good_file_needs_no_console() {
+    let device = device_with("hostname = 'rack7'\n");
+    let output = lichenctl(device.path(), &["provision"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stderr).as_str()),
+        (Some(0), "lichen.toml: stored\n")
+    );
+    assert_eq!(
+        fs::read_to_string(device.path().join("dev/console")).unwrap(),
+        ""
+    );
+    assert_eq!(
+        fs::read_to_string(device.path().join("etc/hostname")).unwrap(),
+        "rack7\n"
+    );
+}
+
+#[test]
+fn a_device_that_cannot_do_its_part_fails_the_unit() {
+    let device = device_with("hostname = 'rack7'\n");
+    fs::remove_dir(device.path().join("var/lib")).unwrap();
+    put(&device.path().join("var/lib"), "not a folder");
+    let output = lichenctl(device.path(), &["provision"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(device.path().join("boot/lichen.toml").exists());
+}
+
+#[test]
+fn an_error_is_one_line_and_a_hint() {
+    let device = device_with("");
+    let output = lichenctl(device.path(), &["list"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    let lines: Vec<_> = told.lines().collect();
+    assert!(
+        lines[0].starts_with("error: no valid boot state in") && lines[1].starts_with("hint: "),
+        "{told}"
+    );
+    assert_eq!((lines.len(), output.stdout.len()), (2, 0));
+}
+
+#[test]
+fn wrong_usage_is_2_and_help_names_the_exit_codes() {
+    let device = device_with("");
+    assert_eq!(
+        lichenctl(device.path(), &["no-such-verb"]).status.code(),
+        Some(2)
+    );
+    let help = lichenctl(device.path(), &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Exit codes:"));
+}
+
+#[test]
+fn status_is_json_for_programs() {
+    let device = device_with("");
+    let output = lichenctl(device.path(), &["status", "--json"]);
+    let status: lichenctl::status::Status = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status.generation, None);
+}
