@@ -14,7 +14,7 @@ rec {
   folder = { toplevel, kernelParams, config }: debian.inTools "boot-folder" {
     firmware = debian.deb "raspi-firmware" "arm64";
     uboot = debian.deb "u-boot-rpi" "arm64";
-    script = ./boot.cmd;
+    bootScript = ./boot.cmd;
     configText = ''
       arm_64bit=1
       enable_uart=1
@@ -39,7 +39,7 @@ rec {
     cp $configTextPath $out/config.txt
     cp $generationPath $out/gen/1.env
     cp -r --no-preserve=mode $kernelFolder $out/k/${kernelName}
-    mkimage -A arm64 -T script -C none -n boot -d $script $out/boot.scr > /dev/null
+    mkimage -A arm64 -T script -C none -n boot -d $bootScript $out/boot.scr > /dev/null
     # Both slots valid from the start, one of them the current one.
     printf 'seq=1\ngood=1\n' | mkenvimage -s 512 -p 0 -o $out/st0.env -
     printf 'seq=0\ngood=1\n' | mkenvimage -s 512 -p 0 -o $out/st1.env -

@@ -27,7 +27,10 @@
     mkdir definitions
     printf '[Partition]\nType=ebd0a0a2-b9e5-4433-87c0-68b6b72699c7\nLabel=BOOT\nFormat=vfat\nCopyFiles=/build/bootfs:/\nSizeMinBytes=256M\nSizeMaxBytes=256M\n' > definitions/10-boot.conf
     printf '[Partition]\nType=linux-generic\nLabel=DATA\nCopyBlocks=/build/data.ext4\n' > definitions/20-data.conf
-    systemd-repart --offline=yes --empty=create --size=auto --seed=6c696368-656e-4000-8000-6469736b0001 \
+    # Small clusters: with fewer than 65525 of them some readers take FAT32 for FAT16. repart would make the FAT's
+    # sectors 4096 bytes, which not every firmware reads from a card whose sectors have 512.
+    export SYSTEMD_REPART_MKFS_OPTIONS_VFAT='-S 512 -s 2'
+    systemd-repart --offline=yes --sector-size=512 --empty=create --size=auto --seed=6c696368-656e-4000-8000-6469736b0001 \
       --definitions=definitions --architecture=arm64 --no-pager --dry-run=no disk.img 2>&1
     cp --sparse=always disk.img $out/${name}.img
     sfdisk -d $out/${name}.img

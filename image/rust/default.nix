@@ -89,7 +89,7 @@ let
     rustflags = [${builtins.concatStringsSep ", " (map (f: "\"${f}\"") rustflags)}]
     EOF
     build() { cargo build --release --frozen --target ${target} -p "$1" 2>&1; }
-    stub() { for file; do [ -e $file ] || { mkdir -p ''${file%/*}; echo 'fn main() {}' > $file; }; done; }
+    stub() { for file; do [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }; done; }
     cp -r --no-preserve=mode $manifests work
     cd work
     stub ${words stubs}
@@ -97,8 +97,7 @@ let
 
   program = { name, target ? "aarch64-unknown-linux-gnu", static ? false }:
     let
-      # Lints are for those who edit, not for those who build.
-      rustflags = [ "--cap-lints" "allow" ] ++ (if static then [ "-C" "target-feature=+crt-static" ] else [ ]);
+      rustflags = if static then [ "-C" "target-feature=+crt-static" ] else [ ];
       env = { inherit manifests; binds = "--ro-bind ${vendor} /vendor"; inherit vendor; };
       deps = debian.inRust "${name}-deps.tar.zst" env ''
         ${setup target rustflags}
