@@ -24,7 +24,7 @@ let
   baseKeys = debian.setClosure "base";
   # Those of the base closure that come in with the kernel's set stay out.
   furtherKeys = filter (key: ! builtins.elem key baseKeys) (debian.closure packageKeys);
-  sysusers = (config.environment.etc."sysusers.d/lichen.conf" or { text = ""; }).text;
+  sysusers = (config.environment.etc."sysusers.d/00-lichen.conf" or { text = ""; }).text;
   accounts = layers.accounts (baseKeys ++ furtherKeys) (unmark sysusers);
   numeric = mode: if mode == null || mode == "symlink" then "0644" else mode;
   entry = e: { path = "etc/${e.target}"; } // (
