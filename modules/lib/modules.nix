@@ -319,7 +319,7 @@ let
     };
 
   # With the file each came from, where the options are at hand.
-  failedAssertions = { config, options ? { } }:
+  failedAssertions = { config, options ? { }, ... }:
     filter (a: !a.assertion) (
       if options ? assertions
       then concatMap (d: map (a: a // { inherit (d) file; }) d.value) options.assertions.definitionsWithLocations

@@ -47,8 +47,7 @@ rec {
   escapeShellArgs = concatMapStringsSep " " escapeShellArg;
   escapeNixString = s: escape [ "$" ] (builtins.toJSON s);
   escapeXML = replaceStrings [ "\"" "'" "<" ">" "&" ] [ "&quot;" "&apos;" "&lt;" "&gt;" "&amp;" ];
-  escapeC = chars: replaceStrings chars
-    (map (c: "\\x${toLower (fixedWidthString 2 "0" (lib.toHexString (charCode c)))}") chars);
+  escapeC = chars: replaceStrings chars (map hexEscape chars);
   isStringLike = x: builtins.isString x || builtins.isPath x || x ? outPath || x ? __toString;
   isStorePath = x: isStringLike x && builtins.dirOf (toString x) == builtins.storeDir;
   isConvertibleWithToString = x:
@@ -61,6 +60,7 @@ rec {
   toHexString = n:
     let digit = d: substring d 1 "0123456789ABCDEF"; in
     if n < 16 then digit n else lib.toHexString (n / 16) + digit (lib.mod n 16);
+  hexEscape = c: "\\x${toLower (fixedWidthString 2 "0" (lib.toHexString (charToInt c)))}";
   # A name that the store takes.
   sanitizeDerivationName = s:
     let clean = concatStrings (
@@ -75,7 +75,7 @@ rec {
   makeBinPath = lib.makeSearchPath "bin";
   makeSearchPath = sub: pkgs: concatMapStringsSep ":" (p: "${p}/${sub}") (builtins.filter (p: p != null) pkgs);
   nameFromURL = url: sep: builtins.head (splitString sep (lib.last (splitString "/" url)));
-  charCode = c: lib.findFirst (n: asciiTable.${toString n} == c) (throw "charCode: not printable ASCII: ${c}") (lib.range 32 126);
+  charToInt = c: lib.findFirst (n: asciiTable.${toString n} == c) (throw "charToInt: not printable ASCII: ${c}") (lib.range 32 126);
   asciiTable = builtins.listToAttrs (lib.imap0 (n: c: { name = toString (n + 32); value = c; }) (stringToCharacters
     " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"));
   # How many single-character edits turn `a` into `b`; the hints of errors are chosen with it.

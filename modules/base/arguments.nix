@@ -1,0 +1,5 @@
+# What modules get besides config, lib, pkgs and options.
+{ lib, ... }:
+{
+  _module.args.utils = import ./systemd/utils.nix { inherit lib; };
+}

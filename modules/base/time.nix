@@ -1,0 +1,60 @@
+# Clock, time zone and language.
+{ lib, config, ... }:
+let
+  inherit (lib) mkOption mkIf types;
+  ntp = config.services.timesyncd;
+  tz = config.time.timeZone;
+  words = lib.concatStringsSep " ";
+in
+{
+  options = {
+    time.timeZone = mkOption {
+      type = types.nullOr (types.addCheck types.str (s: !(lib.hasInfix " " s)));
+      default = null;
+      example = "Europe/Berlin";
+      description = "The time zone. null: what {file}`lichen.toml` says, or else UTC.";
+    };
+    i18n.defaultLocale = mkOption {
+      type = types.str;
+      default = "C.UTF-8";
+      description = "The locale. The image has no other than C.UTF-8.";
+    };
+    services.timesyncd = {
+      enable = mkOption { type = types.bool; default = true; description = "Whether the clock is kept right over the network."; };
+      servers = mkOption {
+        type = types.nullOr (types.listOf types.str);
+        default = config.networking.timeServers;
+        defaultText = lib.literalExpression "config.networking.timeServers";
+        description = "The NTP servers. null: those that the network names.";
+      };
+      fallbackServers = mkOption { type = types.nullOr (types.listOf types.str); default = null; description = "NTP servers for when no other is known."; };
+      extraConfig = mkOption { type = types.lines; default = ""; example = "PollIntervalMaxSec=180"; description = "Further lines of {file}`timesyncd.conf`."; };
+    };
+  };
+
+  config = {
+    environment.etc = {
+      # A device whose lichen.toml names a zone gets it from there, unless the configuration says one.
+      localtime.source = "/usr/share/zoneinfo/${if tz == null then "UTC" else tz}";
+      timezone.text = (if tz == null then "UTC" else tz) + "\n";
+      "locale.conf".text = "LANG=${config.i18n.defaultLocale}\n";
+      "default/locale".text = "LANG=${config.i18n.defaultLocale}\n";
+      "systemd/timesyncd.conf" = mkIf ntp.enable {
+        text = "[Time]\n"
+          + lib.optionalString (ntp.servers != null) "NTP=${words ntp.servers}\n"
+          + lib.optionalString (ntp.fallbackServers != null) "FallbackNTP=${words ntp.fallbackServers}\n"
+          + lib.optionalString (ntp.extraConfig != "") (lib.removeSuffix "\n" ntp.extraConfig + "\n");
+      };
+    };
+    systemd.services.systemd-timesyncd =
+      if ntp.enable then {
+        wantedBy = [ "sysinit.target" ];
+        aliases = [ "dbus-org.freedesktop.timesync1.service" ];
+        restartTriggers = [ config.environment.etc."systemd/timesyncd.conf".text ];
+      } else { enable = false; };
+    assertions = [{
+      assertion = lib.hasPrefix "C." config.i18n.defaultLocale || config.i18n.defaultLocale == "C";
+      message = "i18n.defaultLocale: the image has no locale but C.UTF-8, and `${config.i18n.defaultLocale}' is another.";
+    }];
+  };
+}
