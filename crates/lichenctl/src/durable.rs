@@ -169,6 +169,19 @@ pub(crate) mod cut {
     }
 }
 
+/// A folder for a test; in memory where there is any: thousands of fsyncs take long on a disk, and prove
+/// nothing there.
+#[cfg(test)]
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    tempfile::tempdir_in(place).expect("no folder for tests")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -132,20 +132,8 @@ impl fmt::Display for Generations {
 mod tests {
     use super::*;
     use crate::durable::atomic_write;
+    use crate::state::tests::{FIXTURES, fixture};
     use std::path::Path;
-
-    fn fixture(name: &str) -> Vec<u8> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fixtures/state-v1")
-            .join(name);
-        let text = fs::read_to_string(path).unwrap();
-        let lines = text
-            .lines()
-            .filter(|l| !l.starts_with('#') && !l.starts_with("expect"));
-        lines
-            .flat_map(|l| l.split(' ').map(|b| u8::from_str_radix(b, 16).unwrap()))
-            .collect()
-    }
 
     #[test]
     fn generations_are_listed_with_what_they_are() {
@@ -155,7 +143,10 @@ mod tests {
             fs::create_dir_all(root.at(folder)).unwrap();
         }
         let put = |path: &str, bytes: &[u8]| atomic_write(&root.at(path), bytes, 0o644).unwrap();
-        put("boot/st0.env", &fixture("trial.txt"));
+        put(
+            "boot/st0.env",
+            &fixture(&Path::new(FIXTURES).join("trial.txt")).0,
+        );
         put(
             "proc/cmdline",
             b"lichen.generation=10 panic=10 lichen.generation=3\n",

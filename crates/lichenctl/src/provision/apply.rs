@@ -76,7 +76,14 @@ fn timezone(root: &Root, zone: &str) -> Result<()> {
         zone_exists(root, zone),
         "the time zone {zone} is gone from this generation"
     );
-    durable::atomic_symlink(&format!("../{ZONES}/{zone}"), &root.at("etc/localtime"))
+    durable::atomic_symlink(&format!("../{ZONES}/{zone}"), &root.at("etc/localtime"))?;
+    // Debian's own file beside it; some programs know no other.
+    durable::update(
+        &root.at("etc/timezone"),
+        format!("{zone}\n").as_bytes(),
+        0o644,
+    )
+    .map(drop)
 }
 
 /// sshd wants the file, and every folder above it, to be writable by root alone.

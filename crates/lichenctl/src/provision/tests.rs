@@ -1,7 +1,7 @@
 mod mistakes;
 
 use super::*;
-use crate::durable::{atomic_write, cut, directory};
+use crate::durable::{atomic_write, cut, directory, scratch};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,14 +32,7 @@ struct Device {
 impl Device {
     /// A device as after its initrd: the generation's /etc, the time zones, an empty /run.
     fn new() -> Self {
-        // In memory where there is: thousands of fsyncs cost seconds on a disk, and prove nothing here.
-        let memory = Path::new("/dev/shm");
-        let place = if memory.is_dir() {
-            memory.to_owned()
-        } else {
-            std::env::temp_dir()
-        };
-        let dir = tempfile::tempdir_in(place).unwrap();
+        let dir = scratch();
         let device = Self {
             root: Root::new(dir.path()),
             _dir: dir,
@@ -139,6 +132,7 @@ fn a_file_on_boot_is_stored_wiped_and_in_force() {
     assert_eq!(device.read("etc/hostname"), "rack7\n");
     let zone = fs::read_link(device.root.at("etc/localtime")).unwrap();
     assert_eq!(zone, Path::new("../usr/share/zoneinfo/Europe/Berlin"));
+    assert_eq!(device.read("etc/timezone"), "Europe/Berlin\n");
     assert_eq!(
         device.read("run/lichen/authorized_keys/root"),
         format!("{KEY}\n")

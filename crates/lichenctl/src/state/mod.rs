@@ -14,7 +14,7 @@
 
 mod slot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use slot::{SLOT_SIZE, SlotError};
 
