@@ -28,8 +28,7 @@ in
         Type = "oneshot";
         RemainAfterExit = true;
         ExecStart = "${lichenctl} provision";
-        StandardOutput = "journal+console";
-        StandardError = "journal+console";
+        # What someone has to act on it writes to the console itself.
         TimeoutStartSec = 60;
         UMask = "0077";
       };

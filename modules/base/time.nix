@@ -12,7 +12,7 @@ in
       type = types.nullOr (types.addCheck types.str (s: !(lib.hasInfix " " s)));
       default = null;
       example = "Europe/Berlin";
-      description = "The time zone. null: what {file}`lichen.toml` says, or else UTC.";
+      description = "The time zone. null: UTC. {file}`lichen.toml` may give single devices zones of their own.";
     };
     i18n.defaultLocale = mkOption {
       type = types.str;
@@ -34,7 +34,7 @@ in
 
   config = {
     environment.etc = {
-      # A device whose lichen.toml names a zone gets it from there, unless the configuration says one.
+      # A device whose lichen.toml names a zone has `lichenctl provision` put that one over these, at every boot.
       localtime.source = "/usr/share/zoneinfo/${if tz == null then "UTC" else tz}";
       timezone.text = (if tz == null then "UTC" else tz) + "\n";
       "locale.conf".text = "LANG=${config.i18n.defaultLocale}\n";
