@@ -68,6 +68,17 @@ let
   keysOf = u: u.openssh.authorizedKeys.keys
     ++ map (f: lib.removeSuffix "\n" (builtins.readFile f)) u.openssh.authorizedKeys.keyFiles;
 
+  # Accounts that services run as, with who says so. systemd's own specifiers and dynamic users are made at runtime.
+  isName = v: builtins.isString v && builtins.match "[a-zA-Z_][a-zA-Z0-9_.-]*" v != null;
+  accountsOf = name: s:
+    let c = s.serviceConfig; in
+    lib.optionals (s.enable && !(builtins.elem (c.DynamicUser or false) [ true "true" "yes" ])) (
+      map (what: { inherit name what; kind = "user"; }) (lib.toList (c.User or [ ]))
+      ++ map (what: { inherit name what; kind = "group"; }) (lib.toList (c.Group or [ ]))
+      ++ map (what: { inherit name what; kind = "group"; }) (lib.concatMap (lib.splitString " ") (lib.toList (c.SupplementaryGroups or [ ]))));
+  runAs = lib.filter (a: isName a.what) (lib.concatLists (lib.mapAttrsToList accountsOf config.systemd.services));
+  known = { user = map (u: u.name) users; group = map (g: g.name) groups; };
+
   duplicates = attr: xs: lib.filterAttrs (id: same: id != "null" && lib.length same > 1) (lib.groupBy (x: if x.${attr} == null then "null" else toString x.${attr}) xs);
 in
 {
@@ -134,6 +145,13 @@ in
         message = "users.groups.${g.name}.gid is not set, and the registry (modules/base/ids.nix) has no group of that name. Give it one, 1000 or higher for your own.";
       })
       groups
+    ++ map
+      (a: {
+        assertion = builtins.elem a.what known.${a.kind};
+        message = "systemd.services.${a.name} runs as the ${a.kind} ${a.what}, which doesn't exist. "
+          + (if a.what == "i2c" then "Set hardware.i2c.enable." else "Declare it: users.${a.kind}s.${a.what}.");
+      })
+      runAs
     ++ lib.mapAttrsToList
       (id: same: { assertion = false; message = "uid ${id} is given to several users: ${lib.concatMapStringsSep ", " (u: u.name) same}."; })
       (duplicates "uid" users)
