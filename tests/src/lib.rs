@@ -1,1 +1,89 @@
-//! Stories.
+//! The words stories are told in: an appliance as its owner gets it, what healthy means, and what may happen.
+//!
+//! A file in `tests/` is a group of stories and is found by being there. `./lichen test` runs them all.
+
+mod climate;
+mod events;
+
+use std::time::Duration;
+
+pub use climate::{Climate, Reading, TOKEN};
+pub use events::{Event, for_each_event};
+pub use testbed::{
+    Console, Context, Disk, Hardware, Machine, Receiver, Result, Snapshot, bail, ensure, wait_until,
+};
+
+/// From power-on to healthy, on two emulated processors that share the host with whatever else it does.
+pub const BOOT: Duration = Duration::from_secs(240);
+/// For anything that takes a healthy appliance moments.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// The host name that lichen.toml gives.
+pub const HOSTNAME: &str = "rack7";
+/// The time zone that lichen.toml gives.
+pub const TIME_ZONE: &str = "Europe/Berlin";
+
+const GIB: u64 = 1 << 30;
+/// The size of the card that the image is written to.
+pub const CARD: u64 = 4 * GIB;
+/// Nearly halves the time to boot under emulation, and changes nothing that is tested.
+const EXTRA: &str = "extra=nokaslr mitigations=off quiet\n";
+
+/// The image under test.
+pub fn image() -> Result<std::path::PathBuf> {
+    testbed::environment_path("LICHEN_IMAGE")
+}
+
+/// A card with the image on it, as it was when it was flashed.
+pub fn card() -> Result<Disk> {
+    Disk::from_image(&image()?)?
+        .grow(CARD)?
+        .write_boot_file("extra.env", EXTRA)
+}
+
+/// What the owner writes onto the card before the first boot.
+pub fn lichen_toml() -> Result<String> {
+    let key = testbed::public_key()?;
+    Ok(format!(
+        "hostname = \"{HOSTNAME}\"\ntimezone = \"{TIME_ZONE}\"\n\n[ssh]\nauthorized_keys = [\"{key}\"]\n\n\
+         [secrets]\n\"climate.bearer-token\" = \"{TOKEN}\"\n"
+    ))
+}
+
+/// A climate appliance that has booted for the first time, with its owner's lichen.toml, and is healthy.
+pub fn appliance() -> Result<Machine> {
+    let toml = lichen_toml()?;
+    let image = image()?;
+    let prepare = |disk: Disk| {
+        disk.grow(CARD)?
+            .write_boot_file("extra.env", EXTRA)?
+            .write_boot_file("lichen.toml", &toml)
+    };
+    let snapshot = Snapshot::take("climate", &image, &[&toml, EXTRA], prepare, |machine| {
+        machine.wait_for_ssh(BOOT)?;
+        healthy(machine)?;
+        machine.sh("sync").map(drop)
+    })?;
+    let machine = snapshot.start()?;
+    machine.wait_for_ssh(SOON)?;
+    Ok(machine)
+}
+
+/// Waits until nothing is left to do and nothing has failed, and the service says that it is well.
+pub fn healthy(machine: &Machine) -> Result<()> {
+    machine.wait_until("a healthy appliance", BOOT, || {
+        let state = machine.try_sh("systemctl is-system-running")?.stdout;
+        let failed = machine.sh("systemctl list-units --failed --plain --no-legend")?;
+        ensure!(
+            state.trim() == "running",
+            "the system is {}; failed: {failed:?}",
+            state.trim()
+        );
+        let health = Climate::of(machine)?.health()?;
+        ensure!(
+            health["sensor_thread_alive"] == true,
+            "the service says {health}"
+        );
+        Ok(())
+    })
+}

@@ -57,6 +57,13 @@ fn plain(raw: &str) -> String {
                     .is_some_and(|c| !('@'..='~').contains(&c) || c == '[')
                 {}
             }
+            // The title of a window, and the like: until the bell, or the next escape.
+            '\x1b' if chars.peek() == Some(&']') => {
+                while chars
+                    .next_if(|c| !matches!(c, '\x07' | '\x1b' | '\n'))
+                    .is_some()
+                {}
+            }
             '\x1b' => {
                 chars.next();
             }
@@ -75,7 +82,7 @@ mod tests {
     #[test]
     fn control_sequences_are_left_out() {
         assert_eq!(
-            plain("\x1b[0;32m  OK  \x1b[0m] up\r\n\x1b7\x1b[999;999Hx"),
+            plain("\x1b[0;32m  OK  \x1b[0m] up\r\n\x1b]104\x1b\\\x1b7\x1b[999;999Hx"),
             "  OK  ] up\nx"
         );
     }

@@ -49,6 +49,14 @@ pub(crate) enum Memory<'p> {
 }
 
 impl Hardware {
+    /// A Raspberry Pi 4.
+    pub fn raspberry_pi_4() -> Self {
+        Self {
+            board: Board::RaspberryPi4,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn has_network(&self) -> bool {
         self.board == Board::Virt
     }

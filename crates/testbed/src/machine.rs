@@ -322,11 +322,17 @@ fn resume(qmp: &mut Qmp, state: &Path) -> Result<()> {
         "migrate-incoming",
         json!({ "uri": format!("file:{}", state.display()) }),
     )?;
-    wait_until("the snapshot to run", Duration::from_secs(60), || {
+    // It was taken of a machine that stood still, and so it stands still when it is back.
+    wait_until("the snapshot to be read", Duration::from_secs(60), || {
         let status = qmp.execute("query-status", json!({}))?;
-        ensure!(status["running"] == true, "it is {}", status["status"]);
+        ensure!(
+            status["status"] == "paused",
+            "the machine is {}",
+            status["status"]
+        );
         Ok(())
-    })
+    })?;
+    qmp.execute("cont", json!({})).map(drop)
 }
 
 /// The memory's file is the memory: it need not be written a second time, and opening it takes no time.

@@ -28,7 +28,7 @@ impl Snapshot {
     /// The snapshot `name` of `image`: taken now unless there is one.
     ///
     /// `prepare` puts onto the disk what a user would, and `bring` waits until the machine is where stories
-    /// start. `inputs` is all they depend on besides the image; when it changes, the snapshot is taken anew.
+    /// start: what it has not synced then is in the snapshot's memory, but not on its disk. `inputs` is all they depend on besides the image; when it changes, the snapshot is taken anew.
     pub fn take(
         name: &str,
         image: &Path,
@@ -92,7 +92,6 @@ impl Snapshot {
             Start::ColdInto(&memory),
         )?;
         bring(&machine)?;
-        machine.sh("sync")?;
         machine.ssh().hang_up();
         let partial = self.directory.join("state.partial");
         machine.qmp(|qmp| {

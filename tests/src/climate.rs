@@ -1,0 +1,146 @@
+//! The climate service as its users meet it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::{Context, Machine, Result, Web, ensure};
+
+const PORT: u16 = 8080;
+const CONFIG: &str = "/etc/climate/config.json";
+/// The bearer token that lichen.toml gives.
+pub const TOKEN: &str = "a-token-that-only-the-owner-knows";
+
+/// The service on one machine.
+#[derive(Debug)]
+pub struct Climate<'m> {
+    machine: &'m Machine,
+    web: Web,
+}
+
+/// What `/api/reading` says, as far as stories care.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// °C.
+    pub temperature: f64,
+    /// % relative humidity.
+    pub humidity: f64,
+    /// hPa.
+    pub pressure: f64,
+}
+
+impl<'m> Climate<'m> {
+    /// The service of `machine`.
+    pub fn of(machine: &'m Machine) -> Result<Self> {
+        Ok(Self {
+            machine,
+            web: machine.web(PORT)?,
+        })
+    }
+
+    /// The same, made to measure this often, as an impatient owner might configure it.
+    pub fn impatient(machine: &'m Machine, interval: Duration) -> Result<Self> {
+        let climate = Self::of(machine)?;
+        climate.configure(|config| {
+            config["sensor"]["interval_seconds"] = json!(interval.as_secs_f64())
+        })?;
+        Ok(climate)
+    }
+
+    /// Edits its configuration until the next boot, and restarts it.
+    pub fn configure(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
+        let mut config = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
+        edit(&mut config);
+        self.machine
+            .write_file(CONFIG, config.to_string().as_bytes())?;
+        self.machine.sh("systemctl restart climate").map(drop)
+    }
+
+    /// Its web server.
+    pub fn web(&self) -> &Web {
+        &self.web
+    }
+
+    /// What it says about itself; an error unless it says it with a 200.
+    pub fn health(&self) -> Result<Value> {
+        self.web.get("/health")?.success()?.json()
+    }
+
+    /// What it measured last; an error, which has its reason, when it has nothing to say.
+    pub fn reading(&self) -> Result<Reading> {
+        let answer = self.web.get("/api/reading")?.success()?.json()?;
+        let number = |name: &str| {
+            answer[name]
+                .as_f64()
+                .with_context(|| format!("no {name} in {answer}"))
+        };
+        Ok(Reading {
+            temperature: number("temperature_c")?,
+            humidity: number("humidity_percent")?,
+            pressure: number("pressure_hpa")?,
+        })
+    }
+
+    /// Waits until it says what the sensors feel.
+    pub fn shows(
+        &self,
+        temperature: f64,
+        humidity: f64,
+        pressure: f64,
+        within: Duration,
+    ) -> Result<()> {
+        let what = format!("{temperature} °C, {humidity} %, {pressure} hPa on the API");
+        self.machine.wait_until(&what, within, || {
+            let now = self.reading()?;
+            let close = |is: f64, should: f64| (is - should).abs() < 0.06;
+            let all = close(now.temperature, temperature)
+                && close(now.humidity, humidity)
+                && close(now.pressure, pressure);
+            ensure!(all, "{now:?}");
+            Ok(())
+        })
+    }
+
+    /// Waits until it admits that it has no reading, and gives the reason it says.
+    pub fn degrades(&self, within: Duration) -> Result<String> {
+        self.machine
+            .wait_until("the service to say that it cannot measure", within, || {
+                let health = self.health()?;
+                ensure!(health["status"] == "degraded", "it says {health}");
+                Ok(health.to_string())
+            })
+    }
+
+    /// Its history, oldest first, as (time, temperature).
+    pub fn history(&self) -> Result<Vec<Value>> {
+        let answer = self.web.get("/api/history")?.success()?.json()?;
+        let readings = answer["readings"].as_array();
+        Ok(readings
+            .with_context(|| format!("no readings in {answer}"))?
+            .clone())
+    }
+
+    /// Waits until it has measured `count` more times, and gives how often it has by then.
+    pub fn readings_from_now(&self, count: usize) -> Result<usize> {
+        let before = self.history()?.len();
+        let what = format!("{count} more readings");
+        self.machine
+            .wait_until(&what, Duration::from_secs(120), || {
+                let now = self.history()?.len();
+                ensure!(
+                    now >= before + count,
+                    "{} so far",
+                    now.saturating_sub(before)
+                );
+                Ok(now - before)
+            })
+    }
+
+    /// Sends alerts to `url` from now on.
+    pub fn send_alerts_to(&self, url: &str) -> Result<()> {
+        let wanted = json!({ "url": url, "enabled": true, "retry_delay": 1, "timeout": 5 });
+        self.web
+            .put("/api/webhook/config", Some(TOKEN), &wanted)?
+            .success()
+            .map(drop)
+    }
+}

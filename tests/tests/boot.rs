@@ -1,0 +1,62 @@
+//! Being switched on, and off, and on again.
+
+use tests::*;
+
+#[test]
+fn the_first_boot_ends_healthy_with_nothing_failed() -> Result<()> {
+    let machine = appliance()?;
+    healthy(&machine)?;
+    assert_eq!(machine.sh("systemctl --failed --plain --no-legend")?, "");
+    assert_eq!(
+        machine
+            .sh("cat /sys/class/watchdog/watchdog0/state")?
+            .trim(),
+        "active"
+    );
+    Ok(())
+}
+
+#[test]
+fn data_fills_the_card() -> Result<()> {
+    let machine = appliance()?;
+    let size: u64 = machine
+        .sh("findmnt --bytes --noheadings --output SIZE /var")?
+        .trim()
+        .parse()?;
+    ensure!(
+        size > CARD * 8 / 10,
+        "DATA has {size} of the card's {CARD} bytes"
+    );
+    Ok(())
+}
+
+#[test]
+fn who_it_is_outlives_reboots_and_power_cuts() -> Result<()> {
+    let machine = appliance()?;
+    let identity = "cat /etc/machine-id /var/lib/ssh/*.pub /etc/hostname";
+    let before = machine.sh(identity)?;
+    for_each_event(&machine, [Event::Reboot, Event::PowerCut], |machine| {
+        let now = machine.sh(identity)?;
+        ensure!(now == before, "it was\n{before}and is\n{now}");
+        Ok(())
+    })
+}
+
+/// QEMU's Raspberry Pi 4 has no network, so its console is all there is to go by.
+#[test]
+#[ignore = "slow: run by ./lichen test --slow"]
+fn the_same_image_boots_on_a_raspberry_pi_4() -> Result<()> {
+    // Its emulated watchdog resets the machine the moment it is armed.
+    let extra = "extra=nokaslr mitigations=off module_blacklist=bcm2835_wdt\n";
+    let disk = card()?.write_boot_file("extra.env", extra)?;
+    let machine = Machine::boot(disk, Hardware::raspberry_pi_4())?;
+    machine.wait_until("the login prompt of a Raspberry Pi 4", BOOT * 3, || {
+        let console = machine.console().text();
+        ensure!(
+            console.contains("Raspberry Pi 4"),
+            "it is no Raspberry Pi yet"
+        );
+        ensure!(console.contains("climate login:"), "no prompt yet");
+        Ok(())
+    })
+}

@@ -1,0 +1,117 @@
+//! What breaks, and mends itself.
+
+use std::time::Duration;
+
+use tests::*;
+
+const OFTEN: Duration = Duration::from_millis(200);
+/// The hardware watchdog's own patience, and some for an emulated clock that lags.
+const BITE: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_killed_service_is_back_at_once() -> Result<()> {
+    let machine = appliance()?;
+    let before = main_pid(&machine)?;
+    machine.sh("systemctl kill --signal KILL climate")?;
+    another_service(&machine, &before, SOON)?;
+    healthy(&machine)
+}
+
+#[test]
+fn a_frozen_service_is_noticed_and_replaced() -> Result<()> {
+    let machine = appliance()?;
+    let before = main_pid(&machine)?;
+    machine.sh("systemctl kill --signal STOP climate")?;
+    another_service(&machine, &before, Duration::from_secs(180))?;
+    healthy(&machine)
+}
+
+#[test]
+fn a_kernel_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
+    let machine = appliance()?;
+    // A kernel that panics and does not reboot by itself: nothing runs any more.
+    let crash =
+        "sysctl -q kernel.panic=0; (sleep 0.5; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &";
+    hang(&machine, crash)
+}
+
+#[test]
+fn an_init_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
+    let machine = appliance()?;
+    // PID 1 alone is frozen; everything else, sshd too, goes on as if nothing were wrong.
+    hang(&machine, "echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze")
+}
+
+#[test]
+fn a_plug_pulled_while_it_writes_costs_no_reading_that_was_told() -> Result<()> {
+    let machine = appliance()?;
+    let _hat = machine.plug_sense_hat(21.5, 45.0, 1013.2)?;
+    let climate = Climate::impatient(&machine, Duration::from_millis(100))?;
+    climate.readings_from_now(50)?;
+    let told = climate.history()?;
+    machine.pull_plug()?;
+    machine.power_on()?;
+    machine.wait_for_ssh(BOOT)?;
+    healthy(&machine)?;
+    let kept = Climate::of(&machine)?.history()?;
+    for reading in &told {
+        ensure!(
+            kept.contains(reading),
+            "lost {reading}; kept {} of {}",
+            kept.len(),
+            told.len()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_full_data_partition_is_no_end() -> Result<()> {
+    let machine = appliance()?;
+    let _hat = machine.plug_sense_hat(21.5, 45.0, 1013.2)?;
+    let climate = Climate::impatient(&machine, OFTEN)?;
+    climate.shows(21.5, 45.0, 1013.2, SOON)?;
+    // To the last block, those kept for root included; what the disk has no room for is told by dd's status.
+    machine.sh(
+        "fallocate -l $(df --output=avail -B1 /var | tail -1) /var/full; \
+                dd if=/dev/zero of=/var/fuller bs=4k status=none; test -e /var/fuller",
+    )?;
+    assert_eq!(machine.sh("df --output=avail /var | tail -1")?.trim(), "0");
+    climate.readings_from_now(5)?;
+    Event::Reboot.happen(&machine)?;
+    machine.wait_until("the API of an appliance whose DATA is full", SOON, || {
+        Climate::of(&machine)?.health()
+    })?;
+    machine.sh("rm /var/full /var/fuller")?;
+    Event::Reboot.happen(&machine)?;
+    healthy(&machine)
+}
+
+/// Hangs it as `how` says; the watchdog has to bite and the appliance to come back.
+fn hang(machine: &Machine, how: &str) -> Result<()> {
+    let before = machine.boot_id()?;
+    machine.sh(how)?;
+    machine.qmp(|qmp| qmp.event("WATCHDOG", BITE))?;
+    machine.wait_for_another_boot(&before, BOOT)?;
+    healthy(machine)
+}
+
+fn main_pid(machine: &Machine) -> Result<String> {
+    machine.sh("systemctl show climate -P MainPID")
+}
+
+fn another_service(machine: &Machine, before: &str, within: Duration) -> Result<()> {
+    machine.wait_until("another climate process", within, || {
+        let now = main_pid(machine)?;
+        ensure!(
+            now != before && now.trim() != "0",
+            "its PID is {}",
+            now.trim()
+        );
+        ensure!(
+            machine.try_sh("systemctl is-active climate")?.status == 0,
+            "it is not active"
+        );
+        Ok(())
+    })
+}
