@@ -39,10 +39,14 @@ in
     systemd.services.lichen-grow = {
       description = "Grow DATA to the size of the card";
       wantedBy = [ "sysinit.target" ];
-      after = [ "local-fs.target" "systemd-udevd.service" ];
+      # Not after local-fs.target: that waits for swap, and swap files wait for this.
+      after = [ "systemd-udevd.service" ];
       before = [ "sysinit.target" "shutdown.target" "systemd-journal-flush.service" ];
       conflicts = [ "shutdown.target" ];
-      unitConfig.DefaultDependencies = false;
+      unitConfig = {
+        DefaultDependencies = false;
+        RequiresMountsFor = "/var";
+      };
       serviceConfig = {
         Type = "oneshot";
         RemainAfterExit = true;
