@@ -112,7 +112,7 @@ in rec {
     boot = boot.folder {
       inherit toplevel;
       inherit (config.boot) kernelParams;
-      config = config.hardware.raspberry-pi.firmwareConfig;
+      config = builtins.concatStringsSep "\n" config.hardware.raspberry-pi.firmwareConfig;
     };
     documents = { "sbom.cdx.json" = builtins.toJSON sbom; "lock.json" = lockText; "layers.json" = builtins.toJSON manifest; };
     facts = ''
