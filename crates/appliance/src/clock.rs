@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds since 1970 (UTC).
 pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }
 
 /// A time in milliseconds since 1970 as RFC 3339 text in UTC, to the second.
@@ -19,7 +21,9 @@ pub fn parse_ms(text: &str) -> Option<i64> {
         return (seconds.is_finite() && seconds.abs() < 1e11).then_some((seconds * 1000.0) as i64);
     }
     let time = humantime::parse_rfc3339_weak(text).ok()?;
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_millis() as i64)
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .map(|since| since.as_millis() as i64)
 }
 
 #[cfg(test)]

@@ -116,9 +116,14 @@ pub enum ConfigError {
 
 /// Reads and checks a configuration file.
 pub fn read_config<C: Configuration>(path: &Path) -> Result<C, ConfigError> {
-    let text = std::fs::read(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse_config(&text).map_err(|problem| ConfigError::Bad { path: path.to_owned(), problem })
+    let text = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse_config(&text).map_err(|problem| ConfigError::Bad {
+        path: path.to_owned(),
+        problem,
+    })
 }
 
 fn parse_config<C: Configuration>(text: &[u8]) -> Result<C, String> {
@@ -181,7 +186,10 @@ mod tests {
     fn a_mistake_is_named_by_its_path() {
         assert!(problem(r#"{"limits":{"low":"x"}}"#).starts_with("limits.low: invalid type"));
         assert!(problem(r#"{"limits":{"lov":1}}"#).starts_with("limits.lov: unknown field `lov`"));
-        assert_eq!(problem(r#"{"limits":{"low":2,"high":1}}"#), "limits.low: is above limits.high");
+        assert_eq!(
+            problem(r#"{"limits":{"low":2,"high":1}}"#),
+            "limits.low: is above limits.high"
+        );
         assert!(problem(r#"{"http":{"max_connections":0}}"#).starts_with("http.max_connections"));
     }
 
@@ -195,6 +203,10 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = read_config::<Config>(Path::new("/nonexistent/config.json")).unwrap_err();
-        assert!(error.to_string().starts_with("configuration /nonexistent/config.json: "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("configuration /nonexistent/config.json: ")
+        );
     }
 }

@@ -18,19 +18,29 @@ impl Credentials {
     /// The credentials of `service` in $CREDENTIALS_DIRECTORY.
     pub fn from_environment(service: &str) -> Self {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Credentials { service: service.into(), directory }
+        Credentials {
+            service: service.into(),
+            directory,
+        }
     }
 
     /// The credentials of `service` in `directory`, if any.
     pub fn in_directory(service: &str, directory: Option<PathBuf>) -> Self {
-        Credentials { service: service.into(), directory }
+        Credentials {
+            service: service.into(),
+            directory,
+        }
     }
 
     /// The secret `<service>.<name>`, or none if it was not passed or is empty.
     pub fn get(&self, name: &str) -> io::Result<Option<Secret>> {
-        let Some(directory) = &self.directory else { return Ok(None) };
+        let Some(directory) = &self.directory else {
+            return Ok(None);
+        };
         match std::fs::read_to_string(directory.join(self.full_name(name))) {
-            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map(Secret)),
+            Ok(text) => Ok(Some(text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+                .map(Secret)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -83,10 +93,18 @@ mod tests {
         std::fs::write(directory.path().join("climate.token"), "s3cret\n").unwrap();
         std::fs::write(directory.path().join("climate.empty"), "\n").unwrap();
         let credentials = Credentials::in_directory("climate", Some(directory.path().into()));
-        assert_eq!(credentials.get("token").unwrap().unwrap().expose(), "s3cret");
+        assert_eq!(
+            credentials.get("token").unwrap().unwrap().expose(),
+            "s3cret"
+        );
         assert_eq!(credentials.get("empty").unwrap(), None);
         assert_eq!(credentials.get("other").unwrap(), None);
-        assert_eq!(Credentials::in_directory("climate", None).get("token").unwrap(), None);
+        assert_eq!(
+            Credentials::in_directory("climate", None)
+                .get("token")
+                .unwrap(),
+            None
+        );
     }
 
     #[test]

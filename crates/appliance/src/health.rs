@@ -57,7 +57,9 @@ impl Component {
     pub fn reason(&self) -> Option<String> {
         match &*self.state.lock().expect("no panic while held") {
             ComponentState::Ok => None,
-            ComponentState::Degraded(reason) | ComponentState::Failed(reason) => Some(reason.clone()),
+            ComponentState::Degraded(reason) | ComponentState::Failed(reason) => {
+                Some(reason.clone())
+            }
         }
     }
 
@@ -69,8 +71,12 @@ impl Component {
         // Only changes are logged: a state that lasts must not fill the journal.
         match &next {
             ComponentState::Ok => tracing::info!(component = self.name, "ok again"),
-            ComponentState::Degraded(reason) => tracing::warn!(component = self.name, "degraded: {reason}"),
-            ComponentState::Failed(reason) => tracing::error!(component = self.name, "failed: {reason}"),
+            ComponentState::Degraded(reason) => {
+                tracing::warn!(component = self.name, "degraded: {reason}")
+            }
+            ComponentState::Failed(reason) => {
+                tracing::error!(component = self.name, "failed: {reason}")
+            }
         }
         *state = next;
     }
@@ -92,13 +98,22 @@ pub(crate) struct Components {
 
 impl Components {
     pub(crate) fn add(&self, name: &'static str) -> Component {
-        let component = Component { name, state: Arc::new(Mutex::new(ComponentState::Ok)) };
-        self.all.lock().expect("no panic while held").push(component.clone());
+        let component = Component {
+            name,
+            state: Arc::new(Mutex::new(ComponentState::Ok)),
+        };
+        self.all
+            .lock()
+            .expect("no panic while held")
+            .push(component.clone());
         component
     }
 
     pub(crate) fn extend(&self, extension: Extension) {
-        self.extensions.lock().expect("no panic while held").push(extension);
+        self.extensions
+            .lock()
+            .expect("no panic while held")
+            .push(extension);
     }
 
     fn worst(&self) -> &'static str {
@@ -116,7 +131,9 @@ impl Components {
 
     fn json(&self) -> Value {
         let all = self.all.lock().expect("no panic while held");
-        all.iter().map(|component| (component.name.to_owned(), component.json())).collect()
+        all.iter()
+            .map(|component| (component.name.to_owned(), component.json()))
+            .collect()
     }
 }
 
@@ -146,7 +163,11 @@ fn verdict(kit: &Kit) -> (bool, &'static str) {
 }
 
 fn answer(good: bool, body: Value) -> Response {
-    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(body)).into_response()
 }
 
@@ -158,7 +179,13 @@ fn body(kit: &Kit) -> (bool, Fields) {
     fields.insert("uptime_seconds".into(), kit.uptime().as_secs().into());
     fields.insert("timestamp".into(), clock::rfc3339(clock::now_ms()).into());
     fields.insert("components".into(), kit.components().json());
-    for extension in kit.components().extensions.lock().expect("no panic while held").iter() {
+    for extension in kit
+        .components()
+        .extensions
+        .lock()
+        .expect("no panic while held")
+        .iter()
+    {
         extension(&mut fields);
     }
     (good, fields)
@@ -171,18 +198,27 @@ async fn health(State(kit): State<Kit>) -> Response {
 
 async fn live(State(kit): State<Kit>) -> Response {
     let late = kit.loops().late();
-    answer(late.is_empty(), json!({ "status": if late.is_empty() { "ok" } else { "stuck" }, "late": late }))
+    answer(
+        late.is_empty(),
+        json!({ "status": if late.is_empty() { "ok" } else { "stuck" }, "late": late }),
+    )
 }
 
 async fn ready(State(kit): State<Kit>) -> Response {
     let (good, status) = verdict(&kit);
-    answer(good, json!({ "status": status, "waiting_for": kit.latches().waiting_for() }))
+    answer(
+        good,
+        json!({ "status": status, "waiting_for": kit.latches().waiting_for() }),
+    )
 }
 
 async fn startup(State(kit): State<Kit>) -> Response {
     let ready = kit.latches().is_ready();
     let status = if ready { "ok" } else { "starting" };
-    answer(ready, json!({ "status": status, "waiting_for": kit.latches().waiting_for() }))
+    answer(
+        ready,
+        json!({ "status": status, "waiting_for": kit.latches().waiting_for() }),
+    )
 }
 
 async fn detailed(State(kit): State<Kit>) -> Response {

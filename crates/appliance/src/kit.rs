@@ -92,6 +92,11 @@ impl Kit {
         self.0.loops.register(name, period)
     }
 
+    /// The loops that have not beaten within their period.
+    pub fn late(&self) -> Vec<&'static str> {
+        self.0.loops.late()
+    }
+
     /// A part of the service whose state `/health` shows.
     pub fn component(&self, name: &'static str) -> Component {
         self.0.components.add(name)
@@ -135,10 +140,22 @@ impl Kit {
     pub async fn serve(&self, routes: Router) -> anyhow::Result<()> {
         let listener = self.0.listener.lock().expect("no panic while held").take();
         let listener = listener.ok_or_else(|| anyhow::anyhow!("this kit has served already"))?;
-        let app = request::wrap(self, routes.merge(health::routes(self)).merge(metrics::routes(self)));
+        let app = request::wrap(
+            self,
+            routes
+                .merge(health::routes(self))
+                .merge(metrics::routes(self)),
+        );
         tracing::info!(address = %listener.local_addr()?, "listening");
         drop(self.0.serving.lock().expect("no panic while held").take());
-        server::run(listener, app, &self.0.http, &self.0.shutdown, &self.0.metrics).await;
+        server::run(
+            listener,
+            app,
+            &self.0.http,
+            &self.0.shutdown,
+            &self.0.metrics,
+        )
+        .await;
         Ok(())
     }
 

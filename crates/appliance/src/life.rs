@@ -21,13 +21,18 @@ where
     F: FnOnce(C, Kit) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let path = args.check_config.clone().or_else(|| args.config_path(service));
+    let path = args
+        .check_config
+        .clone()
+        .or_else(|| args.config_path(service));
     let mut config = match path.as_deref().map(read_config::<C>).transpose() {
         Ok(config) => config.unwrap_or_default(),
         Err(error) => {
             eprintln!("error: {error}");
             if args.config.is_none() && args.check_config.is_none() {
-                eprintln!("hint: {service} --config FILE, or {service} --simulate to try it without hardware");
+                eprintln!(
+                    "hint: {service} --config FILE, or {service} --simulate to try it without hardware"
+                );
             }
             return ExitCode::from(EXIT_CONFIG);
         }
@@ -40,7 +45,10 @@ where
     }
     logs::set_up(service, None);
     // One thread serves: hundreds of requests per second are nothing, and each thread costs memory.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(error.into())),
     };
@@ -96,7 +104,9 @@ async fn drain(
 async fn listen(http: &crate::HttpSettings) -> anyhow::Result<TcpListener> {
     let address = http.listen();
     let bound = match TcpListener::bind(address).await {
-        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse && address.ip().is_unspecified() => {
+        Err(error)
+            if error.kind() != std::io::ErrorKind::AddrInUse && address.ip().is_unspecified() =>
+        {
             TcpListener::bind(("0.0.0.0", http.port)).await
         }
         bound => bound,

@@ -14,8 +14,13 @@ pub(crate) fn set_up(service: &str, filter: Option<&str>) {
     if stderr_is_the_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
-        let journal = journal.with_field_prefix(None).with_syslog_identifier(service.into());
-        let _ = tracing_subscriber::registry().with(filter).with(journal).try_init();
+        let journal = journal
+            .with_field_prefix(None)
+            .with_syslog_identifier(service.into());
+        let _ = tracing_subscriber::registry()
+            .with(filter)
+            .with(journal)
+            .try_init();
         return;
     }
     to_terminal(filter);
@@ -33,18 +38,27 @@ fn to_terminal(filter: Targets) {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false);
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }
 
 fn targets(filter: Option<&str>) -> Targets {
     let from_environment = std::env::var("LOG").ok();
     let wanted = from_environment.as_deref().or(filter).unwrap_or("info");
-    wanted.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
+    wanted
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
 }
 
 /// systemd names the journal's stream as device:inode, so that a redirected stderr is told apart.
 fn stderr_is_the_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else {
+        return false;
+    };
     stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino())
 }

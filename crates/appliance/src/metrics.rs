@@ -46,10 +46,23 @@ impl Metrics {
         let (requests, connections, refused) = Default::default();
         let duration = Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0]);
         let mut registry = Registry::default();
-        registry.register("http_requests", "Requests answered", Clone::clone(&requests));
+        registry.register(
+            "http_requests",
+            "Requests answered",
+            Clone::clone(&requests),
+        );
         let help = "Time from request to response";
-        registry.register_with_unit("http_request_duration", help, Unit::Seconds, duration.clone());
-        registry.register("http_connections", "Connections open", Clone::clone(&connections));
+        registry.register_with_unit(
+            "http_request_duration",
+            help,
+            Unit::Seconds,
+            duration.clone(),
+        );
+        registry.register(
+            "http_connections",
+            "Connections open",
+            Clone::clone(&connections),
+        );
         let help = "Connections turned away because too many were open";
         registry.register("http_connections_refused", help, Clone::clone(&refused));
         registry.register_collector(Box::new(Machine));
@@ -85,16 +98,34 @@ impl Collector for Machine {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let usage = ProcessUsage::now();
         let gauges = [
-            ("process_resident_memory_bytes", "Resident memory", Some(usage.resident_bytes as f64)),
-            ("process_open_fds", "Open file descriptors", Some(usage.open_fds as f64)),
+            (
+                "process_resident_memory_bytes",
+                "Resident memory",
+                Some(usage.resident_bytes as f64),
+            ),
+            (
+                "process_open_fds",
+                "Open file descriptors",
+                Some(usage.open_fds as f64),
+            ),
             ("process_threads", "Threads", Some(usage.threads as f64)),
-            ("soc_temperature_celsius", "Temperature of the system-on-chip", Soc::new().temperature()),
+            (
+                "soc_temperature_celsius",
+                "Temperature of the system-on-chip",
+                Soc::new().temperature(),
+            ),
             (
                 "soc_under_voltage",
                 "Whether the supply is too weak",
-                Soc::new().under_voltage().map(|weak| f64::from(u8::from(weak))),
+                Soc::new()
+                    .under_voltage()
+                    .map(|weak| f64::from(u8::from(weak))),
             ),
-            ("soc_throttling_ratio", "How much the processor is slowed down", Soc::new().throttling()),
+            (
+                "soc_throttling_ratio",
+                "How much the processor is slowed down",
+                Soc::new().throttling(),
+            ),
         ];
         for (name, help, value) in gauges {
             let Some(value) = value else { continue };
@@ -104,13 +135,16 @@ impl Collector for Machine {
         }
         let cpu = ConstCounter::new(usage.cpu_seconds);
         let help = "Processor time used";
-        let metric = encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?;
+        let metric =
+            encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?;
         cpu.encode(metric)
     }
 }
 
 pub(crate) fn routes(kit: &Kit) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(kit.clone())
+    Router::new()
+        .route("/metrics", get(metrics))
+        .with_state(kit.clone())
 }
 
 async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
@@ -129,6 +163,11 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
 
 /// Prometheus accepts its own formats and `*/*`; JSON has to be named.
 fn wants_json(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    accept
+        .split(',')
+        .any(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
 }

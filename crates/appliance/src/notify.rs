@@ -11,7 +11,9 @@ pub(crate) async fn keep_informed(kit: Kit) {
     kit.latches().ready().await;
     tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
     tracing::info!(startup_ms = kit.uptime().as_millis() as u64, "ready");
-    let Some(period) = watchdog_period() else { return };
+    let Some(period) = watchdog_period() else {
+        return;
+    };
     loop {
         let late = kit.loops().late();
         match late.as_slice() {

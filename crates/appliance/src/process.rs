@@ -55,6 +55,9 @@ mod tests {
     #[test]
     fn this_process_uses_something() {
         let usage = ProcessUsage::now();
-        assert!(usage.resident_bytes > 100_000 && usage.threads >= 1 && usage.open_fds >= 3, "{usage:?}");
+        assert!(
+            usage.resident_bytes > 100_000 && usage.threads >= 1 && usage.open_fds >= 3,
+            "{usage:?}"
+        );
     }
 }

@@ -26,7 +26,10 @@ struct Inner {
 
 impl Latches {
     pub(crate) fn new() -> Self {
-        Latches(Arc::new(Inner { held: Mutex::default(), ready: watch::Sender::new(false) }))
+        Latches(Arc::new(Inner {
+            held: Mutex::default(),
+            ready: watch::Sender::new(false),
+        }))
     }
 
     pub(crate) fn take(&self, name: &'static str) -> Latch {
@@ -34,7 +37,10 @@ impl Latches {
         held.0 += 1;
         let id = held.0;
         held.1.insert(id, name);
-        Latch { id, latches: self.clone() }
+        Latch {
+            id,
+            latches: self.clone(),
+        }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -43,7 +49,14 @@ impl Latches {
 
     /// What is still being waited for.
     pub(crate) fn waiting_for(&self) -> Vec<&'static str> {
-        self.0.held.lock().expect("no panic while held").1.values().copied().collect()
+        self.0
+            .held
+            .lock()
+            .expect("no panic while held")
+            .1
+            .values()
+            .copied()
+            .collect()
     }
 
     pub(crate) async fn ready(&self) {

@@ -31,7 +31,10 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
         HeaderName::from_static("permissions-policy"),
         "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     ),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
 ];
 
 /// Wraps a service's routes.
@@ -49,7 +52,11 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("", MatchedPath::as_str)
+        .to_owned();
 
     let limit = kit.http().request_timeout();
     let mut response = match tokio::time::timeout(limit, next.run(request)).await {
@@ -76,7 +83,11 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE") => known,
         _ => "other",
     };
-    let labels = RequestLabels { method: method.to_owned(), route, status: status.as_u16() };
+    let labels = RequestLabels {
+        method: method.to_owned(),
+        route,
+        status: status.as_u16(),
+    };
     metrics.requests.get_or_create(&labels).inc();
     metrics.served.inc();
     metrics.duration.observe(took.as_secs_f64());
@@ -85,7 +96,9 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -100,14 +113,23 @@ fn problem(status: StatusCode, what: &str) -> Response {
 /// The caller's id if it is a sane one, so that logs of both sides can be joined; else a new one.
 fn request_id(request: &Request) -> String {
     let sane = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
     given.filter(sane).map_or_else(new_id, str::to_owned)
 }
 
 fn new_id() -> String {
     static START: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{:016x}", START.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
+    format!(
+        "{:016x}",
+        START.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+    )
 }

@@ -32,7 +32,9 @@ pub(crate) async fn run(
     let door = Arc::new(Semaphore::new(settings.max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.idle_timeout()).max_buf_size(32 * 1024);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.idle_timeout())
+        .max_buf_size(32 * 1024);
     let service = TowerToHyperService::new(app);
     loop {
         let stream = tokio::select! {
@@ -73,8 +75,14 @@ pub(crate) async fn run(
         });
     }
     drop(listener);
-    if tokio::time::timeout(settings.drain(), graceful.shutdown()).await.is_err() {
-        tracing::warn!(seconds = settings.drain_seconds, "requests did not finish in time; dropped");
+    if tokio::time::timeout(settings.drain(), graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            seconds = settings.drain_seconds,
+            "requests did not finish in time; dropped"
+        );
     }
 }
 

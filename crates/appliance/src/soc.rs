@@ -33,7 +33,9 @@ impl Soc {
     /// Whether the supply is too weak now (Raspberry Pi only).
     pub fn under_voltage(&self) -> Option<bool> {
         let sensors = entries(&self.sys.join("class/hwmon"), "hwmon");
-        let supply = sensors.iter().find(|s| read(&s.join("name")).as_deref() == Some("rpi_volt"))?;
+        let supply = sensors
+            .iter()
+            .find(|s| read(&s.join("name")).as_deref() == Some("rpi_volt"))?;
         Some(read(&supply.join("in0_lcrit_alarm"))? != "0")
     }
 
@@ -65,13 +67,21 @@ fn is_processor(zone: &Path) -> bool {
 }
 
 fn entries(directory: &Path, prefix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
     let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
-    entries.flatten().filter(named).map(|entry| entry.path()).collect()
+    entries
+        .flatten()
+        .filter(named)
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -117,6 +127,9 @@ mod tests {
     #[test]
     fn a_machine_without_any_of_it_says_nothing() {
         let soc = Soc::at("/nonexistent");
-        assert_eq!((soc.temperature(), soc.under_voltage(), soc.throttling()), (None, None, None));
+        assert_eq!(
+            (soc.temperature(), soc.under_voltage(), soc.throttling()),
+            (None, None, None)
+        );
     }
 }

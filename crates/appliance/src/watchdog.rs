@@ -26,8 +26,15 @@ struct Loop {
 impl Loops {
     pub(crate) fn register(&self, name: &'static str, period: Duration) -> Heartbeat {
         let mut loops = self.0.lock().expect("no panic while held");
-        loops.push(Loop { name, period, last: Some(Instant::now()) });
-        Heartbeat { loops: self.clone(), id: loops.len() - 1 }
+        loops.push(Loop {
+            name,
+            period,
+            last: Some(Instant::now()),
+        });
+        Heartbeat {
+            loops: self.clone(),
+            id: loops.len() - 1,
+        }
     }
 
     /// The loops that have not beaten within their period.
@@ -37,7 +44,10 @@ impl Loops {
 
     fn late_at(&self, now: Instant) -> Vec<&'static str> {
         let loops = self.0.lock().expect("no panic while held");
-        let late = |l: &&Loop| l.last.is_some_and(|last| now.saturating_duration_since(last) > l.period);
+        let late = |l: &&Loop| {
+            l.last
+                .is_some_and(|last| now.saturating_duration_since(last) > l.period)
+        };
         loops.iter().filter(late).map(|l| l.name).collect()
     }
 }
@@ -74,7 +84,10 @@ mod tests {
         let start = Instant::now();
         assert!(loops.late_at(start).is_empty());
         assert_eq!(loops.late_at(start + Duration::from_secs(2)), ["fast"]);
-        assert_eq!(loops.late_at(start + Duration::from_secs(61)), ["fast", "slow"]);
+        assert_eq!(
+            loops.late_at(start + Duration::from_secs(61)),
+            ["fast", "slow"]
+        );
         drop(slow);
         assert_eq!(loops.late_at(start + Duration::from_secs(61)), ["fast"]);
     }
@@ -89,6 +102,9 @@ mod tests {
         })
         .join()
         .unwrap_err();
-        assert_eq!(loops.late_at(Instant::now() + Duration::from_millis(1)), ["doomed"]);
+        assert_eq!(
+            loops.late_at(Instant::now() + Duration::from_millis(1)),
+            ["doomed"]
+        );
     }
 }

@@ -135,13 +135,20 @@ impl SensorSettings {
 impl Default for Compensation {
     fn default() -> Self {
         // The factor people measured for a Sense HAT sitting on a Raspberry Pi.
-        Compensation { factor: 5.466, temperature_offset: 0.0, humidity_offset: 0.0 }
+        Compensation {
+            factor: 5.466,
+            temperature_offset: 0.0,
+            humidity_offset: 0.0,
+        }
     }
 }
 
 impl Default for HistorySettings {
     fn default() -> Self {
-        HistorySettings { directory: None, retention_days: 365 }
+        HistorySettings {
+            directory: None,
+            retention_days: 365,
+        }
     }
 }
 
@@ -161,13 +168,21 @@ impl Default for AlertSettings {
 
 impl Default for WebhookSettings {
     fn default() -> Self {
-        WebhookSettings { enabled: true, retry_count: 3, retry_delay: 5, timeout: 10 }
+        WebhookSettings {
+            enabled: true,
+            retry_count: 3,
+            retry_delay: 5,
+            timeout: 10,
+        }
     }
 }
 
 impl Default for StatusSettings {
     fn default() -> Self {
-        StatusSettings { enabled: false, interval_seconds: 3600 }
+        StatusSettings {
+            enabled: false,
+            interval_seconds: 3600,
+        }
     }
 }
 
@@ -190,8 +205,12 @@ impl Configuration for Config {
         if self.history.retention_days == 0 {
             return Err("history.retention_days: must be at least 1".into());
         }
-        self.alerts.check().map_err(|problem| format!("alerts.{problem}"))?;
-        self.webhook.check().map_err(|problem| format!("webhook.{problem}"))?;
+        self.alerts
+            .check()
+            .map_err(|problem| format!("alerts.{problem}"))?;
+        self.webhook
+            .check()
+            .map_err(|problem| format!("webhook.{problem}"))?;
         if self.status.interval_seconds == 0 {
             return Err("status.interval_seconds: must be at least 1".into());
         }
@@ -209,22 +228,40 @@ impl AlertSettings {
     /// The first thing wrong with these limits, named by its field.
     pub fn check(&self) -> Result<(), String> {
         let limits = [
-            ("temp", self.temp_min_c, self.temp_max_c, self.temp_hysteresis_c, -40.0..=120.0),
-            ("humidity", self.humidity_min, self.humidity_max, self.humidity_hysteresis, 0.0..=100.0),
+            (
+                "temp",
+                self.temp_min_c,
+                self.temp_max_c,
+                self.temp_hysteresis_c,
+                -40.0..=120.0,
+            ),
+            (
+                "humidity",
+                self.humidity_min,
+                self.humidity_max,
+                self.humidity_hysteresis,
+                0.0..=100.0,
+            ),
         ];
         for (name, min, max, hysteresis, range) in limits {
             let unit = if name == "temp" { "_c" } else { "" };
             for (which, value) in [("min", min), ("max", max)] {
                 if !range.contains(&value) {
                     let (low, high) = (range.start(), range.end());
-                    return Err(format!("{name}_{which}{unit}: must be between {low} and {high}"));
+                    return Err(format!(
+                        "{name}_{which}{unit}: must be between {low} and {high}"
+                    ));
                 }
             }
             if min >= max {
-                return Err(format!("{name}_min{unit}: must be less than {name}_max{unit}"));
+                return Err(format!(
+                    "{name}_min{unit}: must be less than {name}_max{unit}"
+                ));
             }
             if !(0.0..(max - min) / 2.0).contains(&hysteresis) {
-                return Err(format!("{name}_hysteresis{unit}: must be less than half of what lies between the limits"));
+                return Err(format!(
+                    "{name}_hysteresis{unit}: must be less than half of what lies between the limits"
+                ));
             }
         }
         Ok(())

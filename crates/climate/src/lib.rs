@@ -1,14 +1,142 @@
 //! Temperature and humidity of a server room, measured with a Sense HAT.
+//!
+//! Three threads and a server, each of which may be slow without slowing the others: *sampling* measures,
+//! the *recorder* keeps the history and decides what is an alert, *delivery* sends alerts, and the HTTP
+//! side answers from memory.
 
+pub mod alert;
 pub mod config;
+pub mod history;
+mod http;
+pub mod import;
+pub mod reading;
+pub mod recorder;
+pub mod sampling;
 pub mod sensor;
 
-use appliance::Kit;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use appliance::{Kit, Soc};
+
+use alert::{Delivery, Outbox, SharedWebhook, Texts};
 use config::Config;
+use reading::SharedRoom;
+use recorder::{Recording, Settings};
+use sampling::Sampling;
+use sensor::Sensor;
+
+/// What the world gives the service; tests give something else.
+pub struct World {
+    /// What measures; as configured if none.
+    pub sensor: Option<Box<dyn Sensor>>,
+    /// The processor whose heat is compensated.
+    pub soc: Soc,
+    /// How long a second of the retry settings lasts.
+    pub second: Duration,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World {
+            sensor: None,
+            soc: Soc::new(),
+            second: Duration::from_secs(1),
+        }
+    }
+}
 
 /// Runs the service until it is asked to stop.
 pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
-    let _ = config;
-    let routes = axum::Router::new();
-    kit.serve(routes).await
+    run_in(World::default(), config, kit).await
+}
+
+/// Runs the service in a given world until it is asked to stop.
+pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Result<()> {
+    if config.sensor.kind == config::SensorKind::Simulated {
+        // A made-up room is not above this machine's processor.
+        config.sensor.compensation.factor = 0.0;
+    }
+    let secret = |name: &str| {
+        let credentials = kit.credentials();
+        credentials
+            .get(name)
+            .with_context(|| format!("credential {}", credentials.full_name(name)))
+    };
+    let webhook = SharedWebhook::new(&config, secret("slack-webhook-url")?)
+        .map_err(|problem| anyhow::anyhow!("credential climate.slack-webhook-url: {problem}"))?;
+    let webhook = Arc::new(webhook);
+    let (room, outbox, texts) = (
+        Arc::new(SharedRoom::default()),
+        Arc::new(Outbox::default()),
+        Texts::of_this_host(),
+    );
+
+    let settings = Settings {
+        path: history_path(&config),
+        retention_days: config.history.retention_days,
+        status: config.status.clone(),
+    };
+    match &settings.path {
+        Some(path) => tracing::info!(path = %path.display(), "history"),
+        None => tracing::warn!(
+            "the history is kept in memory only: set history.directory or $STATE_DIRECTORY"
+        ),
+    }
+    let recording = Recording::start(
+        &kit,
+        settings,
+        outbox.clone(),
+        webhook.clone(),
+        texts.clone(),
+    )?;
+    let recorder = recording.recorder.clone();
+    let delivery = Delivery::start(
+        &kit,
+        outbox.clone(),
+        webhook.clone(),
+        recorder.clone(),
+        world.second,
+    )?;
+    let sensor = world.sensor.unwrap_or_else(|| sensor::open(&config.sensor));
+    let sampling = Sampling::start(
+        &kit,
+        &config.sensor,
+        sensor,
+        world.soc,
+        room.clone(),
+        recorder.clone(),
+    )?;
+
+    let parts = Arc::new(http::Parts {
+        room,
+        recorder,
+        webhook,
+        outbox,
+        sent: delivery.sent(),
+        token: secret("bearer-token")?,
+        token_name: kit.credentials().full_name("bearer-token"),
+        texts,
+    });
+    http::extend_health(&kit);
+    http::register_metrics(&kit, &parts);
+    let served = kit.serve(http::routes(parts)).await;
+
+    // From the source to the sink, so that what was measured last is written before the end.
+    tokio::task::spawn_blocking(move || {
+        sampling.stop();
+        delivery.stop();
+        recording.stop();
+    })
+    .await?;
+    served
+}
+
+/// Where the history of a service configured so is.
+pub fn history_path(config: &Config) -> Option<PathBuf> {
+    let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let directory = config.history.directory.clone().or_else(from_systemd)?;
+    Some(directory.join(history::FILE))
 }

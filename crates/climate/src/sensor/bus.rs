@@ -39,7 +39,9 @@ pub struct LinuxBuses {
 impl LinuxBuses {
     /// The bus `wanted`, or all of them if that is `auto`.
     pub fn new(wanted: &str) -> Self {
-        LinuxBuses { wanted: (wanted != "auto").then(|| wanted.to_owned()) }
+        LinuxBuses {
+            wanted: (wanted != "auto").then(|| wanted.to_owned()),
+        }
     }
 }
 
@@ -48,12 +50,19 @@ impl Connector for LinuxBuses {
         if let Some(bus) = &self.wanted {
             return vec![bus.clone()];
         }
-        let Ok(entries) = std::fs::read_dir("/dev") else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir("/dev") else {
+            return Vec::new();
+        };
         let number = |name: &str| name.strip_prefix("i2c-")?.parse::<u32>().ok();
-        let mut numbers: Vec<u32> =
-            entries.flatten().filter_map(|entry| number(entry.file_name().to_str()?)).collect();
+        let mut numbers: Vec<u32> = entries
+            .flatten()
+            .filter_map(|entry| number(entry.file_name().to_str()?))
+            .collect();
         numbers.sort_unstable();
-        numbers.into_iter().map(|number| format!("/dev/i2c-{number}")).collect()
+        numbers
+            .into_iter()
+            .map(|number| format!("/dev/i2c-{number}"))
+            .collect()
     }
 
     fn open(&self, bus: &str) -> io::Result<Box<dyn Bus>> {
@@ -65,7 +74,11 @@ struct LinuxBus(LinuxI2CBus);
 
 impl Bus for LinuxBus {
     fn read(&mut self, chip: u16, register: u8, buffer: &mut [u8]) -> io::Result<()> {
-        let register = [if buffer.len() > 1 { register | AUTO_INCREMENT } else { register }];
+        let register = [if buffer.len() > 1 {
+            register | AUTO_INCREMENT
+        } else {
+            register
+        }];
         let mut messages = [
             LinuxI2CMessage::write(&register).with_address(chip),
             LinuxI2CMessage::read(buffer).with_address(chip),
@@ -76,7 +89,8 @@ impl Bus for LinuxBus {
 
     fn write(&mut self, chip: u16, register: u8, value: u8) -> io::Result<()> {
         let bytes = [register, value];
-        self.0.transfer(&mut [LinuxI2CMessage::write(&bytes).with_address(chip)])?;
+        self.0
+            .transfer(&mut [LinuxI2CMessage::write(&bytes).with_address(chip)])?;
         Ok(())
     }
 }

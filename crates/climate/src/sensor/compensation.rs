@@ -10,7 +10,9 @@ use crate::config::Compensation;
 /// The room's values, from those at the sensor and the processor's temperature, if it is known.
 pub fn compensate(measured: &Measurement, soc: Option<f64>, by: &Compensation) -> Measurement {
     let mut room = measured.clone();
-    let Some(sensor) = measured.temperature else { return room };
+    let Some(sensor) = measured.temperature else {
+        return room;
+    };
     let heat = match soc {
         // A processor colder than the sensor (just started, or a wrong zone) heats nothing.
         Some(soc) if by.factor > 0.0 && soc > sensor => (soc - sensor) / by.factor,
@@ -34,11 +36,18 @@ mod tests {
     use super::*;
 
     fn at(temperature: f64, humidity: f64) -> Measurement {
-        Measurement { temperature: Some(temperature), humidity: Some(humidity), ..Measurement::default() }
+        Measurement {
+            temperature: Some(temperature),
+            humidity: Some(humidity),
+            ..Measurement::default()
+        }
     }
 
     fn with_factor(factor: f64) -> Compensation {
-        Compensation { factor, ..Compensation::default() }
+        Compensation {
+            factor,
+            ..Compensation::default()
+        }
     }
 
     #[test]
@@ -52,13 +61,20 @@ mod tests {
     #[test]
     fn without_a_warm_processor_nothing_changes() {
         for (soc, factor) in [(None, 5.0), (Some(20.0), 5.0), (Some(60.0), 0.0)] {
-            assert_eq!(compensate(&at(30.0, 40.0), soc, &with_factor(factor)), at(30.0, 40.0));
+            assert_eq!(
+                compensate(&at(30.0, 40.0), soc, &with_factor(factor)),
+                at(30.0, 40.0)
+            );
         }
     }
 
     #[test]
     fn offsets_are_added_and_humidity_stays_possible() {
-        let by = Compensation { factor: 0.0, temperature_offset: -1.5, humidity_offset: 20.0 };
+        let by = Compensation {
+            factor: 0.0,
+            temperature_offset: -1.5,
+            humidity_offset: 20.0,
+        };
         assert_eq!(compensate(&at(30.0, 95.0), None, &by), at(28.5, 100.0));
     }
 }

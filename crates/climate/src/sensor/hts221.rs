@@ -5,9 +5,15 @@
 
 use super::SensorError;
 use super::bus::Bus;
-use super::sense_hat::{Chip, REGISTERS};
+use super::sense_hat::Chip;
 
-const CHIP: Chip = Chip { name: "HTS221", address: 0x5f, who_am_i: 0xbc, control: 0x20, running: 0x87 };
+const CHIP: Chip = Chip {
+    name: "HTS221",
+    address: 0x5f,
+    who_am_i: 0xbc,
+    control: 0x20,
+    running: 0x87,
+};
 const CALIBRATION: u8 = 0x30;
 const OUTPUTS: u8 = 0x28;
 const BOTH_AVAILABLE: u8 = 0b11;
@@ -42,7 +48,10 @@ impl Hts221 {
         CHIP.read(bus, CALIBRATION, &mut calibration)?;
         let (temperature, humidity) = decode_calibration(&calibration)?;
         CHIP.start(bus)?;
-        Ok(Hts221 { temperature, humidity })
+        Ok(Hts221 {
+            temperature,
+            humidity,
+        })
     }
 
     /// The latest temperature (°C) and relative humidity (%).
@@ -67,7 +76,10 @@ impl Hts221 {
 
 /// Temperature and humidity lines of the registers 0x30 to 0x3f.
 fn decode_calibration(c: &[u8; 16]) -> Result<(Line, Line), SensorError> {
-    let bad = |what| SensorError::BadCalibration { chip: CHIP.name, what };
+    let bad = |what| SensorError::BadCalibration {
+        chip: CHIP.name,
+        what,
+    };
     let word = |at: usize| i16::from_le_bytes([c[at], c[at + 1]]);
     let eighths = |low: u8, high: u8| f64::from(u16::from(high & 0b11) << 8 | u16::from(low)) / 8.0;
     let temperature = Line {
@@ -89,15 +101,15 @@ fn decode_calibration(c: &[u8; 16]) -> Result<(Line, Line), SensorError> {
 
 /// What such a chip holds in its registers at these values (for simulated buses).
 #[cfg(test)]
-pub(super) fn registers(temperature: f64, humidity: f64) -> [u8; REGISTERS] {
-    let mut r = [0; REGISTERS];
+pub(super) fn registers(temperature: f64, humidity: f64) -> super::sense_hat::Registers {
+    let mut r = [0; 128];
     r[0x0f] = CHIP.who_am_i;
     r[0x27] = BOTH_AVAILABLE;
     r[0x28..0x2a].copy_from_slice(&((humidity * 100.0) as i16).to_le_bytes());
     r[0x2a..0x2c].copy_from_slice(&((temperature * 100.0) as i16).to_le_bytes());
     r[0x31] = 200;
-    r[0x33] = (50 * 8 & 0xff) as u8;
-    r[0x35] = ((50 * 8 >> 8) << 2) as u8;
+    r[0x33] = (50u16 * 8) as u8;
+    r[0x35] = (((50u16 * 8) >> 8) << 2) as u8;
     r[0x3a..0x3c].copy_from_slice(&10_000i16.to_le_bytes());
     r[0x3e..0x40].copy_from_slice(&5_000i16.to_le_bytes());
     r
@@ -114,7 +126,11 @@ mod tests {
         // T0 = 18 °C at 300, T1 = 33 °C (its high bits in use) at 500; H0 = 30 % at 4000, H1 = 70 % at -6000.
         let mut c = [0; 16];
         (c[0], c[1]) = (60, 140);
-        (c[2], c[3], c[5]) = ((18 * 8) as u8, (33 * 8u16 & 0xff) as u8, ((33 * 8u16 >> 8) as u8) << 2);
+        (c[2], c[3], c[5]) = (
+            (18 * 8) as u8,
+            (33u16 * 8) as u8,
+            (((33u16 * 8) >> 8) as u8) << 2,
+        );
         c[6..8].copy_from_slice(&4000i16.to_le_bytes());
         c[0xa..0xc].copy_from_slice(&(-6000i16).to_le_bytes());
         c[0xc..0xe].copy_from_slice(&300i16.to_le_bytes());
@@ -130,7 +146,10 @@ mod tests {
     fn a_blank_or_erased_calibration_is_refused() {
         for filling in [0x00, 0xff] {
             let error = decode_calibration(&[filling; 16]).unwrap_err();
-            assert!(error.to_string().contains("impossible calibration"), "{error}");
+            assert!(
+                error.to_string().contains("impossible calibration"),
+                "{error}"
+            );
         }
     }
 

@@ -2,9 +2,15 @@
 
 use super::SensorError;
 use super::bus::Bus;
-use super::sense_hat::{Chip, REGISTERS};
+use super::sense_hat::Chip;
 
-const CHIP: Chip = Chip { name: "LPS25H", address: 0x5c, who_am_i: 0xbd, control: 0x20, running: 0xb4 };
+const CHIP: Chip = Chip {
+    name: "LPS25H",
+    address: 0x5c,
+    who_am_i: 0xbd,
+    control: 0x20,
+    running: 0xb4,
+};
 const OUTPUTS: u8 = 0x28;
 const BOTH_AVAILABLE: u8 = 0b11;
 
@@ -42,8 +48,8 @@ fn decode(out: [u8; 5]) -> Result<(f64, f64), SensorError> {
 
 /// What such a chip holds in its registers at these values (for simulated buses).
 #[cfg(test)]
-pub(super) fn registers(pressure: f64, temperature: f64) -> [u8; REGISTERS] {
-    let mut r = [0; REGISTERS];
+pub(super) fn registers(pressure: f64, temperature: f64) -> super::sense_hat::Registers {
+    let mut r = [0; 128];
     r[0x0f] = CHIP.who_am_i;
     r[0x27] = 0x33;
     r[0x28..0x2b].copy_from_slice(&((pressure * 4096.0) as i32).to_le_bytes()[..3]);

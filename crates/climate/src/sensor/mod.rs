@@ -61,7 +61,9 @@ pub enum SensorError {
         source: io::Error,
     },
     /// Something else answers at the chip's address.
-    #[error("{chip} answers as 0x{found:02x}, expected 0x{expected:02x}: another chip, or a stuck bus")]
+    #[error(
+        "{chip} answers as 0x{found:02x}, expected 0x{expected:02x}: another chip, or a stuck bus"
+    )]
     WrongChip {
         /// The chip.
         chip: &'static str,

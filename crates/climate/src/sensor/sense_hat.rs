@@ -13,9 +13,9 @@ use super::hts221::Hts221;
 use super::lps25h::Lps25h;
 use super::{Measurement, Sensor, SensorError};
 
-/// Registers of a chip.
+/// What a simulated chip holds.
 #[cfg(test)]
-pub(super) const REGISTERS: usize = 128;
+pub(super) type Registers = [u8; 128];
 
 const WHO_AM_I: u8 = 0x0f;
 const STATUS: u8 = 0x27;
@@ -34,8 +34,14 @@ pub(super) struct Chip {
 }
 
 impl Chip {
-    pub(super) fn read(&self, bus: &mut dyn Bus, register: u8, out: &mut [u8]) -> Result<(), SensorError> {
-        bus.read(self.address, register, out).map_err(|source| self.silent(source))
+    pub(super) fn read(
+        &self,
+        bus: &mut dyn Bus,
+        register: u8,
+        out: &mut [u8],
+    ) -> Result<(), SensorError> {
+        bus.read(self.address, register, out)
+            .map_err(|source| self.silent(source))
     }
 
     fn register(&self, bus: &mut dyn Bus, register: u8) -> Result<u8, SensorError> {
@@ -47,12 +53,17 @@ impl Chip {
     pub(super) fn identify(&self, bus: &mut dyn Bus) -> Result<(), SensorError> {
         match self.register(bus, WHO_AM_I)? {
             found if found == self.who_am_i => Ok(()),
-            found => Err(SensorError::WrongChip { chip: self.name, expected: self.who_am_i, found }),
+            found => Err(SensorError::WrongChip {
+                chip: self.name,
+                expected: self.who_am_i,
+                found,
+            }),
         }
     }
 
     pub(super) fn start(&self, bus: &mut dyn Bus) -> Result<(), SensorError> {
-        bus.write(self.address, self.control, self.running).map_err(|source| self.silent(source))
+        bus.write(self.address, self.control, self.running)
+            .map_err(|source| self.silent(source))
     }
 
     /// A chip that lost power for a moment sleeps: wake it rather than read what it had.
@@ -83,12 +94,19 @@ impl Chip {
     ) -> Result<(), SensorError> {
         match range.contains(&value) {
             true => Ok(()),
-            false => Err(SensorError::Impossible { chip: self.name, quantity, value }),
+            false => Err(SensorError::Impossible {
+                chip: self.name,
+                quantity,
+                value,
+            }),
         }
     }
 
     fn silent(&self, source: io::Error) -> SensorError {
-        SensorError::Silent { chip: self.name, source }
+        SensorError::Silent {
+            chip: self.name,
+            source,
+        }
     }
 }
 
@@ -107,7 +125,10 @@ struct Attached {
 impl SenseHat {
     /// A Sense HAT on one of `buses`; it is looked for when it is read.
     pub fn new(buses: impl Connector + 'static) -> Self {
-        SenseHat { buses: Box::new(buses), attached: None }
+        SenseHat {
+            buses: Box::new(buses),
+            attached: None,
+        }
     }
 
     /// The first bus with both chips, else the first with one of them.
@@ -118,14 +139,25 @@ impl SenseHat {
             let mut bus = match self.buses.open(name) {
                 Ok(bus) => bus,
                 Err(source) => {
-                    last = Some(SensorError::NoBus { bus: name.clone(), source });
+                    last = Some(SensorError::NoBus {
+                        bus: name.clone(),
+                        source,
+                    });
                     continue;
                 }
             };
-            let hts221 = Hts221::start(&mut *bus).map_err(|error| last = Some(error)).ok();
-            let lps25h = Lps25h::start(&mut *bus).map_err(|error| last = Some(error)).ok();
+            let hts221 = Hts221::start(&mut *bus)
+                .map_err(|error| last = Some(error))
+                .ok();
+            let lps25h = Lps25h::start(&mut *bus)
+                .map_err(|error| last = Some(error))
+                .ok();
             let chips = usize::from(hts221.is_some()) + usize::from(lps25h.is_some());
-            let attached = Attached { bus, hts221, lps25h };
+            let attached = Attached {
+                bus,
+                hts221,
+                lps25h,
+            };
             if chips == 2 {
                 tracing::info!(bus = name, "Sense HAT found");
                 return Ok(attached);

@@ -10,7 +10,7 @@ const HTS221: u16 = 0x5f;
 const LPS25H: u16 = 0x5c;
 const CTRL_REG1: usize = 0x20;
 
-type Chips = BTreeMap<u16, [u8; REGISTERS]>;
+type Chips = BTreeMap<u16, Registers>;
 
 /// The buses of a bench: what is on them can be changed at any time.
 #[derive(Clone, Default)]
@@ -51,18 +51,23 @@ impl Connector for Bench {
 }
 
 impl BenchBus {
-    fn with<V>(&self, chip: u16, act: impl FnOnce(&mut [u8; REGISTERS]) -> V) -> io::Result<V> {
+    fn with<V>(&self, chip: u16, act: impl FnOnce(&mut Registers) -> V) -> io::Result<V> {
         let mut buses = self.0.buses();
         let gone = || io::Error::from_raw_os_error(19);
         let chips = buses.get_mut(&self.1).ok_or_else(gone)?;
-        chips.get_mut(&chip).map(act).ok_or_else(|| io::Error::from_raw_os_error(121))
+        chips
+            .get_mut(&chip)
+            .map(act)
+            .ok_or_else(|| io::Error::from_raw_os_error(121))
     }
 }
 
 impl Bus for BenchBus {
     fn read(&mut self, chip: u16, register: u8, buffer: &mut [u8]) -> io::Result<()> {
         let from = usize::from(register);
-        self.with(chip, |registers| buffer.copy_from_slice(&registers[from..from + buffer.len()]))
+        self.with(chip, |registers| {
+            buffer.copy_from_slice(&registers[from..from + buffer.len()])
+        })
     }
 
     fn write(&mut self, chip: u16, register: u8, value: u8) -> io::Result<()> {
@@ -78,7 +83,9 @@ fn read(hat: &mut SenseHat) -> (f64, f64, f64) {
 }
 
 fn fault(hat: &mut SenseHat) -> String {
-    hat.measure().expect_err("there is nothing to read").to_string()
+    hat.measure()
+        .expect_err("there is nothing to read")
+        .to_string()
 }
 
 #[test]
@@ -93,7 +100,10 @@ fn the_hat_is_found_on_the_bus_that_has_it() {
 fn unplugged_it_is_an_error_and_plugged_in_elsewhere_it_is_found_again() {
     let bench = Bench::default();
     let mut hat = bench.hat();
-    assert_eq!(fault(&mut hat), "no Sense HAT found on any I²C bus: there is none");
+    assert_eq!(
+        fault(&mut hat),
+        "no Sense HAT found on any I²C bus: there is none"
+    );
     bench.plug("/dev/i2c-1", 21.5, 45.0, 1013.2);
     assert_eq!(read(&mut hat), (21.5, 45.0, 1013.2));
     bench.buses().clear();
@@ -123,7 +133,11 @@ fn with_one_chip_left_its_values_are_read_and_the_fault_is_named() {
     bench.set("/dev/i2c-1", HTS221, 0x0f, 0xff);
     let m = hat.measure().unwrap();
     assert!(m.humidity.is_none() && m.pressure.is_some() && m.temperature.is_some());
-    assert!(m.faults[0].contains("HTS221 answers as 0xff, expected 0xbc"), "{:?}", m.faults);
+    assert!(
+        m.faults[0].contains("HTS221 answers as 0xff, expected 0xbc"),
+        "{:?}",
+        m.faults
+    );
     bench.set("/dev/i2c-1", HTS221, 0x0f, 0xbc);
     assert_eq!(read(&mut hat), (21.5, 45.0, 1013.2));
 }
@@ -151,5 +165,8 @@ fn a_chip_that_stopped_measuring_is_not_read_from_memory() {
     read(&mut hat);
     bench.set("/dev/i2c-1", LPS25H, 0x27, 0);
     let m = hat.measure().unwrap();
-    assert_eq!((m.pressure, m.faults[0].as_str()), (None, "LPS25H has no new measurement"));
+    assert_eq!(
+        (m.pressure, m.faults[0].as_str()),
+        (None, "LPS25H has no new measurement")
+    );
 }

@@ -13,7 +13,9 @@ pub struct Simulated {
 impl Simulated {
     /// A room that starts to breathe now.
     pub fn new() -> Self {
-        Simulated { started: Instant::now() }
+        Simulated {
+            started: Instant::now(),
+        }
     }
 }
 

@@ -1,0 +1,13 @@
+//! Alerts: what is worth one (`machine`), what it says (`message`), and how it gets there.
+
+mod delivery;
+mod machine;
+mod message;
+mod outbox;
+mod webhook;
+
+pub use delivery::Delivery;
+pub use machine::{Alerts, Change, Level, Subject};
+pub use message::{Message, Texts};
+pub use outbox::Outbox;
+pub use webhook::{Overrides, SharedWebhook, Thresholds, Webhook, send};

@@ -1,0 +1,338 @@
+//! Where alerts go and what counts as one: as configured, and as changed since over the API.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use appliance::Secret;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::message::Message;
+use crate::config::{AlertSettings, Config, WebhookSettings};
+
+/// What was changed over the API; only what is given replaces what is configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overrides {
+    /// Where and how alerts are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookChange>,
+    /// What is worth an alert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
+}
+
+/// Changes of where and how alerts are sent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_delay: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+}
+
+/// Changes of what is worth an alert.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temp_min_c: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temp_max_c: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    humidity_min: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    humidity_max: Option<f64>,
+}
+
+/// What holds now.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Where to send; nothing is sent without it.
+    pub url: Option<Secret>,
+    /// How to send.
+    pub settings: WebhookSettings,
+    /// What is worth an alert.
+    pub alerts: AlertSettings,
+}
+
+/// What holds now, shared between the API, the recorder and the delivery.
+#[derive(Debug)]
+pub struct SharedWebhook {
+    configured: Webhook,
+    state: Mutex<(Overrides, Webhook)>,
+}
+
+impl Overrides {
+    /// These overrides and then `later` ones.
+    pub fn and_then(&self, later: &Overrides) -> Overrides {
+        let mut all = self.clone();
+        if let Some(change) = &later.webhook {
+            let webhook = all.webhook.get_or_insert_default();
+            replace(&mut webhook.url, &change.url);
+            replace(&mut webhook.enabled, &change.enabled);
+            replace(&mut webhook.retry_count, &change.retry_count);
+            replace(&mut webhook.retry_delay, &change.retry_delay);
+            replace(&mut webhook.timeout, &change.timeout);
+        }
+        if let Some(change) = &later.thresholds {
+            let thresholds = all.thresholds.get_or_insert_default();
+            replace(&mut thresholds.temp_min_c, &change.temp_min_c);
+            replace(&mut thresholds.temp_max_c, &change.temp_max_c);
+            replace(&mut thresholds.humidity_min, &change.humidity_min);
+            replace(&mut thresholds.humidity_max, &change.humidity_max);
+        }
+        all
+    }
+
+    /// Turns sending on or off.
+    pub fn enabled(enabled: bool) -> Self {
+        let webhook = WebhookChange {
+            enabled: Some(enabled),
+            ..WebhookChange::default()
+        };
+        Overrides {
+            webhook: Some(webhook),
+            thresholds: None,
+        }
+    }
+}
+
+fn replace<V: Clone>(old: &mut Option<V>, new: &Option<V>) {
+    if new.is_some() {
+        old.clone_from(new);
+    }
+}
+
+impl Webhook {
+    /// This with overrides on top, if the result makes sense.
+    fn with(&self, overrides: &Overrides) -> Result<Webhook, String> {
+        let mut webhook = self.clone();
+        if let Some(change) = &overrides.webhook {
+            if let Some(url) = &change.url {
+                check_url(url)?;
+                webhook.url = Some(Secret::new(url));
+            }
+            let settings = &mut webhook.settings;
+            settings.enabled = change.enabled.unwrap_or(settings.enabled);
+            settings.retry_count = change.retry_count.unwrap_or(settings.retry_count);
+            settings.retry_delay = change.retry_delay.unwrap_or(settings.retry_delay);
+            settings.timeout = change.timeout.unwrap_or(settings.timeout);
+        }
+        if let Some(change) = &overrides.thresholds {
+            let alerts = &mut webhook.alerts;
+            alerts.temp_min_c = change.temp_min_c.unwrap_or(alerts.temp_min_c);
+            alerts.temp_max_c = change.temp_max_c.unwrap_or(alerts.temp_max_c);
+            alerts.humidity_min = change.humidity_min.unwrap_or(alerts.humidity_min);
+            alerts.humidity_max = change.humidity_max.unwrap_or(alerts.humidity_max);
+        }
+        webhook.settings.check()?;
+        webhook.alerts.check()?;
+        Ok(webhook)
+    }
+
+    /// Where messages go now: nowhere if sending is off or there is no address.
+    pub fn target(&self) -> Option<&Secret> {
+        self.url.as_ref().filter(|_| self.settings.enabled)
+    }
+
+    /// As the API shows it: the path of the address is its secret.
+    pub fn shown(&self) -> Value {
+        json!({
+            "webhook": {
+                "url": self.url.as_ref().map(|url| masked(url.expose())),
+                "enabled": self.settings.enabled,
+                "retry_count": self.settings.retry_count,
+                "retry_delay": self.settings.retry_delay,
+                "timeout": self.settings.timeout,
+            },
+            "thresholds": {
+                "temp_min_c": self.alerts.temp_min_c,
+                "temp_max_c": self.alerts.temp_max_c,
+                "humidity_min": self.alerts.humidity_min,
+                "humidity_max": self.alerts.humidity_max,
+            },
+        })
+    }
+}
+
+impl SharedWebhook {
+    /// What is configured, with the address from the credentials.
+    pub fn new(config: &Config, url: Option<Secret>) -> Result<Self, String> {
+        if let Some(url) = &url {
+            check_url(url.expose())?;
+        }
+        let configured = Webhook {
+            url,
+            settings: config.webhook.clone(),
+            alerts: config.alerts.clone(),
+        };
+        let state = Mutex::new((Overrides::default(), configured.clone()));
+        Ok(SharedWebhook { configured, state })
+    }
+
+    /// What holds now.
+    pub fn now(&self) -> Webhook {
+        self.lock().1.clone()
+    }
+
+    /// What holds now and how it came about, were `later` changes made.
+    pub fn proposed(&self, later: &Overrides) -> Result<Overrides, String> {
+        let overrides = self.lock().0.and_then(later);
+        self.configured.with(&overrides)?;
+        Ok(overrides)
+    }
+
+    /// Makes `overrides` hold, in place of earlier ones.
+    pub fn set(&self, overrides: Overrides) -> Result<(), String> {
+        let webhook = self.configured.with(&overrides)?;
+        *self.lock() = (overrides, webhook);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Overrides, Webhook)> {
+        self.state.lock().expect("no panic while held")
+    }
+}
+
+/// Why a message did not arrive.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct NotSent {
+    why: String,
+    /// When the receiver wants to hear from us again.
+    pub retry_after: Option<Duration>,
+}
+
+/// Posts one message, once.
+pub fn send(url: &Secret, message: &Message, timeout: Duration) -> Result<(), NotSent> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .http_status_as_error(false)
+        // A redirected POST would lose its body; and whoever redirects is not who was configured.
+        .max_redirects(0)
+        .user_agent(concat!("lichen-climate/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into();
+    let response = agent
+        .post(url.expose())
+        .header("content-type", "application/json")
+        .header("idempotency-key", &message.key)
+        .send(message.body.as_str())
+        .map_err(|error| NotSent {
+            why: error.to_string(),
+            retry_after: None,
+        })?;
+    if response.status().is_success() {
+        return Ok(());
+    }
+    let seconds = response
+        .headers()
+        .get("retry-after")
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
+    Err(NotSent {
+        why: format!("the receiver answered {}", response.status()),
+        retry_after,
+    })
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    let parsed: Result<ureq::http::Uri, _> = url.parse();
+    let good = parsed.is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    // The address itself is a secret and not repeated.
+    if good {
+        Ok(())
+    } else {
+        Err("url: must be an http or https address".into())
+    }
+}
+
+fn masked(url: &str) -> String {
+    match url.parse::<ureq::http::Uri>() {
+        Ok(uri) => {
+            format!(
+                "{}://{}/…",
+                uri.scheme_str().unwrap_or("https"),
+                uri.host().unwrap_or_default()
+            )
+        }
+        Err(_) => "…".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> SharedWebhook {
+        let url = Secret::new("https://hooks.slack.com/services/T0/B0/secret");
+        SharedWebhook::new(&Config::default(), Some(url)).unwrap()
+    }
+
+    fn overrides(text: &str) -> Overrides {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_secret_part_of_the_address_is_never_shown() {
+        assert_eq!(
+            shared().now().shown()["webhook"]["url"],
+            "https://hooks.slack.com/…"
+        );
+    }
+
+    #[test]
+    fn only_what_is_given_changes() {
+        let webhook = shared();
+        let first = webhook
+            .proposed(&overrides(r#"{"thresholds":{"temp_max_c":30}}"#))
+            .unwrap();
+        webhook.set(first).unwrap();
+        let second = webhook
+            .proposed(&overrides(r#"{"webhook":{"timeout":20}}"#))
+            .unwrap();
+        webhook.set(second).unwrap();
+        let now = webhook.now();
+        assert_eq!(
+            (
+                now.alerts.temp_max_c,
+                now.alerts.temp_min_c,
+                now.settings.timeout
+            ),
+            (30.0, 15.0, 20)
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_and_changes_nothing() {
+        let webhook = shared();
+        for (change, complaint) in [
+            (
+                r#"{"thresholds":{"temp_max_c":10}}"#,
+                "temp_min_c: must be less than temp_max_c",
+            ),
+            (
+                r#"{"webhook":{"retry_count":0}}"#,
+                "retry_count: must be between 1 and 10",
+            ),
+            (
+                r#"{"webhook":{"url":"file:///etc/passwd"}}"#,
+                "url: must be an http or https address",
+            ),
+        ] {
+            assert_eq!(webhook.proposed(&overrides(change)).unwrap_err(), complaint);
+        }
+        assert_eq!(webhook.now().alerts.temp_max_c, 27.0);
+    }
+}

@@ -1,0 +1,355 @@
+//! The SQLite file. One thread owns it; what a commit returned from is on the card.
+//!
+//! Write-ahead log with synchronous=FULL: each commit is flushed, and a plug pulled at any moment loses
+//! what was not committed, no more. A file that is damaged all the same is set aside, never deleted, and
+//! a new one begun, so that alerts go on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use appliance::clock;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::alert::Message;
+use crate::reading::Reading;
+
+/// The history's file in the service's state directory.
+pub const FILE: &str = "climate.db";
+
+/// "LiCl": tells our files from other SQLite files.
+pub(super) const APPLICATION: i32 = 0x4c69_436c;
+pub(super) const VERSION: i32 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE readings (
+        at INTEGER PRIMARY KEY,             -- milliseconds since 1970
+        temperature REAL NOT NULL, humidity REAL, pressure REAL,
+        sensor_temperature REAL NOT NULL, soc_temperature REAL
+    ) STRICT;
+    CREATE TABLE outbox (key TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+";
+
+/// An open history.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    seen: i64,
+}
+
+/// What one commit writes.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// New readings.
+    pub readings: &'a [Reading],
+    /// New messages.
+    pub messages: &'a [Message],
+    /// Keys of messages that need no longer be kept.
+    pub gone: &'a [String],
+    /// State to keep, as key and JSON.
+    pub settings: &'a [(&'static str, String)],
+}
+
+/// Mean, lowest and highest value of a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Summary {
+    /// Mean.
+    pub avg: f64,
+    /// Lowest.
+    pub min: f64,
+    /// Highest.
+    pub max: f64,
+}
+
+/// A stretch of time, summed up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Point {
+    /// The middle of its readings, in seconds since 1970.
+    pub t: f64,
+    /// Temperature in °C.
+    pub temperature: Summary,
+    /// Relative humidity in percent.
+    pub humidity: Option<Summary>,
+    /// Air pressure in hPa.
+    pub pressure: Option<Summary>,
+}
+
+/// A part of the history, in at most as many points as were asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// Start, in seconds since 1970.
+    pub from: f64,
+    /// End, in seconds since 1970.
+    pub to: f64,
+    /// Length of the stretch each point sums up.
+    pub bucket_seconds: f64,
+    /// Stretches without a reading are left out.
+    pub points: Vec<Point>,
+}
+
+/// Opens the history; one that is damaged is renamed, and its new name returned. A `suspect` one is looked
+/// at page by page.
+pub fn open_or_set_aside(
+    path: Option<&Path>,
+    suspect: bool,
+) -> anyhow::Result<(Store, Option<PathBuf>)> {
+    let Some(path) = path else {
+        return Ok((Store::set_up(Connection::open_in_memory()?)?, None));
+    };
+    let opened = Store::open(path).and_then(|store| match suspect {
+        true => store.check().map(|()| store),
+        false => Ok(store),
+    });
+    match opened {
+        Ok(store) => Ok((store, None)),
+        Err(error) if is_damage(&error) => {
+            let aside =
+                set_aside(path).with_context(|| format!("cannot set aside {}", path.display()))?;
+            tracing::error!(aside = %aside.display(), "the history was damaged and set aside: {error:#}");
+            Ok((Store::open(path)?, Some(aside)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file itself is bad, not just busy, full or out of reach.
+pub(crate) fn is_damage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(
+            cause
+                .downcast_ref::<rusqlite::Error>()
+                .and_then(rusqlite::Error::sqlite_error_code),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    })
+}
+
+fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
+    let name = |file: &Path, suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = name(path, &format!(".damaged-{}", clock::now_ms()));
+    // The log first: a database without its log is older, a log without its database is nothing.
+    for suffix in ["-wal", "-shm"] {
+        let log = name(path, suffix);
+        if log.exists() {
+            std::fs::rename(&log, name(&aside, suffix))?;
+        }
+    }
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        // A log that was left behind is a sign of a pulled plug; only then is a look at every page worth it.
+        let left_behind =
+            std::fs::metadata(format!("{}-wal", path.display())).is_ok_and(|log| log.len() > 0);
+        let in_file = || format!("history {}", path.display());
+        let connection = Connection::open(path).with_context(in_file)?;
+        let store = Store::set_up(connection).with_context(in_file)?;
+        if left_behind {
+            store.check().with_context(in_file)?;
+        }
+        Ok(store)
+    }
+
+    fn set_up(connection: Connection) -> anyhow::Result<Self> {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -256)?;
+        connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+        migrate(&connection)?;
+        let mut store = Store {
+            connection,
+            seen: 0,
+        };
+        store.changed_by_others()?;
+        Ok(store)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let verdict: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict == "ok" {
+            return Ok(());
+        }
+        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Err(rusqlite::Error::SqliteFailure(damage, Some(verdict)).into())
+    }
+
+    /// Whether another process has written since this was last asked (a restore has).
+    pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
+        let version: i64 = self
+            .connection
+            .query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        let changed = self.seen != 0 && self.seen != version;
+        self.seen = version;
+        Ok(changed)
+    }
+
+    /// Writes all of the batch or nothing.
+    pub fn write(&mut self, batch: &Batch) -> anyhow::Result<()> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut insert = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for r in batch.readings {
+                let values = params![
+                    r.at,
+                    r.temperature,
+                    r.humidity,
+                    r.pressure,
+                    r.sensor_temperature,
+                    r.soc_temperature
+                ];
+                insert.execute(values)?;
+            }
+            let mut insert =
+                transaction.prepare_cached("INSERT OR IGNORE INTO outbox VALUES (?1, ?2, ?3)")?;
+            for message in batch.messages {
+                insert.execute(params![message.key, message.at, message.body])?;
+            }
+            let mut delete = transaction.prepare_cached("DELETE FROM outbox WHERE key = ?1")?;
+            for key in batch.gone {
+                delete.execute([key])?;
+            }
+            let mut replace =
+                transaction.prepare_cached("INSERT OR REPLACE INTO settings VALUES (?1, ?2)")?;
+            for (key, value) in batch.settings {
+                replace.execute(params![key, value])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// State kept under `key`; what cannot be read any more is as if it had never been.
+    pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
+        let query = "SELECT value FROM settings WHERE key = ?1";
+        let text: Option<String> = self
+            .connection
+            .query_row(query, [key], |row| row.get(0))
+            .optional()?;
+        Ok(text
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default())
+    }
+
+    /// Undelivered messages, oldest first.
+    pub fn outbox(&self) -> anyhow::Result<Vec<Message>> {
+        let mut query = self
+            .connection
+            .prepare("SELECT key, at, body FROM outbox ORDER BY at, rowid")?;
+        let rows = query.query_map([], |row| {
+            Ok(Message {
+                key: row.get(0)?,
+                at: row.get(1)?,
+                body: row.get(2)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The readings of `from..to` (milliseconds), summed up in at most `points` points.
+    pub fn series(&self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
+        let span = (to - from).max(1);
+        let bucket = (span + i64::from(points) - 1) / i64::from(points.max(1));
+        let mut query = self.connection.prepare_cached(
+            "SELECT avg(at), avg(temperature), min(temperature), max(temperature),
+                avg(humidity), min(humidity), max(humidity), avg(pressure), min(pressure), max(pressure)
+             FROM readings WHERE at >= ?1 AND at < ?2 GROUP BY (at - ?1) / ?3 ORDER BY 1",
+        )?;
+        let points = query.query_map([from, to, bucket], |row| {
+            let summary = |at: usize| -> rusqlite::Result<Option<Summary>> {
+                let avg: Option<f64> = row.get(at)?;
+                let Some(avg) = avg else { return Ok(None) };
+                Ok(Some(Summary {
+                    avg: rounded(avg),
+                    min: rounded(row.get(at + 1)?),
+                    max: rounded(row.get(at + 2)?),
+                }))
+            };
+            Ok(Point {
+                t: (row.get::<_, f64>(0)? / 1000.0).round(),
+                temperature: summary(1)?.unwrap_or(Summary {
+                    avg: 0.0,
+                    min: 0.0,
+                    max: 0.0,
+                }),
+                humidity: summary(4)?,
+                pressure: summary(7)?,
+            })
+        })?;
+        let points = points.collect::<Result<_, _>>()?;
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        Ok(Series {
+            from: seconds(from),
+            to: seconds(to),
+            bucket_seconds: seconds(bucket),
+            points,
+        })
+    }
+
+    /// Forgets readings older than `before`; returns how many.
+    pub fn forget(&self, before: i64) -> anyhow::Result<usize> {
+        Ok(self
+            .connection
+            .execute("DELETE FROM readings WHERE at < ?1", [before])?)
+    }
+
+    /// How many readings there are.
+    pub fn count(&self) -> anyhow::Result<u64> {
+        Ok(self
+            .connection
+            .query_row("SELECT count(*) FROM readings", [], |row| row.get(0))?)
+    }
+
+    /// Ends, leaving one tidy file.
+    pub fn close(self) {
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the history was not closed");
+        }
+    }
+}
+
+/// Hundredths: what the sensors can tell, and half the bytes on the wire.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Brings an empty or older file up to date; refuses what is not ours or is newer.
+pub(super) fn migrate(connection: &Connection) -> anyhow::Result<()> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    match (application, version) {
+        (APPLICATION, VERSION) => Ok(()),
+        (0, 0) => {
+            let tables: u32 =
+                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+            anyhow::ensure!(tables == 0, "the file belongs to another program");
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};
+                 PRAGMA user_version = {VERSION}; COMMIT;"
+            ))?;
+            Ok(())
+        }
+        (APPLICATION, newer) => {
+            anyhow::bail!("the file is of version {newer}, this program knows {VERSION}")
+        }
+        _ => anyhow::bail!("the file belongs to another program"),
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

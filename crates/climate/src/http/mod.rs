@@ -1,0 +1,83 @@
+//! The service's own pages and API.
+
+mod history;
+mod metrics;
+mod page;
+mod reading;
+mod webhook;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use appliance::{Kit, Secret};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::alert::{Outbox, SharedWebhook, Texts};
+use crate::reading::SharedRoom;
+use crate::recorder::Recorder;
+
+pub use metrics::register as register_metrics;
+
+/// What the handlers look at.
+#[derive(Clone)]
+pub struct Api(Arc<Parts>);
+
+/// The parts of the service that answer for something.
+pub struct Parts {
+    /// The room as it is.
+    pub room: Arc<SharedRoom>,
+    /// The history.
+    pub recorder: Recorder,
+    /// Where alerts go.
+    pub webhook: Arc<SharedWebhook>,
+    /// Alerts on their way.
+    pub outbox: Arc<Outbox>,
+    /// Alerts that arrived.
+    pub sent: Arc<AtomicU64>,
+    /// Who may change things: whoever knows this.
+    pub token: Option<Secret>,
+    /// The name of the credential that holds the token.
+    pub token_name: String,
+    /// How messages are worded.
+    pub texts: Texts,
+}
+
+/// The routes of the service.
+pub fn routes(parts: Arc<Parts>) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/climate.css", get(page::style))
+        .route("/climate.js", get(page::script))
+        .route("/api/reading", get(reading::current))
+        .route("/api/history", get(history::series))
+        .route(
+            "/api/webhook/config",
+            get(webhook::show).put(webhook::change),
+        )
+        .route("/api/webhook/enable", post(webhook::enable))
+        .route("/api/webhook/disable", post(webhook::disable))
+        .route("/api/webhook/test", post(webhook::test))
+        .with_state(Api(parts))
+}
+
+/// Fields that `/health` shows beside the kit's own.
+pub fn extend_health(kit: &Kit) {
+    let loops = kit.clone();
+    kit.extend_health(move |fields| {
+        let alive = !loops.late().contains(&crate::sampling::LOOP);
+        fields.insert("sensor_thread_alive".into(), alive.into());
+    });
+}
+
+/// An error in the words of whoever asked.
+fn error(status: StatusCode, what: &str, details: impl std::fmt::Display) -> Response {
+    (
+        status,
+        Json(json!({ "error": what, "details": details.to_string() })),
+    )
+        .into_response()
+}

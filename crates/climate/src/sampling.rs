@@ -1,0 +1,193 @@
+//! The sampling thread: measures on time, whatever the API, the card or the network are doing.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use appliance::{Component, Heartbeat, Kit, Soc, clock};
+
+use crate::config::SensorSettings;
+use crate::reading::{Reading, SharedRoom};
+use crate::recorder::Recorder;
+use crate::sensor::{Sensor, SensorError, compensate};
+
+/// The name of the loop that measures.
+pub const LOOP: &str = "sampling";
+
+/// A measurement takes a second when the bus hangs; this is far more, and less than systemd waits.
+const BEAT: Duration = Duration::from_secs(20);
+const SLICE: Duration = Duration::from_secs(5);
+
+/// A sensor that fails is tried again after this, then twice that, up to the interval or `SLOWEST`.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const SLOWEST_RETRY: Duration = Duration::from_secs(30);
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Sampling {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+struct Sampler {
+    sensor: Box<dyn Sensor>,
+    soc: Soc,
+    settings: SensorSettings,
+    room: Arc<SharedRoom>,
+    recorder: Recorder,
+    component: Component,
+    heartbeat: Heartbeat,
+}
+
+impl Sampling {
+    /// Starts measuring. The service is ready after the first attempt, whatever came of it.
+    pub fn start(
+        kit: &Kit,
+        settings: &SensorSettings,
+        sensor: Box<dyn Sensor>,
+        soc: Soc,
+        room: Arc<SharedRoom>,
+        recorder: Recorder,
+    ) -> anyhow::Result<Self> {
+        let sampler = Sampler {
+            sensor,
+            soc,
+            settings: settings.clone(),
+            room,
+            recorder,
+            component: kit.component("sensor"),
+            heartbeat: kit.heartbeat(LOOP, BEAT),
+        };
+        let latch = kit.latch("first reading");
+        let (stop, stopped) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name(LOOP.into())
+            .spawn(move || sampler.run(latch, &stopped))
+            .context("cannot start the sampling thread")?;
+        Ok(Sampling { stop, thread })
+    }
+
+    /// Stops measuring and waits for the thread.
+    pub fn stop(self) {
+        let _ = self.stop.try_send(());
+        let _ = self.thread.join();
+    }
+}
+
+impl Sampler {
+    fn run(mut self, latch: appliance::Latch, stopped: &Receiver<()>) {
+        let mut latch = Some(latch);
+        let mut failures_in_a_row = 0;
+        let mut due = Instant::now();
+        loop {
+            match self.sample() {
+                Ok(()) => failures_in_a_row = 0,
+                Err(_) => failures_in_a_row += 1,
+            }
+            drop(latch.take());
+            due = next(
+                due,
+                Instant::now(),
+                self.settings.interval(),
+                failures_in_a_row,
+            );
+            if !self.wait_until(due, stopped) {
+                return;
+            }
+        }
+    }
+
+    fn sample(&mut self) -> Result<(), SensorError> {
+        self.heartbeat.beat();
+        let measured = self.sensor.measure();
+        let at = clock::now_ms();
+        match measured {
+            Ok(measured) => {
+                let soc_temperature = self.soc.temperature();
+                let room = compensate(&measured, soc_temperature, &self.settings.compensation);
+                let (Some(temperature), Some(sensor_temperature)) =
+                    (room.temperature, measured.temperature)
+                else {
+                    return self.fail(
+                        at,
+                        SensorError::AllFailed("no temperature was measured".into()),
+                    );
+                };
+                let reading = Reading {
+                    at,
+                    temperature,
+                    humidity: room.humidity,
+                    pressure: room.pressure,
+                    sensor_temperature,
+                    soc_temperature,
+                };
+                match measured.faults.is_empty() {
+                    true => self.component.ok(),
+                    false => self.component.degraded(measured.faults.join("; ")),
+                }
+                self.room.measured(reading, measured.faults);
+                self.recorder.reading(reading);
+                Ok(())
+            }
+            Err(error) => self.fail(at, error),
+        }
+    }
+
+    fn fail(&self, at: i64, error: SensorError) -> Result<(), SensorError> {
+        let why = error.to_string();
+        self.component.degraded(why.clone());
+        self.room.failed(why.clone());
+        self.recorder.fault(at, why);
+        Err(error)
+    }
+
+    /// Waits in slices, beating in each; false means stop.
+    fn wait_until(&self, due: Instant, stopped: &Receiver<()>) -> bool {
+        loop {
+            self.heartbeat.beat();
+            let left = due.saturating_duration_since(Instant::now());
+            match stopped.recv_timeout(left.min(SLICE)) {
+                Err(RecvTimeoutError::Timeout) if left <= SLICE => return true,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
+/// When to measure next: on the beat of the interval, or sooner after a failure.
+fn next(due: Instant, now: Instant, interval: Duration, failures_in_a_row: u32) -> Instant {
+    if failures_in_a_row > 0 {
+        let back_off = FIRST_RETRY * 2u32.pow((failures_in_a_row - 1).min(10));
+        return now + back_off.min(SLOWEST_RETRY).min(interval);
+    }
+    let next = due + interval;
+    // After a delay (a slow bus, a suspended machine) the missed ones are not made up for.
+    if next > now { next } else { now + interval }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_interval_is_kept_and_missed_ones_are_not_made_up_for() {
+        let start = Instant::now();
+        assert_eq!(next(start, start + S, 60 * S, 0), start + 60 * S);
+        assert_eq!(next(start, start + 200 * S, 60 * S, 0), start + 260 * S);
+    }
+
+    #[test]
+    fn a_failing_sensor_is_tried_again_ever_more_slowly() {
+        let now = Instant::now();
+        let waits: Vec<u64> = (1..=7)
+            .map(|n| (next(now, now, 60 * S, n) - now).as_secs())
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(next(now, now, S / 10, 9) - now, S / 10);
+    }
+}
