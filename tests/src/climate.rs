@@ -75,7 +75,7 @@ impl<'m> Climate<'m> {
         };
         Ok(Reading {
             temperature: number("temperature_c")?,
-            humidity: number("humidity_percent")?,
+            humidity: number("humidity")?,
             pressure: number("pressure_hpa")?,
         })
     }
@@ -110,34 +110,49 @@ impl<'m> Climate<'m> {
             })
     }
 
-    /// Its history, oldest first, as (time, temperature).
-    pub fn history(&self) -> Result<Vec<Value>> {
-        let answer = self.web.get("/api/history")?.success()?.json()?;
-        let readings = answer["readings"].as_array();
-        Ok(readings
-            .with_context(|| format!("no readings in {answer}"))?
-            .clone())
+    /// How often it has measured since it was started.
+    pub fn readings(&self) -> Result<u64> {
+        let metrics = self
+            .web
+            .get_as("/metrics", "application/json")?
+            .success()?
+            .json()?;
+        let readings = metrics["application"]["readings"].as_u64();
+        readings.with_context(|| format!("no number of readings in {metrics}"))
     }
 
-    /// Waits until it has measured `count` more times, and gives how often it has by then.
-    pub fn readings_from_now(&self, count: usize) -> Result<usize> {
-        let before = self.history()?.len();
-        let what = format!("{count} more readings");
-        self.machine
-            .wait_until(&what, Duration::from_secs(120), || {
-                let now = self.history()?.len();
+    /// Waits until it has measured `count` more times.
+    pub fn measures(&self, count: u64) -> Result<()> {
+        let before = self.readings()?;
+        self.machine.wait_until(
+            &format!("{count} more readings"),
+            Duration::from_secs(120),
+            || {
+                let now = self.readings()?;
                 ensure!(
                     now >= before + count,
                     "{} so far",
                     now.saturating_sub(before)
                 );
-                Ok(now - before)
-            })
+                Ok(())
+            },
+        )
+    }
+
+    /// What its history says of the seconds `from..to`, in as many points as it gives.
+    pub fn history(&self, from: u64, to: u64) -> Result<Vec<Value>> {
+        let path = format!("/api/history?from={from}&to={to}&points=2000");
+        let answer = self.web.get(&path)?.success()?.json()?;
+        let points = answer["points"].as_array();
+        Ok(points
+            .with_context(|| format!("no points in {answer}"))?
+            .clone())
     }
 
     /// Sends alerts to `url` from now on.
     pub fn send_alerts_to(&self, url: &str) -> Result<()> {
-        let wanted = json!({ "url": url, "enabled": true, "retry_delay": 1, "timeout": 5 });
+        let wanted =
+            json!({ "webhook": { "url": url, "enabled": true, "retry_delay": 1, "timeout": 5 } });
         self.web
             .put("/api/webhook/config", Some(TOKEN), &wanted)?
             .success()
