@@ -13,6 +13,7 @@ use crate::sys;
 use anyhow::{Context, Result};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,7 @@ impl GrowError {
 #[derive(Debug, PartialEq, Eq)]
 struct Partition {
     disk: PathBuf,
+    device: PathBuf,
     /// All in sectors of 512 bytes, as sysfs counts whatever the disk.
     disk_sectors: u64,
     number: u32,
@@ -116,7 +118,7 @@ pub fn run(root: &Root) -> Result<Grown> {
             )
         })?;
     }
-    let (before, after) = grow_ext4(&root.at(&DATA[1..]), sectors * 512)?;
+    let (before, after) = grow_ext4(&root.at(&DATA[1..]), &partition.device, sectors * 512)?;
     Ok(Grown {
         before,
         after,
@@ -140,6 +142,7 @@ impl Partition {
         let disk = folder.parent().unwrap_or(&folder);
         Ok(Self {
             disk: root.at("dev").join(disk.file_name().unwrap_or_default()),
+            device: root.at("dev").join(folder.file_name().unwrap_or_default()),
             disk_sectors: number("size", disk)?,
             number: u32::try_from(partition).context("sysfs counts too many partitions")?,
             start: number("start", &folder)?,
@@ -200,16 +203,56 @@ fn grow_table(partition: &Partition) -> Result<(bool, u64)> {
     Ok((!plan.writes.is_empty(), plan.sectors))
 }
 
-fn grow_ext4(folder: &Path, partition_bytes: u64) -> Result<(u64, u64)> {
-    let size = || rustix::fs::statvfs(folder).map(|s| (s.f_blocks * s.f_frsize, s.f_frsize));
-    let (before, block) =
-        size().with_context(|| format!("cannot ask for the size of {}", folder.display()))?;
+/// Grows the file system on `device`, mounted at `folder`; says its size before and after, in bytes.
+fn grow_ext4(folder: &Path, device: &Path, partition_bytes: u64) -> Result<(u64, u64)> {
+    let size = || {
+        Ext4Size::read(device)
+            .with_context(|| format!("cannot read the file system on {}", device.display()))
+    };
+    let before = size()?;
+    let wanted = partition_bytes / before.block;
+    if wanted <= before.blocks {
+        return Ok((before.bytes(), before.bytes()));
+    }
     let file = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
-    sys::resize_ext4(&file, partition_bytes / block)
-        .context("cannot grow the file system of DATA")?;
-    let (after, _) =
-        size().with_context(|| format!("cannot ask for the size of {}", folder.display()))?;
-    Ok((before, after))
+    sys::resize_ext4(&file, wanted).context("cannot grow the file system of DATA")?;
+    Ok((before.bytes(), size()?.bytes()))
+}
+
+/// What an ext4's superblock says; the kernel keeps it up to date while the file system is mounted.
+#[derive(Debug, PartialEq, Eq)]
+struct Ext4Size {
+    blocks: u64,
+    block: u64,
+}
+
+impl Ext4Size {
+    fn read(device: &Path) -> io::Result<Self> {
+        let mut superblock = [0; 1024];
+        File::open(device)?.read_exact_at(&mut superblock, 1024)?;
+        Self::of(&superblock).ok_or_else(|| io::Error::other("it is not ext4"))
+    }
+
+    fn of(superblock: &[u8; 1024]) -> Option<Self> {
+        let at = |at: usize| {
+            u64::from(u32::from_le_bytes(std::array::from_fn(|n| {
+                superblock[at + n]
+            })))
+        };
+        let shift = at(0x18);
+        if superblock[0x38..0x3a] != [0x53, 0xef] || shift > 6 {
+            return None;
+        }
+        let wide = at(0x60) & 0x80 != 0;
+        Some(Self {
+            blocks: at(0x4) | if wide { at(0x150) << 32 } else { 0 },
+            block: 1024 << shift,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.blocks * self.block
+    }
 }
 
 #[cfg(test)]
@@ -258,18 +301,42 @@ mod tests {
         ] {
             let (_dir, root) = sysfs(disk, partition);
             let found = Partition::find(&root, "254:2").unwrap();
-            let disk = root.at("dev").join(disk);
-            assert_eq!(
-                found,
-                Partition {
-                    disk,
-                    disk_sectors: 1000,
-                    number: 2,
-                    start: 100,
-                    sectors: 200
-                }
-            );
+            let (disk, device) = (root.at("dev").join(disk), root.at("dev").join(partition));
+            let expected = Partition {
+                disk,
+                device,
+                disk_sectors: 1000,
+                number: 2,
+                start: 100,
+                sectors: 200,
+            };
+            assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn the_size_of_an_ext4_of_any_width() {
+        let mut superblock = [0; 1024];
+        assert_eq!(Ext4Size::of(&superblock), None);
+        superblock[0x38..0x3a].copy_from_slice(&[0x53, 0xef]);
+        superblock[0x4..0x8].copy_from_slice(&7u32.to_le_bytes());
+        superblock[0x18] = 2;
+        superblock[0x150] = 1;
+        assert_eq!(
+            Ext4Size::of(&superblock),
+            Some(Ext4Size {
+                blocks: 7,
+                block: 4096
+            })
+        );
+        superblock[0x60] = 0x80;
+        assert_eq!(
+            Ext4Size::of(&superblock),
+            Some(Ext4Size {
+                blocks: (1 << 32) + 7,
+                block: 4096
+            })
+        );
     }
 
     #[test]
