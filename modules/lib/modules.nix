@@ -265,12 +265,14 @@ let
         matched.unmatched);
       strict = check && declared._module.check && freeformType == null;
       strangers = if strict && matched.unmatched != [ ] then unknown else [ ];
+      # An option computed from a faulty one can't be judged; the fault is told where it is.
+      judged = o: let t = builtins.tryEval (builtins.deepSeq o.problems o.problems); in if t.success then t.value else [ ];
     in
     {
       _type = "configuration";
       inherit options freeformType class;
       config = if strangers != [ ] then throw (lib.concatStringsSep "\n" strangers) else removeAttrs config [ "_module" ];
-      problems = strangers ++ concatMap (o: o.problems) (lib.collectOptions options)
+      problems = strangers ++ concatMap judged (lib.collectOptions options)
         ++ lib.optionals (freeformType != null && matched.unmatched != [ ]) (freeformType.within prefix
         (map (u: { inherit (u) file; value = lib.setAttrByPath (lib.drop (length prefix) u.loc) u.value; }) matched.unmatched));
       extendModules = { modules ? [ ], specialArgs ? { }, prefix ? args.prefix or [ ] }: evalModules (args // {

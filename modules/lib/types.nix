@@ -113,7 +113,12 @@ let
       within = loc: defs: (eval loc defs).problems;
       emptyValue = { value = { }; };
       getSubOptions = prefix:
-        let docs = lib.evalModules { inherit prefix modules specialArgs; }; in
+        let
+          docs = lib.evalModules {
+            inherit prefix specialArgs;
+            modules = modules ++ [{ _file = "<submodule>"; _module.args.name = lib.mkOptionDefault "<name>"; }];
+          };
+        in
         docs.options // lib.optionalAttrs (docs.freeformType != null) {
           _freeformOptions = docs.freeformType.getSubOptions prefix;
         };
