@@ -53,7 +53,6 @@ let
     name = crate;
     program = rust.device.${crate};
     file = builtins.toFile "config.json" (discard (configFile crate).text);
-    keys = baseKeys;
   }) (filter (crate: configFile crate != null) crates);
 
   manifest = {
@@ -104,9 +103,8 @@ let
     metadata.component = { type = "operating-system"; inherit name; version = discard "${config.system.stateVersion}"; };
     components = debComponents ++ crateComponents;
   };
-in rec {
+in {
   inherit toplevel;
-  layersByName = builtins.listToAttrs (map (l: { inherit (l) name; value = l.path; }) stack);
   image = disk.image {
     inherit name toplevel;
     boot = boot.folder {

@@ -31,24 +31,40 @@ let
   modules = import (root + "/modules") { };
   appliance = name: module:
     let
+      made = generation name evaluated.config;
       evaluated = modules.evalAppliance {
         inherit pkgs;
-        modules = [ module ({ config, ... }: { system.build = { inherit (generation name config) toplevel image layersByName; }; }) ];
+        # Nothing is built of a configuration whose assertions do not hold.
+        modules = [ module { system.build = builtins.mapAttrs (_: evaluated.checked) { inherit (made) toplevel image; }; } ];
       };
     in evaluated;
+
+  options = modules.docs.list (modules.evalAppliance { inherit pkgs; modules = [ ]; }).options;
+  moduleTests = import (root + "/modules/tests.nix");
 in rec {
   nixosConfigurations = builtins.mapAttrs appliance (named "appliances");
 
   packages = {
-    fake-hat = rust.device.fake-hat;
+    inherit (rust.device) fake-hat;
     test-tools = debian.testTree;
-    inherit initrd;
-    kernel = kernel.tree;
+    options-docs = debian.runBusybox "options-docs" {
+      markdown = modules.docs.markdown options;
+      json = builtins.toJSON options;
+      passAsFile = [ "markdown" "json" ];
+    } ''
+      $bb mkdir $out
+      $bb cp $markdownPath $out/options.md
+      $bb cp $jsonPath $out/options.json
+    '';
   } // builtins.listToAttrs (builtins.concatMap (name:
     let build = nixosConfigurations.${name}.config.system.build; in [
       { name = "${name}-image"; value = build.image; }
       { name = "${name}-toplevel"; value = build.toplevel; }
     ]) (builtins.attrNames nixosConfigurations));
 
-  checks = { };
+  # Units and service configurations are verified on the way to every toplevel; what is left to check is the
+  # module system itself.
+  checks.modules =
+    if moduleTests.failures == [ ] then debian.runBusybox "module-tests" { inherit (moduleTests) count; } "echo $count passed > $out"
+    else throw "module tests failed:\n${builtins.concatStringsSep "\n" moduleTests.failures}";
 }

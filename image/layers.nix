@@ -82,7 +82,7 @@ rec {
   '';
 
   # Each service's own judgement of its configuration, by the very binary that will run, under user-mode QEMU.
-  configChecked = { program, name, file, keys }: debian.inTools "${name}-config-checked" {
+  configChecked = { program, name, file }: debian.inTools "${name}-config-checked" {
     inherit program file;
     debs = map (n: debian.deb n "arm64") [ "libc6" "libgcc-s1" ];
   } ''
