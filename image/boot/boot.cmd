@@ -63,19 +63,14 @@ for generation in ${chosen} ${good}; do
     echo "booting generation ${generation} (${kdir})"
     if load ${part} ${kernel_at} ${kdir}/Image && load ${part} ${initrd_at} ${kdir}/initrd; then
       setenv initrd_size ${filesize}
-      # The firmware's device tree knows the Pi 5's stepping and its memory; the Pi 4's comes with the kernel.
+      # The firmware's device tree knows the Pi 5's stepping and memory. The Pi 4's comes with the kernel, but
+      # not on QEMU's raspi4b: it has no PCIe, says so in the tree that it hands over, and Linux's own would hang it.
       setenv fdt ${fdt_addr}
       setenv console
       if test "${board}" != "qemu-arm"; then
-        setenv console "console=tty1"
         setenv fdt ${fdtcontroladdr}
-        setenv pcie
-        # QEMU's raspi4b has no PCIe and says so in the tree that it hands over; Linux's own would hang it.
-        if fdt addr ${fdtcontroladdr}; then
-          if fdt get value pcie /scb/pcie@7d500000 compatible; then setenv pcie yes; fi
-        fi
-        if test "${soc}" = "bcm2712"; then setenv fdt ${fdt_addr}; fi
-        if test "${pcie}" = "yes" && test "${soc}" != "bcm2712"; then
+        setenv console "console=tty1"
+        if fdt addr ${fdtcontroladdr} && fdt get value pcie /scb/pcie@7d500000 compatible; then
           if load ${part} ${fdt_at} ${kdir}/dtb/${fdtfile}; then setenv fdt ${fdt_at}; fi
         fi
       fi
