@@ -16,7 +16,7 @@
     for path in $(grep '^/nix/store/' closure | sort -u); do cp -a $path data/nix/store/; done
     find data -exec touch -h -d @1 {} +
     used=$(du -sm data | cut -f 1)
-    mke2fs -q -t ext4 -L DATA -d data -U 6c696368-656e-4000-8000-646174610001 -J size=16 \
+    mke2fs -q -t ext4 -b 4096 -i 16384 -L DATA -d data -U 6c696368-656e-4000-8000-646174610001 -J size=16 \
       -E hash_seed=6c696368-656e-4000-8000-646174610002,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 \
       data.ext4 $((used + used / 20 + 80))M
 

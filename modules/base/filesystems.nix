@@ -34,7 +34,7 @@ in
       device = lib.mkDefault "/dev/disk/by-partlabel/BOOT";
       fsType = lib.mkDefault "vfat";
       # A broken BOOT must not keep a running system down.
-      options = lib.mkDefault [ "noatime" "umask=0077" "nofail" ];
+      options = lib.mkDefault [ "noatime" "umask=0077" "nofail" "x-systemd.device-timeout=15s" ];
     };
 
     environment.etc.fstab.text = lib.concatStrings (map line (lib.attrValues config.fileSystems)
