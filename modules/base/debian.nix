@@ -49,7 +49,8 @@ in
     "pam.d/common-auth" = pam (stack "auth" "" "pam_unix.so");
     "pam.d/common-account" = pam (stack "account" "new_authtok_reqd=done " "pam_unix.so");
     "pam.d/common-password" = pam (stack "password" "" "pam_unix.so obscure yescrypt");
-    "pam.d/common-session" = pam (session ++ [ "session optional pam_systemd.so" ]);
+    # Sessions are tracked, but nobody needs a service manager of his own for them: it costs 10 MB and seconds.
+    "pam.d/common-session" = pam (session ++ [ "session optional pam_systemd.so class=background-light" ]);
     "pam.d/common-session-noninteractive" = pam session;
 
     # The image is complete: nothing has to be regenerated because /usr is newer.

@@ -139,6 +139,8 @@ in
         serviceConfig = {
           Restart = "always";
           RestartSec = 2;
+          # Debian's unit gives up on 255, which is any fatal error, also one that passes.
+          RestartPreventExitStatus = "";
           # Even when memory is short, somebody must be able to look.
           OOMScoreAdjust = -900;
         };

@@ -21,12 +21,14 @@ in
 
   config = {
     boot.kernel.sysctl = lib.mapAttrs (_: mkDefault) {
+      "dev.tty.ldisc_autoload" = 0;
       "fs.protected_fifos" = 2;
       "fs.protected_hardlinks" = 1;
       "fs.protected_regular" = 2;
       "fs.protected_symlinks" = 1;
       "fs.suid_dumpable" = 0;
       "kernel.dmesg_restrict" = 1;
+      "kernel.kexec_load_disabled" = 1;
       "kernel.kptr_restrict" = 2;
       "kernel.perf_event_paranoid" = 3;
       "kernel.sysrq" = 0;

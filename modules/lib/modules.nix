@@ -265,14 +265,12 @@ let
         matched.unmatched);
       strict = check && declared._module.check && freeformType == null;
       strangers = if strict && matched.unmatched != [ ] then unknown else [ ];
-      # An option computed from a faulty one can't be judged; the fault is told where it is.
-      judged = o: let t = builtins.tryEval (builtins.deepSeq o.problems o.problems); in if t.success then t.value else [ ];
     in
     {
       _type = "configuration";
       inherit options freeformType class;
       config = if strangers != [ ] then throw (lib.concatStringsSep "\n" strangers) else removeAttrs config [ "_module" ];
-      problems = strangers ++ concatMap judged (lib.collectOptions options)
+      problems = strangers ++ problemsOf options
         ++ lib.optionals (freeformType != null && matched.unmatched != [ ]) (freeformType.within prefix
         (map (u: { inherit (u) file; value = lib.setAttrByPath (lib.drop (length prefix) u.loc) u.value; }) matched.unmatched));
       extendModules = { modules ? [ ], specialArgs ? { }, prefix ? args.prefix or [ ] }: evalModules (args // {
@@ -282,6 +280,12 @@ let
       });
       _module = { inherit (declared._module) args check freeformType; };
     };
+
+  # Everything wrong with the definitions of a tree of options. An option computed from a faulty one can't be
+  # judged; the fault is told where it is.
+  problemsOf = options: concatMap
+    (o: let t = builtins.tryEval (builtins.deepSeq o.problems o.problems); in if t.success then t.value else [ ])
+    (lib.collectOptions options);
 
   groupsOf = prefix: tree: concatLists (lib.mapAttrsToList
     (name: v: if isOption v || name == "_module" then [ ] else [ (prefix ++ [ name ]) ] ++ groupsOf (prefix ++ [ name ]) v)
@@ -347,9 +351,10 @@ in
       }];
   };
 
-  # `value`, once every assertion holds; warnings are printed on the way.
+  # `value`, once every assertion holds; warnings are printed on the way. What else is wrong is told with them.
   checked = { config, options ? { }, ... }: value:
     let failed = failedAssertions { inherit config options; }; in
-    if failed != [ ] then throw (errors.failedAssertions failed) else lib.showWarnings (config.warnings or [ ]) value;
+    if failed != [ ] then throw (lib.concatStringsSep "\n" (problemsOf options ++ [ (errors.failedAssertions failed) ]))
+    else lib.showWarnings (config.warnings or [ ]) value;
   inherit failedAssertions;
 }
