@@ -4,21 +4,62 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Api;
 use crate::reading::ReadingBody;
 
 pub(super) async fn current(State(Api(parts)): State<Api>) -> Response {
-    if let Some(reading) = parts.room.present() {
-        return Json(ReadingBody::from(reading)).into_response();
+    let (room, alerts) = (parts.room.now(), parts.webhook.now().alerts);
+    let active: Vec<Value> = (parts.recorder.active().into_iter())
+        .map(|(subject, level)| json!({ "subject": subject.name(), "level": level.name() }))
+        .collect();
+    let around = Around {
+        limits: json!({
+            "temperature": [alerts.temp_min_c, alerts.temp_max_c],
+            "humidity": [alerts.humidity_min, alerts.humidity_max],
+        }),
+        alerts: active,
+    };
+    match (room.fault, room.last) {
+        (None, Some(reading)) => {
+            let reading = ReadingBody::from(reading);
+            Json(Present { reading, faults: room.partial, around }).into_response()
+        }
+        (fault, last) => {
+            let details = fault.unwrap_or_else(|| "the first reading is being taken".into());
+            let last_reading = last.map(ReadingBody::from);
+            let error = "there is no current reading";
+            let body = Absent { error, details, last_reading, around };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
     }
-    let room = parts.room.now();
-    let body = json!({
-        "error": "there is no current reading",
-        "details": room.fault.unwrap_or_else(|| "the first reading is being taken".into()),
-        // Not the present, and named so.
-        "last_reading": room.last.map(ReadingBody::from),
-    });
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+#[derive(Serialize)]
+struct Present {
+    #[serde(flatten)]
+    reading: ReadingBody,
+    /// What could not be measured although the rest could.
+    faults: Vec<String>,
+    #[serde(flatten)]
+    around: Around,
+}
+
+#[derive(Serialize)]
+struct Absent {
+    error: &'static str,
+    details: String,
+    /// Not the present, and named so.
+    last_reading: Option<ReadingBody>,
+    #[serde(flatten)]
+    around: Around,
+}
+
+/// What a value is judged by.
+#[derive(Serialize)]
+struct Around {
+    limits: Value,
+    alerts: Vec<Value>,
 }
