@@ -91,9 +91,5 @@ in
     };
     systemd-pstore.wantedBy = [ "sysinit.target" ];
   };
-  systemd.timers = {
-    e2scrub_all = masked;
-    # Tells the card which blocks are free; it then levels its wear better.
-    fstrim.wantedBy = [ "timers.target" ];
-  };
+  systemd.timers.e2scrub_all = masked;
 }

@@ -12,6 +12,10 @@ let
   ] + " 0 ${if fs.noCheck then "0" else "2"}\n";
 in
 {
+  options.services.fstrim = {
+    enable = mkOption { type = types.bool; default = true; description = "Whether the card is told which blocks are free; it then levels its wear better."; };
+    interval = mkOption { type = types.str; default = "weekly"; description = "How often, as a calendar event."; };
+  };
   options.fileSystems = mkOption {
     default = { };
     example = lib.literalExpression ''{ "/data" = { device = "/dev/disk/by-label/data"; fsType = "ext4"; options = [ "nofail" ]; }; }'';
@@ -37,6 +41,10 @@ in
       options = lib.mkDefault [ "noatime" "umask=0077" "nofail" "x-systemd.device-timeout=15s" ];
     };
 
+    systemd.timers.fstrim = lib.mkIf config.services.fstrim.enable {
+      wantedBy = [ "timers.target" ];
+      timerConfig.OnCalendar = [ "" config.services.fstrim.interval ];
+    };
     environment.etc.fstab.text = lib.concatStrings (map line (lib.attrValues config.fileSystems)
       ++ map
       (s: "${escape s.device} none swap ${lib.concatStringsSep "," (s.options ++ lib.optional (s.priority != null) "pri=${toString s.priority}")} 0 0\n")

@@ -7,6 +7,8 @@ in
 {
   config = {
     environment.systemPackages = [ pkgs.lichenctl ];
+    # Tools that deliver to NixOS look for it.
+    environment.etc."NIXOS".text = "";
 
     # lichen.toml on BOOT: read before anything that it may configure.
     systemd.services.lichen-provision = {
