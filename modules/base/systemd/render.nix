@@ -12,6 +12,10 @@ let
   digest = triggers: builtins.substring 0 32 (builtins.hashString "sha256"
     (lib.concatMapStringsSep "\n" (t: if builtins.isPath t then builtins.hashFile "sha256" t else toString t) triggers));
 
+  # What packages a text names. They are all below /usr, so that a new version of one doesn't show in the text; the
+  # services that run it must be restarted all the same.
+  packagesIn = text: map lib.unsafeDiscardStringContext (lib.attrNames (builtins.getContext text));
+
   # [Unit], from the options that all kinds share. `unitConfig` wins over what the options say.
   unitSection = def: extraTriggers:
     let
@@ -76,12 +80,13 @@ rec {
           + optionalString def.reloadIfChanged "X-ReloadIfChanged=true\n"
           + optionalString (!def.stopIfChanged) "X-StopIfChanged=false\n"
           + optionalString def.notSocketActivated "X-NotSocketActivated=true\n";
+        service = concatStrings (mapAttrsToList (k: v: "Environment=${builtins.toJSON "${k}=${toString v}"}\n") env)
+          + switching + body config;
+        texts = mapAttrsToList (_: s: s.text) steps;
       in
       sections [
-        (section "Unit" (unitSection def (mapAttrsToList (_: s: s.text) steps)))
-        (section "Service"
-          (concatStrings (mapAttrsToList (k: v: "Environment=${builtins.toJSON "${k}=${toString v}"}\n") env)
-            + switching + body config))
+        (section "Unit" (unitSection def (texts ++ packagesIn (service + concatStrings texts))))
+        (section "Service" service)
       ];
     timers = _: def: sections [ (section "Unit" (unitSection def [ ])) (section "Timer" (body def.timerConfig)) ];
     sockets = _: def: sections [
