@@ -10,15 +10,33 @@ mod nix;
 mod store;
 mod ui;
 mod verbs;
+mod vm;
 mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use workspace::Workspace;
 
+const HELP: &str = "\
+Small Linux appliances from a page of configuration
+
+Usage: ./lichen COMMAND
+
+Make:
+  build APPLIANCE   Build the SD-card image; prints its path [--locked] [--check]
+Run:
+  vm APPLIANCE      Boot it in QEMU and say where it answers [--detach] [--http PORT] [--ssh PORT] [--fresh] [--stop]
+Look after:
+  lock              Resolve the package lists with apt's own solver [--check]
+  fetch             Download every locked package and crate; after it no build needs a network
+  test              Run the tests [--quick] [--slow]
+  docs              Write the reference of all options
+
+./lichen COMMAND --help tells more.";
+
 /// Small Linux appliances from a page of configuration
 #[derive(Debug, Parser)]
-#[command(name = "lichen", version)]
+#[command(name = "lichen", version, override_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -27,16 +45,22 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Build(verbs::build::BuildArgs),
+    Vm(verbs::vm::VmArgs),
     Lock(verbs::lock::LockArgs),
     Fetch(verbs::fetch::Fetch),
+    Test(verbs::test::TestArgs),
+    Docs(verbs::docs::DocsArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = Workspace::find().and_then(|workspace| match &cli.verb {
         Verb::Build(args) => verbs::build::run(&workspace, args),
+        Verb::Vm(args) => verbs::vm::run(&workspace, args),
         Verb::Lock(args) => verbs::lock::run(&workspace, args),
         Verb::Fetch(args) => verbs::fetch::run(&workspace, args),
+        Verb::Test(args) => verbs::test::run(&workspace, args),
+        Verb::Docs(args) => verbs::docs::run(&workspace, args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

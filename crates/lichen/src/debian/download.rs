@@ -165,11 +165,14 @@ fn apt_download(
         )));
         let _ = fs::remove_file(&log);
     }
-    live.line(&format!(
-        "downloaded {} in {}",
-        ui::bytes(earlier),
-        ui::duration(live.elapsed())
-    ));
+    live.clear();
+    if earlier > 0 {
+        live.line(&format!(
+            "downloaded {} in {}",
+            ui::bytes(earlier),
+            ui::duration(live.elapsed())
+        ));
+    }
     Ok(errors)
 }
 

@@ -6,6 +6,7 @@ use super::control::{self, Paragraph};
 use super::intent::Intent;
 use super::lock::{Key, Lock, Package};
 use super::mirror::Mirrors;
+use super::relation;
 use super::resolve::{self, Resolved};
 use crate::command::{program, stdout_of};
 use crate::{hash, ui};
@@ -70,35 +71,45 @@ fn heal_architecture(
     };
     solution.prune();
     let mut kept = BTreeMap::new();
-    for package in solution
-        .packages
-        .values()
-        .filter(|p| !gone.contains(p.name.as_str()))
-    {
-        kept.insert(
-            package.name.clone(),
-            Resolved {
-                package: package.clone(),
-                control: control_of(package)?,
-            },
-        );
+    let mut moving = BTreeMap::new();
+    for package in solution.packages.into_values() {
+        if gone.contains(package.name.as_str()) {
+            moving.insert(package.name.clone(), package);
+        } else {
+            let control = control_of(&package)?;
+            kept.insert(package.name.clone(), Resolved { package, control });
+        }
     }
-    let mut moving: BTreeSet<String> = solution.packages.values().map(|p| p.name.clone()).collect();
-    moving.retain(|name| gone.contains(name.as_str()));
     if moving.is_empty() {
         return Ok(());
     }
-    while let Some(name) = kept
-        .values()
-        .find(|r| falls(&r.control, &moving, &there_is))
-        .map(|r| r.package.name.clone())
-    {
-        kept.remove(&name);
+    // The solver has to start from a whole system, so what has vanished is pretended too. Its own paragraph went with
+    // it: one is made up that gives what others were known to take from it.
+    let pretended: BTreeSet<String> = intent.provided_names().into_iter().collect();
+    let mut system: Vec<String> = kept.values().map(|r| r.control.text().to_owned()).collect();
+    system.extend(
+        moving
+            .values()
+            .map(|package| stand_in(package, &kept, &pretended)),
+    );
+    root.pretend_installed(&system)?;
+
+    let mut moving: BTreeSet<String> = moving.into_keys().collect();
+    let mut fallen = BTreeMap::new();
+    loop {
+        let provided = kept
+            .values()
+            .flat_map(|r| relation::names(r.control.get("Provides")));
+        let mut met: BTreeSet<String> = provided.chain(kept.keys().cloned()).collect();
+        met.extend(pretended.iter().cloned());
+        met.extend(moving.iter().filter(|n| there_is.contains(*n)).cloned());
+        let falling = kept.values().find(|r| falls(&r.control, &moving, &met));
+        let Some(name) = falling.map(|r| r.package.name.clone()) else {
+            break;
+        };
+        fallen.extend(kept.remove_entry(&name));
         moving.insert(name);
     }
-
-    let stay: Vec<String> = kept.values().map(|r| r.control.text().to_owned()).collect();
-    root.pretend_installed(&stay)?;
     let wanted: Vec<String> = moving
         .into_iter()
         .filter(|n| there_is.contains(n))
@@ -106,28 +117,69 @@ fn heal_architecture(
     let solved = root
         .solve(&wanted)
         .and_then(|uris| resolve::look_up(&root, mirrors, &uris));
+    // What fell and yet is the newest there is comes back as it was.
     let mut all = kept;
+    all.append(&mut fallen);
     for r in solved.with_context(|| format!("the lock can't be healed for {arch}"))? {
         all.insert(r.package.name.clone(), r);
     }
     resolve::add_graph(healed, intent, arch, all.into_values().collect())
 }
 
-/// Whether a package can't stay as it is: it asks for one version of what moves, or for a name that is no more.
-fn falls(
-    control: &Paragraph,
-    moving: &BTreeSet<String>,
-    there_is: &std::collections::HashSet<String>,
-) -> bool {
+/// A paragraph for a package that nobody has any more.
+fn stand_in(
+    package: &Package,
+    kept: &BTreeMap<String, Resolved>,
+    pretended: &BTreeSet<String>,
+) -> String {
+    let mut provides = BTreeSet::new();
+    for taker in kept.values().filter(|r| takes(&r.package, &package.name)) {
+        for group in resolve::needs(&taker.control) {
+            if !group
+                .iter()
+                .any(|n| *n == package.name || kept.contains_key(n) || pretended.contains(n))
+            {
+                provides.extend(
+                    group
+                        .into_iter()
+                        .map(|n| format!("{n} (= {})", package.version)),
+                );
+            }
+        }
+    }
+    let provides = match provides.is_empty() {
+        true => String::new(),
+        false => format!(
+            "Provides: {}\n",
+            provides.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    format!(
+        "Package: {}\nVersion: {}\nArchitecture: {}\nMulti-Arch: foreign\nMaintainer: none <none@localhost>\n{provides}\
+         Description: has vanished\n",
+        package.name, package.version, package.arch
+    )
+}
+
+fn takes(package: &Package, name: &str) -> bool {
+    package
+        .depends
+        .iter()
+        .any(|key| key.rsplit_once(':').is_some_and(|(n, _)| n == name))
+}
+
+/// Whether a package can't stay as it is: it asks for one version of what moves, or for what nobody gives any more.
+fn falls(control: &Paragraph, moving: &BTreeSet<String>, met: &BTreeSet<String>) -> bool {
     let fields = ["Pre-Depends", "Depends"].map(|f| control.get(f));
-    fields.iter().flat_map(|f| f.split(',')).any(|group| {
-        group.split('|').any(|one| {
-            let Some(name) = super::relation::names(one).pop() else {
-                return false;
-            };
-            moving.contains(&name) && (one.contains("(=") || !there_is.contains(&name))
+    fields
+        .iter()
+        .flat_map(|f| f.split(','))
+        .map(|group| (group, relation::names(group)))
+        .filter(|(_, names)| !names.is_empty())
+        .any(|(group, names)| {
+            let exact = group.contains("(=") && names.iter().any(|n| moving.contains(n));
+            exact || !names.iter().any(|n| met.contains(n))
         })
-    })
 }
 
 /// The control paragraph inside a package that the store holds.
@@ -175,15 +227,14 @@ mod tests {
                 .map(|n| (*n).to_owned())
                 .collect::<BTreeSet<_>>()
         };
-        let there_is = ["libsystemd0", "libc6"].map(str::to_owned).into();
-        let falls =
-            |text: &str, moving: &[&str]| falls(&control::parse(text), &set(moving), &there_is);
+        let met = set(&["libsystemd0", "libc6", "awk"]);
+        let falls = |text: &str, moving: &[&str]| falls(&control::parse(text), &set(moving), &met);
         assert!(falls(
             "Depends: libc6, libsystemd0 (= 257-1)",
             &["libsystemd0"]
         ));
         assert!(!falls("Depends: libsystemd0 (>= 257)", &["libsystemd0"]));
         assert!(falls("Depends: linux-image-7.3.4", &["linux-image-7.3.4"]));
-        assert!(!falls("Depends: libc6", &["libsystemd0"]));
+        assert!(!falls("Depends: libc6, gawk | awk", &["libsystemd0"]));
     }
 }

@@ -13,6 +13,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 /// What to build from, and where the log goes.
 #[derive(Debug)]
@@ -85,6 +87,14 @@ impl<'a> Nix<'a> {
         parse_built(&json).with_context(|| format!("nix said something strange about {output}"))
     }
 
+    /// The value of one of the flake's outputs, through a Nix function.
+    pub fn eval(&self, output: &str, apply: &str) -> Result<serde_json::Value> {
+        let mut command = store::nix("nix");
+        command.args(["eval", "--json", "--no-write-lock-file", "--apply", apply]);
+        command.arg(format!("{}#{output}", self.flake()));
+        serde_json::from_str(&crate::command::stdout_of(&mut command)?).context("nix said no JSON")
+    }
+
     /// The flake of this checkout: what git knows of it, and nothing of target/ or build/.
     fn flake(&self) -> String {
         let root = self
@@ -132,13 +142,24 @@ impl<'a> Nix<'a> {
 }
 
 /// Shows what happens until nix is done.
-fn follow(stderr: impl BufRead, log: &mut File, what: &str) -> Result<Steps> {
+fn follow(stderr: impl BufRead + Send + 'static, log: &mut File, what: &str) -> Result<Steps> {
     let mut steps = Steps::default();
     let mut live = Live::new();
-    for line in stderr.split(b'\n') {
-        let line =
-            String::from_utf8_lossy(&line.context("cannot read nix's messages")?).into_owned();
-        match steps.take(&line) {
+    let (send, lines) = std::sync::mpsc::channel();
+    // Time passes on the screen while nix has nothing to say.
+    std::thread::spawn(move || stderr.split(b'\n').try_for_each(|line| send.send(line)));
+    loop {
+        live.update(&format!(
+            "{what}: {}, {}",
+            duration(live.elapsed()),
+            steps.summary()
+        ));
+        let line = match lines.recv_timeout(Duration::from_millis(500)) {
+            Ok(line) => line.context("cannot read nix's messages")?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        match steps.take(&String::from_utf8_lossy(&line)) {
             Event::Finished { name, took } if took.as_secs() >= 1 => {
                 live.line(&format!("built {name} ({})", duration(took)));
             }
@@ -151,11 +172,6 @@ fn follow(stderr: impl BufRead, log: &mut File, what: &str) -> Result<Steps> {
         if let Some(text) = steps.log_line() {
             writeln!(log, "{text}").context("cannot write the log")?;
         }
-        live.update(&format!(
-            "{what}: {}, {}",
-            duration(live.elapsed()),
-            steps.summary()
-        ));
     }
     live.clear();
     Ok(steps)

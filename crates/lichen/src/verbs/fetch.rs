@@ -99,7 +99,9 @@ pub fn fetch(workspace: &Workspace, lock: &Lock) -> Result<Vec<Key>> {
             path.display()
         );
     }
-    ui::say("all sources are in the Nix store");
+    if got.vanished.is_empty() {
+        ui::say("all sources are in the Nix store");
+    }
     Ok(got.vanished)
 }
 

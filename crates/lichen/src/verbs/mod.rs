@@ -1,5 +1,8 @@
 //! One module per verb.
 
 pub mod build;
+pub mod docs;
 pub mod fetch;
 pub mod lock;
+pub mod test;
+pub mod vm;

@@ -1,0 +1,263 @@
+//! `lichen test`: everything that proves the project, cheapest first.
+
+use super::{build, vm};
+use crate::command::program;
+use crate::nix::Nix;
+use crate::ui::{self, Live};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+/// Run the tests: host, modules, images, and stories on the real image in QEMU
+#[derive(Debug, clap::Args)]
+pub struct TestArgs {
+    /// Only what needs no image: host tests and module tests
+    #[arg(long)]
+    quick: bool,
+    /// Also the stories that take long, such as the Raspberry Pi 4 under emulation
+    #[arg(long, conflicts_with = "quick")]
+    slow: bool,
+    /// Only the stories whose name contains this
+    #[arg(conflicts_with = "quick")]
+    story: Option<String>,
+}
+
+/// Runs the verb.
+pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
+    let live = Live::new();
+    if args.story.is_none() {
+        host(workspace)?;
+        let lock = build::sources(workspace, "checks", false)?;
+        checks(&Nix::new(workspace, lock))?;
+    }
+    if !args.quick {
+        stories(workspace, args)?;
+    }
+    ui::say(format!("all green after {}", ui::duration(live.elapsed())));
+    Ok(())
+}
+
+/// cargo's tests of every crate but the stories.
+fn host(workspace: &Workspace) -> Result<()> {
+    let mut cargo = program("cargo");
+    cargo
+        .args([
+            "test",
+            "--workspace",
+            "--exclude",
+            "tests",
+            "--color",
+            "never",
+        ])
+        .current_dir(workspace.root());
+    follow(
+        cargo,
+        "host tests",
+        &workspace.build("log")?.join("host-tests.log"),
+    )
+}
+
+/// Every check of the flake, discovered.
+fn checks(nix: &Nix) -> Result<()> {
+    let names = nix.eval("checks.x86_64-linux", "builtins.attrNames")?;
+    let names: Vec<&str> = names
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|n| n.as_str())
+        .collect();
+    for name in &names {
+        nix.build(&format!("checks.x86_64-linux.{name}"), None)?;
+    }
+    ui::say(format!(
+        "checks: {} passed: {}",
+        names.len(),
+        names.join(", ")
+    ));
+    Ok(())
+}
+
+/// The stories, on the image that `lichen build` makes.
+fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
+    let mut image = None;
+    for appliance in workspace.appliances() {
+        let built = build::image(workspace, &appliance, false, false)?;
+        if appliance == "climate" || image.is_none() {
+            image = Some(built);
+        }
+    }
+    let image = image.context("there is no appliance to test")?;
+    let tools = vm::tools(workspace)?;
+    let hat = Nix::new(workspace, None).build("packages.x86_64-linux.fake-hat", None)?;
+    let mut cargo = program("cargo");
+    // One after the other: each story has a machine of its own, and they would starve each other.
+    cargo
+        .args([
+            "test",
+            "--package",
+            "tests",
+            "--color",
+            "never",
+            "--no-fail-fast",
+            "--",
+        ])
+        .args(&args.story);
+    cargo.args(["--test-threads", "1", "--nocapture"]);
+    if args.slow {
+        cargo.arg("--include-ignored");
+    }
+    cargo.current_dir(workspace.root());
+    cargo.env("LICHEN_IMAGE", image);
+    cargo.env("LICHEN_TEST_TOOLS", tools.root());
+    cargo.env("LICHEN_FAKE_HAT", hat.output.join("bin/fake-hat"));
+    follow(
+        cargo,
+        "stories",
+        &workspace.build("log")?.join("stories.log"),
+    )
+}
+
+/// Runs cargo's tests, shows their names as they pass, and keeps everything in a log.
+fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
+    let mut file =
+        std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let errors = file.try_clone().context("cannot write the log")?;
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .context("cannot run cargo")?;
+    let stdout = BufReader::new(
+        child
+            .stdout
+            .take()
+            .context("cargo has no standard output")?,
+    );
+    let (send, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || stdout.lines().try_for_each(|line| send.send(line)));
+    let mut live = Live::new();
+    let mut tally = Tally::default();
+    let mut last: VecDeque<String> = VecDeque::new();
+    loop {
+        live.update(&format!(
+            "{what}: {}, {}",
+            ui::duration(live.elapsed()),
+            tally.summary()
+        ));
+        let line = match lines.recv_timeout(Duration::from_millis(500)) {
+            Ok(line) => line.context("cannot read cargo's output")?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        writeln!(file, "{line}").context("cannot write the log")?;
+        if let Some(failed) = tally.take(&line) {
+            live.line(&format!("FAILED: {failed}"));
+        }
+        last.push_back(line);
+        if last.len() > 40 {
+            last.pop_front();
+        }
+    }
+    live.clear();
+    let status = child.wait().context("cannot wait for cargo")?;
+    if status.success() {
+        ui::say(format!(
+            "{what}: {} in {}",
+            tally.summary(),
+            ui::duration(live.elapsed())
+        ));
+        return Ok(());
+    }
+    if tally.failed.is_empty() {
+        // It did not come to testing: what the compiler said is all there is.
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(40))
+            .for_each(|l| eprintln!("{l}"));
+    } else {
+        last.iter().for_each(|l| eprintln!("{l}"));
+    }
+    crate::fail!(
+        hint: format!("the whole log is {}", log.display()),
+        "{what}: {}{}",
+        tally.summary(),
+        tally.failed.iter().map(|f| format!("\n  {f}")).collect::<String>()
+    );
+}
+
+/// What cargo's test runners have said so far.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    ignored: usize,
+    failed: Vec<String>,
+    running: Option<String>,
+}
+
+impl Tally {
+    /// Takes one line; returns the name of a test that it says has failed.
+    fn take(&mut self, line: &str) -> Option<String> {
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            let number = |word: &str| {
+                let before = counts.split(&format!(" {word}")).next()?;
+                before.rsplit(' ').next()?.parse::<usize>().ok()
+            };
+            self.passed += number("passed").unwrap_or(0);
+            self.ignored += number("ignored").unwrap_or(0);
+            self.running = None;
+            return None;
+        }
+        let name = line
+            .strip_prefix("test ")?
+            .split(" ... ")
+            .next()?
+            .to_owned();
+        self.running = Some(name.clone());
+        if !line.ends_with("FAILED") {
+            return None;
+        }
+        self.failed.push(name.clone());
+        Some(name)
+    }
+
+    fn summary(&self) -> String {
+        let mut text = format!("{} passed", self.passed);
+        if self.ignored > 0 {
+            text.push_str(&format!(", {} ignored", self.ignored));
+        }
+        if !self.failed.is_empty() {
+            text.push_str(&format!(", {} FAILED", self.failed.len()));
+        }
+        if let Some(name) = &self.running {
+            text.push_str(&format!(", last {name}"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runners_lines_are_counted() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.take("running 2 tests"), None);
+        assert_eq!(tally.take("test lock::tests::reads ... ok"), None);
+        assert_eq!(tally.summary(), "0 passed, last lock::tests::reads");
+        assert_eq!(
+            tally.take("test boots_healthy ... FAILED").as_deref(),
+            Some("boots_healthy")
+        );
+        tally.take("test result: FAILED. 5 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        tally.take("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        assert_eq!(tally.summary(), "8 passed, 2 ignored, 1 FAILED");
+    }
+}

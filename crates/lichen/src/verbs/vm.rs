@@ -1,0 +1,184 @@
+//! `lichen vm`: an appliance's image, booted in QEMU on a card of its own that persists.
+
+use super::build;
+use crate::nix::Nix;
+use crate::ui;
+use crate::vm::boot;
+use crate::vm::disk;
+use crate::vm::qemu::{Forward, Qemu, check_port};
+use crate::vm::tools::Tools;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The card is as large as the smallest that is sold.
+const CARD: u64 = 4 << 30;
+/// For a first boot under emulation on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Boot an appliance in QEMU and say where it answers
+#[derive(Debug, clap::Args)]
+pub struct VmArgs {
+    /// A file appliances/<APPLIANCE>.nix
+    appliance: String,
+    /// Leave it running in the background; its console goes to build/vm/<APPLIANCE>/console.log
+    #[arg(long)]
+    detach: bool,
+    /// The port of this machine that leads to the appliance's web server
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    http: u16,
+    /// The port of this machine that leads to the appliance's SSH server
+    #[arg(long, value_name = "PORT", default_value_t = 2222)]
+    ssh: u16,
+    /// Begin with a new card instead of the one it had before
+    #[arg(long)]
+    fresh: bool,
+    /// Switch off the one that runs in the background
+    #[arg(long, conflicts_with_all = ["detach", "fresh"])]
+    stop: bool,
+}
+
+/// Runs the verb.
+pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
+    workspace.check_appliance(&args.appliance)?;
+    let name = &args.appliance;
+    let folder = workspace.build(&format!("vm/{name}"))?;
+    let qemu = Qemu::new(folder.clone());
+    if args.stop {
+        if qemu.running().is_none() {
+            crate::fail!(hint: format!("./lichen vm {name} --detach starts it"), "no virtual machine '{name}' is running");
+        }
+        qemu.stop()?;
+        ui::say(format!("{name} is off; its card is kept"));
+        return Ok(());
+    }
+    if let Some(pid) = qemu.running() {
+        crate::fail!(hint: format!("./lichen vm {name} --stop"), "the virtual machine '{name}' runs already, as process {pid}");
+    }
+    check_port(args.http, "--http")?;
+    check_port(args.ssh, "--ssh")?;
+
+    let image = build::image(workspace, name, false, false)?;
+    let tools = tools(workspace)?;
+    prepare_card(&qemu, &folder, &image, &tools, args)?;
+    let web = web_port(workspace, name);
+    let mut forwards = vec![Forward {
+        host: args.ssh,
+        guest: 22,
+    }];
+    forwards.extend(web.map(|guest| Forward {
+        host: args.http,
+        guest,
+    }));
+    let _ = std::fs::remove_file(qemu.file("known_hosts"));
+    std::fs::write(
+        qemu.file("ssh.conf"),
+        boot::ssh_config(name, args.ssh, &folder),
+    )
+    .context("cannot write ssh.conf")?;
+
+    let log = workspace.build("log")?.join(format!("vm-{name}.log"));
+    let errors =
+        std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = qemu.command(&tools, &forwards, args.detach);
+    if args.detach {
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(errors);
+    }
+    let mut child = command.spawn().context("cannot run QEMU")?;
+    if !args.detach {
+        announce(name, args, web.is_some());
+        ui::say("this terminal is its console; Ctrl-A X pulls the plug");
+        let status = child.wait().context("cannot wait for QEMU")?;
+        if !status.success() {
+            bail!("QEMU ended with {status}");
+        }
+        return Ok(());
+    }
+    if !child.wait().context("cannot wait for QEMU")?.success() {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        bail!("QEMU does not start: {}", said.trim());
+    }
+    let there = || match web {
+        Some(_) => boot::answers(args.http),
+        None => boot::greets(args.ssh),
+    };
+    let up = boot::wait(&format!("{name} to answer"), PATIENCE, there, || {
+        qemu.running().is_some()
+    })
+    .with_context(|| format!("see {}", qemu.file("console.log").display()))?;
+    announce(name, args, web.is_some());
+    if !up {
+        crate::fail!(
+            hint: format!("its console is {}", qemu.file("console.log").display()),
+            "{name} runs but has not answered within {}",
+            ui::duration(PATIENCE)
+        );
+    }
+    Ok(())
+}
+
+/// The test tools, built if need be.
+pub fn tools(workspace: &Workspace) -> Result<Tools> {
+    let link = workspace.build("")?.join("test-tools");
+    Ok(Tools::new(
+        Nix::new(workspace, None)
+            .build("packages.x86_64-linux.test-tools", Some(&link))?
+            .output,
+    ))
+}
+
+fn announce(name: &str, args: &VmArgs, web: bool) {
+    if web {
+        println!("http://localhost:{}", args.http);
+    }
+    println!("ssh -F build/vm/{name}/ssh.conf {name}");
+    ui::say(format!(
+        "or: ssh -p {} root@localhost, with a key of ~/.ssh",
+        args.ssh
+    ));
+}
+
+fn prepare_card(
+    qemu: &Qemu,
+    folder: &Path,
+    image: &Path,
+    tools: &Tools,
+    args: &VmArgs,
+) -> Result<()> {
+    let card = qemu.file("card.img");
+    let origin = qemu.file("image");
+    let real: PathBuf =
+        std::fs::canonicalize(image).with_context(|| format!("{} is missing", image.display()))?;
+    if card.exists() && !args.fresh {
+        if std::fs::read_to_string(&origin).is_ok_and(|text| Path::new(text.trim()) != real) {
+            ui::warn(
+                "this machine's card was made from an earlier image and keeps running that; --fresh begins anew",
+            );
+        }
+        return Ok(());
+    }
+    disk::copy(image, &card, CARD)?;
+    let (keys, _) = boot::keys(tools, folder)?;
+    let toml = boot::lichen_toml(&args.appliance, &keys);
+    disk::write_to_boot(&card, &[("lichen.toml", &toml), ("extra.env", boot::EXTRA)])?;
+    std::fs::write(&origin, real.display().to_string())
+        .with_context(|| format!("cannot write {}", origin.display()))
+}
+
+/// The port of the appliance's web server: the first that its firewall opens besides SSH.
+fn web_port(workspace: &Workspace, appliance: &str) -> Option<u16> {
+    let output =
+        format!("nixosConfigurations.{appliance}.config.networking.firewall.allowedTCPPorts");
+    let ports = Nix::new(workspace, None)
+        .eval(&output, "ports: ports")
+        .ok()?;
+    let ports = ports
+        .as_array()?
+        .iter()
+        .filter_map(|p| u16::try_from(p.as_u64()?).ok());
+    ports.filter(|p| *p != 22).min()
+}

@@ -1,0 +1,134 @@
+//! What the owner would do at the first boot: keys on BOOT, and then waiting until the appliance answers.
+
+use super::tools::Tools;
+use crate::command::run;
+use crate::ui::{Live, duration};
+use anyhow::{Context, Result, bail};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Nearly halves the time to boot under emulation.
+pub const EXTRA: &str = "extra=nokaslr mitigations=off quiet\n";
+
+/// The user's own public keys, and one made for this machine, whose private half is returned.
+pub fn keys(tools: &Tools, folder: &Path) -> Result<(Vec<String>, PathBuf)> {
+    let private = folder.join("key");
+    if !private.exists() {
+        let mut command = tools.command("ssh-keygen");
+        command
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "lichen-vm", "-f"])
+            .arg(&private);
+        let output = run(&mut command)?;
+        if !output.status.success() {
+            bail!("ssh-keygen: {}", crate::command::last_words(&output));
+        }
+    }
+    let mut files = vec![private.with_extension("pub")];
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".ssh");
+    files.extend(["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"].map(|f| home.join(f)));
+    let keys: Vec<String> = files
+        .iter()
+        .filter_map(|f| Some(std::fs::read_to_string(f).ok()?.trim().to_owned()))
+        .collect();
+    Ok((keys, private))
+}
+
+/// lichen.toml with these keys.
+pub fn lichen_toml(hostname: &str, keys: &[String]) -> String {
+    let keys: Vec<String> = keys.iter().map(|k| format!("{k:?}")).collect();
+    format!(
+        "hostname = {hostname:?}\n\n[ssh]\nauthorized_keys = [{}]\n",
+        keys.join(", ")
+    )
+}
+
+/// ssh's configuration for the machine: `ssh -F FILE NAME`.
+pub fn ssh_config(name: &str, port: u16, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile \"{folder}/key\"\n  \
+         UserKnownHostsFile \"{folder}/known_hosts\"\n  StrictHostKeyChecking accept-new\n"
+    )
+}
+
+/// Waits until something answers, telling how long it has been; `alive` tells whether there is hope.
+pub fn wait(
+    what: &str,
+    deadline: Duration,
+    mut there: impl FnMut() -> bool,
+    alive: impl Fn() -> bool,
+) -> Result<bool> {
+    let mut live = Live::new();
+    while live.elapsed() < deadline {
+        if there() {
+            live.clear();
+            return Ok(true);
+        }
+        if !alive() {
+            live.clear();
+            bail!("the virtual machine has ended");
+        }
+        live.update(&format!("waiting for {what}, {}", duration(live.elapsed())));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    live.clear();
+    Ok(false)
+}
+
+/// Whether an SSH server greets on the port. QEMU accepts connections long before the appliance does.
+pub fn greets(port: u16) -> bool {
+    let mut greeting = [0; 4];
+    connect(port)
+        .and_then(|mut s| s.read_exact(&mut greeting).context("no greeting"))
+        .is_ok()
+        && &greeting == b"SSH-"
+}
+
+/// Whether an HTTP server answers on the port.
+pub fn answers(port: u16) -> bool {
+    let ask = || -> Result<String> {
+        let mut stream = connect(port)?;
+        stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(String::from_utf8_lossy(&head).into_owned())
+    };
+    ask().is_ok_and(|head| head.starts_with("HTTP/1."))
+}
+
+fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(
+        &SocketAddr::from(([127, 0, 0, 1], port)),
+        Duration::from_secs(2),
+    )?;
+    stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owners_file_is_toml() {
+        let text = lichen_toml("climate", &["ssh-ed25519 AAAA me@\"here\"".into()]);
+        let value: toml::Table = toml::from_str(&text).unwrap();
+        assert_eq!(
+            value["ssh"]["authorized_keys"][0].as_str(),
+            Some("ssh-ed25519 AAAA me@\"here\"")
+        );
+        assert_eq!(value["hostname"].as_str(), Some("climate"));
+    }
+
+    #[test]
+    fn nobody_answers_on_a_port_that_is_closed() {
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        assert!(!greets(port) && !answers(port));
+    }
+}
