@@ -127,6 +127,14 @@ pub fn read_config<C: Configuration>(path: &Path) -> Result<C, ConfigError> {
 }
 
 fn parse_config<C: Configuration>(text: &[u8]) -> Result<C, String> {
+    // A list would be taken for the values of an object in order.
+    if text
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| *first != b'{')
+    {
+        return Err("expected an object: { … }".into());
+    }
     let mut json = serde_json::Deserializer::from_slice(text);
     let config: C = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -198,6 +206,7 @@ mod tests {
         assert!(problem(r#"{"limits":{"low":1"#).contains("EOF"));
         assert!(problem(r#"{} {}"#).contains("trailing"));
         assert!(problem("").contains("EOF"));
+        assert_eq!(problem("[]"), "expected an object: { … }");
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! What a running service holds of the kit.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use crate::config::HttpSettings;
 use crate::credentials::Credentials;
@@ -120,20 +118,6 @@ impl Kit {
     /// Answers `/metrics` in JSON, for those who ask for it.
     pub fn json_metrics(&self, body: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
         self.0.metrics.set_json(Box::new(body));
-    }
-
-    /// Runs a task whose end is the end of the service, if it ends in an error or a panic.
-    pub fn spawn<F>(&self, name: &'static str, task: F) -> JoinHandle<()>
-    where
-        F: Future<Output = anyhow::Result<()>> + Send + 'static,
-    {
-        let shutdown = self.0.shutdown.clone();
-        tokio::spawn(async move {
-            if let Err(error) = task.await {
-                tracing::error!(task = name, "{error:#}");
-                shutdown.request();
-            }
-        })
     }
 
     /// Serves `routes` with `/health…` and `/metrics` beside them, until stopped and drained.

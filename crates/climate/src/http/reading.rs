@@ -25,13 +25,23 @@ pub(super) async fn current(State(Api(parts)): State<Api>) -> Response {
     match (room.fault, room.last) {
         (None, Some(reading)) => {
             let reading = ReadingBody::from(reading);
-            Json(Present { reading, faults: room.partial, around }).into_response()
+            Json(Present {
+                reading,
+                faults: room.partial,
+                around,
+            })
+            .into_response()
         }
         (fault, last) => {
             let details = fault.unwrap_or_else(|| "the first reading is being taken".into());
             let last_reading = last.map(ReadingBody::from);
             let error = "there is no current reading";
-            let body = Absent { error, details, last_reading, around };
+            let body = Absent {
+                error,
+                details,
+                last_reading,
+                around,
+            };
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }

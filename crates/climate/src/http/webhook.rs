@@ -28,7 +28,10 @@ pub(super) async fn change(
     if let Err(refusal) = allowed(&parts, &headers) {
         return refusal;
     }
-    match serde_json::from_slice(&body) {
+    // Through a map, as a list would be taken for the values of an object in order.
+    let overrides = serde_json::from_slice(&body)
+        .and_then(|fields: serde_json::Map<_, _>| serde_json::from_value(fields.into()));
+    match overrides {
         Ok(overrides) => keep(&parts, &overrides).await,
         Err(problem) => error(
             StatusCode::BAD_REQUEST,

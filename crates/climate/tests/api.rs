@@ -1,0 +1,278 @@
+//! What users and tools see of the service.
+
+mod support;
+
+use serde_json::json;
+use support::*;
+
+#[test]
+fn the_api_tells_what_the_sensor_measures() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let service = service(&room, state.path(), None, json!({}));
+    let body = service.get("/api/reading").json();
+    assert_eq!(
+        (
+            &body["temperature_c"],
+            &body["humidity"],
+            &body["pressure_hpa"]
+        ),
+        (&json!(21.5), &json!(45.0), &json!(1013.25))
+    );
+    room.becomes(23.25, 51.0);
+    eventually("the new value is told", || {
+        (service.temperature() == Some(23.25)).then_some(())
+    });
+    service.stop();
+}
+
+#[test]
+fn a_broken_sensor_degrades_the_service_and_its_repair_is_noticed() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let service = service(&room, state.path(), None, json!({}));
+    room.breaks("HTS221 does not answer");
+    let answer = eventually("the reading is withdrawn", || {
+        Some(service.get("/api/reading")).filter(|answer| answer.status == 503)
+    });
+    assert_eq!(answer.json()["details"], "HTS221 does not answer");
+    assert_eq!(answer.json()["last_reading"]["temperature_c"], 21.5);
+    let health = service.get("/health");
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (200, &json!("degraded"))
+    );
+    assert_eq!(
+        health.json()["components"]["sensor"]["reason"],
+        "HTS221 does not answer"
+    );
+    let metrics = service.get("/metrics").text;
+    assert!(
+        metrics.contains("climate_sensor_up 0")
+            && !metrics.contains("climate_temperature_celsius 21")
+    );
+    room.becomes(20.0, 40.0);
+    eventually("it is read again", || {
+        (service.temperature() == Some(20.0)).then_some(())
+    });
+    assert_eq!(service.get("/health").json()["status"], "ok");
+    service.stop();
+}
+
+#[test]
+fn a_service_that_never_saw_its_sensor_starts_all_the_same() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(0.0, 0.0));
+    room.breaks("no Sense HAT found on any I²C bus: there is none");
+    let service = service(&room, state.path(), None, json!({}));
+    let body = service.get("/api/reading").json();
+    assert_eq!(
+        (&body["last_reading"], &body["temperature_c"]),
+        (&json!(null), &json!(null))
+    );
+    service.stop();
+}
+
+#[test]
+fn health_has_the_fields_its_users_know() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let service = service(&room, state.path(), None, json!({}));
+    let body = service.get("/health").json();
+    assert_eq!(
+        (&body["status"], &body["sensor_thread_alive"]),
+        (&json!("ok"), &json!(true))
+    );
+    assert!(body["uptime_seconds"].is_u64() && body["timestamp"].as_str().unwrap().ends_with('Z'));
+    for page in ["live", "ready", "startup", "detailed"] {
+        assert_eq!(
+            service.get(&format!("/health/{page}")).status,
+            200,
+            "{page}"
+        );
+    }
+    service.stop();
+}
+
+#[test]
+fn metrics_come_as_prometheus_or_as_json() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let service = service(&room, state.path(), None, json!({}));
+    let prometheus = service.get("/metrics");
+    assert!(
+        prometheus.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("application/openmetrics-text")
+    );
+    for name in [
+        "climate_temperature_celsius 21.5",
+        "process_resident_memory_bytes",
+        "http_requests_total",
+        "# EOF",
+    ] {
+        assert!(
+            prometheus.text.contains(name),
+            "{name} in {}",
+            prometheus.text
+        );
+    }
+    let body = service
+        .call("GET", "/metrics", &[("accept", "application/json")], "")
+        .json();
+    assert!(body["application"]["request_count"].as_u64().unwrap() > 0);
+    assert!(body["system"]["memory_mb"].as_f64().unwrap() > 0.5);
+    assert!(body["hardware"].get("cpu_temperature_c").is_some());
+    service.stop();
+}
+
+#[test]
+fn history_is_kept_over_a_restart_and_asked_for_in_many_ways() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let before = service(&room, state.path(), None, json!({}));
+    eventually("there is some history", || {
+        let series = before.get("/api/history?points=2000").json();
+        (!series["points"].as_array().unwrap().is_empty()).then_some(())
+    });
+    before.stop();
+    room.breaks("nothing new");
+    let after = service(&room, state.path(), None, json!({}));
+    let now = appliance::clock::rfc3339(appliance::clock::now_ms() + 1000);
+    for query in [
+        "",
+        "?from=0",
+        "?from=2026-01-01T00:00:00Z",
+        &format!("?to={now}"),
+    ] {
+        let point = after.get(&format!("/api/history{query}")).json()["points"][0].clone();
+        assert_eq!(
+            point["temperature"],
+            json!({ "avg": 21.5, "min": 21.5, "max": 21.5 }),
+            "{query}"
+        );
+    }
+    for (query, complaint) in [
+        ("from=yesterday", "from: must be seconds"),
+        ("from=20&to=10", "from: must be before to"),
+        ("points=0", "points: must be between"),
+        ("form=1", "unknown field"),
+    ] {
+        let answer = after.get(&format!("/api/history?{query}"));
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(
+            answer.json()["details"]
+                .as_str()
+                .unwrap()
+                .contains(complaint),
+            "{}",
+            answer.text
+        );
+    }
+    after.stop();
+}
+
+#[test]
+fn webhook_settings_need_the_token_and_outlive_a_restart() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let before = service(
+        &room,
+        state.path(),
+        Some("https://hooks.slack.com/services/T0/secret"),
+        json!({}),
+    );
+    let path = "/api/webhook/config";
+    for (headers, status) in [
+        (vec![], 401),
+        (vec![("authorization", "Bearer wrong")], 401),
+        (vec![("authorization", "Basic a-token-for-tests")], 401),
+        (vec![("authorization", "bearer a-token-for-tests")], 200),
+    ] {
+        assert_eq!(
+            before.call("GET", path, &headers, "").status,
+            status,
+            "{headers:?}"
+        );
+    }
+    assert_eq!(before.call("PUT", path, &[], "{}").status, 401);
+    assert_eq!(
+        before.call("POST", "/api/webhook/test", &[], "").status,
+        401
+    );
+
+    let change = r#"{"webhook":{"timeout":30},"thresholds":{"temp_max_c":24.5}}"#;
+    let answer = before.with_token("PUT", path, change);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(!answer.text.contains("secret"));
+    for bad in [
+        "",
+        "[]",
+        r#"{"webhook":{"colour":1}}"#,
+        r#"{"thresholds":{"temp_max_c":1}}"#,
+    ] {
+        assert_eq!(before.with_token("PUT", path, bad).status, 400, "{bad}");
+    }
+    before.stop();
+
+    let after = service(&room, state.path(), None, json!({}));
+    let config = after.with_token("GET", path, "").json();
+    assert_eq!(
+        (
+            &config["webhook"]["timeout"],
+            &config["thresholds"]["temp_max_c"]
+        ),
+        (&json!(30), &json!(24.5))
+    );
+    assert_eq!(config["thresholds"]["temp_min_c"], 15.0);
+    after.stop();
+}
+
+#[test]
+fn the_page_needs_nothing_from_anywhere_else() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let service = service(&room, state.path(), None, json!({}));
+    let page = service.get("/");
+    assert!(
+        page.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+    );
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    for (file, kind) in [
+        ("/climate.css", "text/css"),
+        ("/climate.js", "text/javascript"),
+    ] {
+        assert!(page.text.contains(&file[1..]));
+        let answer = service.get(file);
+        assert!(
+            answer.headers["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with(kind)
+        );
+        assert!(!answer.text.contains("https://"));
+        let etag = answer.headers["etag"].to_str().unwrap();
+        assert_eq!(
+            service
+                .call("GET", file, &[("if-none-match", etag)], "")
+                .status,
+            304
+        );
+    }
+    // What the policy forbids is not there.
+    assert!(!page.text.contains("style=") && !page.text.contains("onclick"));
+    service.stop();
+}
+
+#[test]
+fn a_wrong_address_or_method_is_said_so() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let service = service(&room, state.path(), None, json!({}));
+    assert_eq!(service.get("/nowhere").status, 404);
+    assert_eq!(service.call("DELETE", "/api/reading", &[], "").status, 405);
+    let given = service.call("GET", "/health", &[("x-request-id", "mine-1")], "");
+    assert_eq!(given.headers["x-request-id"], "mine-1");
+    let made_up = service.call("GET", "/health", &[("x-request-id", "not a sane id")], "");
+    assert_eq!(made_up.headers["x-request-id"].len(), 16);
+    service.stop();
+}
