@@ -88,6 +88,7 @@ in
         PrivateTmp = true;
         PrivateUsers = true;
         PrivateIPC = true;
+        PrivateMounts = true;
         ProtectProc = "invisible";
         ProcSubset = "pid";
         ProtectClock = true;

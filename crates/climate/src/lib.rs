@@ -65,8 +65,16 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
             .get(name)
             .with_context(|| format!("credential {}", credentials.full_name(name)))
     };
-    let webhook = SharedWebhook::new(&config, secret("slack-webhook-url")?)
-        .map_err(|problem| anyhow::anyhow!("credential climate.slack-webhook-url: {problem}"))?;
+    let webhook = match SharedWebhook::new(&config, secret("slack-webhook-url")?) {
+        Ok(webhook) => webhook,
+        Err(problem) => {
+            // A room that is watched without alerts is better than a room that is not watched.
+            let problem =
+                format!("alerts cannot be sent: credential climate.slack-webhook-{problem}");
+            kit.component("webhook address").degraded(problem);
+            SharedWebhook::new(&config, None).map_err(anyhow::Error::msg)?
+        }
+    };
     let webhook = Arc::new(webhook);
     let (room, outbox, texts) = (
         Arc::new(SharedRoom::default()),

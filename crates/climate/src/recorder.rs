@@ -69,7 +69,7 @@ type Reply<V> = oneshot::Sender<anyhow::Result<V>>;
 
 enum Command {
     Reading(Reading),
-    Fault(i64, String),
+    Fault(i64, Duration, String),
     Delivered(String),
     Series(i64, i64, u32, Reply<Series>),
     Override(Overrides, Reply<()>),
@@ -82,9 +82,9 @@ impl Recorder {
         self.feed(Command::Reading(reading));
     }
 
-    /// There was no reading.
-    pub fn fault(&self, at: i64, why: String) {
-        self.feed(Command::Fault(at, why));
+    /// There has been no reading for `silent`.
+    pub fn fault(&self, at: i64, silent: Duration, why: String) {
+        self.feed(Command::Fault(at, silent, why));
     }
 
     /// A message has arrived.
@@ -246,8 +246,9 @@ impl Book {
                 self.send(news);
                 self.forget(reading.at);
             }
-            Command::Fault(at, why) => {
-                let changes = self.alerts.fault(at, &why, &self.webhook.now().alerts);
+            Command::Fault(at, silent, why) => {
+                let settings = self.webhook.now().alerts;
+                let changes = self.alerts.fault(at, silent, &why, &settings);
                 let news = self.told(&changes);
                 self.send(news);
             }
@@ -376,13 +377,10 @@ impl Book {
     }
 
     fn load(&mut self) -> anyhow::Result<()> {
+        self.load_overrides()?;
         let Some(store) = &self.store else {
             return Ok(());
         };
-        let overrides: Overrides = store.setting("overrides")?;
-        if let Err(problem) = self.webhook.set(overrides) {
-            tracing::warn!("changes made over the API no longer fit the configuration: {problem}");
-        }
         self.alerts = store.setting("alerts")?;
         self.last_status = store.setting("last_status")?;
         self.outbox.restore(store.outbox()?);
@@ -390,7 +388,18 @@ impl Book {
         Ok(())
     }
 
-    /// A restore replaces everything, so everything is read again.
+    fn load_overrides(&mut self) -> anyhow::Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let overrides: Overrides = store.setting("overrides")?;
+        if let Err(problem) = self.webhook.set(overrides) {
+            tracing::warn!("changes made over the API no longer fit the configuration: {problem}");
+        }
+        Ok(())
+    }
+
+    /// A restore brings back the past; what is the matter now, and who is still to be told, is known here.
     fn notice_restore(&mut self) {
         let changed = self
             .store
@@ -398,8 +407,9 @@ impl Book {
             .is_some_and(|store| store.changed_by_others().unwrap_or(false));
         if changed {
             tracing::info!("the history was restored from a backup");
-            let loaded = self.load();
+            let loaded = self.load_overrides();
             self.judge(loaded);
+            self.messages = self.outbox.all();
             self.outbox.nudge();
         }
     }

@@ -39,6 +39,7 @@ struct Sampler {
     recorder: Recorder,
     component: Component,
     heartbeat: Heartbeat,
+    silent_since: Option<Instant>,
 }
 
 impl Sampling {
@@ -59,6 +60,7 @@ impl Sampling {
             recorder,
             component: kit.component("sensor"),
             heartbeat: kit.heartbeat(LOOP, BEAT),
+            silent_since: None,
         };
         let latch = kit.latch("first reading");
         let (stop, stopped) = sync_channel(1);
@@ -127,6 +129,7 @@ impl Sampler {
                     true => self.component.ok(),
                     false => self.component.degraded(measured.faults.join("; ")),
                 }
+                self.silent_since = None;
                 self.room.measured(reading, measured.faults);
                 self.recorder.reading(reading);
                 Ok(())
@@ -135,11 +138,12 @@ impl Sampler {
         }
     }
 
-    fn fail(&self, at: i64, error: SensorError) -> Result<(), SensorError> {
+    fn fail(&mut self, at: i64, error: SensorError) -> Result<(), SensorError> {
         let why = error.to_string();
         self.component.degraded(why.clone());
         self.room.failed(why.clone());
-        self.recorder.fault(at, why);
+        let silent = self.silent_since.get_or_insert_with(Instant::now).elapsed();
+        self.recorder.fault(at, silent, why);
         Err(error)
     }
 

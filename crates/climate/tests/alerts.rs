@@ -222,3 +222,19 @@ fn metric(service: &Service, name: &str) -> f64 {
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
         .unwrap_or(f64::NAN)
 }
+
+#[test]
+fn a_wrong_address_is_said_and_the_room_is_watched_all_the_same() {
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(22.0, 50.0));
+    let service = service(&room, state.path(), Some("hooks.slack.com/x"), json!({}));
+    let health = service.get("/health").json();
+    let reason = health["components"]["webhook address"]["reason"]
+        .as_str()
+        .unwrap();
+    assert!(
+        reason.contains("climate.slack-webhook-url: must be an http or https address"),
+        "{reason}"
+    );
+    assert_eq!(service.temperature(), Some(22.0));
+    service.stop();
+}

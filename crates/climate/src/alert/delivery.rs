@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use appliance::{Component, Heartbeat, Kit};
@@ -19,6 +19,7 @@ use crate::recorder::Recorder;
 /// The longest attempt may take 120 s; a thread silent for longer is stuck.
 const BEAT: Duration = Duration::from_secs(180);
 const SLICE: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Between two goes at a message; doubled up to `LONGEST_PAUSE`.
 const PAUSE_SECONDS: u32 = 60;
 const LONGEST_PAUSE_SECONDS: u32 = 900;
@@ -76,11 +77,13 @@ impl Delivery {
         self.sent.clone()
     }
 
-    /// Stops delivering. Whoever waits for a slow receiver is not waited for: the message stays stored.
+    /// Stops delivering. A delivery under way may finish, so that it is not repeated; a receiver that takes
+    /// longer is not waited for, its message stays stored.
     pub fn stop(self) {
         self.outbox.close();
-        if self.thread.is_finished() {
-            let _ = self.thread.join();
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

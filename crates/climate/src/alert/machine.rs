@@ -3,6 +3,8 @@
 //! One idea: only a *change* of state is news. A state that lasts is never told twice, and each state is
 //! left only by a margin (hysteresis), so that a value on the edge does not chatter.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::AlertSettings;
@@ -56,9 +58,6 @@ pub struct Alerts {
     temperature: Level,
     humidity: Level,
     sensor: Level,
-    /// Since when there has been no reading. Not stored: a restart is a new attempt.
-    #[serde(skip)]
-    silent_since: Option<i64>,
 }
 
 struct Limits {
@@ -97,7 +96,6 @@ impl Alerts {
     /// A reading was taken: what is news about it?
     pub fn reading(&mut self, reading: &Reading, settings: &AlertSettings) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.silent_since = None;
         if self.sensor != Level::Normal {
             self.sensor = Level::Normal;
             changes.push(Change {
@@ -152,11 +150,17 @@ impl Alerts {
         changes
     }
 
-    /// There was no reading: is that news by now?
-    pub fn fault(&mut self, at: i64, why: &str, settings: &AlertSettings) -> Vec<Change> {
-        let since = *self.silent_since.get_or_insert(at);
-        let patience = settings.sensor_failing_after_seconds as i64 * 1000;
-        if patience == 0 || self.sensor == Level::Failing || at - since < patience {
+    /// There has been no reading for `silent`: is that news by now? The duration is the caller's to
+    /// measure, as the wall clock jumps when a device without a battery learns the time.
+    pub fn fault(
+        &mut self,
+        at: i64,
+        silent: Duration,
+        why: &str,
+        settings: &AlertSettings,
+    ) -> Vec<Change> {
+        let patience = Duration::from_secs(settings.sensor_failing_after_seconds);
+        if patience.is_zero() || self.sensor == Level::Failing || silent < patience {
             return Vec::new();
         }
         self.sensor = Level::Failing;
@@ -212,6 +216,8 @@ mod tests {
 
     use super::*;
 
+    const S: Duration = Duration::from_secs(1);
+
     fn reading(at: i64, temperature: f64, humidity: Option<f64>) -> Reading {
         Reading {
             at,
@@ -264,15 +270,15 @@ mod tests {
     #[test]
     fn a_silent_sensor_is_told_after_a_while_and_its_return_at_once() {
         let (mut alerts, settings) = (Alerts::default(), AlertSettings::default());
-        assert_eq!(alerts.fault(0, "gone", &settings), []);
-        assert_eq!(alerts.fault(299_000, "gone", &settings), []);
-        let news = alerts.fault(300_000, "gone", &settings);
+        assert_eq!(alerts.fault(0, Duration::ZERO, "gone", &settings), []);
+        assert_eq!(alerts.fault(1, S * 299, "gone", &settings), []);
+        let news = alerts.fault(2, S * 300, "gone", &settings);
         assert_eq!(
             (news[0].level, news[0].detail.as_str()),
             (Level::Failing, "gone")
         );
-        assert_eq!(alerts.fault(900_000, "gone", &settings), []);
-        let news = alerts.reading(&reading(901_000, 22.0, Some(50.0)), &settings);
+        assert_eq!(alerts.fault(3, S * 900, "gone", &settings), []);
+        let news = alerts.reading(&reading(4, 22.0, Some(50.0)), &settings);
         assert_eq!(
             (news.len(), news[0].subject, news[0].level),
             (1, Subject::Sensor, Level::Normal)
@@ -318,12 +324,15 @@ mod tests {
             values in prop::collection::vec((5.0..40.0f64, prop::option::of(0.0..100.0f64), any::<bool>()), 1..200),
         ) {
             let (mut alerts, settings) = (Alerts::default(), AlertSettings::default());
-            let mut last = [Level::Normal; 3];
+            let (mut last, mut silent) = ([Level::Normal; 3], Duration::ZERO);
             for (step, (temperature, humidity, works)) in values.into_iter().enumerate() {
                 let at = step as i64 * 60_000;
                 let news = match works {
-                    true => alerts.reading(&reading(at, temperature, humidity), &settings),
-                    false => alerts.fault(at, "gone", &settings),
+                    true => {
+                        silent = Duration::ZERO;
+                        alerts.reading(&reading(at, temperature, humidity), &settings)
+                    }
+                    false => { silent += S * 60; alerts.fault(at, silent, "gone", &settings) },
                 };
                 for change in news {
                     let told = &mut last[change.subject as usize];
