@@ -25,13 +25,20 @@ let
   # Those of the base closure that come in with the kernel's set stay out.
   furtherKeys = filter (key: ! builtins.elem key baseKeys) (debian.closure packageKeys);
   sysusers = (config.environment.etc."sysusers.d/00-lichen.conf" or { text = ""; }).text;
-  accounts = layers.accounts (baseKeys ++ furtherKeys) (unmark sysusers);
+  accounts = layers.accounts (baseKeys ++ furtherKeys) {
+    sysusers = unmark sysusers;
+    passwords = config.users.hashedPasswords;
+  };
   numeric = mode: if mode == null || mode == "symlink" then "0644" else mode;
   entry = e: { path = "etc/${e.target}"; } // (
     if (e.text or null) != null then { text = unmark e.text; mode = numeric (e.mode or null); user = e.user or "root"; group = e.group or "root"; }
     else if isLink e then { link = unmark e.source; }
     else { source = "${e.source}"; mode = numeric (e.mode or null); user = e.user or "root"; group = e.group or "root"; });
-  entries = map entry etc ++ [
+  certificates = { files = config.security.pki.certificateFiles; texts = config.security.pki.certificates; };
+  entries = map entry etc ++ (
+    if certificates == { files = [ ]; texts = [ ]; } then [ ]
+    else [ { path = "etc/ssl/certs/ca-certificates.crt"; source = layers.certificates certificates; } ]
+  ) ++ [
     { path = "etc/passwd"; source = "${accounts}/etc/passwd"; }
     { path = "etc/group"; source = "${accounts}/etc/group"; }
     { path = "etc/shadow"; source = "${accounts}/etc/shadow"; mode = "0640"; group = "shadow"; }

@@ -21,10 +21,17 @@ rec {
     ls -l $out
   '';
 
-  # The CA bundle as ca-certificates' own hook makes it, for what reads nothing but the one file.
-  certificates = debian.inTools "ca-certificates.crt" { deb = debian.deb "ca-certificates" "arm64"; } ''
+  # The CA bundle as ca-certificates' own hook makes it, for what reads nothing but the one file, and further
+  # certificates (files, texts) after it.
+  certificates = { files ? [ ], texts ? [ ] }: debian.inTools "ca-certificates.crt" {
+    deb = debian.deb "ca-certificates" "arm64";
+    inherit files;
+    texts = builtins.concatStringsSep "\n" texts;
+    passAsFile = [ "texts" ];
+  } ''
     dpkg-deb --fsys-tarfile $deb | tar -x
     find usr/share/ca-certificates -name '*.crt' | LC_ALL=C sort | xargs cat > $out
+    cat $files $textsPath >> $out
   '';
 
   # keys: packages of the lock.
@@ -34,7 +41,7 @@ rec {
       # What postinsts and alternatives would have made.
       { path = "usr/bin/awk"; link = "mawk"; }
       { path = "usr/bin/pager"; link = "less"; }
-      { path = "etc/ssl/certs/ca-certificates.crt"; source = certificates; }
+      { path = "etc/ssl/certs/ca-certificates.crt"; source = certificates { }; }
     ];
   };
   packages = keys: layer "packages" { debs = debian.files keys; entries = [ ]; };
@@ -48,10 +55,12 @@ rec {
   config = accounts: entries: layer "config" { inherit entries accounts; };
 
   # /etc/passwd and its kin: the sysusers.d files of packages, after our own, which pins every number.
-  accounts = keys: sysusers: debian.inTools "accounts" {
+  # passwords: hashes by user name; whoever has none cannot log in with one.
+  accounts = keys: { sysusers, passwords }: debian.inTools "accounts" {
     debs = debian.files keys;
     inherit sysusers;
-    passAsFile = [ "sysusers" ];
+    passwords = builtins.concatStringsSep "" (map (user: "${user}:${passwords.${user}}\n") (builtins.attrNames passwords));
+    passAsFile = [ "sysusers" "passwords" ];
   } ''
     mkdir -p root/etc/sysusers.d root/usr/share
     for deb in $debs; do
@@ -63,21 +72,32 @@ rec {
     cp $sysusersPath root/etc/sysusers.d/00-lichen.conf
     systemd-sysusers --root=/build/root 2>&1
     mkdir -p $out/etc
-    chmod u+r root/etc/{shadow,gshadow}
-    cp root/etc/{passwd,group,shadow,gshadow} $out/etc/
-    cat $out/etc/passwd
+    chmod u+rw root/etc/{shadow,gshadow}
+    cp root/etc/{passwd,group,gshadow} $out/etc/
+    # No date of last change: it would be that of the build, and day 0 means "change it at the next login".
+    awk -F: -v OFS=: 'FILENAME == ARGV[1] { hash[$1] = $2; next } { if ($1 in hash) $2 = hash[$1]; $3 = ""; print }' \
+      $passwordsPath root/etc/shadow > $out/etc/shadow
   '';
 
-  # `systemd-analyze verify` of every unit that the configuration brings, on the layers as they are.
+  # `systemd-analyze verify` of every unit that the configuration brings and of all that it starts with them, on the
+  # layers as they are.
   unitsVerified = { layers, units }: debian.inTools "units-verified" { inherit layers units; } ''
     mkdir root
-    for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve $layer > /dev/null; done
+    for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve-owner --no-preserve-perms $layer > /dev/null; done
+    refuse() { cat /build/report; echo "error: $1"; exit 1; }
+    touch report
     cd root/etc/systemd/system
-    if systemd-analyze verify --root=/build/root --man=no --recursive-errors=no $units > /build/report 2>&1; then
-      cat /build/report
-    else
-      cat /build/report; echo "error: systemd-analyze verify refuses a unit of this configuration (above)"; exit 1
-    fi
+    for unit in $units; do
+      [ ! -e /build/root/usr/lib/systemd/system/$unit ] || refuse "$unit is Debian's too: this configuration would hide all of it (overrideStrategy = \"asDropin\")"
+    done
+    for folder in *.d; do
+      unit=''${folder%.d}
+      [ -e $unit ] || [ -e /build/root/usr/lib/systemd/system/$unit ] || [ ! -d $folder ] || refuse "$folder changes a unit that does not exist"
+    done
+    systemd-analyze verify --root=/build/root --man=no $units default.target > /build/report 2>&1 \
+      || refuse "systemd-analyze verify refuses a unit of this configuration (above)"
+    ! grep -q 'ordering cycle' /build/report || refuse "units wait for each other in a circle (above)"
+    cat /build/report
     touch $out
   '';
 
