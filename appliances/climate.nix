@@ -1,5 +1,8 @@
 # The climate appliance: a Raspberry Pi with a Sense HAT that watches a server room.
-# Name, keys, Wi-Fi, time zone and secrets of one device belong into lichen.toml on its SD card.
+#
+# What one device alone has (name, SSH keys, Wi-Fi, time zone, secrets) belongs into lichen.toml on its card.
+# SSH with keys only, a closed firewall, compressed swap, a bounded journal and the watchdog are every
+# appliance's defaults and need no words here.
 {
   networking.hostName = "climate";
   time.timeZone = "UTC";
@@ -7,20 +10,10 @@
   services.climate = {
     enable = true;
     openFirewall = true; # page, API and metrics on port 8080
-    temperature = { min = 15; max = 27; };
-    humidity = { min = 30; max = 70; };
+    interval = 60; # seconds between two readings
+    temperature = { min = 15; max = 27; }; # °C; beyond it is an alert
+    humidity = { min = 30; max = 70; }; # %
+    # Alerts go where the secret climate.slack-webhook-url in lichen.toml says; who knows the secret
+    # climate.bearer-token may change that over the API.
   };
-  hardware.i2c.enable = true; # 100 kHz unless told otherwise, as the Sense HAT wants it
-
-  services.openssh = {
-    enable = true;
-    settings.PasswordAuthentication = false;
-  };
-  networking.firewall.enable = true;
-
-  zramSwap.enable = true;
-  services.journald.extraConfig = ''
-    SystemMaxUse=100M
-    MaxRetentionSec=30day
-  '';
 }

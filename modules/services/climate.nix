@@ -51,6 +51,7 @@ in
     } cfg.settings);
 
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
+    hardware.i2c.enable = mkIf (!cfg.simulate) true;
     users.users.climate = { isSystemUser = true; group = "climate"; };
     users.groups.climate = { };
 
@@ -65,7 +66,7 @@ in
         Type = "notify";
         User = "climate";
         Group = "climate";
-        SupplementaryGroups = [ "i2c" ];
+        SupplementaryGroups = lib.optional (!cfg.simulate) "i2c";
         StateDirectory = "climate";
         StateDirectoryMode = "0700";
         ImportCredential = "climate.*";
@@ -82,7 +83,7 @@ in
         TasksMax = 64;
 
         DevicePolicy = "closed";
-        DeviceAllow = [ "char-i2c rw" ];
+        DeviceAllow = lib.optional (!cfg.simulate) "char-i2c rw";
         ProtectSystem = "strict";
         ProtectHome = true;
         PrivateTmp = true;

@@ -61,11 +61,16 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     let limit = kit.http().request_timeout();
     let mut response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
+        Err(_) => {
+            tracing::warn!(request_id = id, route, "request took too long");
+            problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long")
+        }
     };
 
     let (status, took) = (response.status(), started.elapsed());
-    if status.is_server_error() {
+    // 503 is a state (no sensor, starting, stopping), and states are logged where they change: a page that
+    // asks every few seconds must not fill the journal.
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(request_id = id, %method, route, status = status.as_u16(), "request failed");
     } else {
         tracing::debug!(

@@ -2,6 +2,8 @@
 
 mod support;
 
+use climate::history::{Batch, FILE, Store};
+use climate::reading::Reading;
 use serde_json::json;
 use support::*;
 
@@ -275,4 +277,86 @@ fn a_wrong_address_or_method_is_said_so() {
     let made_up = service.call("GET", "/health", &[("x-request-id", "not a sane id")], "");
     assert_eq!(made_up.headers["x-request-id"].len(), 16);
     service.stop();
+}
+
+#[test]
+fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
+    use std::os::unix::fs::FileExt;
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let history = state.path().join(FILE);
+    // More than SQLite keeps in memory, so that it has to look at the card.
+    let mut store = Store::open(&history).unwrap();
+    let reading = |at| Reading {
+        at,
+        temperature: 20.0,
+        humidity: None,
+        pressure: None,
+        sensor_temperature: 20.0,
+        soc_temperature: None,
+    };
+    let old: Vec<Reading> = (0..20_000)
+        .map(|i| reading(appliance::clock::now_ms() - i * 1000))
+        .collect();
+    let batch = Batch {
+        readings: &old,
+        messages: &[],
+        gone: &[],
+        settings: &[],
+    };
+    store.write(&batch).unwrap();
+    store.close();
+    let service = service(&room, state.path(), None, json!({}));
+    let damaged = || {
+        let files = std::fs::read_dir(state.path()).unwrap().flatten();
+        files
+            .map(|file| file.file_name().into_string().unwrap())
+            .find(|name| name.contains(".damaged-"))
+    };
+    let length = std::fs::metadata(&history).unwrap().len() as usize;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&history)
+        .unwrap();
+    file.write_all_at(&vec![0xa5; length], 0).unwrap();
+    eventually("the damage is noticed and set aside", || {
+        service.get("/api/history");
+        damaged()
+    });
+    eventually("a new history has readings", || {
+        let series = service.get("/api/history").json();
+        (!series["points"].as_array()?.is_empty()).then_some(())
+    });
+    eventually("all is well", || {
+        (service.get("/health").json()["status"] == "ok").then_some(())
+    });
+    service.stop();
+}
+
+#[test]
+fn a_card_that_cannot_be_written_costs_neither_readings_nor_alerts() {
+    // The history's name is taken by a directory: it cannot be opened, and nothing is damaged.
+    let (state, receiver, room) = (
+        tempfile::tempdir().unwrap(),
+        Receiver::new(),
+        Room::at(21.5, 45.0),
+    );
+    let blocked = state.path().join(FILE);
+    std::fs::create_dir(&blocked).unwrap();
+    let service = service(&room, state.path(), Some(&receiver.url()), json!({}));
+    let health = service.get("/health");
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (200, &json!("degraded"))
+    );
+    assert_eq!(service.get("/api/history").status, 503);
+    room.becomes(29.0, 45.0);
+    receiver.hears(1);
+    // The card works again: what was measured meanwhile is written.
+    std::fs::remove_dir(&blocked).unwrap();
+    eventually("what was kept is written", || {
+        let point = service.get("/api/history?points=1").json()["points"][0].clone();
+        (point["temperature"]["min"] == 21.5).then_some(())
+    });
+    service.stop();
+    assert_eq!(receiver.heard().len(), 1);
 }
