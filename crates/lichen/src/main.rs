@@ -30,6 +30,7 @@ Look after:
   lock              Resolve the package lists with apt's own solver [--check]
   fetch             Download every locked package and crate; after it no build needs a network
   test              Run the tests [--quick] [--slow]
+  bench             Measure builds, sizes, booting, memory and latency; prints a table
   docs              Write the reference of all options
 
 ./lichen COMMAND --help tells more.";
@@ -50,6 +51,7 @@ enum Verb {
     Fetch(verbs::fetch::Fetch),
     Test(verbs::test::TestArgs),
     Docs(verbs::docs::DocsArgs),
+    Bench(verbs::bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Lock(args) => verbs::lock::run(&workspace, args),
         Verb::Fetch(args) => verbs::fetch::run(&workspace, args),
         Verb::Test(args) => verbs::test::run(&workspace, args),
+        Verb::Bench(args) => verbs::bench::run(&workspace, args),
         Verb::Docs(args) => verbs::docs::run(&workspace, args),
     });
     match result {

@@ -40,6 +40,14 @@ impl Workspace {
         })
     }
 
+    /// Another checkout, with the same cache.
+    pub fn at(&self, root: &Path) -> Self {
+        Workspace {
+            root: root.to_owned(),
+            cache: self.cache.clone(),
+        }
+    }
+
     /// A path inside the checkout.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)

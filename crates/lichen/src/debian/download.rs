@@ -48,8 +48,17 @@ pub fn download(lock: &Lock, keys: &[Key], mirrors: &Mirrors, cache: &Path) -> R
     }
     let total: u64 = wanted.iter().map(|(_, p)| p.size).sum();
     crate::workspace::check_space(cache, total, "the downloads")?;
+    let begun: u64 = wanted
+        .iter()
+        .map(|(_, p)| size_of(&partial.join(p.store_name())))
+        .sum();
+    let there = if begun > 0 {
+        format!(" ({} are there)", ui::bytes(begun))
+    } else {
+        String::new()
+    };
     ui::say(format!(
-        "downloading {} packages, {}",
+        "downloading {} packages, {}{there}",
         wanted.len(),
         ui::bytes(total)
     ));
@@ -92,6 +101,10 @@ pub fn download(lock: &Lock, keys: &[Key], mirrors: &Mirrors, cache: &Path) -> R
         );
     }
     Ok(outcome)
+}
+
+fn size_of(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |m| m.len())
 }
 
 fn wrong_hash(package: &Package, found: &str) -> anyhow::Error {
@@ -141,8 +154,7 @@ fn apt_download(
             .context("cannot run apt-helper")?;
         let size = || -> u64 {
             some.iter()
-                .filter_map(|(_, p)| fs::metadata(partial.join(p.store_name())).ok())
-                .map(|m| m.len())
+                .map(|(_, p)| size_of(&partial.join(p.store_name())))
                 .sum()
         };
         while child

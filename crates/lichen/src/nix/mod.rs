@@ -17,7 +17,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 /// What to build from, and where the log goes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Nix<'a> {
     workspace: &'a Workspace,
     /// A healed lock that takes the place of the pinned one.
@@ -55,15 +55,7 @@ impl<'a> Nix<'a> {
             Some(link) => command.arg("--out-link").arg(link),
             None => command.arg("--no-link"),
         };
-        match &self.lock {
-            None => command.arg(format!("{}#{output}", self.flake())),
-            Some(lock) => command.args(["--impure", "--expr"]).arg(format!(
-                "((builtins.getFlake \"{}\").lib.withLock {}).{output}",
-                self.flake(),
-                // A path, not a string: its text alone must decide the outcome.
-                lock.display()
-            )),
-        };
+        command.args(self.target(output));
         let short = output.rsplit('.').next().unwrap_or(output);
         let log = self.workspace.build("log")?.join(format!("{short}.log"));
         let mut child = command
@@ -91,8 +83,27 @@ impl<'a> Nix<'a> {
     pub fn eval(&self, output: &str, apply: &str) -> Result<serde_json::Value> {
         let mut command = store::nix("nix");
         command.args(["eval", "--json", "--no-write-lock-file", "--apply", apply]);
-        command.arg(format!("{}#{output}", self.flake()));
+        command.args(self.target(output));
         serde_json::from_str(&crate::command::stdout_of(&mut command)?).context("nix said no JSON")
+    }
+
+    /// The arguments that name one of the flake's outputs.
+    fn target(&self, output: &str) -> Vec<String> {
+        let flake = self.flake();
+        match &self.lock {
+            None => vec![format!("{flake}#{output}")],
+            Some(lock) => {
+                let outputs = format!(
+                    "(builtins.getFlake \"{flake}\").lib.withLock {}",
+                    lock.display()
+                );
+                vec![
+                    "--impure".into(),
+                    "--expr".into(),
+                    format!("({outputs}).{output}"),
+                ]
+            }
+        }
     }
 
     /// The flake of this checkout: what git knows of it, and nothing of target/ or build/.

@@ -31,18 +31,32 @@ pub struct BuildArgs {
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
-    let image = image(workspace, &args.appliance, args.locked, args.check)?;
-    println!("{}", image.display());
+    let made = image(workspace, &args.appliance, args.locked, args.check)?;
+    println!("{}", made.image.display());
     Ok(())
 }
 
+/// An image, and the Nix that made it: other things that go with it have to come from the same lock.
+#[derive(Debug)]
+pub struct Made<'a> {
+    /// The image's file.
+    pub image: PathBuf,
+    /// On the lock it was made from.
+    pub nix: Nix<'a>,
+}
+
 /// Builds an appliance's image and tells where it is.
-pub fn image(workspace: &Workspace, appliance: &str, locked: bool, check: bool) -> Result<PathBuf> {
+pub fn image<'a>(
+    workspace: &'a Workspace,
+    appliance: &str,
+    locked: bool,
+    check: bool,
+) -> Result<Made<'a>> {
     workspace.check_appliance(appliance)?;
     let live = Live::new();
-    let lock = sources(workspace, appliance, locked)?;
+    let nix = Nix::new(workspace, sources(workspace, appliance, locked)?);
     let link = workspace.build("")?.join(appliance);
-    let built = Nix::new(workspace, lock).build(
+    let built = nix.build(
         &format!("packages.x86_64-linux.{appliance}-image"),
         Some(&link),
     )?;
@@ -58,7 +72,7 @@ pub fn image(workspace: &Workspace, appliance: &str, locked: bool, check: bool) 
         ui::bytes(size),
         ui::duration(live.elapsed())
     ));
-    Ok(image)
+    Ok(Made { image, nix })
 }
 
 /// Gets all sources into the store; returns the healed lock when the pinned one has aged.

@@ -10,9 +10,9 @@ pub struct DocsArgs {}
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, _args: &DocsArgs) -> Result<()> {
-    super::build::sources(workspace, "docs", false)?;
+    let lock = super::build::sources(workspace, "docs", false)?;
     let link = workspace.build("")?.join("docs");
-    Nix::new(workspace, None).build("packages.x86_64-linux.options-docs", Some(&link))?;
+    Nix::new(workspace, lock).build("packages.x86_64-linux.options-docs", Some(&link))?;
     println!("{}", link.join("options.md").display());
     Ok(())
 }

@@ -84,16 +84,16 @@ fn checks(nix: &Nix) -> Result<()> {
 
 /// The stories, on the image that `lichen build` makes.
 fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
-    let mut image = None;
+    let mut made = None;
     for appliance in workspace.appliances() {
         let built = build::image(workspace, &appliance, false, false)?;
-        if appliance == "climate" || image.is_none() {
-            image = Some(built);
+        if appliance == "climate" || made.is_none() {
+            made = Some(built);
         }
     }
-    let image = image.context("there is no appliance to test")?;
-    let tools = vm::tools(workspace)?;
-    let hat = Nix::new(workspace, None).build("packages.x86_64-linux.fake-hat", None)?;
+    let made = made.context("there is no appliance to test")?;
+    let tools = vm::tools(workspace, &made.nix)?;
+    let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
     let mut cargo = program("cargo");
     // One after the other: each story has a machine of its own, and they would starve each other.
     cargo
@@ -112,7 +112,7 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         cargo.arg("--include-ignored");
     }
     cargo.current_dir(workspace.root());
-    cargo.env("LICHEN_IMAGE", image);
+    cargo.env("LICHEN_IMAGE", made.image);
     cargo.env("LICHEN_TEST_TOOLS", tools.root());
     cargo.env("LICHEN_FAKE_HAT", hat.output.join("bin/fake-hat"));
     follow(

@@ -59,10 +59,10 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     check_port(args.http, "--http")?;
     check_port(args.ssh, "--ssh")?;
 
-    let image = build::image(workspace, name, false, false)?;
-    let tools = tools(workspace)?;
-    prepare_card(&qemu, &folder, &image, &tools, args)?;
-    let web = web_port(workspace, name);
+    let made = build::image(workspace, name, false, false)?;
+    let tools = tools(workspace, &made.nix)?;
+    prepare_card(&qemu, &folder, &made.image, &tools, args.fresh, name)?;
+    let web = web_port(&made.nix, name);
     let mut forwards = vec![Forward {
         host: args.ssh,
         guest: 22,
@@ -122,11 +122,10 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
 }
 
 /// The test tools, built if need be.
-pub fn tools(workspace: &Workspace) -> Result<Tools> {
+pub fn tools(workspace: &Workspace, nix: &Nix) -> Result<Tools> {
     let link = workspace.build("")?.join("test-tools");
     Ok(Tools::new(
-        Nix::new(workspace, None)
-            .build("packages.x86_64-linux.test-tools", Some(&link))?
+        nix.build("packages.x86_64-linux.test-tools", Some(&link))?
             .output,
     ))
 }
@@ -142,18 +141,20 @@ fn announce(name: &str, args: &VmArgs, web: bool) {
     ));
 }
 
-fn prepare_card(
+/// Gives the machine the card it had, or a new one with the image and the owner's keys.
+pub fn prepare_card(
     qemu: &Qemu,
     folder: &Path,
     image: &Path,
     tools: &Tools,
-    args: &VmArgs,
+    fresh: bool,
+    hostname: &str,
 ) -> Result<()> {
     let card = qemu.file("card.img");
     let origin = qemu.file("image");
     let real: PathBuf =
         std::fs::canonicalize(image).with_context(|| format!("{} is missing", image.display()))?;
-    if card.exists() && !args.fresh {
+    if card.exists() && !fresh {
         if std::fs::read_to_string(&origin).is_ok_and(|text| Path::new(text.trim()) != real) {
             ui::warn(
                 "this machine's card was made from an earlier image and keeps running that; --fresh begins anew",
@@ -163,19 +164,17 @@ fn prepare_card(
     }
     disk::copy(image, &card, CARD)?;
     let (keys, _) = boot::keys(tools, folder)?;
-    let toml = boot::lichen_toml(&args.appliance, &keys);
+    let toml = boot::lichen_toml(hostname, &keys);
     disk::write_to_boot(&card, &[("lichen.toml", &toml), ("extra.env", boot::EXTRA)])?;
     std::fs::write(&origin, real.display().to_string())
         .with_context(|| format!("cannot write {}", origin.display()))
 }
 
 /// The port of the appliance's web server: the first that its firewall opens besides SSH.
-fn web_port(workspace: &Workspace, appliance: &str) -> Option<u16> {
+pub fn web_port(nix: &Nix, appliance: &str) -> Option<u16> {
     let output =
         format!("nixosConfigurations.{appliance}.config.networking.firewall.allowedTCPPorts");
-    let ports = Nix::new(workspace, None)
-        .eval(&output, "ports: ports")
-        .ok()?;
+    let ports = nix.eval(&output, "ports: ports").ok()?;
     let ports = ports
         .as_array()?
         .iter()
