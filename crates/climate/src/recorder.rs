@@ -165,6 +165,7 @@ impl Recording {
             store: None,
             loaded: false,
             suspect: false,
+            observed: false,
             alerts: Alerts::default(),
             last_status: 0,
             last_forget: 0,
@@ -204,6 +205,8 @@ struct Book {
     loaded: bool,
     /// Whether SQLite has found damage: the file is checked before it is opened again.
     suspect: bool,
+    /// Whether anything has been judged since the start.
+    observed: bool,
     alerts: Alerts,
     last_status: i64,
     last_forget: i64,
@@ -235,6 +238,7 @@ impl Book {
         match command {
             Command::Reading(reading) => {
                 self.notice_restore();
+                self.observed = true;
                 let changes = self.alerts.reading(&reading, &self.webhook.now().alerts);
                 self.unsaved.push_back(reading);
                 if self.unsaved.len() > UNSAVED {
@@ -247,6 +251,7 @@ impl Book {
                 self.forget(reading.at);
             }
             Command::Fault(at, silent, why) => {
+                self.observed = true;
                 let settings = self.webhook.now().alerts;
                 let changes = self.alerts.fault(at, silent, &why, &settings);
                 let news = self.told(&changes);
@@ -367,8 +372,9 @@ impl Book {
         self.suspect = false;
         self.store = Some(store);
         if aside.is_some() {
-            // What waits in memory is all there is now.
+            // What is in memory is all there is now.
             self.messages = self.outbox.all();
+            self.keep(self.webhook.overrides())?;
         }
         if !std::mem::replace(&mut self.loaded, true) {
             self.load()?;
@@ -376,13 +382,17 @@ impl Book {
         Ok(())
     }
 
+    /// Takes over what was stored. A card that works only later finds us with a state of our own: what we
+    /// know is newer, what waits is joined to what waited.
     fn load(&mut self) -> anyhow::Result<()> {
         self.load_overrides()?;
         let Some(store) = &self.store else {
             return Ok(());
         };
-        self.alerts = store.setting("alerts")?;
-        self.last_status = store.setting("last_status")?;
+        if !self.observed {
+            self.alerts = store.setting("alerts")?;
+        }
+        self.last_status = self.last_status.max(store.setting("last_status")?);
         self.outbox.restore(store.outbox()?);
         *self.shared.active.lock().expect("no panic while held") = self.alerts.active();
         Ok(())

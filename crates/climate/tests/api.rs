@@ -312,6 +312,13 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
             .map(|file| file.file_name().into_string().unwrap())
             .find(|name| name.contains(".damaged-"))
     };
+    let change = r#"{"thresholds":{"temp_max_c":24.5}}"#;
+    assert_eq!(
+        service
+            .with_token("PUT", "/api/webhook/config", change)
+            .status,
+        200
+    );
     let length = std::fs::metadata(&history).unwrap().len() as usize;
     let file = std::fs::OpenOptions::new()
         .write(true)
@@ -329,6 +336,11 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
     eventually("all is well", || {
         (service.get("/health").json()["status"] == "ok").then_some(())
     });
+    service.stop();
+    // What was changed over the API is in the new history, too.
+    let service = support::service(&room, state.path(), None, json!({}));
+    let config = service.with_token("GET", "/api/webhook/config", "").json();
+    assert_eq!(config["thresholds"]["temp_max_c"], 24.5);
     service.stop();
 }
 
@@ -357,6 +369,9 @@ fn a_card_that_cannot_be_written_costs_neither_readings_nor_alerts() {
         let point = service.get("/api/history?points=1").json()["points"][0].clone();
         (point["temperature"]["min"] == 21.5).then_some(())
     });
+    // Nothing was forgotten over it: the next news is the recovery.
+    room.becomes(22.0, 45.0);
+    assert!(receiver.hears(2)[1].contains("back to normal"));
     service.stop();
-    assert_eq!(receiver.heard().len(), 1);
+    assert_eq!(receiver.heard().len(), 2);
 }

@@ -29,9 +29,17 @@ struct State {
 }
 
 impl Outbox {
-    /// Replaces what waits by what was stored.
+    /// Puts what was stored before what waits already.
     pub fn restore(&self, stored: Vec<Message>) {
-        self.change(|state| state.waiting = stored.into());
+        self.change(|state| {
+            let known = |message: &Message| stored.iter().any(|other| other.key == message.key);
+            let newer: Vec<Message> = state
+                .waiting
+                .drain(..)
+                .filter(|message| !known(message))
+                .collect();
+            state.waiting = stored.into_iter().chain(newer).collect();
+        });
     }
 
     /// Adds a message; returns what it pushed out.

@@ -183,6 +183,11 @@ impl SharedWebhook {
         self.lock().1.clone()
     }
 
+    /// What was changed over the API.
+    pub fn overrides(&self) -> Overrides {
+        self.lock().0.clone()
+    }
+
     /// What holds now and how it came about, were `later` changes made.
     pub fn proposed(&self, later: &Overrides) -> Result<Overrides, String> {
         let overrides = self.lock().0.and_then(later);
