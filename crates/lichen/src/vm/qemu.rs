@@ -118,7 +118,7 @@ impl Qemu {
     /// Switches the machine off as its power button would, and pulls the plug if that does nothing.
     pub fn stop(&self) -> Result<()> {
         self.control("system_powerdown")?;
-        let deadline = Instant::now() + Duration::from_secs(90);
+        let deadline = Instant::now() + Duration::from_secs(40);
         let mut live = crate::ui::Live::new();
         while self.running().is_some() {
             if Instant::now() > deadline {
