@@ -38,7 +38,7 @@ in
       device = lib.mkDefault "/dev/disk/by-partlabel/BOOT";
       fsType = lib.mkDefault "vfat";
       # A broken BOOT must not keep a running system down.
-      options = lib.mkDefault [ "noatime" "umask=0077" "nofail" "x-systemd.device-timeout=15s" ];
+      options = lib.mkDefault [ "noatime" "umask=0077" "nofail" "x-systemd.device-timeout=60s" ];
     };
 
     systemd.timers.fstrim = lib.mkIf config.services.fstrim.enable {
