@@ -41,6 +41,8 @@ rec {
       # What postinsts and alternatives would have made.
       { path = "usr/bin/awk"; link = "mawk"; }
       { path = "usr/bin/pager"; link = "less"; }
+      { path = "usr/lib/firmware/regulatory.db"; link = "regulatory.db-debian"; }
+      { path = "usr/lib/firmware/regulatory.db.p7s"; link = "regulatory.db.p7s-debian"; }
       { path = "etc/ssl/certs/ca-certificates.crt"; source = certificates { }; }
     ];
   };
