@@ -5,7 +5,7 @@
   firmwareConfig = "[pi4]\narm_boost=1\n";
   # Needed before DATA can be mounted: SD card, its regulators and power switches, the watchdog.
   initrdModules = [
-    "gpio-regulator" "fixed" "gpio-raspberrypi-exp" "reset-raspberrypi" "sdhci-iproc" "reset-gpio" "bcm2835" "bcm2835_wdt"
+    "gpio-regulator" "fixed" "gpio-raspberrypi-exp" "reset-raspberrypi" "sdhci-iproc" "bcm2835" "bcm2835_wdt"
     "pcie-brcmstb" "xhci-pci" "usb-storage" "uas"
   ];
 }
