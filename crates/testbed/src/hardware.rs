@@ -1,9 +1,10 @@
 //! What a machine is made of, and how QEMU is told so.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{Disk, Tools};
 
@@ -57,17 +58,32 @@ impl Hardware {
         }
     }
 
+    /// How many serial lines the board has; which of them is the console is the device tree's to say.
+    pub(crate) fn serial_lines(&self) -> usize {
+        match self.board {
+            Board::Virt => 1,
+            Board::RaspberryPi4 => 2,
+        }
+    }
+
     pub(crate) fn has_network(&self) -> bool {
         self.board == Board::Virt
     }
 
-    pub(crate) fn qemu(&self, tools: &Tools, disk: &Disk, memory: Memory<'_>) -> Result<Command> {
+    /// QEMU as this hardware with `disk` in it; what it has to be given as files goes into `directory`.
+    pub(crate) fn qemu(
+        &self,
+        tools: &Tools,
+        disk: &Disk,
+        memory: Memory<'_>,
+        directory: &Path,
+    ) -> Result<Command> {
         let mut qemu = tools.qemu();
         qemu.args(["-no-user-config", "-nodefaults", "-display", "none"]);
         qemu.args(["-accel", "tcg,thread=multi"]);
         match self.board {
             Board::Virt => self.virt(&mut qemu, tools, disk, memory)?,
-            Board::RaspberryPi4 => raspberry_pi_4(&mut qemu, disk),
+            Board::RaspberryPi4 => raspberry_pi_4(&mut qemu, disk, directory)?,
         }
         Ok(qemu)
     }
@@ -114,8 +130,36 @@ impl Hardware {
     }
 }
 
-fn raspberry_pi_4(qemu: &mut Command, disk: &Disk) {
+/// The Pi's own firmware, which no emulator runs, would load these two from BOOT: U-Boot and the device tree.
+fn raspberry_pi_4(qemu: &mut Command, disk: &Disk, directory: &Path) -> Result<()> {
     qemu.args(["-M", "raspi4b", "-drive", &drive(disk, "sd")]);
+    let files = [
+        ("-kernel", "u-boot.bin", disk.read_boot_file("u-boot.bin")?),
+        (
+            "-dtb",
+            "board.dtb",
+            without_power_sequences(disk.read_boot_file("bcm2711-rpi-4-b.dtb")?),
+        ),
+    ];
+    for (option, name, contents) in files {
+        let file = directory.join(name);
+        fs::write(&file, contents).with_context(|| format!("write {}", file.display()))?;
+        qemu.arg(option).arg(file);
+    }
+    Ok(())
+}
+
+/// QEMU has the card on the controller that real boards have Wi-Fi on. Linux would wait for ever for the GPIO that
+/// powers the Wi-Fi, which QEMU's firmware knows nothing of; a property of another name is of no interest to it.
+fn without_power_sequences(mut device_tree: Vec<u8>) -> Vec<u8> {
+    const PROPERTY: &[u8] = b"\0mmc-pwrseq\0";
+    let found = device_tree
+        .windows(PROPERTY.len())
+        .position(|bytes| bytes == PROPERTY);
+    if let Some(at) = found {
+        device_tree[at + 1] = b'x';
+    }
+    device_tree
 }
 
 /// Writes reach the host's page cache, which a killed QEMU does not take with it: what the device had synced is

@@ -265,16 +265,20 @@ impl Machine {
             Start::ColdInto(file) => Memory::Shared(file),
             Start::Warm { memory, .. } => Memory::View(memory),
         };
-        let mut qemu = self.hardware.qemu(&self.tools, &self.disk, memory)?;
-        let socket = self.directory.path().join("qmp");
+        let directory = self.directory.path();
+        let mut qemu = self
+            .hardware
+            .qemu(&self.tools, &self.disk, memory, directory)?;
+        let socket = directory.join("qmp");
         let _ = fs::remove_file(&socket);
         qemu.arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", socket.display()));
-        qemu.arg("-chardev").arg(format!(
-            "file,id=console,append=on,path={}",
-            self.console.path().display()
-        ));
-        qemu.args(["-serial", "chardev:console"]);
+        for line in 0..self.hardware.serial_lines() {
+            let file = self.console.path().display();
+            qemu.arg("-chardev")
+                .arg(format!("file,id=console{line},append=on,path={file}"));
+            qemu.arg("-serial").arg(format!("chardev:console{line}"));
+        }
         if self.hardware.has_network() {
             let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
             let forwards = ports

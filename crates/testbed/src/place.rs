@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -18,22 +19,23 @@ pub fn environment_path(name: &str) -> Result<PathBuf> {
 
 /// A name for what the calling story leaves behind.
 pub fn story_name() -> String {
+    static NAMELESS: AtomicUsize = AtomicUsize::new(1);
     let thread = thread::current();
     match thread.name() {
         Some(name) if name != "main" => name.replace("::", "-"),
-        // Under --test-threads=1 stories run on the main thread, which has no name of theirs.
-        _ => format!("{}-{}", program().unwrap_or_default(), std::process::id()),
+        // Under --test-threads=1 stories run on the main thread, which does not have their names: their group
+        // and their place in it is what there is, and the same in the next run.
+        _ => format!("{}-{}", group(), NAMELESS.fetch_add(1, Ordering::Relaxed)),
     }
 }
 
-fn program() -> Option<String> {
-    Some(
-        std::env::current_exe()
-            .ok()?
-            .file_stem()?
-            .to_string_lossy()
-            .into_owned(),
-    )
+/// The name of this test binary, without what cargo appends to it.
+fn group() -> String {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let stem = exe.file_stem().unwrap_or_default().to_string_lossy();
+    stem.rsplit_once('-')
+        .map_or(stem.as_ref(), |(name, _)| name)
+        .to_owned()
 }
 
 /// `name` within this crate's corner of the target directory, as an existing directory.
