@@ -5,7 +5,7 @@ let
   workspace = builtins.fromTOML (builtins.readFile (root + "/Cargo.toml"));
   cargoLock = builtins.fromTOML (builtins.readFile (root + "/Cargo.lock"));
 
-  # Every member's manifest: cargo wants all of them to agree with Cargo.lock.
+  # Every member's manifest, by package name.
   folders = [ "tests" ] ++ map (n: "crates/${n}") (builtins.attrNames (builtins.readDir (root + "/crates")));
   members = builtins.listToAttrs (map (folder:
     let manifest = builtins.fromTOML (builtins.readFile (root + "/${folder}/Cargo.toml"));
@@ -20,7 +20,6 @@ let
   });
 
   # --- sources from the registry -------------------------------------------------------------------
-  registry = builtins.filter (p: p ? checksum) cargoLock.package;
   crateFile = p: lib.fetched { name = "${p.name}-${p.version}.crate"; hash = p.checksum; };
 
   # Packages of Cargo.lock that a member needs, for its vendor folder and the bill of materials. An entry
@@ -39,9 +38,10 @@ let
       (package.dependencies or [ ]);
   });
 
-  # A "directory source", as `cargo vendor` would make it.
-  vendor = debian.runBusybox "vendor" {
-    list = builtins.concatStringsSep "\n" (map (p: "${crateFile p} ${p.name}-${p.version} ${p.checksum}") registry) + "\n";
+  # A "directory source", as `cargo vendor` would make it, of these packages.
+  vendor = packages: debian.runBusybox "vendor" {
+    list = builtins.concatStringsSep "" (map (p: "${crateFile p} ${p.name}-${p.version} ${p.checksum}\n")
+      (builtins.filter (p: p ? checksum) packages));
     passAsFile = [ "list" ];
   } ''
     $bb mkdir $out; cd $out
@@ -51,14 +51,42 @@ let
     done < $listPath
   '';
 
+  # --- a workspace of just the members that a program is made of -----------------------------------------
+  # With the whole of it, any new dependency of any member would compile all programs anew, the initrd's too.
+  toml = value:
+    if builtins.isAttrs value then "{ ${builtins.concatStringsSep ", " (map (n: "${builtins.toJSON n} = ${toml value.${n}}") (builtins.attrNames value))} }"
+    else if builtins.isList value then "[ ${builtins.concatStringsSep ", " (map toml value)} ]"
+    else builtins.toJSON value;
+  excerpt = names:
+    let
+      manifests = map (n: members.${n}.manifest) names;
+      sections = builtins.concatMap (m: [ m ] ++ builtins.attrValues (m.target or { })) manifests;
+      wanted = builtins.foldl' (all: m: all // m.dependencies or { } // m.dev-dependencies or { } // m.build-dependencies or { }) { } sections;
+      packages = lockClosure names;
+      versions = builtins.groupBy (p: p.name) packages;
+      entry = p: ''
+
+        [[package]]
+        name = "${p.name}"
+        version = "${p.version}"
+        ${if p ? source then "source = \"${p.source}\"\nchecksum = \"${p.checksum}\"\n" else ""}dependencies = ${toml (map
+          (d: let r = resolve d; in if builtins.length versions.${r.name} == 1 then r.name else "${r.name} ${r.version}")
+          (p.dependencies or [ ]))}
+      '';
+    in {
+      inherit packages;
+      manifest = builtins.toFile "Cargo.toml" ''
+        workspace = ${toml (workspace.workspace // {
+          members = map (n: members.${n}.folder) names;
+          dependencies = builtins.intersectAttrs wanted workspace.workspace.dependencies;
+        })}
+        profile = ${toml workspace.profile}
+      '';
+      lock = builtins.toFile "Cargo.lock" ("version = 4\n" + builtins.concatStringsSep "" (map entry
+        (builtins.sort (a: b: a.name < b.name || a.name == b.name && builtins.compareVersions a.version b.version < 0) packages)));
+    };
+
   # --- building ----------------------------------------------------------------------------------------
-  manifests = builtins.path {
-    name = "manifests";
-    path = root;
-    filter = path: type: let rel = builtins.substring (builtins.stringLength (toString root) + 1) (-1) path; in
-      if type == "directory" then builtins.elem rel ([ "crates" ] ++ folders)
-      else builtins.elem rel ([ "Cargo.toml" "Cargo.lock" ] ++ map (f: "${f}/Cargo.toml") folders);
-  };
   source = name: builtins.path {
     name = "${name}-source";
     path = root + "/${members.${name}.folder}";
@@ -71,51 +99,61 @@ let
     ({ kind, folder }: map (t: "${m.folder}/${t.path or "${folder}/${t.name}.rs"}") (m.manifest.${kind} or [ ]))
     [ { kind = "bin"; folder = "src/bin"; } { kind = "example"; folder = "examples"; }
       { kind = "test"; folder = "tests"; } { kind = "bench"; folder = "benches"; } ]);
-  stubs = builtins.concatMap
-    (m: [ "${m.folder}/src/lib.rs" ] ++ named m ++ (if m.manifest ? bin then [ ] else [ "${m.folder}/src/main.rs" ]))
-    (builtins.attrValues members);
+  stubs = m: [ "${m.folder}/src/lib.rs" ] ++ named m ++ (if m.manifest ? bin then [ ] else [ "${m.folder}/src/main.rs" ]);
   words = builtins.concatStringsSep " ";
-
-  setup = target: rustflags: ''
-    export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0
-    mkdir -p $CARGO_HOME
-    cat > $CARGO_HOME/config.toml <<EOF
-    [source.crates-io]
-    replace-with = "vendored"
-    [source.vendored]
-    directory = "/vendor"
-    [target.${target}]
-    linker = "${if target == "aarch64-unknown-linux-gnu" then "aarch64-linux-gnu-gcc" else "gcc"}"
-    rustflags = [${builtins.concatStringsSep ", " (map (f: "\"${f}\"") rustflags)}]
-    EOF
-    build() { cargo build --release --frozen --target ${target} -p "$1" 2>&1; }
-    stub() { for file; do [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }; done; }
-    cp -r --no-preserve=mode $manifests work
-    cd work
-    stub ${words stubs}
-  '';
 
   program = { name, target ? "aarch64-unknown-linux-gnu", static ? false }:
     let
-      rustflags = if static then [ "-C" "target-feature=+crt-static" ] else [ ];
-      env = { inherit manifests; binds = "--ro-bind ${vendor} /vendor"; inherit vendor; };
+      names = builtins.sort builtins.lessThan (local name);
+      these = map (n: members.${n}) names;
+      part = excerpt names;
+      vendored = vendor part.packages;
+      env = {
+        inherit (part) manifest lock;
+        manifests = map (m: builtins.path { name = "Cargo.toml"; path = root + "/${m.folder}/Cargo.toml"; }) these;
+        binds = "--ro-bind ${vendored} /vendor";
+        inherit vendored;
+      };
+      setup = ''
+        export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0
+        mkdir -p $CARGO_HOME work
+        cat > $CARGO_HOME/config.toml <<EOF
+        [source.crates-io]
+        replace-with = "vendored"
+        [source.vendored]
+        directory = "/vendor"
+        [target.${target}]
+        linker = "${if target == "aarch64-unknown-linux-gnu" then "aarch64-linux-gnu-gcc" else "gcc"}"
+        rustflags = ${toml (if static then [ "-C" "target-feature=+crt-static" ] else [ ])}
+        EOF
+        stub() { for file; do [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }; done; }
+        # Offline, with nothing at hand but what the lock names, cargo can choose no other version.
+        build() { cargo build --release --offline --target ${target} -p ${name} 2>&1; }
+        cd work
+        cp --no-preserve=mode $manifest Cargo.toml
+        cp --no-preserve=mode $lock Cargo.lock
+      '';
       deps = debian.inRust "${name}-deps.tar.zst" env ''
-        ${setup target rustflags}
-        build ${name}
+        ${setup}
+        set -- $manifests
+        for folder in ${words (map (m: m.folder) these)}; do
+          mkdir -p $folder; cp --no-preserve=mode $1 $folder/Cargo.toml; shift
+        done
+        stub ${words (builtins.concatMap stubs these)}
+        build
         # Only what is not ours may be reused.
-        for member in ${words (builtins.attrNames members)}; do
+        for member in ${words names}; do
           rm -rf target/${target}/release/{.fingerprint,deps,build}/{,lib}{$member,''${member//-/_}}{-*,.*}
         done
         rm -rf target/${target}/release/{examples,incremental}
         tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 -c target | zstd -q -T0 -3 -o $out
       '';
-      sources = map (n: { folder = members.${n}.folder; source = source n; }) (local name);
-    in debian.inRust name (env // { inherit deps; sources = map (s: s.source) sources; }) ''
-      ${setup target rustflags}
-      ${builtins.concatStringsSep "\n" (map (s: "rm -rf ${s.folder}; cp -r --no-preserve=mode ${s.source} ${s.folder}") sources)}
-      stub ${words (builtins.concatMap (n: named members.${n}) (local name))}
+    in debian.inRust name (env // { inherit deps; sources = map source names; }) ''
+      ${setup}
+      ${builtins.concatStringsSep "\n" (map (n: "mkdir -p ${members.${n}.folder}; cp -r --no-preserve=mode ${source n}/. ${members.${n}.folder}") names)}
+      stub ${words (builtins.concatMap named these)}
       tar -x --zstd -f $deps
-      build ${name}
+      build
       mkdir -p $out/bin
       find target/${target}/release -maxdepth 1 -type f -perm -100 -exec cp -t $out/bin {} +
       ls -l $out/bin
