@@ -142,7 +142,8 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
     std::thread::spawn(move || stdout.lines().try_for_each(|line| send.send(line)));
     let mut live = Live::new();
     let mut tally = Tally::default();
-    let mut last: VecDeque<String> = VecDeque::new();
+    // What the test under way has said: its story, should it fail.
+    let mut told: VecDeque<String> = VecDeque::new();
     loop {
         live.update(&format!(
             "{what}: {}, {}",
@@ -155,12 +156,20 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
             Err(RecvTimeoutError::Disconnected) => break,
         };
         writeln!(file, "{line}").context("cannot write the log")?;
+        if line.starts_with("test ") {
+            told.clear();
+        }
+        told.push_back(line.clone());
+        if told.len() > 200 {
+            told.pop_front();
+        }
         if let Some(failed) = tally.take(&line) {
+            told.drain(..).for_each(|l| live.line(&l));
             live.line(&format!("FAILED: {failed}"));
         }
-        last.push_back(line);
-        if last.len() > 40 {
-            last.pop_front();
+        // The runner's own closing lines are the result of this command.
+        if line.starts_with("test result: ") {
+            println!("{what}: {line}");
         }
     }
     live.clear();
@@ -181,8 +190,6 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
             .iter()
             .skip(lines.len().saturating_sub(40))
             .for_each(|l| eprintln!("{l}"));
-    } else {
-        last.iter().for_each(|l| eprintln!("{l}"));
     }
     crate::fail!(
         hint: format!("the whole log is {}", log.display()),
@@ -214,15 +221,14 @@ impl Tally {
             self.running = None;
             return None;
         }
-        let name = line
-            .strip_prefix("test ")?
-            .split(" ... ")
-            .next()?
-            .to_owned();
-        self.running = Some(name.clone());
+        if let Some((name, _)) = line.strip_prefix("test ").and_then(|l| l.split_once(" ... ")) {
+            self.running = Some(name.to_owned());
+        }
+        // Where a test's own output comes between, the verdict stands on a line of its own.
         if !line.ends_with("FAILED") {
             return None;
         }
+        let name = self.running.clone()?;
         self.failed.push(name.clone());
         Some(name)
     }
@@ -256,8 +262,10 @@ mod tests {
             tally.take("test boots_healthy ... FAILED").as_deref(),
             Some("boots_healthy")
         );
-        tally.take("test result: FAILED. 5 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        tally.take("test hangs ... waiting for a hang");
+        assert_eq!(tally.take("FAILED").as_deref(), Some("hangs"));
+        tally.take("test result: FAILED. 5 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s");
         tally.take("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
-        assert_eq!(tally.summary(), "8 passed, 2 ignored, 1 FAILED");
+        assert_eq!(tally.summary(), "8 passed, 2 ignored, 2 FAILED");
     }
 }
