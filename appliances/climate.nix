@@ -16,4 +16,7 @@
     # Alerts go where the secret climate.slack-webhook-url in lichen.toml says; who knows the secret
     # climate.bearer-token may change that over the API.
   };
+
+  # Beneath the compressed memory that every appliance has: used only when that is full, as it wears the card.
+  swapDevices = [ { device = "/var/swapfile"; size = 256; priority = 1; } ];
 }

@@ -52,6 +52,8 @@ in
     # Sessions are tracked, but nobody needs a service manager of his own for them: it costs 10 MB and seconds.
     "pam.d/common-session" = pam (session ++ [ "session optional pam_systemd.so class=background-light" ]);
     "pam.d/common-session-noninteractive" = pam session;
+    # For programs that bring no file of their own.
+    "pam.d/other" = pam (map (type: "${type} required pam_deny.so") [ "auth" "account" "password" "session" ]);
 
     # The image is complete: nothing has to be regenerated because /usr is newer.
     ".updated".text = "";

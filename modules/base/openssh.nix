@@ -105,6 +105,8 @@ in
         ++ [ "/etc/ssh/authorized_keys.d/%u" "/run/lichen/authorized_keys/%u" ];
 
       environment.etc = {
+        # What ssh.service would read from the package, which leaves it to its maintainer script.
+        "default/ssh".text = "SSHD_OPTS=\n";
         "ssh/sshd_config".text = lib.concatMapStrings (p: "Port ${toString p}\n") cfg.ports
           + listen
           + lib.concatMapStrings (k: "HostKey ${k.path}\n") cfg.hostKeys

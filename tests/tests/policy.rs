@@ -52,6 +52,11 @@ fn swap_is_compressed_memory_first() -> Result<()> {
         first.is_some_and(|line| line.starts_with("/dev/zram")),
         "swap: {swap:?}"
     );
+    let size = machine.sh("stat -c %s /var/swapfile")?;
+    ensure!(
+        swap.contains("/var/swapfile") && size.contains("268435456"),
+        "the swap file of 256 MiB is not as declared: {swap:?}, {size:?}"
+    );
     Ok(())
 }
 
