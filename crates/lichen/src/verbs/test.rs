@@ -6,7 +6,6 @@ use crate::nix::Nix;
 use crate::ui::{self, Live};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -95,7 +94,6 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let tools = vm::tools(workspace, &made.nix)?;
     let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
     let mut cargo = program("cargo");
-    // One after the other: each story has a machine of its own, and they would starve each other.
     cargo
         .args([
             "test",
@@ -107,7 +105,6 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
             "--",
         ])
         .args(&args.story);
-    cargo.args(["--test-threads", "1", "--nocapture"]);
     if args.slow {
         cargo.arg("--include-ignored");
     }
@@ -142,8 +139,8 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
     std::thread::spawn(move || stdout.lines().try_for_each(|line| send.send(line)));
     let mut live = Live::new();
     let mut tally = Tally::default();
-    // What the test under way has said: its story, should it fail.
-    let mut told: VecDeque<String> = VecDeque::new();
+    // The runner tells of failures at its end, each with what the test had said.
+    let mut failures = false;
     loop {
         live.update(&format!(
             "{what}: {}, {}",
@@ -156,20 +153,17 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
             Err(RecvTimeoutError::Disconnected) => break,
         };
         writeln!(file, "{line}").context("cannot write the log")?;
-        if line.starts_with("test ") {
-            told.clear();
-        }
-        told.push_back(line.clone());
-        if told.len() > 200 {
-            told.pop_front();
-        }
         if let Some(failed) = tally.take(&line) {
-            told.drain(..).for_each(|l| live.line(&l));
             live.line(&format!("FAILED: {failed}"));
         }
+        failures |= line == "failures:";
         // The runner's own closing lines are the result of this command.
         if line.starts_with("test result: ") {
             println!("{what}: {line}");
+            failures = false;
+        }
+        if failures {
+            live.line(&line);
         }
     }
     live.clear();
@@ -221,16 +215,13 @@ impl Tally {
             self.running = None;
             return None;
         }
-        if let Some((name, _)) = line.strip_prefix("test ").and_then(|l| l.split_once(" ... ")) {
-            self.running = Some(name.to_owned());
-        }
-        // Where a test's own output comes between, the verdict stands on a line of its own.
-        if !line.ends_with("FAILED") {
+        let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+        self.running = Some(name.to_owned());
+        if verdict != "FAILED" {
             return None;
         }
-        let name = self.running.clone()?;
-        self.failed.push(name.clone());
-        Some(name)
+        self.failed.push(name.to_owned());
+        Some(name.to_owned())
     }
 
     fn summary(&self) -> String {
@@ -262,8 +253,7 @@ mod tests {
             tally.take("test boots_healthy ... FAILED").as_deref(),
             Some("boots_healthy")
         );
-        tally.take("test hangs ... waiting for a hang");
-        assert_eq!(tally.take("FAILED").as_deref(), Some("hangs"));
+        assert_eq!(tally.take("test hangs ... FAILED").as_deref(), Some("hangs"));
         tally.take("test result: FAILED. 5 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s");
         tally.take("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
         assert_eq!(tally.summary(), "8 passed, 2 ignored, 2 FAILED");
