@@ -39,6 +39,25 @@ fn data_fills_the_card() -> Result<()> {
 }
 
 #[test]
+fn with_one_state_slot_torn_or_both_a_generation_is_found() -> Result<()> {
+    let machine = appliance()?;
+    for torn in [&["st0.env"][..], &["st0.env", "st1.env"]] {
+        for slot in torn {
+            machine.write_file(&format!("/boot/{slot}"), &[0x5a; 512])?;
+        }
+        machine.sh("sync --file-system /boot")?;
+        machine.reboot(BOOT)?;
+        healthy(&machine)?;
+        let arguments = machine.sh("cat /proc/cmdline")?;
+        ensure!(
+            arguments.contains("lichen.generation=1 "),
+            "with {torn:?} torn it booted {arguments}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn who_it_is_outlives_reboots_and_power_cuts() -> Result<()> {
     let machine = appliance()?;
     let identity = "cat /etc/machine-id /var/lib/ssh/*.pub /etc/hostname";
