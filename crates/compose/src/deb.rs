@@ -18,7 +18,9 @@ pub fn data(deb: &Path) -> Result<Vec<u8>> {
                 lzma_rust2::XzReader::new(compressed.as_slice(), true).read_to_end(&mut data)?;
                 return Ok(data);
             }
-            other if other.starts_with("data.tar") => bail!("{other}: Debian's packages have data.tar.xz"),
+            other if other.starts_with("data.tar") => {
+                bail!("{other}: Debian's packages have data.tar.xz")
+            }
             _ => {}
         }
     }

@@ -28,14 +28,25 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [spec, out] = args.as_slice() else { bail!("usage: compose SPEC.json OUT.tar") };
+    let [spec, out] = args.as_slice() else {
+        bail!("usage: compose SPEC.json OUT.tar")
+    };
     let spec = Spec::load(spec.as_ref())?;
     let mut tree = Tree::new(&spec.include, &spec.exclude)?;
     // Unpacking is the slow part and independent per package; merging keeps the spec's order.
-    for chunk in spec.debs.chunks(std::thread::available_parallelism().map_or(1, Into::into) * 2) {
+    for chunk in spec
+        .debs
+        .chunks(std::thread::available_parallelism().map_or(1, Into::into) * 2)
+    {
         let unpacked = std::thread::scope(|scope| {
-            let workers: Vec<_> = chunk.iter().map(|deb| scope.spawn(|| deb::data(deb))).collect();
-            workers.into_iter().map(|w| w.join().expect("unpacking panicked")).collect::<Vec<_>>()
+            let workers: Vec<_> = chunk
+                .iter()
+                .map(|deb| scope.spawn(|| deb::data(deb)))
+                .collect();
+            workers
+                .into_iter()
+                .map(|w| w.join().expect("unpacking panicked"))
+                .collect::<Vec<_>>()
         });
         for (deb, data) in chunk.iter().zip(unpacked) {
             let data = data.with_context(|| format!("reading {}", deb.display()))?;
@@ -44,7 +55,8 @@ fn run() -> Result<()> {
     }
     let owners = spec.owners()?;
     for entry in &spec.entries {
-        tree.add_entry(entry, &owners).with_context(|| format!("adding {}", entry.path))?;
+        tree.add_entry(entry, &owners)
+            .with_context(|| format!("adding {}", entry.path))?;
     }
     let out = File::create(out).with_context(|| format!("creating {out}"))?;
     tree.write(BufWriter::new(out))

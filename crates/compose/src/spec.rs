@@ -79,13 +79,19 @@ impl Spec {
 
     /// The accounts that entries may name.
     pub fn owners(&self) -> Result<Owners> {
-        let Some(dir) = &self.accounts else { return Ok(Owners::default()) };
+        let Some(dir) = &self.accounts else {
+            return Ok(Owners::default());
+        };
         let read = |file: &str| -> Result<HashMap<String, u64>> {
             let path = dir.join(file);
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             Ok(text.lines().filter_map(account).collect())
         };
-        Ok(Owners { users: read("passwd")?, groups: read("group")? })
+        Ok(Owners {
+            users: read("passwd")?,
+            groups: read("group")?,
+        })
     }
 }
 
@@ -116,5 +122,6 @@ fn number(known: &HashMap<String, u64>, name: Option<&str>, kind: &str) -> Resul
     if let Some(id) = known.get(name) {
         return Ok(*id);
     }
-    name.parse().with_context(|| format!("no {kind} is called {name:?} in this appliance"))
+    name.parse()
+        .with_context(|| format!("no {kind} is called {name:?} in this appliance"))
 }

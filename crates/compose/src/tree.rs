@@ -35,8 +35,16 @@ struct Node {
 impl Tree {
     /// An empty tree that takes from packages only what `include` (all, if empty) and not `exclude` matches.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self> {
-        let include = if include.is_empty() { None } else { Some(globs(include)?) };
-        Ok(Self { nodes: BTreeMap::new(), include, exclude: globs(exclude)? })
+        let include = if include.is_empty() {
+            None
+        } else {
+            Some(globs(include)?)
+        };
+        Ok(Self {
+            nodes: BTreeMap::new(),
+            include,
+            exclude: globs(exclude)?,
+        })
     }
 
     /// Merges one package's data archive.
@@ -57,13 +65,21 @@ impl Tree {
                     entry.read_to_end(&mut body)?;
                     body
                 }
-                EntryType::Symlink => entry.link_name_bytes().context("a link without target")?.into_owned(),
+                EntryType::Symlink => entry
+                    .link_name_bytes()
+                    .context("a link without target")?
+                    .into_owned(),
                 EntryType::Link => {
-                    let target = entry.link_name_bytes().context("a link without target")?.into_owned();
+                    let target = entry
+                        .link_name_bytes()
+                        .context("a link without target")?
+                        .into_owned();
                     canonical(&String::from_utf8_lossy(&target)).into_bytes()
                 }
                 EntryType::Directory => Vec::new(),
-                other => bail!("{origin}: {path} is a {other:?}; packages have files, links and folders"),
+                other => {
+                    bail!("{origin}: {path} is a {other:?}; packages have files, links and folders")
+                }
             };
             let header = entry.header();
             let node = Node {
@@ -93,18 +109,46 @@ impl Tree {
     /// Adds what the spec lists by hand, replacing what packages brought.
     pub fn add_entry(&mut self, entry: &Entry, owners: &Owners) -> Result<()> {
         let mode = match &entry.mode {
-            Some(text) => Some(u32::from_str_radix(text, 8).with_context(|| format!("mode {text:?} is not octal"))?),
+            Some(text) => Some(
+                u32::from_str_radix(text, 8)
+                    .with_context(|| format!("mode {text:?} is not octal"))?,
+            ),
             None => None,
         };
-        let (uid, gid) = (owners.uid(entry.user.as_deref())?, owners.gid(entry.group.as_deref())?);
+        let (uid, gid) = (
+            owners.uid(entry.user.as_deref())?,
+            owners.gid(entry.group.as_deref())?,
+        );
         let path = canonical(&entry.path);
         let mut put = |path: String, kind, mode, body| {
-            self.nodes.insert(path, Node { kind, mode, uid, gid, body, origin: "the spec".to_owned() });
+            self.nodes.insert(
+                path,
+                Node {
+                    kind,
+                    mode,
+                    uid,
+                    gid,
+                    body,
+                    origin: "the spec".to_owned(),
+                },
+            );
         };
         match &entry.content {
-            Content::Text(text) => put(path, EntryType::Regular, mode.unwrap_or(0o644), text.clone().into_bytes()),
-            Content::Link(target) => put(path, EntryType::Symlink, 0o777, target.clone().into_bytes()),
-            Content::Directory(_) => put(path, EntryType::Directory, mode.unwrap_or(0o755), Vec::new()),
+            Content::Text(text) => put(
+                path,
+                EntryType::Regular,
+                mode.unwrap_or(0o644),
+                text.clone().into_bytes(),
+            ),
+            Content::Link(target) => {
+                put(path, EntryType::Symlink, 0o777, target.clone().into_bytes())
+            }
+            Content::Directory(_) => put(
+                path,
+                EntryType::Directory,
+                mode.unwrap_or(0o755),
+                Vec::new(),
+            ),
             Content::Source(source) => walk(source, path, mode, &mut put)?,
         }
         Ok(())
@@ -112,7 +156,12 @@ impl Tree {
 
     /// Writes the tar: sorted, times zero, parents before children, hard links after their targets.
     pub fn write(mut self, out: impl Write) -> Result<()> {
-        let parents: Vec<String> = self.nodes.keys().flat_map(|path| ancestors(path)).map(str::to_owned).collect();
+        let parents: Vec<String> = self
+            .nodes
+            .keys()
+            .flat_map(|path| ancestors(path))
+            .map(str::to_owned)
+            .collect();
         for path in parents {
             let folder = Node {
                 kind: EntryType::Directory,
@@ -125,7 +174,10 @@ impl Tree {
             self.nodes.entry(path).or_insert(folder);
         }
         let mut tar = tar::Builder::new(out);
-        let (links, others): (Vec<_>, Vec<_>) = self.nodes.iter().partition(|(_, n)| n.kind == EntryType::Link);
+        let (links, others): (Vec<_>, Vec<_>) = self
+            .nodes
+            .iter()
+            .partition(|(_, n)| n.kind == EntryType::Link);
         for (path, node) in others.into_iter().chain(links) {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(node.kind);
@@ -182,24 +234,41 @@ fn walk(
     mode: Option<u32>,
     put: &mut impl FnMut(String, EntryType, u32, Vec<u8>),
 ) -> Result<()> {
-    let meta = fs::symlink_metadata(source).with_context(|| format!("reading {}", source.display()))?;
+    let meta =
+        fs::symlink_metadata(source).with_context(|| format!("reading {}", source.display()))?;
     if meta.is_symlink() {
         let target = fs::read_link(source)?.into_os_string().into_encoded_bytes();
         put(path, EntryType::Symlink, 0o777, target);
     } else if meta.is_dir() {
         for child in fs::read_dir(source)? {
             let child = child?;
-            let name = child.file_name().into_string().ok().context("a file name that is not UTF-8")?;
-            let below = if path.is_empty() { name } else { format!("{path}/{name}") };
+            let name = child
+                .file_name()
+                .into_string()
+                .ok()
+                .context("a file name that is not UTF-8")?;
+            let below = if path.is_empty() {
+                name
+            } else {
+                format!("{path}/{name}")
+            };
             walk(&child.path(), below, mode, put)?;
         }
         if !path.is_empty() {
             put(path, EntryType::Directory, 0o755, Vec::new());
         }
     } else {
-        let default = if meta.permissions().mode() & 0o111 != 0 { 0o755 } else { 0o644 };
+        let default = if meta.permissions().mode() & 0o111 != 0 {
+            0o755
+        } else {
+            0o644
+        };
         let body = fs::read(source).with_context(|| format!("reading {}", source.display()))?;
         put(path, EntryType::Regular, mode.unwrap_or(default), body);
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

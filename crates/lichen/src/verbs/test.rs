@@ -253,7 +253,10 @@ mod tests {
             tally.take("test boots_healthy ... FAILED").as_deref(),
             Some("boots_healthy")
         );
-        assert_eq!(tally.take("test hangs ... FAILED").as_deref(), Some("hangs"));
+        assert_eq!(
+            tally.take("test hangs ... FAILED").as_deref(),
+            Some("hangs")
+        );
         tally.take("test result: FAILED. 5 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s");
         tally.take("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
         assert_eq!(tally.summary(), "8 passed, 2 ignored, 2 FAILED");
