@@ -8,10 +8,14 @@
 //! It refuses a toplevel whose layers are not all there, before anything is mounted.
 
 mod mount;
+mod swap;
+
+pub use swap::Stack;
 
 use std::{
     fmt, fs,
     io::{self, Write},
+    os::fd::OwnedFd,
     os::unix::fs::{DirBuilderExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
@@ -68,7 +72,8 @@ impl Layers {
     fn mount(&self) -> Result<Vec<PathBuf>> {
         self.0.iter().map(|layer| {
             let target = Path::new(LAYERS).join(layer.file_name().unwrap_or_default());
-            if !target.exists() {
+            // A folder alone says nothing: mounting may have failed before.
+            if !swap::is_mounted(&target) {
                 mkdir(&target, 0o755)?;
                 mount::erofs(layer, &target).context(|| format!("mounting layer {}", layer.display()))?;
             }
@@ -99,16 +104,12 @@ pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
     }
 
     let usr = root.join("usr");
-    mount::overlay(&having(&layers, "usr"), None, &usr).context(|| "mounting /usr".to_owned())?;
+    mount::new_overlay(&having(&layers, "usr"), None)
+        .and_then(|overlay| mount::attach(&overlay, &usr))
+        .context(|| "mounting /usr".to_owned())?;
 
-    // A name of its own per assembly: an overlay's upper folder must never serve two overlays.
-    let private = unused(Path::new("/run/etc-overlay"))?;
-    let (upper, work) = (private.join("upper"), private.join("work"));
-    mkdir(&upper, 0o755)?;
-    mkdir(&work, 0o755)?;
-    fs::write(upper.join("machine-id"), machine_id(data)?).context(|| "writing /etc/machine-id".to_owned())?;
-    let etc = root.join("etc");
-    mount::overlay(&having(&layers, "etc"), Some((&upper, &work)), &etc).context(|| "mounting /etc".to_owned())?;
+    let etc = etc_overlay(data, &layers)?;
+    mount::attach(&etc, &root.join("etc")).context(|| "mounting /etc".to_owned())?;
 
     for dir in ["var", "nix"] {
         let source = data.join(dir);
@@ -116,6 +117,17 @@ pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
         mount::bind(&source, &root.join(dir)).context(|| format!("mounting /{dir}"))?;
     }
     Ok(())
+}
+
+/// The overlay of `/etc`, not mounted anywhere yet.
+fn etc_overlay(data: &Path, layers: &[PathBuf]) -> Result<OwnedFd> {
+    // A name of its own per assembly: an overlay's upper folder must never serve two overlays.
+    let private = unused(Path::new("/run/etc-overlay"))?;
+    let (upper, work) = (private.join("upper"), private.join("work"));
+    mkdir(&upper, 0o755)?;
+    mkdir(&work, 0o755)?;
+    fs::write(upper.join("machine-id"), machine_id(data)?).context(|| "writing /etc/machine-id".to_owned())?;
+    mount::new_overlay(&having(layers, "etc"), Some((&upper, &work))).context(|| "making the overlay of /etc".to_owned())
 }
 
 /// The layers' folders of this name, for an overlay.
@@ -196,7 +208,7 @@ mod tests {
         assert_eq!(machine_id(&data).unwrap().trim_end().len(), 32);
     }
 
-    fn tempdir(name: &str) -> PathBuf {
+    pub(crate) fn tempdir(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("assemble-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use rustix::{
+    fd::OwnedFd,
     fs::CWD,
     io::Result,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-        fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
+        fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
     },
 };
 
@@ -17,11 +18,12 @@ pub fn erofs(file: &Path, target: &Path) -> Result<()> {
     let fs = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "source", file)?;
     fsconfig_set_flag(&fs, "ro")?;
-    attach(&fs, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV, target)
+    attach(&made(&fs, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV)?, target)
 }
 
-/// An overlay of `lower` (topmost first); read-only unless there are an upper and a work folder.
-pub fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>, target: &Path) -> Result<()> {
+/// An overlay of `lower` (topmost first); read-only unless there are an upper and a work folder. It is not
+/// mounted anywhere yet.
+pub fn new_overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "source", "lichen")?;
     for dir in lower {
@@ -35,7 +37,7 @@ pub fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>, target: &Path) 
         fsconfig_set_flag(&fs, "ro")?;
         flags |= MountAttrFlags::MOUNT_ATTR_RDONLY;
     }
-    attach(&fs, flags, target)
+    made(&fs, flags)
 }
 
 /// The root itself: small, for folders and links only.
@@ -44,7 +46,7 @@ pub fn tmpfs(target: &Path) -> Result<()> {
     fsconfig_set_string(&fs, "source", "root")?;
     fsconfig_set_string(&fs, "mode", "755")?;
     fsconfig_set_string(&fs, "size", "64m")?;
-    attach(&fs, MountAttrFlags::MOUNT_ATTR_NODEV, target)
+    attach(&made(&fs, MountAttrFlags::MOUNT_ATTR_NODEV)?, target)
 }
 
 /// The same files a second time.
@@ -52,8 +54,23 @@ pub fn bind(source: &Path, target: &Path) -> Result<()> {
     mount_bind(source, target)
 }
 
-fn attach(fs: &rustix::fd::OwnedFd, flags: MountAttrFlags, target: &Path) -> Result<()> {
+/// Below what is mounted at `target` now, where nobody sees it yet. util-linux's mount can't say this.
+pub fn beneath(mount: &OwnedFd, target: &Path) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_BENEATH;
+    move_mount(mount, "", CWD, target, flags)
+}
+
+/// Takes away what is on top at `target`; those who use it keep it.
+pub fn detach(target: &Path) -> Result<()> {
+    unmount(target, UnmountFlags::DETACH)
+}
+
+/// On top of what is at `target`.
+pub fn attach(mount: &OwnedFd, target: &Path) -> Result<()> {
+    move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+fn made(fs: &OwnedFd, flags: MountAttrFlags) -> Result<OwnedFd> {
     fsconfig_create(fs)?;
-    let mount = fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
-    move_mount(&mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
 }
