@@ -1,7 +1,8 @@
 //! Writes that survive the plug being pulled.
 //!
-//! Two ways, and no third: on DATA and on tmpfs a file is replaced whole ([`atomic_write`]); on BOOT, a FAT
-//! whose rename is not atomic, an existing file is overwritten in place ([`overwrite`], [`wipe`]).
+//! On DATA and on tmpfs a file is replaced whole ([`atomic_write`]). On BOOT, a FAT whose rename is not atomic, an
+//! existing file is overwritten in place ([`overwrite`], [`wipe`]), and a new one is written under its own name
+//! while nothing refers to it yet ([`place`]).
 //! Between any two steps there is a [`cut`] point, at which the tests pull the plug.
 
 use anyhow::{Context, Result};
@@ -126,6 +127,56 @@ pub fn wipe(path: &Path) -> Result<()> {
     overwrite(path, &zeros).with_context(|| format!("cannot overwrite {}", path.display()))?;
     cut::point("zeros");
     remove(path)
+}
+
+/// Puts a file onto BOOT that nothing refers to yet; whoever refers to it then calls [`sync_file_system`] first.
+/// What a cut leaves of it is written anew the next time. Says whether there was anything to write.
+pub fn place(path: &Path, content: &[u8]) -> Result<bool> {
+    if fs::read(path).is_ok_and(|now| now == content) {
+        return Ok(false);
+    }
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(path)?;
+        cut::point("empty file");
+        let (first, second) = content.split_at(content.len() / 2);
+        file.write_all(first)?;
+        cut::point("half a file");
+        file.write_all(second)?;
+        file.sync_all()?;
+        cut::point("whole file");
+        sync_dir(path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(true)
+}
+
+/// Removes a file or a folder with all that is in it from BOOT. A FAT orders nothing: if its blocks were free
+/// before its entry is gone for good, a cut would leave an entry that names blocks of another file. An open
+/// file keeps its blocks.
+pub fn remove_from_boot(path: &Path) -> Result<()> {
+    let remove = || -> std::io::Result<()> {
+        if fs::symlink_metadata(path)?.is_dir() {
+            for entry in fs::read_dir(path)? {
+                remove_from_boot(&entry?.path()).map_err(std::io::Error::other)?;
+            }
+            fs::remove_dir(path)?;
+            cut::point("rmdir");
+            return sync_dir(path);
+        }
+        let held = File::open(path)?;
+        fs::remove_file(path)?;
+        cut::point("unlink");
+        sync_dir(path)?;
+        drop(held);
+        Ok(())
+    };
+    remove().with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Makes everything that was written to the file system of `path` durable.
+pub fn sync_file_system(path: &Path) -> Result<()> {
+    let sync = || -> std::io::Result<()> { Ok(rustix::fs::syncfs(File::open(path)?)?) };
+    sync().with_context(|| format!("cannot sync the file system of {}", path.display()))
 }
 
 /// Makes what happened to the directory entry `path` durable.

@@ -58,18 +58,83 @@ impl Booted {
     }
 }
 
-/// Lists what is on BOOT. Files that are no generation's are passed over.
-pub fn list(root: &Root) -> Result<Generations> {
-    let state = BootState::load(&root.at("boot"))?.state();
-    let running = Booted::read(root).generation;
+/// Where the toplevel that runs is named; a live switch changes it, the kernel's command line it can't.
+pub const CURRENT: &str = "run/current-system";
+/// Where the toplevel that was booted is named.
+pub const BOOTED: &str = "run/booted-system";
+
+/// What runs, after however many live switches: a generation, or by `test` a toplevel that is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// Its number, if it has one.
+    pub generation: Option<Generation>,
+    /// Its toplevel.
+    pub toplevel: Option<String>,
+}
+
+impl Running {
+    /// Asks the device: the link says what runs, BOOT what number that has.
+    pub fn read(root: &Root) -> Self {
+        let booted = Booted::read(root);
+        let current = fs::read_link(root.at(CURRENT))
+            .ok()
+            .map(|path| path.to_string_lossy().into_owned());
+        Self::of(booted, current, || on_boot(root).unwrap_or_default())
+    }
+
+    fn of(
+        booted: Booted,
+        current: Option<String>,
+        on_boot: impl FnOnce() -> Vec<(Generation, Env)>,
+    ) -> Self {
+        if current.is_none() || current == booted.toplevel {
+            return Self {
+                generation: booted.generation,
+                toplevel: booted.toplevel,
+            };
+        }
+        let generation = on_boot()
+            .into_iter()
+            .filter(|(_, env)| env.toplevel == current)
+            .map(|(generation, _)| generation)
+            .max();
+        Self {
+            generation,
+            toplevel: current,
+        }
+    }
+}
+
+/// What `gen/<n>.env` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Env {
+    /// Its toplevel, if its arguments name one.
+    pub toplevel: Option<String>,
+    /// The folder of its kernel on BOOT.
+    pub kernel: Option<String>,
+}
+
+impl Env {
+    /// Reads the text of such a file. One that a cut left without its end says nothing.
+    pub fn of(text: &str) -> Self {
+        if !text.ends_with('\n') {
+            return Self::default();
+        }
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+        Self {
+            toplevel: value("args=").and_then(|arguments| Booted::of(arguments).toplevel),
+            kernel: value("kdir=").map(str::to_owned),
+        }
+    }
+}
+
+/// The generations on BOOT as their files say, the oldest first. Files that are no generation's are passed over.
+pub fn on_boot(root: &Root) -> Result<Vec<(Generation, Env)>> {
     let folder = root.at("boot/gen");
-    let mut entries = Vec::new();
-    for file in
-        fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let path = file
-            .with_context(|| format!("cannot read {}", folder.display()))?
-            .path();
+    let cannot = || format!("cannot read {}", folder.display());
+    let mut found = Vec::new();
+    for file in fs::read_dir(&folder).with_context(cannot)? {
+        let path = file.with_context(cannot)?.path();
         let name = path
             .file_name()
             .and_then(|name| name.to_str())
@@ -77,21 +142,31 @@ pub fn list(root: &Root) -> Result<Generations> {
         let Some(generation) = name.strip_suffix(".env").and_then(Generation::from_hex) else {
             continue;
         };
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        entries.push(Entry::new(generation, &text, state, running));
+        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        // A cut may have left anything in a file that no slot names yet.
+        found.push((generation, Env::of(&String::from_utf8_lossy(&text))));
     }
-    entries.sort_by_key(|entry| entry.generation);
+    found.sort_by_key(|(generation, _)| *generation);
+    Ok(found)
+}
+
+/// Lists what is on BOOT.
+pub fn list(root: &Root) -> Result<Generations> {
+    let state = BootState::load(&root.at("boot"))?.state();
+    let running = Running::read(root).generation;
+    let entries = on_boot(root)?
+        .into_iter()
+        .map(|(generation, env)| Entry::new(generation, env, state, running))
+        .collect();
     Ok(Generations(entries))
 }
 
 impl Entry {
-    fn new(generation: Generation, env: &str, state: State, running: Option<Generation>) -> Self {
-        let value = |key: &str| env.lines().find_map(|line| line.strip_prefix(key));
+    fn new(generation: Generation, env: Env, state: State, running: Option<Generation>) -> Self {
         Self {
             generation,
-            toplevel: value("args=").and_then(|arguments| Booted::of(arguments).toplevel),
-            kernel: value("kdir=").map(str::to_owned),
+            toplevel: env.toplevel,
+            kernel: env.kernel,
             running: running == Some(generation),
             good: state.good == generation,
             trial: state
@@ -173,6 +248,40 @@ mod tests {
             serde_json::from_str::<Generations>(&json).unwrap(),
             generations
         );
+    }
+
+    #[test]
+    fn what_runs_is_what_was_switched_to_last() {
+        let booted = Booted {
+            generation: Some(Generation(3)),
+            toplevel: Some("/nix/store/a".into()),
+        };
+        let env = |toplevel: &str| Env {
+            toplevel: Some(toplevel.into()),
+            kernel: None,
+        };
+        let on_boot = || {
+            vec![
+                (Generation(3), env("/nix/store/a")),
+                (Generation(4), env("/nix/store/b")),
+                (Generation(5), env("/nix/store/a")),
+            ]
+        };
+        let running = |current: Option<&str>| {
+            let running = Running::of(booted.clone(), current.map(str::to_owned), on_boot);
+            (running.generation.map(|g| g.0), running.toplevel.unwrap())
+        };
+        // Without a switch, of two generations with this toplevel it is the one that was booted.
+        assert_eq!(running(None), (Some(3), "/nix/store/a".into()));
+        assert_eq!(
+            running(Some("/nix/store/a")),
+            (Some(3), "/nix/store/a".into())
+        );
+        assert_eq!(
+            running(Some("/nix/store/b")),
+            (Some(4), "/nix/store/b".into())
+        );
+        assert_eq!(running(Some("/nix/store/c")), (None, "/nix/store/c".into()));
     }
 
     #[test]

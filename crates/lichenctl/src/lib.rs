@@ -4,8 +4,14 @@
 pub mod durable;
 pub mod generations;
 pub mod grow;
+pub mod lock;
+pub mod plan;
+pub mod profile;
 pub mod provision;
+pub mod retention;
 pub mod root;
+pub mod stage;
 pub mod state;
 pub mod status;
 mod sys;
+pub mod toplevel;

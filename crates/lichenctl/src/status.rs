@@ -2,7 +2,7 @@
 //!
 //! Whatever can't be found out is unknown, and never an error: status is what one asks when things are broken.
 
-use crate::generations::Booted;
+use crate::generations::{Booted, Running};
 use crate::provision::{self, Fate, Report};
 use crate::root::Root;
 use crate::state::{BootState, Generation, State};
@@ -42,10 +42,13 @@ pub struct Usage {
 pub struct Status {
     /// The host name.
     pub hostname: Option<String>,
-    /// The generation that was booted.
+    /// The generation that runs; null while `lichenctl test` runs a toplevel that is none.
     pub generation: Option<Generation>,
     /// Its toplevel.
     pub toplevel: Option<String>,
+    /// The generation that was booted: another one, after a live switch.
+    #[serde(default)]
+    pub booted: Option<Generation>,
     /// What it is to the boot state.
     pub standing: Standing,
     /// The boot state.
@@ -76,7 +79,7 @@ pub struct Status {
 
 /// Asks the device.
 pub fn collect(root: &Root) -> Status {
-    let booted = Booted::read(root);
+    let running = Running::read(root);
     let (boot, boot_error) = match BootState::load(&root.at("boot")) {
         Ok(state) => (Some(state.state()), None),
         Err(error) => (None, Some(error.to_string())),
@@ -85,9 +88,10 @@ pub fn collect(root: &Root) -> Status {
         .and_then(|bits| u32::from_str_radix(bits.trim_start_matches("0x"), 16).ok());
     Status {
         hostname: text(&root.at("proc/sys/kernel/hostname")),
-        generation: booted.generation,
-        toplevel: booted.toplevel,
-        standing: standing(booted.generation, boot),
+        standing: standing(running.generation, boot),
+        generation: running.generation,
+        toplevel: running.toplevel,
+        booted: Booted::read(root).generation,
         next_boot: boot.map(|state| state.at_boot().0),
         failed_trial: boot.and_then(State::failed_trial),
         boot,
@@ -227,8 +231,14 @@ impl Status {
             .map_or_else(|| "unknown".to_owned(), |generation| generation.to_string());
         match self.standing {
             Standing::Good => format!("{number}, good"),
+            Standing::Trial if self.booted != self.generation => {
+                format!("{number}, switched to live; the next boot is its trial")
+            }
             Standing::Trial => format!("{number}, on trial: not blessed yet"),
             Standing::Other => format!("{number}, neither good nor on trial"),
+            Standing::Unknown if self.generation.is_none() && self.booted.is_some() => {
+                "none: a toplevel on test, gone with the next boot".to_owned()
+            }
             Standing::Unknown => number,
         }
     }

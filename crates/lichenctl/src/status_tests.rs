@@ -19,6 +19,7 @@ fn status() -> Status {
         hostname: Some("rack7".into()),
         generation: Some(Generation(12)),
         toplevel: Some("/nix/store/x-climate".into()),
+        booted: Some(Generation(12)),
         standing: Standing::Good,
         boot: Some(state),
         boot_error: None,

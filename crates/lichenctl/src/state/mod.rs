@@ -16,6 +16,8 @@ mod slot;
 #[cfg(test)]
 pub(crate) mod tests;
 
+#[cfg(test)]
+pub(crate) use slot::encode;
 pub use slot::{SLOT_SIZE, SlotError};
 
 use crate::durable::{self, cut};

@@ -31,7 +31,7 @@ pub(super) fn read(path: &Path) -> Result<State, SlotError> {
     decode(&fs::read(path)?)
 }
 
-pub(super) fn encode(state: State) -> [u8; SLOT_SIZE] {
+pub(crate) fn encode(state: State) -> [u8; SLOT_SIZE] {
     let mut text = format!("good={:x}\0", state.good.0);
     if let Some(Trial { generation, tries }) = state.trial {
         text += &format!(

@@ -1,0 +1,253 @@
+//! What it takes to get from the generation that runs to another one, decided before anything is touched.
+//!
+//! The gentlest way that suffices is taken, and said with its reasons: nothing, a live switch, a trial boot.
+
+#[cfg(test)]
+mod tests;
+mod unit;
+mod units;
+
+pub use units::{Active, Units};
+
+use crate::root::Root;
+use crate::state::Generation;
+use crate::toplevel::{Layer, Toplevel};
+use assemble::Stack;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How to get there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// It runs already.
+    Nothing,
+    /// While everything goes on.
+    Live,
+    /// With a boot that has to prove itself.
+    TrialBoot,
+}
+
+/// A layer of the new toplevel, beside what runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerChange {
+    /// What it is.
+    #[serde(flatten)]
+    pub layer: Layer,
+    /// Whether what runs has another one in its place, or none.
+    pub changed: bool,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// All that is going to happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The way.
+    pub method: Method,
+    /// Why not a gentler one.
+    pub reasons: Vec<String>,
+    /// The toplevel that runs.
+    pub from: String,
+    /// The toplevel that is asked for.
+    pub to: String,
+    /// The number it has or would get.
+    pub generation: Option<Generation>,
+    /// Its layers, topmost first.
+    pub layers: Vec<LayerChange>,
+    /// Names of layers that go.
+    pub removed_layers: Vec<String>,
+    /// Whether the kernel or the initrd is another one.
+    pub kernel_changed: bool,
+    /// What happens to units; nothing in particular when it is booted.
+    pub units: Units,
+    /// Whether the service manager itself has to start over.
+    pub reexecute: bool,
+    /// Bytes of the layers that change.
+    pub bytes: u64,
+}
+
+/// What a switch starts from.
+pub struct Here<'a> {
+    /// What runs.
+    pub current: &'a Toplevel,
+    /// What was booted, whose kernel it is.
+    pub booted: &'a Toplevel,
+    /// Its units.
+    pub active: &'a Active,
+    /// The files below /usr that the service manager runs.
+    pub manager: &'a BTreeSet<String>,
+}
+
+impl Plan {
+    /// Decides, from what the generations' layers say. `old` and `new` are those of what runs and of `to`.
+    pub fn make(here: &Here<'_>, old: &Stack, to: &Toplevel, new: &Stack, root: &Root) -> Self {
+        let layers = layers(here.current, to, &to.sizes(root));
+        let reasons = boot_reasons(here.booted, to);
+        let mut files = Files::new(old, new);
+        let mut plan = Self {
+            method: Method::Live,
+            kernel_changed: here.booted.kernel != to.kernel,
+            from: here.current.path.clone(),
+            to: to.path.clone(),
+            generation: None,
+            removed_layers: removed(here.current, to),
+            bytes: layers.iter().filter(|l| l.changed).map(|l| l.bytes).sum(),
+            layers,
+            units: units::decide(old, new, here.active, &mut |file| files.differ(file)),
+            reexecute: here.manager.iter().any(|file| files.differ(file))
+                || files.differ("etc/systemd/system.conf"),
+            reasons,
+        };
+        if !plan.reasons.is_empty() {
+            plan.method = Method::TrialBoot;
+        } else if here.current.path == to.path {
+            plan.method = Method::Nothing;
+        }
+        plan
+    }
+
+    /// The same, done without a boot: what `test` does.
+    #[must_use]
+    pub fn without_boot(mut self) -> Self {
+        if self.method == Method::TrialBoot {
+            self.method = Method::Live;
+            let what = "stays as it was booted: only a boot can change that";
+            self.reasons
+                .iter_mut()
+                .for_each(|r| *r = format!("{r}; it {what}"));
+        }
+        self
+    }
+}
+
+fn layers(current: &Toplevel, to: &Toplevel, sizes: &[u64]) -> Vec<LayerChange> {
+    let known: BTreeSet<_> = current.layers.iter().map(|l| &l.path).collect();
+    to.layers
+        .iter()
+        .zip(sizes)
+        .map(|(layer, bytes)| LayerChange {
+            layer: layer.clone(),
+            changed: !known.contains(&layer.path),
+            bytes: *bytes,
+        })
+        .collect()
+}
+
+fn removed(current: &Toplevel, to: &Toplevel) -> Vec<String> {
+    let names: BTreeSet<_> = to.layers.iter().map(|l| &l.name).collect();
+    let gone = current.layers.iter().filter(|l| !names.contains(&l.name));
+    gone.map(|l| l.name.clone()).collect()
+}
+
+fn boot_reasons(booted: &Toplevel, to: &Toplevel) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if booted.kernel != to.kernel {
+        reasons.push("the kernel or the initrd is another one".to_owned());
+    }
+    if booted.params != to.params {
+        reasons.push("the kernel's arguments are others".to_owned());
+    }
+    reasons
+}
+
+/// Whether files differ between two generations. One of the same layer does not; any other is read, once.
+struct Files<'a> {
+    old: &'a Stack,
+    new: &'a Stack,
+    known: BTreeMap<String, bool>,
+}
+
+impl<'a> Files<'a> {
+    fn new(old: &'a Stack, new: &'a Stack) -> Self {
+        Self {
+            old,
+            new,
+            known: BTreeMap::new(),
+        }
+    }
+
+    fn differ(&mut self, path: &str) -> bool {
+        let path = path.trim_start_matches('/');
+        if let Some(known) = self.known.get(path) {
+            return *known;
+        }
+        let differ = match (self.old.find(path), self.new.find(path)) {
+            // The same layer is the same mount.
+            (Some(old), Some(new)) => old != new && !same_bytes(&old, &new),
+            (None, None) => false,
+            _ => true,
+        };
+        self.known.insert(path.to_owned(), differ);
+        differ
+    }
+}
+
+fn same_bytes(old: &Path, new: &Path) -> bool {
+    let length = |path: &PathBuf| fs::metadata(path).ok().map(|meta| meta.len());
+    let (old, new) = (old.to_owned(), new.to_owned());
+    length(&old).is_some() && length(&old) == length(&new) && {
+        let read = |path| fs::read(path).ok();
+        read(&old) == read(&new)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self.method {
+            Method::Nothing => "nothing to do: it runs already",
+            Method::Live => "live switch",
+            Method::TrialBoot => "trial boot",
+        };
+        let reasons = match self.reasons.as_slice() {
+            [] => String::new(),
+            reasons => format!(", as {}", reasons.join(", and ")),
+        };
+        writeln!(f, "{how}{reasons}")?;
+        writeln!(f, "  from   {}", self.from)?;
+        let number = self
+            .generation
+            .map_or_else(String::new, |n| format!(" (generation {n})"));
+        writeln!(f, "  to     {}{number}", self.to)?;
+        for change in self.layers.iter().filter(|l| l.changed) {
+            let (name, bytes) = (&change.layer.name, size(change.bytes));
+            writeln!(f, "  layer  {name} changes, {bytes}")?;
+        }
+        for name in &self.removed_layers {
+            writeln!(f, "  layer  {name} goes")?;
+        }
+        if self.method != Method::Live {
+            return Ok(());
+        }
+        let lists = [
+            ("stop", &self.units.stop),
+            ("reload", &self.units.reload),
+            ("restart", &self.units.restart),
+            ("start", &self.units.start),
+        ];
+        for (what, units) in lists.into_iter().filter(|(_, units)| !units.is_empty()) {
+            writeln!(f, "  {what:<7}{}", units.join(" "))?;
+        }
+        if !self.units.keep_old.is_empty() {
+            writeln!(
+                f,
+                "  as before, until the next boot: {}",
+                self.units.keep_old.join(" ")
+            )?;
+        }
+        if self.reexecute {
+            writeln!(f, "  systemd itself starts over, its units go on")?;
+        }
+        Ok(())
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}

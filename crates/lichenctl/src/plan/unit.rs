@@ -1,0 +1,222 @@
+//! Units as a generation's layers define them: fragment and drop-ins, as systemd would read them.
+
+use assemble::Stack;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where systemd looks in a generation, the first wins.
+pub(super) const FOLDERS: [&str; 2] = ["etc/systemd/system", "usr/lib/systemd/system"];
+
+/// What does not change how a unit runs, and so is no reason to restart it.
+const COSMETIC: [&str; 12] = [
+    "Description",
+    "Documentation",
+    "SourcePath",
+    "OnFailure",
+    "OnSuccess",
+    "OnFailureJobMode",
+    "IgnoreOnIsolate",
+    "StopWhenUnneeded",
+    "RefuseManualStart",
+    "RefuseManualStop",
+    "AllowIsolation",
+    "CollectMode",
+];
+const RELOAD_TRIGGERS: &str = "X-Reload-Triggers";
+
+type Section = BTreeMap<String, Vec<String>>;
+
+/// A unit's settings, by section and key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unit {
+    sections: BTreeMap<String, Section>,
+}
+
+/// What a generation has under a unit's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing.
+    Absent,
+    /// A link to /dev/null.
+    Masked,
+    /// A unit.
+    Unit(Unit),
+}
+
+/// How two definitions of a unit differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Difference {
+    /// Not in how it runs.
+    None,
+    /// Only in what it wants to be reloaded for.
+    Reload,
+    /// In anything else.
+    Restart,
+}
+
+impl Unit {
+    fn parse(&mut self, text: &str) {
+        let mut section = String::new();
+        let mut continued = String::new();
+        for line in text.lines() {
+            let line = line.trim();
+            if continued.is_empty() && (line.is_empty() || line.starts_with(['#', ';'])) {
+                continue;
+            }
+            if let Some(begun) = line.strip_suffix('\\') {
+                continued += begun;
+                continue;
+            }
+            let line = std::mem::take(&mut continued) + line;
+            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                name.clone_into(&mut section);
+            } else if let Some((key, value)) = line.split_once('=') {
+                let section = self.sections.entry(section.clone()).or_default();
+                let values = section.entry(key.trim().to_owned()).or_default();
+                values.push(value.trim().to_owned());
+            }
+        }
+    }
+
+    /// The last value of a key; in any section if that is empty.
+    fn value(&self, key: &str) -> Option<&str> {
+        let values = self.sections.values().filter_map(|s| s.get(key));
+        values.flatten().last().map(String::as_str)
+    }
+
+    /// Whether a yes-or-no setting is set to what it is not by itself.
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+        match self.value(key) {
+            Some("yes" | "true" | "on" | "1") => true,
+            Some("no" | "false" | "off" | "0") => false,
+            _ => default,
+        }
+    }
+
+    /// What its kin of `kind` (`.socket`) are called, if it says so.
+    pub(super) fn sockets(&self) -> Vec<String> {
+        let service = self.sections.get("Service");
+        let named = service.and_then(|s| s.get("Sockets"));
+        named
+            .into_iter()
+            .flatten()
+            .flat_map(|line| line.split_whitespace().map(str::to_owned))
+            .collect()
+    }
+
+    /// The service that a socket is for, if it says so.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.value("Service")
+    }
+
+    pub(super) fn difference(&self, new: &Self) -> Difference {
+        let (old, now) = (self.significant(), new.significant());
+        let without = |mut unit: Self| {
+            if let Some(section) = unit.sections.get_mut("Unit") {
+                section.remove(RELOAD_TRIGGERS);
+            }
+            unit
+        };
+        if old == now {
+            Difference::None
+        } else if without(old) == without(now) {
+            Difference::Reload
+        } else {
+            Difference::Restart
+        }
+    }
+
+    /// Without what does not matter while it runs.
+    fn significant(&self) -> Self {
+        let mut unit = self.clone();
+        unit.sections.remove("Install");
+        let section = unit.sections.entry("Unit".to_owned()).or_default();
+        section.retain(|key, _| !COSMETIC.contains(&key.as_str()));
+        unit
+    }
+
+    /// Whether two mounts differ in nothing but their options: those can be changed in place.
+    pub(super) fn only_options_differ(&self, new: &Self) -> bool {
+        let without = |unit: &Self| {
+            let mut unit = unit.significant();
+            if let Some(section) = unit.sections.get_mut("Mount") {
+                section.remove("Options");
+            }
+            unit
+        };
+        without(self) == without(new)
+    }
+}
+
+/// The unit `name` of a generation.
+pub(super) fn find(stack: &Stack, name: &str) -> Found {
+    let mut unit = Unit::default();
+    let Some(fragment) = fragment(stack, name) else {
+        return Found::Absent;
+    };
+    let Some(file) = fragment else {
+        return Found::Masked;
+    };
+    unit.parse(&fs::read_to_string(file).unwrap_or_default());
+    for file in drop_ins(stack, name) {
+        unit.parse(&fs::read_to_string(file).unwrap_or_default());
+    }
+    Found::Unit(unit)
+}
+
+/// The template of an instance: `getty@.service` of `getty@tty1.service`.
+pub(super) fn template(name: &str) -> Option<String> {
+    let (prefix, rest) = name.split_once('@')?;
+    let (instance, suffix) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
+}
+
+/// None: there is no such unit. Some(None): it is masked.
+fn fragment(stack: &Stack, name: &str) -> Option<Option<PathBuf>> {
+    let names = [Some(name.to_owned()), template(name)];
+    let file = names.iter().flatten().find_map(|name| {
+        FOLDERS
+            .iter()
+            .find_map(|folder| stack.find(Path::new(folder).join(name)))
+    })?;
+    Some(follow(stack, file, 8))
+}
+
+/// Where a link leads within the generation, whose root is not that of this program.
+fn follow(stack: &Stack, file: PathBuf, depth: usize) -> Option<PathBuf> {
+    let Ok(target) = fs::read_link(&file) else {
+        return Some(file);
+    };
+    if target == Path::new("/dev/null") || depth == 0 {
+        return None;
+    }
+    let next = match target.strip_prefix("/") {
+        Ok(path) => stack.find(path),
+        // Beside the link; which of the layers has it is not said.
+        Err(_) => FOLDERS
+            .iter()
+            .find_map(|folder| stack.find(Path::new(folder).join(target.file_name()?))),
+    };
+    follow(stack, next?, depth - 1)
+}
+
+/// In systemd's order: by file name, and of several of one name that in /etc.
+fn drop_ins(stack: &Stack, name: &str) -> Vec<PathBuf> {
+    let kind = name.rsplit_once('.').map(|(_, suffix)| suffix.to_owned());
+    let owners = [kind, template(name), Some(name.to_owned())];
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for owner in owners.into_iter().flatten() {
+        for folder in FOLDERS.iter().rev() {
+            let folder = Path::new(folder).join(format!("{owner}.d"));
+            for file in stack.names(&folder) {
+                if file.ends_with(".conf")
+                    && let Some(path) = stack.find(folder.join(&file))
+                {
+                    files.insert(file, path);
+                }
+            }
+        }
+    }
+    files.into_values().collect()
+}

@@ -1,0 +1,238 @@
+//! What a live switch does to units: NixOS's rules, from two generations and what is active.
+//!
+//! Only what changed is touched: a unit whose definition differs, or a service that runs a file which differs.
+//! What carries sessions or the system itself (dbus, logind, getty, sessions) is never restarted under anyone.
+
+use super::unit::{self, Difference, FOLDERS, Found, Unit};
+use assemble::Stack;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What is active on the device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Active {
+    /// Active units, and the files below /usr that their processes run.
+    pub units: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What happens to units, each list in alphabetical order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Units {
+    /// Stopped while the old generation is still in place.
+    pub stop: Vec<String>,
+    /// Told to take in a change.
+    pub reload: Vec<String>,
+    /// Restarted in one go.
+    pub restart: Vec<String>,
+    /// Started: stopped before, or new.
+    pub start: Vec<String>,
+    /// Changed, but left to run as they are until the next boot.
+    pub keep_old: Vec<String>,
+}
+
+/// Names, or beginnings of names, of what is never restarted: everything hangs on it.
+const UNTOUCHED: [&str; 16] = [
+    "dbus.service",
+    "dbus.socket",
+    "dbus-broker.service",
+    "systemd-logind.service",
+    "systemd-logind-varlink.socket",
+    "getty@",
+    "serial-getty@",
+    "console-getty.service",
+    "user@",
+    "user-runtime-dir@",
+    "session-",
+    "emergency.service",
+    "rescue.service",
+    "systemd-journald.socket",
+    "systemd-journald-dev-log.socket",
+    "lichen-",
+];
+
+/// Targets that stand for states of the whole system.
+const KINDS_LEFT_ALONE: [&str; 5] = ["slice", "scope", "device", "target", "swap"];
+
+impl Units {
+    /// Whether nothing happens.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            stop,
+            reload,
+            restart,
+            start,
+            keep_old: _,
+        } = self;
+        [stop, reload, restart, start].iter().all(|l| l.is_empty())
+    }
+}
+
+/// Decides. `differs` says of a file below /usr whether the new generation has another one in its place.
+pub fn decide(
+    old: &Stack,
+    new: &Stack,
+    active: &Active,
+    differs: &mut dyn FnMut(&str) -> bool,
+) -> Units {
+    let mut sets = Sets::default();
+    for (name, files) in &active.units {
+        let Found::Unit(before) = unit::find(old, name) else {
+            // Made by a generator or at runtime: it does not come with a generation.
+            continue;
+        };
+        match unit::find(new, name) {
+            Found::Unit(after) => {
+                let mut difference = before.difference(&after);
+                if difference != Difference::Restart && files.iter().any(|file| differs(file)) {
+                    difference = Difference::Restart;
+                }
+                sets.changed(name, difference, &before, &after, active);
+            }
+            Found::Absent | Found::Masked if untouched(name) => {
+                sets.keep_old.insert(name.clone());
+            }
+            Found::Absent | Found::Masked => {
+                if before.flag("X-StopOnRemoval", true) {
+                    sets.stop.insert(name.clone());
+                }
+            }
+        }
+    }
+    for name in newly_wanted(old, new, active) {
+        if !active.units.contains_key(&name) {
+            sets.start.insert(name);
+        }
+    }
+    sets.settle()
+}
+
+fn untouched(name: &str) -> bool {
+    UNTOUCHED.iter().any(|known| name.starts_with(known))
+}
+
+#[derive(Default)]
+struct Sets {
+    stop: BTreeSet<String>,
+    reload: BTreeSet<String>,
+    restart: BTreeSet<String>,
+    start: BTreeSet<String>,
+    keep_old: BTreeSet<String>,
+}
+
+impl Sets {
+    fn changed(
+        &mut self,
+        name: &str,
+        difference: Difference,
+        before: &Unit,
+        after: &Unit,
+        active: &Active,
+    ) {
+        let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        if difference == Difference::None || KINDS_LEFT_ALONE.contains(&kind) {
+            return;
+        }
+        let name = name.to_owned();
+        if untouched(&name) {
+            self.keep_old.insert(name);
+            return;
+        }
+        if difference == Difference::Reload {
+            self.reload.insert(name);
+            return;
+        }
+        match kind {
+            "mount" | "automount" if before.only_options_differ(after) => {
+                self.reload.insert(name);
+            }
+            // Unmounting would take the file system from those who use it.
+            "mount" | "automount" => {
+                self.keep_old.insert(name);
+            }
+            "socket" => {
+                let service = after
+                    .service()
+                    .map_or_else(|| name.replace(".socket", ".service"), str::to_owned);
+                self.stop.insert(name.clone());
+                self.start.insert(name);
+                if active.units.contains_key(&service) && !untouched(&service) {
+                    self.stop.insert(service.clone());
+                    self.start.insert(service);
+                }
+            }
+            _ if after.flag("X-ReloadIfChanged", false) => {
+                self.reload.insert(name);
+            }
+            _ if !after.flag("X-RestartIfChanged", true)
+                || after.flag("RefuseManualStop", false)
+                || after.flag("X-OnlyManualStart", false) =>
+            {
+                self.keep_old.insert(name);
+            }
+            _ if !after.flag("X-StopIfChanged", true) => {
+                self.restart.insert(name);
+            }
+            _ => self.stop_and_start(name, after, active),
+        }
+    }
+
+    /// A service with a socket is started by it again; one whose socket waits for nobody, by us.
+    fn stop_and_start(&mut self, name: String, after: &Unit, active: &Active) {
+        let mut sockets = after.sockets();
+        sockets.push(name.replace(".service", ".socket"));
+        sockets.retain(|socket| active.units.contains_key(socket));
+        if name.ends_with(".service") && !sockets.is_empty() {
+            if !after.flag("X-NotSocketActivated", false) {
+                for socket in sockets.into_iter().filter(|socket| !untouched(socket)) {
+                    self.stop.insert(socket.clone());
+                    self.start.insert(socket);
+                }
+            }
+        }
+        self.stop.insert(name.clone());
+        self.start.insert(name);
+    }
+
+    fn settle(mut self) -> Units {
+        self.restart.retain(|unit| !self.stop.contains(unit));
+        let handled = |unit: &String| self.stop.contains(unit) || self.restart.contains(unit);
+        self.reload.retain(|unit| !handled(unit));
+        let list = |set: BTreeSet<String>| set.into_iter().collect();
+        Units {
+            stop: list(self.stop),
+            reload: list(self.reload),
+            restart: list(self.restart),
+            start: list(self.start),
+            keep_old: list(self.keep_old),
+        }
+    }
+}
+
+/// What the new generation's active targets pull in that the old one's did not, or could not.
+fn newly_wanted(old: &Stack, new: &Stack, active: &Active) -> BTreeSet<String> {
+    let mut wanted = BTreeSet::new();
+    let targets = active.units.keys().filter(|name| name.ends_with(".target"));
+    for target in targets {
+        let before = pulled_in(old, target);
+        for name in pulled_in(new, target) {
+            let is_unit = |stack: &Stack| matches!(unit::find(stack, &name), Found::Unit(_));
+            let was_there = before.contains(&name) && is_unit(old);
+            if !was_there && is_unit(new) && !untouched(&name) {
+                wanted.insert(name);
+            }
+        }
+    }
+    wanted
+}
+
+/// The names in a unit's folders of links.
+fn pulled_in(stack: &Stack, target: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in FOLDERS {
+        for kind in ["wants", "requires", "upholds"] {
+            names.extend(stack.names(Path::new(folder).join(format!("{target}.{kind}"))));
+        }
+    }
+    names
+}

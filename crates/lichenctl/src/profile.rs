@@ -1,0 +1,110 @@
+//! Where Nix and its tools look: the system profile, its `system-N-link`s, and the roots that keep generations
+//! from being collected.
+//!
+//! All of it is advisory. What boots is said by the state slots, and at boot the profile is made to agree with
+//! them: a client sets it before it activates, and may be cut off in between.
+
+use crate::durable;
+use crate::generations::{BOOTED, CURRENT};
+use crate::root::Root;
+use crate::state::Generation;
+use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+const PROFILES: &str = "nix/var/nix/profiles";
+const ROOTS: &str = "nix/var/nix/gcroots/lichen";
+
+/// The numbers of the profile's links, and where they lead.
+pub fn links(root: &Root) -> Vec<(Generation, String)> {
+    let entries = fs::read_dir(root.at(PROFILES)).into_iter().flatten();
+    let mut links: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let number = name.strip_prefix("system-")?.strip_suffix("-link")?;
+            let target = fs::read_link(entry.path()).ok()?;
+            Some((
+                Generation(number.parse().ok()?),
+                target.to_string_lossy().into_owned(),
+            ))
+        })
+        .collect();
+    links.sort();
+    links
+}
+
+/// Sees to it that Nix keeps generation `generation`, and knows it by its number.
+pub fn keep(root: &Root, generation: Generation, toplevel: &str) -> Result<()> {
+    durable::directory(&root.at(PROFILES), 0o755)?;
+    durable::directory(&root.at(ROOTS), 0o755)?;
+    durable::atomic_symlink(toplevel, &root.at(ROOTS).join(generation.to_string()))?;
+    durable::atomic_symlink(toplevel, &link(root, generation))?;
+    // What runs is kept too, also when it is no generation.
+    durable::atomic_symlink(&format!("/{CURRENT}"), &root.at(ROOTS).join("current"))?;
+    durable::atomic_symlink(&format!("/{BOOTED}"), &root.at(ROOTS).join("booted"))
+}
+
+/// Lets Nix collect it.
+pub fn release(root: &Root, generation: Generation) -> Result<()> {
+    durable::remove(&link(root, generation))?;
+    durable::remove(&root.at(ROOTS).join(generation.to_string()))
+}
+
+/// Points the profile at a generation that [`keep`] was told of.
+pub fn point(root: &Root, generation: Generation) -> Result<()> {
+    durable::atomic_symlink(
+        &format!("system-{generation}-link"),
+        &root.at(PROFILES).join("system"),
+    )
+}
+
+/// Points the profile at `generation`, as known on BOOT, whatever it said before; says what that was, if it was
+/// something else.
+pub fn reconcile(root: &Root, generation: Generation, toplevel: &str) -> Result<Option<String>> {
+    let system = root.at(PROFILES).join("system");
+    let before = fs::read_link(&system).ok();
+    keep(root, generation, toplevel)?;
+    point(root, generation)?;
+    Ok(before
+        .filter(|before| before != Path::new(&format!("system-{generation}-link")))
+        .map(|before| before.to_string_lossy().into_owned()))
+}
+
+fn link(root: &Root, generation: Generation) -> std::path::PathBuf {
+    root.at(PROFILES).join(format!("system-{generation}-link"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_follows_what_booted() {
+        let dir = durable::scratch();
+        let root = Root::new(dir.path());
+        let system = || fs::read_link(root.at(PROFILES).join("system")).unwrap();
+        keep(&root, Generation(1), "/nix/store/a").unwrap();
+        // A client's `nix-env --set`, and then a power cut.
+        durable::atomic_symlink("/nix/store/b", &link(&root, Generation(2))).unwrap();
+        point(&root, Generation(2)).unwrap();
+
+        let before = reconcile(&root, Generation(1), "/nix/store/a").unwrap();
+        assert_eq!(before.as_deref(), Some("system-2-link"));
+        assert_eq!(system(), Path::new("system-1-link"));
+        assert_eq!(
+            reconcile(&root, Generation(1), "/nix/store/a").unwrap(),
+            None
+        );
+        assert_eq!(
+            links(&root),
+            [
+                (Generation(1), "/nix/store/a".into()),
+                (Generation(2), "/nix/store/b".into())
+            ]
+        );
+        release(&root, Generation(2)).unwrap();
+        release(&root, Generation(2)).unwrap();
+        assert_eq!(links(&root).len(), 1);
+    }
+}

@@ -1,0 +1,168 @@
+//! Which generations stay, and removing the others: from BOOT, from Nix's roots, then from the store.
+//!
+//! The running generation, the booted one, the good one and the one on trial always stay. A generation's file on
+//! BOOT goes before its kernel folder does, and both before its closure: whatever is named is whole.
+
+use crate::durable;
+use crate::generations::{self, Booted, Env, Running};
+use crate::lock::Lock;
+use crate::profile;
+use crate::root::Root;
+use crate::state::{BootState, Generation};
+use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// How many of the newest generations stay unless told otherwise.
+pub const KEEP: usize = 5;
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Generations.
+    pub generations: Vec<Generation>,
+    /// Kernel folders on BOOT.
+    pub kernels: Vec<String>,
+    /// What Nix says it has freed, if it was asked.
+    pub store: Option<String>,
+}
+
+/// The generations that may go: none of `needed`, and none of the `keep` newest.
+pub fn superfluous(
+    all: &[Generation],
+    needed: &BTreeSet<Generation>,
+    keep: usize,
+) -> Vec<Generation> {
+    let mut sorted = all.to_vec();
+    sorted.sort();
+    sorted.dedup();
+    let old = sorted.len().saturating_sub(keep);
+    sorted
+        .into_iter()
+        .take(old)
+        .filter(|generation| !needed.contains(generation))
+        .collect()
+}
+
+/// Removes all but the `keep` newest generations and those that are needed, and has Nix collect what nothing
+/// refers to any more.
+pub fn collect(root: &Root, keep: usize, _lock: &Lock) -> Result<Removed> {
+    let mut removed = prune(root, keep, None, Path::new(""))?;
+    if root.is_device() {
+        let output = Command::new("nix-store")
+            .arg("--gc")
+            .output()
+            .context("cannot run nix-store")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "nix-store --gc: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let said = String::from_utf8_lossy(&output.stdout);
+        removed.store = said.lines().last().map(str::to_owned);
+    }
+    Ok(removed)
+}
+
+/// The part of [`collect`] that concerns BOOT and the roots. Spares `also`, and the kernel folder `kernel`.
+pub fn prune(root: &Root, keep: usize, also: Option<Generation>, kernel: &Path) -> Result<Removed> {
+    let on_boot = generations::on_boot(root)?;
+    let needed = needed(root, also)?;
+    let links = profile::links(root);
+    let all: Vec<_> = on_boot
+        .iter()
+        .map(|(g, _)| *g)
+        .chain(links.iter().map(|(g, _)| *g))
+        .collect();
+    let gone = superfluous(&all, &needed, keep);
+    for generation in &gone {
+        if on_boot.iter().any(|(g, _)| g == generation) {
+            let file = format!("{}.env", generation.hex());
+            durable::remove_from_boot(&root.at("boot/gen").join(file))?;
+        }
+        profile::release(root, *generation)?;
+    }
+    let left = on_boot.into_iter().filter(|(g, _)| !gone.contains(g));
+    let kernels = remove_kernels(root, left.map(|(_, env)| env), kernel)?;
+    Ok(Removed {
+        generations: gone,
+        kernels,
+        store: None,
+    })
+}
+
+fn needed(root: &Root, also: Option<Generation>) -> Result<BTreeSet<Generation>> {
+    let state = BootState::load(&root.at("boot"))?.state();
+    Ok([
+        Some(state.good),
+        state.trial.map(|trial| trial.generation),
+        Running::read(root).generation,
+        Booted::read(root).generation,
+        also,
+    ]
+    .into_iter()
+    .flatten()
+    .collect())
+}
+
+/// Removes the kernel folders that no generation on BOOT names.
+fn remove_kernels(
+    root: &Root,
+    named_by: impl Iterator<Item = Env>,
+    spared: &Path,
+) -> Result<Vec<String>> {
+    let named: BTreeSet<String> = named_by.filter_map(|env| env.kernel).collect();
+    let folder = root.at("boot/k");
+    let cannot = || format!("cannot read {}", folder.display());
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if named.contains(&format!("k/{name}")) || entry.path() == spared {
+            continue;
+        }
+        durable::remove_from_boot(&entry.path())?;
+        removed.push(name);
+    }
+    durable::sync_file_system(&root.at("boot"))?;
+    Ok(removed)
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<_> = self.generations.iter().map(ToString::to_string).collect();
+        match numbers.as_slice() {
+            [] => writeln!(f, "no generation to remove")?,
+            [one] => writeln!(f, "removed generation {one}")?,
+            many => writeln!(f, "removed generations {}", many.join(", "))?,
+        }
+        for kernel in &self.kernels {
+            writeln!(f, "removed kernel {kernel} from BOOT")?;
+        }
+        self.store.iter().try_for_each(|said| writeln!(f, "{said}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_stays_and_so_do_the_newest() {
+        let all: Vec<_> = (1..=9).map(Generation).collect();
+        let needed = BTreeSet::from([Generation(2), Generation(9)]);
+        let gone = |keep| {
+            superfluous(&all, &needed, keep)
+                .into_iter()
+                .map(|g| g.0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(gone(5), [1, 3, 4]);
+        assert_eq!(gone(1), [1, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(gone(0), [1, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(gone(100), Vec::<u64>::new());
+    }
+}

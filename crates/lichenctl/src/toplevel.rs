@@ -1,0 +1,345 @@
+//! A toplevel in the store on DATA: what it is made of, and whether all of it is there.
+//!
+//! It refuses anything that the device could not boot: a layer that is missing or shorter than its own
+//! superblock says, a kernel without initrd, a path that Nix does not know as complete.
+
+use crate::root::Root;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const STORE: &str = "/nix/store/";
+/// The files that every kernel folder has, and without which the boot script boots nothing.
+const KERNEL_FILES: [&str; 2] = ["Image", "initrd"];
+/// Where an erofs superblock lies, and what it begins with.
+const EROFS_AT: u64 = 1024;
+const EROFS_MAGIC: [u8; 4] = 0xe0f5_e1e2_u32.to_le_bytes();
+
+/// Why a toplevel can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ToplevelError {
+    /// The path is none of the store's.
+    #[error("{0} is no toplevel: it leads to no path below /nix/store")]
+    NotInStore(String),
+    /// Something that belongs to it can't be read.
+    #[error("{toplevel} is no toplevel, or not all of it is on this device: {file}: {source}")]
+    Missing {
+        /// The toplevel.
+        toplevel: String,
+        /// What is missing.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A layer is not what it should be.
+    #[error("layer {layer} {what}")]
+    Layer {
+        /// Its path.
+        layer: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Nix has not got all of it.
+    #[error("{0} is not complete: Nix does not list it as valid")]
+    Invalid(String),
+}
+
+impl ToplevelError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotInStore(_) => {
+                "give the path that `nix build` printed, or a link to it such as /nix/var/nix/profiles/system"
+            }
+            _ => "copy it anew: `nix copy --to ssh://root@HOST TOPLEVEL`",
+        }
+    }
+}
+
+/// One layer of a toplevel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// What it holds: base, packages, kernel, services, config.
+    pub name: String,
+    /// Its store path.
+    pub path: String,
+}
+
+/// What a toplevel says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toplevel {
+    /// Its store path.
+    pub path: String,
+    /// Its layers, topmost first.
+    pub layers: Vec<Layer>,
+    /// The store path of its kernel folder.
+    pub kernel: String,
+    /// Its kernel arguments.
+    pub params: String,
+}
+
+/// What is read of manifest.json; further keys are for others.
+#[derive(Deserialize)]
+struct Manifest {
+    layers: Vec<Layer>,
+}
+
+impl Toplevel {
+    /// Reads the toplevel that `path` is, or leads to.
+    pub fn load(root: &Root, path: &Path) -> Result<Self, ToplevelError> {
+        let path = resolve(root, path)?;
+        let missing = |file: String, source| ToplevelError::Missing {
+            toplevel: path.clone(),
+            file,
+            source,
+        };
+        let folder = at(root, &path);
+        let text = |file: &str| {
+            fs::read_to_string(folder.join(file)).map_err(|e| missing(file.to_owned(), e))
+        };
+        let kernel =
+            fs::read_link(folder.join("kernel")).map_err(|e| missing("kernel".into(), e))?;
+        // `layers` is what is mounted; the manifest has their names.
+        let manifest: Option<Manifest> = serde_json::from_str(&text("manifest.json")?).ok();
+        let names: BTreeMap<String, String> = manifest
+            .into_iter()
+            .flat_map(|m| m.layers)
+            .map(|layer| (layer.path, layer.name))
+            .collect();
+        let layers = text("layers")?
+            .lines()
+            .map(|path| Layer {
+                name: names
+                    .get(path)
+                    .cloned()
+                    .unwrap_or_else(|| "layer".to_owned()),
+                path: path.to_owned(),
+            })
+            .collect();
+        Ok(Self {
+            layers,
+            kernel: kernel.to_string_lossy().into_owned(),
+            params: text("kernel-params")?.trim().to_owned(),
+            path,
+        })
+    }
+
+    /// Whether everything is there, in full.
+    pub fn verify(&self, root: &Root) -> Result<(), ToplevelError> {
+        for layer in &self.layers {
+            whole_layer(&at(root, &layer.path)).map_err(|what| ToplevelError::Layer {
+                layer: layer.path.clone(),
+                what,
+            })?;
+        }
+        for file in KERNEL_FILES {
+            let file = format!("{}/{file}", self.kernel);
+            fs::metadata(at(root, &file)).map_err(|source| ToplevelError::Missing {
+                toplevel: self.path.clone(),
+                file,
+                source,
+            })?;
+        }
+        if root.is_device() && !valid(&self.path) {
+            return Err(ToplevelError::Invalid(self.path.clone()));
+        }
+        Ok(())
+    }
+
+    /// The bytes of each layer.
+    pub fn sizes(&self, root: &Root) -> Vec<u64> {
+        let size = |layer: &Layer| fs::metadata(at(root, &layer.path)).map_or(0, |m| m.len());
+        self.layers.iter().map(size).collect()
+    }
+
+    /// The name of its kernel folder on BOOT: that of its store path, so that generations with the same kernel
+    /// share it. The image names it the same way.
+    pub fn kernel_name(&self) -> &str {
+        let name = self.kernel.strip_prefix(STORE).unwrap_or(&self.kernel);
+        name.get(..16).unwrap_or(name)
+    }
+
+    /// The store paths of the layers of this name.
+    pub fn layers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.layers
+            .iter()
+            .filter(move |layer| layer.name == name)
+            .map(|layer| layer.path.as_str())
+    }
+}
+
+/// A store path as found below `root`.
+pub fn at(root: &Root, store_path: &str) -> PathBuf {
+    root.at(store_path.trim_start_matches('/'))
+}
+
+/// Follows links until there is a path of the store; what lies below one is not its toplevel.
+fn resolve(root: &Root, path: &Path) -> Result<String, ToplevelError> {
+    let not_in_store = || ToplevelError::NotInStore(path.display().to_string());
+    let is_toplevel = |text: &str| {
+        text.strip_prefix(STORE)
+            .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+    };
+    let given = path.to_string_lossy();
+    let given = given.trim_end_matches('/');
+    if is_toplevel(given) {
+        return Ok(given.to_owned());
+    }
+    let resolved = root
+        .is_device()
+        .then(|| fs::canonicalize(path).ok())
+        .flatten()
+        .ok_or_else(not_in_store)?;
+    let text = resolved.to_string_lossy().into_owned();
+    if is_toplevel(&text) {
+        Ok(text)
+    } else {
+        Err(not_in_store())
+    }
+}
+
+/// A copy that was cut off is shorter than its superblock says.
+fn whole_layer(path: &Path) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("can't be read: {error}");
+    let file = File::open(path).map_err(cannot)?;
+    let mut block = [0; 64];
+    file.read_exact_at(&mut block, EROFS_AT)
+        .map_err(|_| "is no erofs image".to_owned())?;
+    if block[..4] != EROFS_MAGIC {
+        return Err("is no erofs image".into());
+    }
+    let blocks = u32::from_le_bytes([block[36], block[37], block[38], block[39]]);
+    let wanted = u64::from(blocks) << block[12].min(16);
+    let length = file.metadata().map_err(cannot)?.len();
+    if length < wanted {
+        return Err(format!("has {length} of its {wanted} bytes"));
+    }
+    Ok(())
+}
+
+fn valid(path: &str) -> bool {
+    Command::new("nix-store")
+        .args(["--check-validity", path])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::durable::{self, atomic_write};
+
+    /// A store path with this name, such as the build would give it.
+    pub(crate) fn store_path(name: &str) -> String {
+        format!(
+            "{STORE}{:0<32}-{name}",
+            name.replace(|c: char| !c.is_ascii_alphanumeric(), "")
+        )
+    }
+
+    /// The bytes of a layer of one block.
+    pub(crate) fn layer_bytes() -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        bytes[1024..1028].copy_from_slice(&EROFS_MAGIC);
+        bytes[1024 + 12] = 12;
+        bytes[1024 + 36] = 1;
+        bytes
+    }
+
+    /// Puts a toplevel `name` with kernel `kernel` into the store of `root`.
+    pub(crate) fn make(root: &Root, name: &str, kernel: &str) -> Toplevel {
+        let put = |path: String, bytes: &[u8]| {
+            let path = at(root, &path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            atomic_write(&path, bytes, 0o644).unwrap();
+        };
+        let (path, kernel) = (store_path(name), store_path(kernel));
+        let layers = [store_path(&format!("{name}-config")), store_path("base")];
+        for layer in &layers {
+            put(layer.clone(), &layer_bytes());
+        }
+        for file in ["Image", "initrd", "dtb/broadcom/x.dtb"] {
+            put(
+                format!("{kernel}/{file}"),
+                format!("{kernel} {file}").repeat(100).as_bytes(),
+            );
+        }
+        put(
+            format!("{path}/layers"),
+            (layers.join("\n") + "\n").as_bytes(),
+        );
+        let manifest = format!(
+            r#"{{"format":1,"layers":[{{"name":"config","path":"{}"}},{{"name":"base","path":"{}"}}]}}"#,
+            layers[0], layers[1]
+        );
+        put(format!("{path}/manifest.json"), manifest.as_bytes());
+        put(format!("{path}/kernel-params"), b"panic=10\n");
+        durable::atomic_symlink(&kernel, &at(root, &format!("{path}/kernel"))).unwrap();
+        Toplevel::load(root, Path::new(&path)).unwrap()
+    }
+
+    #[test]
+    fn a_toplevel_says_what_it_is_made_of() {
+        let dir = durable::scratch();
+        let root = Root::new(dir.path());
+        let toplevel = make(&root, "a", "kernel-1");
+        assert_eq!(
+            toplevel
+                .layers
+                .iter()
+                .map(|l| l.name.as_str())
+                .collect::<Vec<_>>(),
+            ["config", "base"]
+        );
+        assert_eq!(
+            (toplevel.params.as_str(), toplevel.kernel_name().len()),
+            ("panic=10", 16)
+        );
+        toplevel.verify(&root).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_whole_is_refused_by_name() {
+        let dir = durable::scratch();
+        let root = Root::new(dir.path());
+        let toplevel = make(&root, "a", "kernel-1");
+        let config = at(&root, &toplevel.layers[0].path);
+        let refusal = || toplevel.verify(&root).unwrap_err().to_string();
+
+        atomic_write(&config, &layer_bytes()[..2048], 0o644).unwrap();
+        assert!(
+            refusal().contains("has 2048 of its 4096 bytes"),
+            "{}",
+            refusal()
+        );
+        atomic_write(&config, b"x", 0o644).unwrap();
+        assert!(refusal().contains("is no erofs image"), "{}", refusal());
+        fs::remove_file(&config).unwrap();
+        assert!(
+            refusal().contains(&toplevel.layers[0].path),
+            "{}",
+            refusal()
+        );
+        atomic_write(&config, &layer_bytes(), 0o644).unwrap();
+        fs::remove_file(at(&root, &format!("{}/initrd", toplevel.kernel))).unwrap();
+        assert!(refusal().contains("initrd"), "{}", refusal());
+    }
+
+    #[test]
+    fn what_is_no_toplevel_is_refused() {
+        let dir = durable::scratch();
+        let root = Root::new(dir.path());
+        for path in ["/etc", "/nix/store", "/nix/store/", "/nix/store/a/b"] {
+            let error = Toplevel::load(&root, Path::new(path)).unwrap_err();
+            assert!(
+                matches!(error, ToplevelError::NotInStore(_)),
+                "{path}: {error}"
+            );
+        }
+        let error = Toplevel::load(&root, Path::new("/nix/store/absent")).unwrap_err();
+        assert!(matches!(error, ToplevelError::Missing { .. }), "{error}");
+    }
+}
