@@ -23,6 +23,9 @@ use std::{
 /// Where layers are mounted, one folder each, named like their store path.
 pub const LAYERS: &str = "/run/layers";
 
+/// A file on DATA that asks for a factory reset.
+pub const RESET: &str = "factory-reset";
+
 /// Something that could not be done, and to what.
 #[derive(Debug)]
 pub struct Error {
@@ -90,6 +93,7 @@ fn on_data(data: &Path, store_path: &Path) -> PathBuf {
 /// Mounts the root of a generation at `root`, which systemd can then be started in.
 pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
     let layers = Layers::of(data, toplevel)?.mount()?;
+    reset_if_asked(data)?;
     mkdir(root, 0o755)?;
     mount::tmpfs(root).context(|| format!("mounting a tmpfs at {}", root.display()))?;
     for dir in ["usr", "etc", "var", "nix", "proc", "sys", "dev", "run", "home", "mnt", "boot"] {
@@ -117,6 +121,29 @@ pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
         mount::bind(&source, &root.join(dir)).context(|| format!("mounting /{dir}"))?;
     }
     Ok(())
+}
+
+/// Removes what services and owner left on DATA, if that was asked for. The request goes last: a power cut before
+/// makes the next boot go on with it.
+fn reset_if_asked(data: &Path) -> Result<()> {
+    let request = data.join(RESET);
+    if !request.exists() {
+        return Ok(());
+    }
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let reset = || -> io::Result<()> {
+        gone(fs::remove_dir_all(data.join("var")))?;
+        gone(fs::remove_file(data.join("machine-id")))?;
+        fs::create_dir(data.join("var"))?;
+        fs::set_permissions(data.join("var"), fs::Permissions::from_mode(0o755))?;
+        fs::File::open(data)?.sync_all()?;
+        fs::remove_file(&request)?;
+        fs::File::open(data)?.sync_all()
+    };
+    reset().context(|| format!("the factory reset that {} asks for", request.display()))
 }
 
 /// The overlay of `/etc`, not mounted anywhere yet.
@@ -206,6 +233,25 @@ mod tests {
         assert_eq!(machine_id(&data).unwrap(), first);
         fs::write(data.join("machine-id"), "").unwrap();
         assert_eq!(machine_id(&data).unwrap().trim_end().len(), 32);
+    }
+
+    #[test]
+    fn a_factory_reset_takes_state_and_identity_and_nothing_else() {
+        let data = tempdir("reset");
+        for folder in ["var/lib/x", "nix/store"] {
+            fs::create_dir_all(data.join(folder)).unwrap();
+        }
+        fs::write(data.join("machine-id"), "x").unwrap();
+        reset_if_asked(&data).unwrap();
+        assert!(data.join("var/lib/x").exists(), "nobody asked");
+
+        fs::write(data.join(RESET), "").unwrap();
+        // As after a cut in the middle.
+        fs::remove_file(data.join("machine-id")).unwrap();
+        reset_if_asked(&data).unwrap();
+        assert_eq!(fs::read_dir(data.join("var")).unwrap().count(), 0);
+        assert!(data.join("nix/store").exists());
+        assert!(!data.join(RESET).exists());
     }
 
     pub(crate) fn tempdir(name: &str) -> PathBuf {

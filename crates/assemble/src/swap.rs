@@ -33,13 +33,6 @@ impl Stack {
         &self.0
     }
 
-    /// The same stack with `layers` of another one below everything else: modules of a kernel that still runs.
-    #[must_use]
-    pub fn over(&self, layers: &[PathBuf]) -> Self {
-        let further = layers.iter().filter(|layer| !self.0.contains(layer)).cloned();
-        Self(self.0.iter().cloned().chain(further).collect())
-    }
-
     /// The file that `path` (without leading slash) is in this generation, as it lies in its layer.
     pub fn find(&self, path: impl AsRef<Path>) -> Option<PathBuf> {
         self.0.iter().map(|layer| layer.join(path.as_ref())).find(|file| file.symlink_metadata().is_ok())
@@ -113,7 +106,6 @@ mod tests {
         assert_eq!(stack.find("etc/b"), Some(base.join("etc/b")));
         assert_eq!(stack.find("etc/c"), None);
         assert_eq!(stack.names("etc"), ["a", "b"]);
-        assert_eq!(stack.over(&[base.clone(), dir.join("kernel")]).folders(), [config, base, dir.join("kernel")]);
     }
 
     #[test]

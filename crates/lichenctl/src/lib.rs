@@ -1,17 +1,24 @@
 //! Lichen on the device, as a library: the same verbs the program `lichenctl` has, and the types the host
 //! CLI and the stories read its answers with. Synchronous; every durable write goes through [`durable`].
 
+pub mod apply;
+pub mod bless;
 pub mod durable;
 pub mod generations;
 pub mod grow;
+pub mod health;
+pub mod journal;
+pub mod live;
 pub mod lock;
 pub mod plan;
 pub mod profile;
 pub mod provision;
+pub mod reset;
 pub mod retention;
 pub mod root;
 pub mod stage;
 pub mod state;
 pub mod status;
 mod sys;
+pub mod systemd;
 pub mod toplevel;

@@ -2,11 +2,15 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use lichenctl::grow;
+use lichenctl::apply::{self, ApplyError, Verb as Apply};
+use lichenctl::health::Unhealthy;
+use lichenctl::lock::{Busy, Lock};
 use lichenctl::provision::{self, Report};
 use lichenctl::root::Root;
-use lichenctl::state::StateError;
-use lichenctl::{generations, status};
+use lichenctl::stage::{self, Full};
+use lichenctl::state::{Generation, StateError};
+use lichenctl::toplevel::{Toplevel, ToplevelError};
+use lichenctl::{bless, generations, grow, journal, reset, retention, status, systemd};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,8 +31,11 @@ struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `provision` also when lichen.toml was wrong, which is told and is no fault of the device
-  1  it could not be done; the reason and a hint are on stderr
-  2  wrong usage";
+  1  it could not be done, and nothing was changed; the reason and a hint are on stderr
+  2  wrong usage
+  4  the generation ran, and was not healthy: what ran before runs again";
+/// As NixOS's own switch-to-configuration says that units failed after the activation.
+const UNSUCCESSFUL: u8 = 4;
 
 #[derive(Subcommand)]
 enum Verb {
@@ -44,6 +51,59 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Make a toplevel a generation that can be booted, without changing what boots
+    Stage {
+        /// Its store path, or a link to it
+        toplevel: PathBuf,
+    },
+    /// Make a toplevel run now and by default
+    Switch {
+        /// Its store path, or a link to it
+        toplevel: PathBuf,
+    },
+    /// Make a toplevel run now, until the next boot
+    Test {
+        /// Its store path, or a link to it
+        toplevel: PathBuf,
+    },
+    /// Make a toplevel run from the next boot on
+    Boot {
+        /// Its store path, or a link to it
+        toplevel: PathBuf,
+    },
+    /// Tell what `switch` would do
+    DryRun {
+        /// Its store path, or a link to it
+        toplevel: PathBuf,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Return to the good generation, to the one before it, or to the one named
+    Rollback {
+        /// Its number
+        generation: Option<u64>,
+    },
+    /// Mark the running generation good, if it is healthy
+    Bless {
+        /// Wait until it is, within its deadline
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Remove all but the newest generations and those that are needed, and what only they used
+    Gc {
+        /// How many of the newest stay
+        #[arg(long, default_value_t = retention::KEEP)]
+        keep: usize,
+    },
+    /// Remove all that services and owner left on the device, and reboot
+    FactoryReset {
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Make Nix's system profile agree with what was booted (runs at every boot)
+    Reconcile,
     /// Take in lichen.toml from BOOT and apply what was provisioned (runs at every boot)
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
@@ -59,22 +119,37 @@ fn main() -> ExitCode {
             if let Some(hint) = hint(&error) {
                 eprintln!("hint: {hint}");
             }
-            ExitCode::FAILURE
+            match error.downcast_ref::<ApplyError>() {
+                Some(ApplyError::Unsuccessful { .. }) => ExitCode::from(UNSUCCESSFUL),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    let of_state = || error.downcast_ref::<StateError>().map(StateError::hint);
-    of_state().or_else(|| {
+    let hints = [
+        error.downcast_ref().map(StateError::hint),
+        error.downcast_ref().map(ApplyError::hint),
+        error.downcast_ref().map(ToplevelError::hint),
+        error.downcast_ref().map(Full::hint),
+        error.downcast_ref().map(Busy::hint),
         error
-            .downcast_ref::<grow::GrowError>()
-            .and_then(grow::GrowError::hint)
-    })
+            .downcast_ref::<Unhealthy>()
+            .map(|_| "`lichenctl status` shows the units that failed"),
+        error.downcast_ref().and_then(grow::GrowError::hint),
+    ];
+    hints.into_iter().flatten().next()
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let root = Root::new(arguments.root);
+    if arguments.verb.outlives_its_caller()
+        && root.is_device()
+        && let Some(code) = as_a_unit()?
+    {
+        return Ok(code);
+    }
     match arguments.verb {
         Verb::Status { json } => {
             let status = status::collect(&root);
@@ -84,10 +159,78 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let generations = generations::list(&root)?;
             print(json, &generations)?;
         }
+        Verb::Stage { toplevel } => {
+            let toplevel = Toplevel::load(&root, &toplevel)?;
+            let staged = stage::stage(&root, &toplevel, &Lock::take(&root)?)?;
+            println!("{}", staged.generation);
+        }
+        Verb::Switch { toplevel } => apply::apply(&root, &toplevel, Apply::Switch)?,
+        Verb::Test { toplevel } => apply::apply(&root, &toplevel, Apply::Test)?,
+        Verb::Boot { toplevel } => apply::apply(&root, &toplevel, Apply::Boot)?,
+        Verb::DryRun { toplevel, json } => print(json, &apply::dry_run(&root, &toplevel)?)?,
+        Verb::Rollback { generation } => apply::rollback(&root, generation.map(Generation))?,
+        Verb::Bless { wait } => bless::bless(&root, wait)?,
+        Verb::Gc { keep } => {
+            let lock = Lock::take(&root)?;
+            print!("{}", retention::collect(&root, keep, &lock)?);
+        }
+        Verb::FactoryReset { yes } => factory_reset(&root, yes)?,
+        Verb::Reconcile => bless::reconcile(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Verb {
+    /// Whether it must be carried to its end when the connection that asked for it is lost, as it may be by what
+    /// it does.
+    fn outlives_its_caller(&self) -> bool {
+        matches!(
+            self,
+            Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } | Self::Rollback { .. }
+        )
+    }
+}
+
+/// Runs this very command as a unit of its own and tells how it ended; nothing, if it is in one already.
+fn as_a_unit() -> Result<Option<ExitCode>> {
+    if std::env::var_os("INVOCATION_ID").is_some() {
+        return Ok(None);
+    }
+    let status = std::process::Command::new("systemd-run")
+        .args([
+            "--quiet",
+            "--collect",
+            "--pipe",
+            "--wait",
+            "--no-ask-password",
+        ])
+        .args(["--service-type=exec", "--description=lichenctl", "--"])
+        .arg(std::env::current_exe().context("cannot find this program")?)
+        .args(std::env::args_os().skip(1))
+        .status()
+        .context("cannot run systemd-run")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(Some(code.map_or(ExitCode::FAILURE, ExitCode::from)))
+}
+
+fn factory_reset(root: &Root, yes: bool) -> Result<()> {
+    if !yes {
+        eprint!(
+            "This removes all data of all services, the host's keys and what lichen.toml had set.\n\
+             Without another lichen.toml on BOOT nobody can log in afterwards.\nType `reset` to go on: "
+        );
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .context("cannot read the answer")?;
+        anyhow::ensure!(answer.trim() == "reset", "nothing was changed");
+    }
+    let _lock = Lock::take(root)?;
+    reset::request(root)?;
+    journal::note("factory reset: rebooting");
+    systemd::reboot_soon()
 }
 
 fn print<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) -> Result<()> {

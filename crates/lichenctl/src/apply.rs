@@ -1,0 +1,372 @@
+//! Switch, test, boot, dry-run, rollback: from a toplevel to what runs, and what boots next.
+//!
+//! A generation that was switched to live is not good yet: it has never booted. The next boot is its trial, and
+//! the good one stays the one that is known to boot. The state slot is written after the new generation was
+//! found healthy, so that a cut in the middle of a switch boots what ran before.
+
+use crate::generations::{self, Booted, Running};
+use crate::health::{self, Health};
+use crate::journal::{self, note, say};
+use crate::live::{self, Change};
+use crate::lock::Lock;
+use crate::plan::{Active, Here, Method, Plan};
+use crate::profile;
+use crate::root::Root;
+use crate::stage::stage;
+use crate::state::{BootState, Generation, State};
+use crate::systemd;
+use crate::toplevel::Toplevel;
+use anyhow::{Context, Result};
+use assemble::Stack;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// How many boots a generation on trial gets.
+pub const TRIES: u64 = 3;
+
+/// What is to become of a toplevel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Run it now, and from now on.
+    Switch,
+    /// Run it now, until the next boot.
+    Test,
+    /// Run it from the next boot on.
+    Boot,
+}
+
+/// Why a generation does not run, though nothing else is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It ran and was not healthy. Worth an exit status of its own.
+    #[error("{what}; {then}")]
+    Unsuccessful {
+        /// What went wrong.
+        what: String,
+        /// What was done about it.
+        then: String,
+    },
+    /// There must be no second change before the first has proved itself.
+    #[error("generation {0} is on trial: it has to be blessed, or to fail, first")]
+    OnTrial(Generation),
+    /// There is none to go back to.
+    #[error("there is no generation to go back to")]
+    NoneBefore,
+    /// It is not on BOOT.
+    #[error("there is no generation {0} on this device")]
+    NoSuch(Generation),
+}
+
+impl ApplyError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unsuccessful { .. } => "`journalctl -b -p warning` shows what the units said",
+            Self::OnTrial(_) => "`lichenctl status` shows it; `lichenctl rollback` gives it up",
+            Self::NoneBefore | Self::NoSuch(_) => "`lichenctl list` shows them all",
+        }
+    }
+}
+
+/// What a change starts from.
+struct Scene {
+    current: Toplevel,
+    booted: Toplevel,
+    old: Stack,
+    active: Active,
+    manager: BTreeSet<String>,
+}
+
+impl Scene {
+    fn read(root: &Root) -> Result<Self> {
+        let load = |path: Option<String>, what: &str| -> Result<Toplevel> {
+            let path = path.with_context(|| format!("what was {what} can't be found out"))?;
+            Ok(Toplevel::load(root, Path::new(&path))?)
+        };
+        let current = load(Running::read(root).toplevel, "switched to")?;
+        let booted = load(Booted::read(root).toplevel, "booted")?;
+        Ok(Self {
+            old: stack(root, &current, &booted)?,
+            active: systemd::active()?,
+            manager: systemd::manager(),
+            current,
+            booted,
+        })
+    }
+
+    fn plan(&self, root: &Root, to: &Toplevel) -> Result<(Plan, Stack)> {
+        let new = stack(root, to, &self.booted)?;
+        let here = Here {
+            current: &self.current,
+            booted: &self.booted,
+            active: &self.active,
+            manager: &self.manager,
+        };
+        let mut plan = Plan::make(&here, &self.old, to, &new, root);
+        plan.generation = Some(crate::stage::number(
+            &generations::on_boot(root)?,
+            &profile::links(root),
+            &to.path,
+        ));
+        Ok((plan, new))
+    }
+}
+
+/// The layers of `toplevel`, mounted; with the modules of the kernel that runs, whatever others it brings.
+fn stack(root: &Root, toplevel: &Toplevel, booted: &Toplevel) -> Result<Stack> {
+    let data = root.at("run/data");
+    Stack::mount(&data, Path::new(&toplevel.path))?;
+    Stack::mount(&data, Path::new(&booted.path))?;
+    let others = toplevel
+        .layers
+        .iter()
+        .filter(|layer| layer.name != "kernel");
+    let paths = others
+        .map(|layer| layer.path.as_str())
+        .chain(booted.layers_named("kernel"));
+    Ok(Stack::of_folders(paths.map(|path| {
+        let name = Path::new(path).file_name().unwrap_or_default();
+        PathBuf::from(assemble::LAYERS).join(name)
+    })))
+}
+
+/// What [`switch`] would do, without doing any of it.
+pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
+    let _lock = Lock::take(root)?;
+    let to = Toplevel::load(root, toplevel)?;
+    to.verify(root)?;
+    let scene = Scene::read(root)?;
+    let (plan, _) = scene.plan(root, &to)?;
+    Stack::forget_others(&[&scene.old])?;
+    Ok(plan)
+}
+
+/// Does `verb` to a toplevel whose closure is on the device.
+pub fn apply(root: &Root, toplevel: &Path, verb: Verb) -> Result<()> {
+    let lock = Lock::take(root)?;
+    let to = Toplevel::load(root, toplevel)?;
+    to.verify(root)?;
+    if let Some(generation) = on_trial(root)? {
+        return Err(ApplyError::OnTrial(generation).into());
+    }
+    carry_out(root, &to, verb, true, &lock)
+}
+
+/// Returns to generation `number`; without one to the good one, or from that to the one before.
+pub fn rollback(root: &Root, number: Option<Generation>) -> Result<()> {
+    let lock = Lock::take(root)?;
+    let on_boot = generations::on_boot(root)?;
+    let state = BootState::load(&root.at("boot"))?.state();
+    let running = Running::read(root).generation;
+    let numbers: Vec<_> = on_boot
+        .iter()
+        .filter(|(_, env)| env.toplevel.is_some())
+        .map(|(g, _)| *g)
+        .collect();
+    let target = target(number, &numbers, running, state)?;
+    let env = on_boot.into_iter().find(|(g, _)| *g == target);
+    let toplevel = env
+        .and_then(|(_, env)| env.toplevel)
+        .ok_or(ApplyError::NoSuch(target))?;
+    let to = Toplevel::load(root, Path::new(&toplevel))?;
+    to.verify(root)?;
+    carry_out(root, &to, Verb::Switch, false, &lock)
+}
+
+/// Where a rollback leads.
+fn target(
+    asked: Option<Generation>,
+    all: &[Generation],
+    running: Option<Generation>,
+    state: State,
+) -> Result<Generation, ApplyError> {
+    if let Some(number) = asked {
+        let known = all.contains(&number);
+        return known.then_some(number).ok_or(ApplyError::NoSuch(number));
+    }
+    if running != Some(state.good) {
+        return Ok(state.good);
+    }
+    let before = all.iter().copied().filter(|g| *g < state.good);
+    before.max().ok_or(ApplyError::NoneBefore)
+}
+
+/// The booted generation, while it is on trial.
+fn on_trial(root: &Root) -> Result<Option<Generation>> {
+    let state = BootState::load(&root.at("boot"))?.state();
+    let booted = Booted::read(root).generation;
+    let trial = state.trial.map(|trial| trial.generation);
+    Ok(trial.filter(|generation| Some(*generation) == booted && *generation != state.good))
+}
+
+fn carry_out(root: &Root, to: &Toplevel, verb: Verb, go_back: bool, lock: &Lock) -> Result<()> {
+    let scene = Scene::read(root)?;
+    let (mut plan, new) = scene.plan(root, to)?;
+    match verb {
+        Verb::Switch => {}
+        Verb::Test => {
+            plan = plan.without_boot();
+            plan.generation = None;
+        }
+        Verb::Boot => plan.method = Method::TrialBoot,
+    }
+    say(plan.to_string().trim_end());
+    let staged = match verb {
+        Verb::Test => None,
+        _ => Some(stage(root, to, lock)?.generation),
+    };
+    if plan.method == Method::Live {
+        let change = Change {
+            to,
+            stack: &new,
+            units: &plan.units,
+            reexecute: plan.reexecute,
+        };
+        let name = staged.map_or_else(
+            || format!("{}, on test", to.path),
+            |generation| format!("generation {generation}"),
+        );
+        note(&format!("switching live to {name} ({})", to.path));
+        live_switch(root, &scene, change, &name, go_back)?;
+        Stack::forget_others(&[&new])?;
+    }
+    let Some(generation) = staged else {
+        return Ok(());
+    };
+    let state = BootState::load(&root.at("boot"))?
+        .boot(generation, TRIES)?
+        .write()?
+        .state();
+    profile::point(root, generation)?;
+    let first_boot = state.trial.is_some();
+    match plan.method {
+        Method::TrialBoot if verb == Verb::Switch => {
+            note(&format!("rebooting into generation {generation}"));
+            systemd::reboot_soon()?;
+        }
+        Method::TrialBoot => note(&format!("generation {generation} boots next")),
+        _ if first_boot => note(&format!(
+            "generation {generation} runs and is healthy; its first boot is its trial"
+        )),
+        _ => note(&format!("generation {generation} runs and is good")),
+    }
+    Ok(())
+}
+
+/// Switches, judges, and goes back if it has to.
+fn live_switch(
+    root: &Root,
+    scene: &Scene,
+    change: Change<'_>,
+    name: &str,
+    go_back: bool,
+) -> Result<()> {
+    let touched: BTreeSet<_> = [
+        &change.units.stop,
+        &change.units.start,
+        &change.units.restart,
+    ]
+    .into_iter()
+    .flatten()
+    .cloned()
+    .collect();
+    // What was failed before is not this generation's doing, unless it had a hand in it.
+    let forgiven = health::failed()?.difference(&touched).cloned().collect();
+    let mut problems = live::activate(root, change)?;
+    if problems.is_empty() {
+        say("waiting for it to be healthy");
+        match Health::load(root) {
+            Ok(health) => problems.extend(health.wait(&forgiven).err().map(|e| e.to_string())),
+            Err(error) => problems.push(format!("{error:#}")),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{name} failed: {}", problems.join("; "));
+    journal::error(&what);
+    if !go_back {
+        let then = "it stays, as it was asked for by number".to_owned();
+        return Err(ApplyError::Unsuccessful { what, then }.into());
+    }
+    say(&format!("{what}; going back"));
+    let then = match back(root, scene, change.stack) {
+        Ok(then) => then,
+        Err(error) => {
+            journal::error(&format!("going back failed: {error:#}; rebooting"));
+            systemd::reboot_soon()?;
+            format!("going back failed, too ({error:#}); rebooting into what ran before")
+        }
+    };
+    note(&then);
+    Err(ApplyError::Unsuccessful { what, then }.into())
+}
+
+/// Makes what ran before run again, with every unit that was active.
+fn back(root: &Root, scene: &Scene, from: &Stack) -> Result<String> {
+    let now = systemd::active()?;
+    let here = Here {
+        current: &scene.current,
+        booted: &scene.booted,
+        active: &now,
+        manager: &systemd::manager(),
+    };
+    let plan = Plan::make(&here, from, &scene.current, &scene.old, root);
+    let mut units = plan.units;
+    let lost = scene.active.units.keys().filter(|name| {
+        let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        let can_start = ["service", "socket", "timer", "path", "mount"].contains(&kind);
+        can_start && !now.units.contains_key(*name)
+    });
+    for name in lost {
+        if !units.start.contains(name) {
+            units.start.push(name.clone());
+        }
+    }
+    let change = Change {
+        to: &scene.current,
+        stack: &scene.old,
+        units: &units,
+        reexecute: plan.reexecute,
+    };
+    // A unit that failed too often may not be started until that is forgotten.
+    let _ = systemd::run("systemctl", &["reset-failed"]);
+    let mut problems = live::activate(root, change)?;
+    // Of the transient kind are some that were lost for good: whether it is healthy is what counts.
+    problems.retain(|problem| !problem.starts_with("starting"));
+    let health = Health::load(root)?;
+    problems.extend(health.wait(&BTreeSet::new()).err().map(|e| e.to_string()));
+    if let Some(generation) = Running::read(root).generation {
+        profile::point(root, generation)?;
+    }
+    Stack::forget_others(&[&scene.old])?;
+    Ok(match problems.as_slice() {
+        [] => "back on what ran before, which is healthy".to_owned(),
+        some => format!("back on what ran before, and {}", some.join("; ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_leads_to_the_good_one_and_from_there_to_the_one_before() {
+        let state = |good| State {
+            seq: 1,
+            good: Generation(good),
+            trial: None,
+        };
+        let all: Vec<_> = [1, 4, 7, 9].map(Generation).to_vec();
+        let to = |asked: Option<u64>, running: Option<u64>, good| {
+            let (asked, running) = (asked.map(Generation), running.map(Generation));
+            target(asked, &all, running, state(good)).ok().map(|g| g.0)
+        };
+        assert_eq!(to(None, Some(9), 7), Some(7));
+        assert_eq!(to(None, None, 7), Some(7), "from a toplevel on test");
+        assert_eq!(to(None, Some(7), 7), Some(4), "the next one is not before");
+        assert_eq!(to(None, Some(1), 1), None);
+        assert_eq!(to(Some(9), Some(7), 7), Some(9));
+        assert_eq!(to(Some(5), Some(7), 7), None);
+    }
+}

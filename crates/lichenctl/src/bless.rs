@@ -1,0 +1,71 @@
+//! Bless: the running generation has shown that it is healthy, and is the good one from now on. And what else
+//! is due at boot: what Nix's profile says is made to agree with what was booted.
+
+use crate::generations::{Booted, Running};
+use crate::health::Health;
+use crate::journal::{self, note};
+use crate::lock::Lock;
+use crate::profile;
+use crate::root::Root;
+use crate::state::{BootState, State};
+use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+
+/// Blesses the running generation if it is healthy; with `wait`, once it is, within its deadline.
+pub fn bless(root: &Root, wait: bool) -> Result<()> {
+    let running = Running::read(root);
+    let generation = running
+        .generation
+        .context("what runs is no generation, so there is nothing to bless")?;
+    // Whether it may be blessed at all comes before the wait.
+    let before = BootState::load(&root.at("boot"))?;
+    let decided = before.clone().bless(generation)?;
+    if decided == before {
+        note(&format!("generation {generation} is good already"));
+        return Ok(());
+    }
+    let none = BTreeSet::new();
+    let health = Health::load(root)?;
+    let judged = if wait {
+        health.wait(&none)
+    } else {
+        health.check(&none)
+    };
+    if let Err(unhealthy) = judged {
+        journal::error(&format!("generation {generation} is {unhealthy}"));
+        return Err(unhealthy).with_context(|| format!("generation {generation}"));
+    }
+    let _lock = Lock::wait(root)?;
+    // Another may have written meanwhile.
+    BootState::load(&root.at("boot"))?
+        .bless(generation)?
+        .write()?;
+    note(&format!("generation {generation} is healthy and blessed"));
+    Ok(())
+}
+
+/// At boot: the profile follows what was booted, and a trial that failed is told.
+pub fn reconcile(root: &Root) -> Result<()> {
+    let _lock = Lock::wait(root)?;
+    let booted = Booted::read(root);
+    let (Some(generation), Some(toplevel)) = (booted.generation, booted.toplevel) else {
+        anyhow::bail!("the kernel's command line names no generation");
+    };
+    let told = BootState::load(&root.at("boot"))
+        .ok()
+        .and_then(|state| State::failed_trial(state.state()))
+        .filter(|failed| *failed != generation);
+    if let Some(failed) = told {
+        let text = format!(
+            "generation {failed} was tried and never blessed: this is generation {generation} again"
+        );
+        journal::error(&text);
+        journal::say(&text);
+    }
+    if let Some(before) = profile::reconcile(root, generation, &toplevel)? {
+        note(&format!(
+            "the system profile said {before}; generation {generation} was booted"
+        ));
+    }
+    Ok(())
+}

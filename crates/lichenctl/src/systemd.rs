@@ -1,0 +1,231 @@
+//! Asking and telling systemd, through its own systemctl.
+
+use crate::plan::Active;
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// A unit as `systemctl list-units` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// active, failed, activating …
+    pub active: String,
+    /// The finer state: running, auto-restart …
+    pub sub: String,
+}
+
+/// All units that are loaded.
+pub fn units() -> Result<Vec<Listed>> {
+    let arguments = [
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "--full",
+        "--no-pager",
+    ];
+    Ok(listed(&output(&arguments)?))
+}
+
+fn listed(text: &str) -> Vec<Listed> {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let name = words.next()?.to_owned();
+            let (_load, active, sub) = (words.next()?, words.next()?, words.next()?);
+            Some(Listed {
+                name,
+                active: active.to_owned(),
+                sub: sub.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The units that are active, and what their processes run.
+pub fn active() -> Result<Active> {
+    let cgroups = folders(Path::new(CGROUPS));
+    let mut active = Active::default();
+    for unit in units()? {
+        // What is being restarted over and over again is meant to be active, too.
+        let meant = unit.active == "active"
+            || unit.active == "reloading"
+            || unit.active == "activating" && unit.name.ends_with(".service");
+        if !meant {
+            continue;
+        }
+        let mut files = BTreeSet::new();
+        if unit.name.ends_with(".service") {
+            let own = cgroups.iter().filter(|folder| {
+                folder
+                    .components()
+                    .any(|c| c.as_os_str() == unit.name.as_str())
+            });
+            for folder in own {
+                for pid in fs::read_to_string(folder.join("cgroup.procs"))
+                    .unwrap_or_default()
+                    .lines()
+                {
+                    files.extend(mapped(pid));
+                }
+            }
+        }
+        active.units.insert(unit.name, files);
+    }
+    Ok(active)
+}
+
+/// The files below /usr that the service manager runs.
+pub fn manager() -> BTreeSet<String> {
+    mapped("1")
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(folders(&entry.path()));
+        }
+    }
+    found
+}
+
+fn mapped(pid: &str) -> BTreeSet<String> {
+    in_usr(&fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default())
+}
+
+/// The files of /usr in a process's maps. Of one that still runs from a detached /usr, the paths begin there.
+fn in_usr(maps: &str) -> BTreeSet<String> {
+    let files = maps.lines().filter_map(|line| {
+        let path = line.split_whitespace().nth(5)?;
+        match path.split('/').nth(1)? {
+            "usr" => Some(path.to_owned()),
+            "bin" | "sbin" | "lib" | "libexec" => Some(format!("/usr{path}")),
+            _ => None,
+        }
+    });
+    files.collect()
+}
+
+/// How many jobs are under way.
+pub fn jobs() -> Result<usize> {
+    let text = output(&["list-jobs", "--plain", "--no-legend", "--no-pager"])?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).count())
+}
+
+/// The state of the system as a whole.
+pub fn state() -> Result<String> {
+    // Its exit status tells of units, too.
+    let output = Command::new("systemctl")
+        .arg("is-system-running")
+        .output()
+        .context("cannot run systemctl")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// How often services were restarted by themselves, all together.
+pub fn restarts() -> Result<u64> {
+    let text = output(&["show", "--property=NRestarts", "--value", "*.service"])?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.trim().parse::<u64>().ok())
+        .sum())
+}
+
+/// Does something to units; nothing to none. The error names what systemctl complained about.
+pub fn tell(verb: &str, units: &[String]) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let mut arguments = vec![verb, "--no-ask-password", "--"];
+    arguments.extend(units.iter().map(String::as_str));
+    output(&arguments).map(drop)
+}
+
+/// Has it read all units anew, or start over itself.
+pub fn reload_manager(reexecute: bool) -> Result<()> {
+    let verb = if reexecute {
+        "daemon-reexec"
+    } else {
+        "daemon-reload"
+    };
+    output(&[verb]).map(drop)
+}
+
+/// Reboots in a moment: whoever asked for it can still be answered.
+pub fn reboot_soon() -> Result<()> {
+    run(
+        "systemd-run",
+        &[
+            "--quiet",
+            "--collect",
+            "--on-active=2s",
+            "--timer-property=AccuracySec=100ms",
+            "systemctl",
+            "reboot",
+        ],
+    )
+    .map(drop)
+}
+
+fn output(arguments: &[&str]) -> Result<String> {
+    run("systemctl", arguments)
+}
+
+/// Runs a program that has to succeed.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<_> = said
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .collect();
+        bail!("{program} {}: {}", arguments.join(" "), said.join("; "));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read_as_systemctl_lists_them() {
+        let text = "climate.service loaded active running Temperature and humidity\n\
+                    x.service loaded activating auto-restart X\n-.mount loaded active mounted Root Mount\n";
+        let units = listed(text);
+        assert_eq!(units.len(), 3);
+        assert_eq!(
+            (
+                units[1].name.as_str(),
+                units[1].active.as_str(),
+                units[1].sub.as_str()
+            ),
+            ("x.service", "activating", "auto-restart")
+        );
+    }
+
+    #[test]
+    fn what_a_process_runs_is_below_usr_whichever_usr_that_was() {
+        let maps = "aaaa-bbbb r-xp 00000000 00:1f 12 /usr/bin/climate\n\
+                    cccc-dddd r-xp 00000000 00:1f 12 /lib/aarch64-linux-gnu/libc.so.6\n\
+                    eeee-ffff rw-p 00000000 00:00 0 [heap]\n1-2 rw-p 00000000 00:00 0\n\
+                    3-4 r--s 00000000 08:01 9 /var/lib/climate/history.db-shm\n";
+        let files: Vec<_> = in_usr(maps).into_iter().collect();
+        assert_eq!(
+            files,
+            ["/usr/bin/climate", "/usr/lib/aarch64-linux-gnu/libc.so.6"]
+        );
+    }
+}
