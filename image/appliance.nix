@@ -92,6 +92,18 @@ let
     $bb ln -s $kernel $out/kernel
     echo "$kernelParams" > $out/kernel-params
     echo "$version" > $out/nixos-version
+    # By this name, and with these words, nixos-rebuild, deploy-rs and colmena activate a toplevel.
+    $bb mkdir $out/bin
+    $bb cat > $out/bin/switch-to-configuration <<EOF
+    #!/bin/sh
+    case \$1 in
+      switch | boot | test) verb=\$1 ;;
+      dry-activate) verb=dry-run ;;
+      *) echo "usage: \$0 switch|boot|test|dry-activate" >&2; exit 2 ;;
+    esac
+    exec /usr/bin/lichenctl \$verb $out
+    EOF
+    $bb chmod 755 $out/bin/switch-to-configuration
   '';
 
   # --- the bill of materials: CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/

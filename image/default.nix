@@ -40,12 +40,39 @@ let
 
   options = modules.docs.list (modules.evalAppliance { inherit pkgs; modules = [ ]; }).options;
   moduleTests = import (root + "/modules/tests.nix");
-in rec {
   nixosConfigurations = builtins.mapAttrs appliance (named "appliances");
+
+  # What stories deploy onto the climate appliance: for each tests/generations/<name>.nix what DATA lacks of its closure
+  # (<name>.tar.zst) and how Nix's database is told (<name>.registration).
+  testGenerations =
+    let
+      base = nixosConfigurations.climate.config.system.build.toplevel;
+      variant = file: (appliance "climate" { imports = [ (root + "/appliances/climate.nix") file ]; }).config.system.build.toplevel;
+      pack = name: file: let toplevel = variant file; in debian.inTools "generation-${name}" {
+        inherit name base toplevel;
+        registration = disk.registration toplevel;
+        exportReferencesGraph = [ "old" base "new" toplevel ];
+      } ''
+        paths() { grep '^/nix/store/' $1 | sort -u; }
+        mkdir $out
+        comm -13 <(paths old) <(paths new) | sed 's,^/,,' > paths
+        tar -C / --zstd --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 -cf $out/$name.tar.zst -T paths
+        cp $registration $out/$name.registration
+        echo $toplevel > $out/$name.toplevel
+      '';
+    in debian.runBusybox "test-generations" {
+      packs = builtins.attrValues (builtins.mapAttrs pack (named "tests/generations"));
+    } ''
+      $bb mkdir $out
+      for pack in $packs; do $bb cp $pack/* $out/; done
+    '';
+in {
+  inherit nixosConfigurations;
 
   packages = {
     inherit (rust.device) fake-hat;
     test-tools = debian.testTree;
+    test-generations = testGenerations;
     options-docs = debian.runBusybox "options-docs" {
       markdown = modules.docs.markdown options;
       json = builtins.toJSON options;

@@ -36,12 +36,14 @@ if test -z "${good}"; then setenv good 1; fi
 echo "state: seq=${seq} good=${good} next=${next} tries=${tries}"
 
 setenv chosen ${good}
+setenv trial
 if test -n "${next}" && test "${next}" != "${good}"; then
   if test -n "${tries}" && itest ${tries} -gt 0; then
     setexpr tries ${tries} - 1
     setexpr seq ${seq} + 1
     if env export -c -s 0x200 ${scratch_at} seq good next tries && save ${part} ${scratch_at} st${other}.env 0x200; then
       setenv chosen ${next}
+      setenv trial "lichen.trial=${tries}"
       echo "trial of generation ${next}, ${tries} tries left"
     else
       # A try that cannot be counted could be repeated for ever.
@@ -58,6 +60,7 @@ if load ${part} ${scratch_at} extra.env; then env import -t ${scratch_at} ${file
 
 for generation in ${chosen} ${good}; do
   setenv kdir; setenv args
+  if test "${generation}" = "${good}"; then setenv trial; fi
   if load ${part} ${scratch_at} gen/${generation}.env; then
     env import -t ${scratch_at} ${filesize} kdir args
     echo "booting generation ${generation} (${kdir})"
@@ -74,7 +77,7 @@ for generation in ${chosen} ${good}; do
           if load ${part} ${fdt_at} ${kdir}/dtb/${fdtfile}; then setenv fdt ${fdt_at}; fi
         fi
       fi
-      setenv bootargs "lichen.generation=${generation} ${args} ${console} ${extra}"
+      setenv bootargs "lichen.generation=${generation} ${trial} ${args} ${console} ${extra}"
       booti ${kernel_at} ${initrd_at}:${initrd_size} ${fdt}
       echo "generation ${generation} does not boot"
     fi

@@ -1,11 +1,29 @@
 # BOOT and DATA → the image: a GPT disk, the same bytes every time, and what lies beside it.
 { lib, debian }:
-{
+rec {
+  # A closure as `nix-store --load-db` reads it. Nix tells the hashes only to derivations with structured attributes,
+  # which nothing else here needs.
+  registration = toplevel: derivation {
+    name = "registration";
+    inherit (lib) system;
+    __structuredAttrs = true;
+    exportReferencesGraph.closure = [ toplevel ];
+    builder = debian.busybox;
+    args = [ "ash" "-euc" ''
+      t=${debian.toolsTree}/usr
+      jq() { $t/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $t/lib/x86_64-linux-gnu $t/bin/jq "$@"; }
+      attrs=''${NIX_ATTRS_JSON_FILE:-.attrs.json}
+      jq -r '.closure | map([.path, .narHash, .narSize, "", (.references | length)] + .references) | add | map("\(.)\n") | add' $attrs \
+        | ${debian.busybox} head -n -1 > $(jq -r .outputs.out $attrs)
+    '' ];
+  };
+
   # name: of the appliance. boot: BOOT's folder. toplevel: whose closure DATA holds. documents: further files for the
   # output (name → text). facts: shell lines that write manifest.json, run where $out/$name.img is there.
   image = { name, boot, toplevel, documents, facts }: debian.inTools "${name}-image" {
     uid = 0;
     inherit boot toplevel;
+    registration = registration toplevel;
     # Every store path that the toplevel needs, as Nix knows them.
     exportReferencesGraph = [ "closure" toplevel ];
     documents = builtins.toJSON documents;
@@ -14,6 +32,8 @@
     # --- DATA: the store and an empty /var; grown to the card at first boot
     mkdir -p data/nix/store data/nix/var/nix data/var $out
     for path in $(grep '^/nix/store/' closure | sort -u); do cp -a $path data/nix/store/; done
+    # Read into Nix's database at first boot: as a file it is the same bytes every time.
+    cp $registration data/nix/registration
     find data -exec touch -h -d @1 {} +
     used=$(du -sm data | cut -f 1)
     mke2fs -q -t ext4 -b 4096 -i 16384 -L DATA -d data -U 6c696368-656e-4000-8000-646174610001 -J size=16 \

@@ -37,8 +37,9 @@ in
     fileSystems."/boot" = {
       device = lib.mkDefault "/dev/disk/by-partlabel/BOOT";
       fsType = lib.mkDefault "vfat";
-      # A broken BOOT must not keep a running system down.
-      options = lib.mkDefault [ "noatime" "umask=0077" "nofail" "x-systemd.device-timeout=60s" ];
+      # A broken BOOT must not keep a running system down; and what a power cut left of a file that nothing names
+      # must not make it read-only, when that file is removed.
+      options = lib.mkDefault [ "noatime" "umask=0077" "errors=continue" "nofail" "x-systemd.device-timeout=60s" ];
     };
 
     systemd.timers.fstrim = lib.mkIf config.services.fstrim.enable {

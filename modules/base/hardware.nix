@@ -36,6 +36,7 @@ in
     })
     {
       environment.etc."udev/rules.d/99-local.rules" = mkIf (config.services.udev.extraRules != "") { text = config.services.udev.extraRules; };
+      systemd.services.systemd-udevd.restartTriggers = mkIf (config.services.udev.extraRules != "") [ config.services.udev.extraRules ];
     }
   ];
 }

@@ -36,14 +36,19 @@ in
     };
   };
 
-  config.environment.etc = {
-    "modules-load.d/lichen.conf" = mkIf (cfg.kernelModules != [ ]) { text = lib.concatLines cfg.kernelModules; };
-    "modprobe.d/lichen.conf" = mkIf (cfg.blacklistedKernelModules != [ ] || cfg.extraModprobeConfig != "") {
-      text = lib.concatMapStrings (m: "blacklist ${m}\n") cfg.blacklistedKernelModules
-        + lib.optionalString (cfg.extraModprobeConfig != "") (lib.removeSuffix "\n" cfg.extraModprobeConfig + "\n");
+  config = {
+    environment.etc = {
+      "modules-load.d/lichen.conf" = mkIf (cfg.kernelModules != [ ]) { text = lib.concatLines cfg.kernelModules; };
+      "modprobe.d/lichen.conf" = mkIf (cfg.blacklistedKernelModules != [ ] || cfg.extraModprobeConfig != "") {
+        text = lib.concatMapStrings (m: "blacklist ${m}\n") cfg.blacklistedKernelModules
+          + lib.optionalString (cfg.extraModprobeConfig != "") (lib.removeSuffix "\n" cfg.extraModprobeConfig + "\n");
+      };
+      "sysctl.d/60-lichen.conf".text = lib.concatStrings (lib.mapAttrsToList
+        (name: value: "${name}=${setting value}\n")
+        (lib.filterAttrs (_: v: v != null) cfg.kernel.sysctl));
     };
-    "sysctl.d/60-lichen.conf".text = lib.concatStrings (lib.mapAttrsToList
-      (name: value: "${name}=${setting value}\n")
-      (lib.filterAttrs (_: v: v != null) cfg.kernel.sysctl));
+    # Debian's units read these; a change is a reason to start them over.
+    systemd.services.systemd-sysctl.restartTriggers = [ config.environment.etc."sysctl.d/60-lichen.conf".text ];
+    systemd.services.systemd-modules-load.restartTriggers = mkIf (cfg.kernelModules != [ ]) cfg.kernelModules;
   };
 }

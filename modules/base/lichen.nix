@@ -1,11 +1,79 @@
 # Lichen's own part: the units of lichenctl, and defaults for devices that nobody looks after.
 { lib, config, pkgs, ... }:
 let
-  inherit (lib) mkDefault;
+  inherit (lib) mkDefault mkOption types;
+  cfg = config.lichen;
   lichenctl = "${pkgs.lichenctl}/bin/lichenctl";
+  check = description: example: mkOption { type = types.nullOr types.str; default = null; inherit description example; };
+  given = lib.filterAttrs (_: v: v != null);
 in
 {
+  options.lichen = {
+    healthChecks = mkOption {
+      default = { };
+      example = { web.http = "http://127.0.0.1:8080/health"; };
+      description = ''
+        What has to be so for a generation to be healthy, by name, besides that no unit is failed. A generation that
+        is not healthy in time is left for the one that was there before.
+      '';
+      type = types.attrsOf (types.submodule {
+        options = {
+          http = check "An address on the device that has to answer with a 2xx." "http://127.0.0.1:8080/health";
+          command = check "A shell command that has to succeed, within 10 seconds." "test -e /run/ready";
+          unit = check "A unit that has to be active." "ssh.service";
+        };
+      });
+    };
+    healthDeadline = mkOption {
+      type = types.ints.positive;
+      default = 300;
+      description = "Seconds, from the start of userspace or from a live switch, within which a generation has to be healthy.";
+    };
+  };
+
   config = {
+    assertions = lib.mapAttrsToList
+      (name: c: {
+        assertion = lib.length (lib.attrNames (given c)) == 1;
+        message = "lichen.healthChecks.${name}: exactly one of `http', `command' and `unit' has to be set.";
+      })
+      cfg.healthChecks;
+    environment.etc."lichen/health.json".text = builtins.toJSON {
+      deadline = cfg.healthDeadline;
+      checks = lib.mapAttrs (_: given) cfg.healthChecks;
+    };
+
+    # A trial boot is blessed or rebooted; from early on, so that a userspace that hangs is no way out. That the
+    # program itself is broken, or never ends, counts as not healthy.
+    systemd.services.lichen-bless = {
+      description = "Bless this generation once it is healthy";
+      wantedBy = [ "sysinit.target" ];
+      wants = [ "boot.mount" ];
+      after = [ "boot.mount" "systemd-journald.socket" ];
+      before = [ "shutdown.target" ];
+      conflicts = [ "shutdown.target" ];
+      unitConfig = {
+        DefaultDependencies = false;
+        # The boot script says so to a generation that is not blessed yet.
+        ConditionKernelCommandLine = "lichen.trial";
+        FailureAction = "reboot";
+      };
+      serviceConfig = {
+        Type = "exec";
+        ExecStart = "${lichenctl} bless --wait";
+        RuntimeMaxSec = cfg.healthDeadline + 60;
+      };
+      restartIfChanged = false;
+    };
+    systemd.services.lichen-reconcile = {
+      description = "Make Nix's system profile agree with what was booted";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "boot.mount" ];
+      unitConfig.RequiresMountsFor = "/nix";
+      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; ExecStart = "${lichenctl} reconcile"; };
+      restartIfChanged = false;
+    };
+
     environment.systemPackages = [ pkgs.lichenctl ];
     # Tools that deliver to NixOS look for it.
     environment.etc."NIXOS".text = "";

@@ -1,5 +1,5 @@
 # Temperature and humidity of a server room: a Sense HAT's sensors, a web page, alerts.
-{ config, lib, pkgs, ... }:
+{ config, options, lib, pkgs, ... }:
 let
   inherit (lib) mkEnableOption mkIf mkOption types;
   cfg = config.services.climate;
@@ -25,7 +25,7 @@ in
     settings = option (types.attrsOf types.anything) { } "Anything else in the service's config.json.";
   };
 
-  config = mkIf cfg.enable {
+  config = mkIf cfg.enable ({
     assertions = map
       (what: {
         assertion = cfg.${what}.min < cfg.${what}.max;
@@ -69,5 +69,8 @@ in
         MemoryMax = "512M";
       };
     };
-  };
+  } // lib.optionalAttrs (options ? lichen) {
+    # Not in NixOS, which this file can be imported into as well.
+    lichen.healthChecks.climate.http = "http://127.0.0.1:${toString cfg.port}/health";
+  });
 }

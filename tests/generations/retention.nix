@@ -1,0 +1,2 @@
+# Another configuration of the service itself.
+{ services.climate.retentionDays = 30; }
