@@ -93,6 +93,7 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let made = made.context("there is no appliance to test")?;
     let tools = vm::tools(workspace, &made.nix)?;
     let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
+    let generations = (made.nix).build("packages.x86_64-linux.test-generations", None)?;
     let mut cargo = program("cargo");
     cargo
         .args([
@@ -112,6 +113,7 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     cargo.env("LICHEN_IMAGE", made.image);
     cargo.env("LICHEN_TEST_TOOLS", tools.root());
     cargo.env("LICHEN_FAKE_HAT", hat.output.join("bin/fake-hat"));
+    cargo.env("LICHEN_TEST_GENERATIONS", generations.output);
     follow(
         cargo,
         "stories",

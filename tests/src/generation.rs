@@ -1,0 +1,73 @@
+//! Generations to deploy in stories: variants of the climate appliance, from tests/generations.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use testbed::{Context, Machine, Output, Result, ensure};
+
+/// A closure to unpack, hashes to register and syncs to wait for, on an emulated processor.
+const DEPLOY: Duration = Duration::from_secs(180);
+
+/// The variant of the appliance that is in tests/generations/`name`.nix.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// Its toplevel.
+    pub toplevel: String,
+    archive: PathBuf,
+    registration: PathBuf,
+}
+
+impl Generation {
+    /// Finds it among what `LICHEN_TEST_GENERATIONS` holds.
+    pub fn named(name: &str) -> Result<Self> {
+        let folder = testbed::environment_path("LICHEN_TEST_GENERATIONS")?;
+        let file = |kind: &str| folder.join(format!("{name}.{kind}"));
+        let toplevel = fs::read_to_string(file("toplevel"))
+            .with_context(|| format!("there is no tests/generations/{name}.nix"))?;
+        Ok(Self {
+            toplevel: toplevel.trim().to_owned(),
+            archive: file("tar.zst"),
+            registration: file("registration"),
+        })
+    }
+
+    /// Brings its closure onto the machine, as a copy by Nix would have.
+    pub fn copy_to(&self, machine: &Machine) -> Result<&Self> {
+        let put = |command: &str, file: &PathBuf| -> Result<()> {
+            let bytes = fs::read(file)?;
+            let output = machine.ssh().run(command, &bytes, DEPLOY)?;
+            output.success(command).map(drop)
+        };
+        put("tar -x --zstd -C / --keep-old-files -f -", &self.archive)?;
+        put("nix-store --load-db", &self.registration)?;
+        Ok(self)
+    }
+
+    /// Activates it the way NixOS's tools do.
+    pub fn activate(&self, machine: &Machine, verb: &str) -> Result<Output> {
+        let command = format!("{}/bin/switch-to-configuration {verb}", self.toplevel);
+        machine.ssh().run(&command, b"", DEPLOY)
+    }
+
+    /// Has to be what runs, as `lichenctl status` and the link say it.
+    pub fn runs_on(&self, machine: &Machine) -> Result<()> {
+        let link = machine.sh("readlink /run/current-system")?;
+        ensure!(
+            link.trim() == self.toplevel,
+            "{} runs, not {}",
+            link.trim(),
+            self.toplevel
+        );
+        let status = status(machine)?;
+        ensure!(status["toplevel"] == self.toplevel.as_str(), "{status}");
+        Ok(())
+    }
+}
+
+/// What `lichenctl status` says.
+pub fn status(machine: &Machine) -> Result<serde_json::Value> {
+    Ok(serde_json::from_str(
+        &machine.sh("lichenctl status --json")?,
+    )?)
+}

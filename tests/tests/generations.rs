@@ -1,0 +1,155 @@
+//! Updates: good ones, and those that have to be survived.
+
+use std::time::Duration;
+
+use tests::*;
+
+/// Three boots that fail, and one that does not.
+const FALL_BACK: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_live_switch_touches_only_what_changed_and_the_way_back_is_as_short() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let greeting = Generation::named("greeting")?;
+    greeting.copy_to(&machine)?;
+    let pids = "systemctl show -P MainPID ssh climate systemd-networkd dbus";
+    let before = machine.sh(pids)?;
+
+    let dry = greeting.activate(&machine, "dry-activate")?;
+    ensure!(dry.status == 0, "{dry:?}");
+    ensure!(
+        dry.stdout.contains("live switch") && dry.stdout.contains("start  greeting.service"),
+        "{dry:?}"
+    );
+    assert_eq!(running(&machine)?, old, "a dry run changes nothing");
+
+    let done = greeting.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    greeting.runs_on(&machine)?;
+    assert_eq!(
+        machine.sh(pids)?,
+        before,
+        "services that did not change go on"
+    );
+    assert_eq!(machine.sh("cat /etc/motd")?, "the new generation\n");
+    assert_eq!(machine.sh("systemctl is-active greeting")?.trim(), "active");
+    assert_eq!(
+        machine.sh("cat /etc/hostname")?.trim(),
+        HOSTNAME,
+        "lichen.toml stays in force"
+    );
+    healthy(&machine)?;
+
+    machine.sh("lichenctl rollback")?;
+    assert_eq!(running(&machine)?, old);
+    assert_eq!(machine.sh(pids)?, before);
+    assert_ne!(machine.try_sh("systemctl is-active greeting")?.status, 0);
+    assert_eq!(status(&machine)?["standing"], "good");
+    healthy(&machine)
+}
+
+#[test]
+fn a_switched_generation_proves_itself_at_its_first_boot() -> Result<()> {
+    let machine = appliance()?;
+    let greeting = Generation::named("greeting")?;
+    let done = greeting.copy_to(&machine)?.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    assert_eq!(status(&machine)?["boot"]["good"], 1);
+    for_each_event(&machine, [Event::Reboot, Event::PowerCut], |machine| {
+        greeting.runs_on(machine)
+    })?;
+    machine.wait_until("the generation to be blessed", SOON, || {
+        ensure!(status(&machine)?["boot"]["good"] == 2, "not yet");
+        Ok(())
+    })?;
+    let link = machine.sh("readlink /nix/var/nix/profiles/system")?;
+    assert_eq!(link.trim(), "system-2-link");
+    Ok(())
+}
+
+#[test]
+fn a_changed_service_is_restarted_and_no_other() -> Result<()> {
+    let machine = appliance()?;
+    let pid = |unit: &str| machine.sh(&format!("systemctl show -P MainPID {unit}"));
+    let (ssh, climate) = (pid("ssh")?, pid("climate")?);
+    let retention = Generation::named("retention")?;
+    let done = retention.copy_to(&machine)?.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    assert_eq!(pid("ssh")?, ssh);
+    assert_ne!(pid("climate")?, climate);
+    healthy(&machine)
+}
+
+#[test]
+fn a_release_whose_service_is_broken_is_undone_at_once() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let broken = Generation::named("broken-service")?;
+    broken.copy_to(&machine)?;
+    // As a client does before it activates.
+    machine.sh(&format!(
+        "nix-env -p /nix/var/nix/profiles/system --set {}",
+        broken.toplevel
+    ))?;
+    let done = broken.activate(&machine, "switch")?;
+    assert_eq!(done.status, 4, "{done:?}");
+    assert_eq!(running(&machine)?, old);
+    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+    ensure!(
+        journal.contains("climate.service"),
+        "the reason is not in the journal: {journal}"
+    );
+    let profile = machine.sh("readlink -f /nix/var/nix/profiles/system")?;
+    assert_eq!(profile.trim(), old);
+    healthy(&machine)?;
+    for_each_event(&machine, [Event::PowerCut], |machine| {
+        ensure!(running(machine)? == old, "it runs {}", running(machine)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_kernel_that_never_boots_is_left_for_the_one_that_does() -> Result<()> {
+    falls_back("never-boots", "switch")
+}
+
+#[test]
+fn a_userspace_that_hangs_is_left_for_the_one_that_does_not() -> Result<()> {
+    falls_back("hangs", "boot")
+}
+
+/// Deploys it, lets it boot, and waits for the old generation to be back by itself.
+fn falls_back(name: &str, verb: &str) -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let bad = Generation::named(name)?;
+    let before = machine.boot_id()?;
+    let done = bad.copy_to(&machine)?.activate(&machine, verb)?;
+    ensure!(done.status == 0, "{done:?}");
+    if verb == "boot" {
+        machine.sh("systemctl reboot")?;
+    }
+    machine.wait_until("the old generation to be back", FALL_BACK, || {
+        let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
+        ensure!(now != before, "it is still the same boot");
+        ensure!(running(&machine)? == old, "it runs {}", running(&machine)?);
+        Ok(())
+    })?;
+    healthy(&machine)?;
+    let status = status(&machine)?;
+    assert_eq!(status["failed_trial"], 2, "{status}");
+    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+    ensure!(
+        journal.contains("generation 2 was tried and never blessed"),
+        "{journal}"
+    );
+    Ok(())
+}
+
+fn running(machine: &Machine) -> Result<String> {
+    Ok(machine
+        .sh("readlink /run/current-system")?
+        .trim()
+        .to_owned())
+}
