@@ -136,7 +136,11 @@ pub fn place(path: &Path, content: &[u8]) -> Result<bool> {
         return Ok(false);
     }
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)?;
         cut::point("empty file");
         let (first, second) = content.split_at(content.len() / 2);
         file.write_all(first)?;

@@ -257,6 +257,13 @@ fn a_socket_takes_its_service_along() {
 }
 
 #[test]
+fn the_bus_learns_of_new_policies_and_is_not_restarted() {
+    let world = World::new();
+    world.put("new", "usr/share/dbus-1/system.d/x.conf", "<busconfig/>");
+    assert_eq!(world.told(), "reload dbus.service");
+}
+
+#[test]
 fn options_of_a_mount_are_changed_in_place_and_nothing_else_is() {
     let mount =
         |what: &str, options: &str| format!("[Mount]\nWhat={what}\nWhere=/d\nOptions={options}\n");

@@ -51,6 +51,13 @@ const UNTOUCHED: [&str; 16] = [
     "lichen-",
 ];
 
+/// What the message bus reads when it starts, and when it is told to.
+const BUS: [&str; 3] = [
+    "usr/share/dbus-1/system.d",
+    "usr/share/dbus-1/system-services",
+    "etc/dbus-1/system.d",
+];
+
 /// Targets that stand for states of the whole system.
 const KINDS_LEFT_ALONE: [&str; 5] = ["slice", "scope", "device", "target", "swap"];
 
@@ -98,6 +105,13 @@ pub fn decide(
                 }
             }
         }
+    }
+    let bus = "dbus.service";
+    let other_policy = BUS
+        .iter()
+        .any(|folder| old.names(folder) != new.names(folder));
+    if other_policy && active.units.contains_key(bus) {
+        sets.reload.insert(bus.to_owned());
     }
     for name in newly_wanted(old, new, active) {
         if !active.units.contains_key(&name) {
@@ -180,14 +194,15 @@ impl Sets {
     /// A service with a socket is started by it again; one whose socket waits for nobody, by us.
     fn stop_and_start(&mut self, name: String, after: &Unit, active: &Active) {
         let mut sockets = after.sockets();
-        sockets.push(name.replace(".service", ".socket"));
+        sockets.extend(
+            name.strip_suffix(".service")
+                .map(|stem| format!("{stem}.socket")),
+        );
         sockets.retain(|socket| active.units.contains_key(socket));
-        if name.ends_with(".service") && !sockets.is_empty() {
-            if !after.flag("X-NotSocketActivated", false) {
-                for socket in sockets.into_iter().filter(|socket| !untouched(socket)) {
-                    self.stop.insert(socket.clone());
-                    self.start.insert(socket);
-                }
+        if !after.flag("X-NotSocketActivated", false) {
+            for socket in sockets.into_iter().filter(|socket| !untouched(socket)) {
+                self.stop.insert(socket.clone());
+                self.start.insert(socket);
             }
         }
         self.stop.insert(name.clone());
