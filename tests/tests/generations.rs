@@ -111,33 +111,83 @@ fn a_release_whose_service_is_broken_is_undone_at_once() -> Result<()> {
 
 #[test]
 fn a_kernel_that_never_boots_is_left_for_the_one_that_does() -> Result<()> {
-    falls_back("never-boots", "switch")
+    let machine = appliance()?;
+    let bad = Generation::named("never-boots")?;
+    let said = bad.copy_to(&machine)?.activate(&machine, "dry-activate")?;
+    ensure!(
+        said.stdout
+            .starts_with("trial boot, as the kernel's arguments are others"),
+        "{said:?}"
+    );
+    falls_back(&machine, || {
+        let done = bad.activate(&machine, "switch")?;
+        ensure!(done.status == 0, "{done:?}");
+        Ok(())
+    })
 }
 
 #[test]
 fn a_userspace_that_hangs_is_left_for_the_one_that_does_not() -> Result<()> {
-    falls_back("hangs", "boot")
+    let machine = appliance()?;
+    let bad = Generation::named("hangs")?;
+    bad.copy_to(&machine)?;
+    falls_back(&machine, || {
+        let done = bad.activate(&machine, "boot")?;
+        ensure!(done.status == 0, "{done:?}");
+        machine.sh("systemctl reboot").map(drop)
+    })
 }
 
-/// Deploys it, lets it boot, and waits for the old generation to be back by itself.
-fn falls_back(name: &str, verb: &str) -> Result<()> {
+#[test]
+fn a_kernel_needs_room_on_boot_and_a_damaged_one_is_given_up() -> Result<()> {
     let machine = appliance()?;
-    let old = running(&machine)?;
-    let bad = Generation::named(name)?;
+    let bad = machine.sh(DAMAGED_INITRD)?;
+    let bad = bad.trim();
+    let before = machine.sh("lichenctl list; ls -R /boot/k")?;
+
+    // 10 MB short of full: neither kernel nor initrd could be left out.
+    machine.sh("fallocate -l $(($(df --output=avail -B1 /boot | tail -1) - 10000000)) /boot/full; sync -f /boot")?;
+    let refused = machine.try_sh(&format!("lichenctl boot {bad}"))?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    ensure!(refused.stderr.contains("BOOT is full"), "{refused:?}");
+    assert_eq!(machine.sh("lichenctl list; ls -R /boot/k")?, before);
+    machine.sh("rm /boot/full")?;
+
+    falls_back(&machine, || {
+        machine.sh(&format!("lichenctl boot {bad}"))?;
+        machine.sh("systemctl reboot").map(drop)
+    })?;
+    // Its kernel goes when nothing needs it any more.
+    machine.sh("lichenctl rollback 1; lichenctl gc --keep 0")?;
+    assert_eq!(machine.sh("ls /boot/k | wc -l")?.trim(), "1");
+    assert_eq!(machine.sh("lichenctl list | wc -l")?.trim(), "1");
+    healthy(&machine)
+}
+
+/// Makes a toplevel on the device whose initrd is cut short, and prints it.
+const DAMAGED_INITRD: &str = r#"set -e
+    old=$(readlink /run/current-system); work=$(mktemp -d /nix/work.XXXXXX)
+    cp -rL --no-preserve=mode $old/kernel $work/kernel-folder
+    truncate -s 500000 $work/kernel-folder/initrd
+    kernel=$(nix-store --add $work/kernel-folder)
+    cp -a $old $work/lichen-damaged; chmod u+w $work/lichen-damaged
+    ln -sfn $kernel $work/lichen-damaged/kernel
+    nix-store --add $work/lichen-damaged
+    chmod -R u+w $work; rm -rf $work"#;
+
+/// Deploys what does not boot, and waits for the old generation to be back by itself.
+fn falls_back(machine: &Machine, deploy: impl FnOnce() -> Result<()>) -> Result<()> {
+    let old = running(machine)?;
     let before = machine.boot_id()?;
-    let done = bad.copy_to(&machine)?.activate(&machine, verb)?;
-    ensure!(done.status == 0, "{done:?}");
-    if verb == "boot" {
-        machine.sh("systemctl reboot")?;
-    }
+    deploy()?;
     machine.wait_until("the old generation to be back", FALL_BACK, || {
         let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
         ensure!(now != before, "it is still the same boot");
-        ensure!(running(&machine)? == old, "it runs {}", running(&machine)?);
+        ensure!(running(machine)? == old, "it runs {}", running(machine)?);
         Ok(())
     })?;
-    healthy(&machine)?;
-    let status = status(&machine)?;
+    healthy(machine)?;
+    let status = status(machine)?;
     assert_eq!(status["failed_trial"], 2, "{status}");
     let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
     ensure!(

@@ -37,7 +37,7 @@ pub struct Full {
 impl Full {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
-        "`lichenctl gc --keep 1` drops older generations, and their kernels with them"
+        "`lichenctl gc --keep 0` drops all generations but the running, the good and the next one"
     }
 }
 
