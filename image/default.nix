@@ -49,16 +49,17 @@ let
       base = nixosConfigurations.climate.config.system.build.toplevel;
       variant = file: (appliance "climate" { imports = [ (root + "/appliances/climate.nix") file ]; }).config.system.build.toplevel;
       pack = name: file: let toplevel = variant file; in debian.inTools "generation-${name}" {
-        inherit name base toplevel;
+        inherit base toplevel;
+        variant = name;
         registration = disk.registration toplevel;
         exportReferencesGraph = [ "old" base "new" toplevel ];
       } ''
         paths() { grep '^/nix/store/' $1 | sort -u; }
         mkdir $out
         comm -13 <(paths old) <(paths new) | sed 's,^/,,' > paths
-        tar -C / --zstd --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 -cf $out/$name.tar.zst -T paths
-        cp $registration $out/$name.registration
-        echo $toplevel > $out/$name.toplevel
+        tar -C / --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 -c -T paths | zstd -q -3 > $out/$variant.tar.zst
+        cp $registration $out/$variant.registration
+        echo $toplevel > $out/$variant.toplevel
       '';
     in debian.runBusybox "test-generations" {
       packs = builtins.attrValues (builtins.mapAttrs pack (named "tests/generations"));
