@@ -41,6 +41,8 @@ in
     "environment.etc has 2 files for /etc/x. Give them different `target's.";
   "a gateway on no interface" = failed { networking.defaultGateway = "10.0.0.1"; }
     "networking.defaultGateway.interface is not optional: systemd-networkd must know which interface 10.0.0.1 is on.";
+  "a health check of two kinds" = failed { lichen.healthChecks.x = { http = "http://localhost/"; unit = "x.service"; }; }
+    "lichen.healthChecks.x: exactly one of `http', `command' and `unit' has to be set.";
   "a language the image has not" = failed { i18n.defaultLocale = "de_DE.UTF-8"; }
     "i18n.defaultLocale: the image has no locale but C.UTF-8, and `de_DE.UTF-8' is another.";
 }

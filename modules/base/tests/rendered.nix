@@ -215,4 +215,13 @@ in
     expected = [ "d /x\n" "d \"/y z\" 0750 root - -\n" ];
   };
   "environment variables" = { expr = file "profile.d/lichen.sh" { environment.variables = { EDITOR = "vi -u x"; LIST = [ "a" "b" ]; NONE = null; }; }; expected = "export EDITOR='vi -u x'\nexport LIST=a:b\n"; };
+  "health checks" = {
+    expr = builtins.fromJSON (file "lichen/health.json" { lichen = { healthDeadline = 60; healthChecks.web.http = "http://localhost/health"; healthChecks.ssh.unit = "ssh.service"; }; });
+    expected = { deadline = 60; checks = { web.http = "http://localhost/health"; ssh.unit = "ssh.service"; }; };
+  };
+  "nix.conf, with settings that have no option of their own" = {
+    expr = let text = file "nix/nix.conf" { nix.settings = { trusted-public-keys = [ "a:x=" "b:y=" ]; http-connections = 5; }; };
+      in map (key: linesWith "${key} =" text) [ "trusted-public-keys" "http-connections" "require-sigs" ];
+    expected = [ [ "trusted-public-keys = a:x= b:y=" ] [ "http-connections = 5" ] [ "require-sigs = true" ] ];
+  };
 }
