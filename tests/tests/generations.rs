@@ -82,6 +82,79 @@ fn a_changed_service_is_restarted_and_no_other() -> Result<()> {
 }
 
 #[test]
+fn what_is_on_test_is_gone_with_the_next_boot() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let greeting = Generation::named("greeting")?;
+    let boot = machine.sh("cat /boot/st?.env | sha256sum; ls /boot/gen")?;
+    let done = greeting.copy_to(&machine)?.activate(&machine, "test")?;
+    ensure!(done.status == 0, "{done:?}");
+    greeting.runs_on(&machine)?;
+    assert_eq!(
+        machine.sh("cat /boot/st?.env | sha256sum; ls /boot/gen")?,
+        boot
+    );
+    // What runs is kept, though it is no generation.
+    machine.sh("nix-store --gc")?;
+    machine.sh(&format!("test -e {}/layers", greeting.toplevel))?;
+    for_each_event(&machine, [Event::ServiceRestart], |machine| {
+        greeting.runs_on(machine)
+    })?;
+    machine.reboot(BOOT)?;
+    healthy(&machine)?;
+    assert_eq!(running(&machine)?, old);
+    Ok(())
+}
+
+#[test]
+fn of_two_deploys_at_once_one_is_turned_away() -> Result<()> {
+    let machine = appliance()?;
+    let (first, second) = (
+        Generation::named("greeting")?,
+        Generation::named("retention")?,
+    );
+    first.copy_to(&machine)?;
+    second.copy_to(&machine)?;
+    machine.sh(&format!(
+        "nohup {}/bin/switch-to-configuration switch > /run/first.log 2>&1 & \
+         until grep -q 'switching live' /run/first.log; do sleep 0.1; done",
+        first.toplevel
+    ))?;
+    let refused = second.activate(&machine, "switch")?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    ensure!(refused.stderr.contains("another lichenctl"), "{refused:?}");
+    machine.wait_until("the first deploy to be done", SOON, || {
+        let log = machine.sh("cat /run/first.log")?;
+        ensure!(log.contains("generation 2 runs and is healthy"), "{log}");
+        Ok(())
+    })?;
+    first.runs_on(&machine)?;
+    healthy(&machine)
+}
+
+#[test]
+fn a_factory_reset_leaves_generations_and_nothing_else() -> Result<()> {
+    let machine = appliance()?;
+    let before = machine.sh("cat /etc/machine-id")?;
+    let old = running(&machine)?;
+    let boot = machine.boot_id()?;
+    machine.sh("touch /var/lib/climate/left-behind")?;
+    machine.write_file("/boot/lichen.toml", lichen_toml()?.as_bytes())?;
+    machine.sh("lichenctl factory-reset --yes")?;
+    machine.wait_for_another_boot(&boot, BOOT)?;
+    healthy(&machine)?;
+    assert_ne!(machine.sh("cat /etc/machine-id")?, before);
+    assert_ne!(
+        machine
+            .try_sh("test -e /var/lib/climate/left-behind")?
+            .status,
+        0
+    );
+    assert_eq!(running(&machine)?, old);
+    Ok(())
+}
+
+#[test]
 fn a_release_whose_service_is_broken_is_undone_at_once() -> Result<()> {
     let machine = appliance()?;
     let old = running(&machine)?;
