@@ -133,6 +133,36 @@ fn of_two_deploys_at_once_one_is_turned_away() -> Result<()> {
 }
 
 #[test]
+fn where_keys_are_trusted_nothing_unsigned_runs() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let greeting = Generation::named("greeting")?;
+    greeting.copy_to(&machine)?;
+    machine.sh(
+        "nix-store --generate-binary-cache-key fleet-1 /run/secret /run/public; \
+         echo trusted-public-keys = $(cat /run/public) >> /etc/nix/nix.conf",
+    )?;
+    for verb in ["switch", "test", "boot", "dry-activate"] {
+        let refused = greeting.activate(&machine, verb)?;
+        assert_eq!(refused.status, 1, "{verb}: {refused:?}");
+        ensure!(
+            refused.stderr.contains("is not trusted"),
+            "{verb}: {refused:?}"
+        );
+    }
+    assert_eq!(running(&machine)?, old);
+    assert_eq!(machine.sh("lichenctl list | wc -l")?.trim(), "1");
+
+    machine.sh(&format!(
+        "nix store sign --recursive --key-file /run/secret {}",
+        greeting.toplevel
+    ))?;
+    let done = greeting.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    greeting.runs_on(&machine)
+}
+
+#[test]
 fn a_factory_reset_leaves_generations_and_nothing_else() -> Result<()> {
     let machine = appliance()?;
     let before = machine.sh("cat /etc/machine-id")?;

@@ -16,6 +16,7 @@ use crate::stage::stage;
 use crate::state::{BootState, Generation, State};
 use crate::systemd;
 use crate::toplevel::Toplevel;
+use crate::trust;
 use anyhow::{Context, Result};
 use assemble::Stack;
 use std::collections::BTreeSet;
@@ -135,6 +136,7 @@ pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
     let _lock = Lock::take(root)?;
     let to = Toplevel::load(root, toplevel)?;
     to.verify(root)?;
+    trust::check(root, &to.path)?;
     let scene = Scene::read(root)?;
     let (plan, _) = scene.plan(root, &to)?;
     Stack::forget_others(&[&scene.old])?;
@@ -146,6 +148,7 @@ pub fn apply(root: &Root, toplevel: &Path, verb: Verb) -> Result<()> {
     let lock = Lock::take(root)?;
     let to = Toplevel::load(root, toplevel)?;
     to.verify(root)?;
+    trust::check(root, &to.path)?;
     if let Some(generation) = on_trial(root)? {
         return Err(ApplyError::OnTrial(generation).into());
     }

@@ -22,3 +22,4 @@ pub mod status;
 mod sys;
 pub mod systemd;
 pub mod toplevel;
+pub mod trust;

@@ -10,6 +10,7 @@ use lichenctl::root::Root;
 use lichenctl::stage::{self, Full};
 use lichenctl::state::{Generation, StateError};
 use lichenctl::toplevel::{Toplevel, ToplevelError};
+use lichenctl::trust::Untrusted;
 use lichenctl::{bless, generations, grow, journal, reset, retention, status, systemd};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -133,6 +134,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error.downcast_ref().map(ApplyError::hint),
         error.downcast_ref().map(ToplevelError::hint),
         error.downcast_ref().map(Full::hint),
+        error.downcast_ref().map(Untrusted::hint),
         error.downcast_ref().map(Busy::hint),
         error
             .downcast_ref::<Unhealthy>()

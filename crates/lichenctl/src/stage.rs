@@ -14,6 +14,7 @@ use crate::retention;
 use crate::root::Root;
 use crate::state::Generation;
 use crate::toplevel::{self, Toplevel};
+use crate::trust;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ pub struct Staged {
 /// Makes `toplevel` a generation, or finds the one it is already.
 pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &Lock) -> Result<Staged> {
     toplevel.verify(root)?;
+    trust::check(root, &toplevel.path)?;
     let generation = number(
         &generations::on_boot(root)?,
         &profile::links(root),

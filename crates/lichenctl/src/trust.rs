@@ -1,0 +1,100 @@
+//! Whose closures may run: where the generation that runs names trusted keys, everything in a closure has to be
+//! signed by one of them. What the image brought is on the card already and needs no signature.
+//!
+//! Nix itself asks root for none: whoever copies over SSH as root could bring in anything.
+
+use crate::generations;
+use crate::root::Root;
+use crate::systemd::run;
+use std::collections::BTreeSet;
+use std::fs;
+
+const CONFIG: &str = "etc/nix/nix.conf";
+const FACTORY: &str = "nix/registration";
+
+/// Something in a closure is signed by nobody who is trusted.
+#[derive(Debug, thiserror::Error)]
+#[error("{toplevel} is not trusted: {reason}")]
+pub struct Untrusted {
+    toplevel: String,
+    reason: String,
+}
+
+impl Untrusted {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        "sign it with `nix store sign --recursive --key-file KEY TOPLEVEL` and copy it anew; \
+         the keys that are trusted are nix.settings.trusted-public-keys"
+    }
+}
+
+/// Whether the closure of `toplevel` may run on this device. What is a generation already was let in before: the
+/// way back is never barred.
+pub fn check(root: &Root, toplevel: &str) -> Result<(), Untrusted> {
+    let config = fs::read_to_string(root.at(CONFIG)).unwrap_or_default();
+    let on_boot = generations::on_boot(root).unwrap_or_default();
+    let let_in = (on_boot.iter()).any(|(_, env)| env.toplevel.as_deref() == Some(toplevel));
+    if let_in || !root.is_device() || keys(&config).is_empty() {
+        return Ok(());
+    }
+    let untrusted = |error: anyhow::Error| Untrusted {
+        toplevel: toplevel.to_owned(),
+        reason: format!("{error:#}"),
+    };
+    let closure = run("nix-store", &["--query", "--requisites", toplevel]).map_err(untrusted)?;
+    let factory = fs::read_to_string(root.at(FACTORY)).unwrap_or_default();
+    let paths = unproven(&closure, &factory);
+    if paths.is_empty() {
+        return Ok(());
+    }
+    // Contents were compared with their hashes when they came in.
+    let mut arguments = vec!["store", "verify", "--no-contents", "--sigs-needed", "1"];
+    arguments.extend(&paths);
+    run("nix", &arguments).map(drop).map_err(untrusted)
+}
+
+/// The keys that a nix.conf names.
+fn keys(config: &str) -> Vec<&str> {
+    let values = config.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        ["trusted-public-keys", "extra-trusted-public-keys"]
+            .contains(&key.trim())
+            .then_some(value)
+    });
+    values.flat_map(str::split_whitespace).collect()
+}
+
+/// The paths of a closure that did not come with the image.
+fn unproven<'a>(closure: &'a str, factory: &str) -> Vec<&'a str> {
+    let factory: BTreeSet<_> = factory.lines().collect();
+    let paths = closure.lines().map(str::trim);
+    paths
+        .filter(|path| !path.is_empty() && !factory.contains(path))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_nix_reads_them() {
+        assert_eq!(
+            keys("trusted-public-keys = \nmax-jobs = 0\n"),
+            Vec::<&str>::new()
+        );
+        assert_eq!(
+            keys("trusted-public-keys = a:x= b:y==\nextra-trusted-public-keys=c:z\n"),
+            ["a:x=", "b:y==", "c:z"]
+        );
+    }
+
+    #[test]
+    fn what_the_image_brought_needs_no_signature() {
+        let factory = "/nix/store/a\nsha256:x\n4\n\n1\n/nix/store/b\n";
+        assert_eq!(
+            unproven("/nix/store/a\n/nix/store/c\n", factory),
+            ["/nix/store/c"]
+        );
+    }
+}
