@@ -222,11 +222,11 @@ fn http(address: &str) -> Result<()> {
     stream.write_all(request.as_bytes())?;
     let mut start = [0; 12];
     stream.read_exact(&mut start).context(address.to_owned())?;
+    // The rest is read, so that the service doesn't see a broken connection.
+    let _ = std::io::copy(&mut stream.take(1 << 20), &mut std::io::sink());
     let start = String::from_utf8_lossy(&start);
     let status = start.split(' ').nth(1).unwrap_or_default();
     anyhow::ensure!(status.starts_with('2'), "{address} answers {status}");
-    // The rest is read so that the service doesn't see a broken connection.
-    let _ = std::io::copy(&mut stream.take(1 << 20), &mut std::io::sink());
     Ok(())
 }
 
@@ -297,10 +297,13 @@ mod tests {
             let address = format!("http://{}/health", listener.local_addr().unwrap());
             let server = std::thread::spawn(move || {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 256];
-                let n = stream.read(&mut request).unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                    request.push(byte[0]);
+                }
                 write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok").unwrap();
-                String::from_utf8_lossy(&request[..n]).into_owned()
+                String::from_utf8_lossy(&request).into_owned()
             });
             let result = http(&address);
             assert!(
