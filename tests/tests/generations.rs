@@ -82,6 +82,31 @@ fn a_changed_service_is_restarted_and_no_other() -> Result<()> {
 }
 
 #[test]
+fn a_plug_pulled_in_the_middle_of_a_switch_costs_the_switch_and_nothing_else() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let retention = Generation::named("retention")?;
+    retention.copy_to(&machine)?;
+    machine.sh(&format!(
+        "nix-env -p /nix/var/nix/profiles/system --set {0}; \
+         nohup {0}/bin/switch-to-configuration switch > /run/log 2>&1 & \
+         until grep -q 'starting climate' /run/log; do sleep 0.1; done",
+        retention.toplevel
+    ))?;
+    machine.pull_plug()?;
+    machine.power_on()?;
+    machine.wait_for_ssh(BOOT)?;
+    healthy(&machine)?;
+    assert_eq!(running(&machine)?, old);
+    let profile = machine.sh("readlink -f /nix/var/nix/profiles/system")?;
+    assert_eq!(profile.trim(), old);
+    // The second attempt goes through.
+    let done = retention.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    retention.runs_on(&machine)
+}
+
+#[test]
 fn what_is_on_test_is_gone_with_the_next_boot() -> Result<()> {
     let machine = appliance()?;
     let old = running(&machine)?;

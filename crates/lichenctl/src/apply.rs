@@ -146,13 +146,25 @@ pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
 /// Does `verb` to a toplevel whose closure is on the device.
 pub fn apply(root: &Root, toplevel: &Path, verb: Verb) -> Result<()> {
     let lock = Lock::take(root)?;
+    let result = admit(root, toplevel).and_then(|to| carry_out(root, &to, verb, true, &lock));
+    if result.is_err()
+        && let Some(generation) = Running::read(root).generation
+    {
+        // A client sets the profile before it activates, and does not take that back.
+        profile::point(root, generation)?;
+    }
+    result
+}
+
+/// Whether there may be a change at all, and to this.
+fn admit(root: &Root, toplevel: &Path) -> Result<Toplevel> {
     let to = Toplevel::load(root, toplevel)?;
     to.verify(root)?;
     trust::check(root, &to.path)?;
-    if let Some(generation) = on_trial(root)? {
-        return Err(ApplyError::OnTrial(generation).into());
+    match on_trial(root)? {
+        Some(generation) => Err(ApplyError::OnTrial(generation).into()),
+        None => Ok(to),
     }
-    carry_out(root, &to, verb, true, &lock)
 }
 
 /// Returns to generation `number`; without one to the good one, or from that to the one before.
@@ -339,9 +351,6 @@ fn back(root: &Root, scene: &Scene, from: &Stack) -> Result<String> {
     problems.retain(|problem| !problem.starts_with("starting"));
     let health = Health::load(root)?;
     problems.extend(health.wait(&BTreeSet::new()).err().map(|e| e.to_string()));
-    if let Some(generation) = Running::read(root).generation {
-        profile::point(root, generation)?;
-    }
     Stack::forget_others(&[&scene.old])?;
     Ok(match problems.as_slice() {
         [] => "back on what ran before, which is healthy".to_owned(),

@@ -26,7 +26,7 @@ const MARGIN: u64 = 1 << 20;
 /// BOOT has no room for another kernel.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "BOOT is full: the kernel of this generation needs {needed} bytes, {free} are free; nothing was changed"
+    "BOOT is full: the kernel of this generation needs {needed} bytes, {free} are free; what boots is as it was"
 )]
 pub struct Full {
     /// What it takes.
