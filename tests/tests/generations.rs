@@ -34,6 +34,7 @@ fn a_live_switch_touches_only_what_changed_and_the_way_back_is_as_short() -> Res
     );
     assert_eq!(machine.sh("cat /etc/motd")?, "the new generation\n");
     assert_eq!(machine.sh("systemctl is-active greeting")?.trim(), "active");
+    machine.sh("htop --version")?;
     assert_eq!(
         machine.sh("cat /etc/hostname")?.trim(),
         HOSTNAME,
@@ -45,6 +46,7 @@ fn a_live_switch_touches_only_what_changed_and_the_way_back_is_as_short() -> Res
     assert_eq!(running(&machine)?, old);
     assert_eq!(machine.sh(pids)?, before);
     assert_ne!(machine.try_sh("systemctl is-active greeting")?.status, 0);
+    assert_ne!(machine.try_sh("command -v htop")?.status, 0);
     assert_eq!(status(&machine)?["standing"], "good");
     healthy(&machine)
 }
