@@ -19,7 +19,7 @@ fn a_live_switch_touches_only_what_changed_and_the_way_back_is_as_short() -> Res
     let dry = greeting.activate(&machine, "dry-activate")?;
     ensure!(dry.status == 0, "{dry:?}");
     ensure!(
-        dry.stdout.contains("live switch") && dry.stdout.contains("start  greeting.service"),
+        dry.stdout.contains("live switch") && dry.stdout.contains("start    greeting.service"),
         "{dry:?}"
     );
     assert_eq!(running(&machine)?, old, "a dry run changes nothing");

@@ -207,17 +207,17 @@ impl fmt::Display for Plan {
             reasons => format!(", as {}", reasons.join(", and ")),
         };
         writeln!(f, "{how}{reasons}")?;
-        writeln!(f, "  from   {}", self.from)?;
+        writeln!(f, "  from     {}", self.from)?;
         let number = self
             .generation
             .map_or_else(String::new, |n| format!(" (generation {n})"));
-        writeln!(f, "  to     {}{number}", self.to)?;
+        writeln!(f, "  to       {}{number}", self.to)?;
         for change in self.layers.iter().filter(|l| l.changed) {
             let (name, bytes) = (&change.layer.name, size(change.bytes));
-            writeln!(f, "  layer  {name} changes, {bytes}")?;
+            writeln!(f, "  layer    {name} changes, {bytes}")?;
         }
         for name in &self.removed_layers {
-            writeln!(f, "  layer  {name} goes")?;
+            writeln!(f, "  layer    {name} goes")?;
         }
         if self.method != Method::Live {
             return Ok(());
@@ -229,7 +229,7 @@ impl fmt::Display for Plan {
             ("start", &self.units.start),
         ];
         for (what, units) in lists.into_iter().filter(|(_, units)| !units.is_empty()) {
-            writeln!(f, "  {what:<7}{}", units.join(" "))?;
+            writeln!(f, "  {what:<9}{}", units.join(" "))?;
         }
         if !self.units.keep_old.is_empty() {
             writeln!(

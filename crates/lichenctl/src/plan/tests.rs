@@ -164,6 +164,20 @@ fn what_a_service_may_have_done_to_it_is_in_its_unit() {
 }
 
 #[test]
+fn what_debian_ships_is_restarted_in_one_go_as_its_upgrades_do() {
+    let world = World::new();
+    let resolved = "usr/lib/systemd/system/resolved.service";
+    world.put("old", resolved, "[Service]\nExecStart=/usr/bin/resolved\n");
+    world.put(
+        "new",
+        resolved,
+        "[Service]\nExecStart=/usr/bin/resolved\nNice=1\n",
+    );
+    let world = world.running("resolved.service", &[]);
+    assert_eq!(world.told(), "restart resolved.service");
+}
+
+#[test]
 fn only_reload_triggers_reload() {
     let unit = |x: u8| format!("[Unit]\nX-Reload-Triggers={x}\n[Service]\nExecStart=/bin/x\n");
     let world = World::new()

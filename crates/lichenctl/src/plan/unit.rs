@@ -31,6 +31,7 @@ type Section = BTreeMap<String, Vec<String>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unit {
     sections: BTreeMap<String, Section>,
+    shipped: bool,
 }
 
 /// What a generation has under a unit's name.
@@ -85,6 +86,11 @@ impl Unit {
         values.flatten().last().map(String::as_str)
     }
 
+    /// Whether Debian ships it. Debian's own upgrades restart services in one go, and theirs are made for that.
+    pub(super) fn is_shipped(&self) -> bool {
+        self.shipped
+    }
+
     /// Whether a yes-or-no setting is set to what it is not by itself.
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         match self.value(key) {
@@ -118,9 +124,9 @@ impl Unit {
             }
             unit
         };
-        if old == now {
+        if old.sections == now.sections {
             Difference::None
-        } else if without(old) == without(now) {
+        } else if without(old).sections == without(now).sections {
             Difference::Reload
         } else {
             Difference::Restart
@@ -145,7 +151,7 @@ impl Unit {
             }
             unit
         };
-        without(self) == without(new)
+        without(self).sections == without(new).sections
     }
 }
 
@@ -158,6 +164,9 @@ pub(super) fn find(stack: &Stack, name: &str) -> Found {
     let Some(file) = fragment else {
         return Found::Masked;
     };
+    unit.shipped = file
+        .parent()
+        .is_some_and(|folder| folder.ends_with(FOLDERS[1]));
     unit.parse(&fs::read_to_string(file).unwrap_or_default());
     for file in drop_ins(stack, name) {
         unit.parse(&fs::read_to_string(file).unwrap_or_default());

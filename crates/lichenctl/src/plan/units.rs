@@ -184,7 +184,7 @@ impl Sets {
             {
                 self.keep_old.insert(name);
             }
-            _ if !after.flag("X-StopIfChanged", true) => {
+            _ if !after.flag("X-StopIfChanged", !after.is_shipped()) => {
                 self.restart.insert(name);
             }
             _ => self.stop_and_start(name, after, active),
