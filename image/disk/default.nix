@@ -12,7 +12,9 @@ rec {
     args = [ "ash" "-euc" ''
       t=${debian.toolsTree}/usr
       jq() { $t/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $t/lib/x86_64-linux-gnu $t/bin/jq "$@"; }
-      attrs=''${NIX_ATTRS_JSON_FILE:-.attrs.json}
+      # In a sandbox, Nix 2.8 gives the variable the path outside of it.
+      attrs=.attrs.json
+      [ -e $attrs ] || attrs=$NIX_ATTRS_JSON_FILE
       jq -r '.closure | map([.path, .narHash, .narSize, "", (.references | length)] + .references) | add | map("\(.)\n") | add' $attrs \
         | ${debian.busybox} head -n -1 > $(jq -r .outputs.out $attrs)
     '' ];

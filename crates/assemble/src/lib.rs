@@ -50,7 +50,10 @@ trait Context<T> {
 
 impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error { what: what(), cause: cause.into() })
+        self.map_err(|cause| Error {
+            what: what(),
+            cause: cause.into(),
+        })
     }
 }
 
@@ -64,7 +67,10 @@ impl Layers {
     pub fn of(data: &Path, toplevel: &Path) -> Result<Self> {
         let list = on_data(data, toplevel).join("layers");
         let text = fs::read_to_string(&list).context(|| format!("reading {}", list.display()))?;
-        let layers: Vec<PathBuf> = text.lines().map(|line| on_data(data, Path::new(line))).collect();
+        let layers: Vec<PathBuf> = text
+            .lines()
+            .map(|line| on_data(data, Path::new(line)))
+            .collect();
         for layer in &layers {
             fs::metadata(layer).context(|| format!("layer {}", layer.display()))?;
         }
@@ -73,15 +79,19 @@ impl Layers {
 
     /// Mounts each layer that is not mounted yet; returns their mount points, topmost first.
     fn mount(&self) -> Result<Vec<PathBuf>> {
-        self.0.iter().map(|layer| {
-            let target = Path::new(LAYERS).join(layer.file_name().unwrap_or_default());
-            // A folder alone says nothing: mounting may have failed before.
-            if !swap::is_mounted(&target) {
-                mkdir(&target, 0o755)?;
-                mount::erofs(layer, &target).context(|| format!("mounting layer {}", layer.display()))?;
-            }
-            Ok(target)
-        }).collect()
+        self.0
+            .iter()
+            .map(|layer| {
+                let target = Path::new(LAYERS).join(layer.file_name().unwrap_or_default());
+                // A folder alone says nothing: mounting may have failed before.
+                if !swap::is_mounted(&target) {
+                    mkdir(&target, 0o755)?;
+                    mount::erofs(layer, &target)
+                        .context(|| format!("mounting layer {}", layer.display()))?;
+                }
+                Ok(target)
+            })
+            .collect()
     }
 }
 
@@ -96,7 +106,9 @@ pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
     reset_if_asked(data)?;
     mkdir(root, 0o755)?;
     mount::tmpfs(root).context(|| format!("mounting a tmpfs at {}", root.display()))?;
-    for dir in ["usr", "etc", "var", "nix", "proc", "sys", "dev", "run", "home", "mnt", "boot"] {
+    for dir in [
+        "usr", "etc", "var", "nix", "proc", "sys", "dev", "run", "home", "mnt", "boot",
+    ] {
         mkdir(&root.join(dir), 0o755)?;
     }
     mkdir(&root.join("root"), 0o700)?;
@@ -153,13 +165,19 @@ fn etc_overlay(data: &Path, layers: &[PathBuf]) -> Result<OwnedFd> {
     let (upper, work) = (private.join("upper"), private.join("work"));
     mkdir(&upper, 0o755)?;
     mkdir(&work, 0o755)?;
-    fs::write(upper.join("machine-id"), machine_id(data)?).context(|| "writing /etc/machine-id".to_owned())?;
-    mount::new_overlay(&having(layers, "etc"), Some((&upper, &work))).context(|| "making the overlay of /etc".to_owned())
+    fs::write(upper.join("machine-id"), machine_id(data)?)
+        .context(|| "writing /etc/machine-id".to_owned())?;
+    mount::new_overlay(&having(layers, "etc"), Some((&upper, &work)))
+        .context(|| "making the overlay of /etc".to_owned())
 }
 
 /// The layers' folders of this name, for an overlay.
 fn having(layers: &[PathBuf], dir: &str) -> Vec<PathBuf> {
-    layers.iter().map(|layer| layer.join(dir)).filter(|path| path.is_dir()).collect()
+    layers
+        .iter()
+        .map(|layer| layer.join(dir))
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 /// `base`-N, for the first N that does not exist.
@@ -170,7 +188,12 @@ fn unused(base: &Path) -> Result<PathBuf> {
         match fs::DirBuilder::new().mode(0o755).create(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(cause) => return Err(Error { what: format!("creating {}", path.display()), cause }),
+            Err(cause) => {
+                return Err(Error {
+                    what: format!("creating {}", path.display()),
+                    cause,
+                });
+            }
         }
     }
 }
@@ -217,13 +240,25 @@ mod tests {
         let toplevel = data.join("nix/store/t");
         fs::create_dir_all(&toplevel).unwrap();
         fs::write(data.join("nix/store/base.erofs"), "").unwrap();
-        fs::write(toplevel.join("layers"), "/nix/store/config.erofs\n/nix/store/base.erofs\n").unwrap();
-        let error = Layers::of(&data, Path::new("/nix/store/t")).unwrap_err().to_string();
+        fs::write(
+            toplevel.join("layers"),
+            "/nix/store/config.erofs\n/nix/store/base.erofs\n",
+        )
+        .unwrap();
+        let error = Layers::of(&data, Path::new("/nix/store/t"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("config.erofs"), "{error}");
 
         fs::write(data.join("nix/store/config.erofs"), "").unwrap();
         let layers = Layers::of(&data, Path::new("/nix/store/t")).unwrap();
-        assert_eq!(layers.0, [data.join("nix/store/config.erofs"), data.join("nix/store/base.erofs")]);
+        assert_eq!(
+            layers.0,
+            [
+                data.join("nix/store/config.erofs"),
+                data.join("nix/store/base.erofs")
+            ]
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use rustix::{
     fs::CWD,
     io::Result,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-        fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
     },
 };
 
@@ -18,7 +18,13 @@ pub fn erofs(file: &Path, target: &Path) -> Result<()> {
     let fs = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "source", file)?;
     fsconfig_set_flag(&fs, "ro")?;
-    attach(&made(&fs, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV)?, target)
+    attach(
+        &made(
+            &fs,
+            MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV,
+        )?,
+        target,
+    )
 }
 
 /// An overlay of `lower` (topmost first); read-only unless there are an upper and a work folder. It is not
@@ -67,7 +73,13 @@ pub fn detach(target: &Path) -> Result<()> {
 
 /// On top of what is at `target`.
 pub fn attach(mount: &OwnedFd, target: &Path) -> Result<()> {
-    move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    move_mount(
+        mount,
+        "",
+        CWD,
+        target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
 }
 
 fn made(fs: &OwnedFd, flags: MountAttrFlags) -> Result<OwnedFd> {

@@ -35,12 +35,17 @@ impl Stack {
 
     /// The file that `path` (without leading slash) is in this generation, as it lies in its layer.
     pub fn find(&self, path: impl AsRef<Path>) -> Option<PathBuf> {
-        self.0.iter().map(|layer| layer.join(path.as_ref())).find(|file| file.symlink_metadata().is_ok())
+        self.0
+            .iter()
+            .map(|layer| layer.join(path.as_ref()))
+            .find(|file| file.symlink_metadata().is_ok())
     }
 
     /// The names in a folder of this generation, sorted, each once.
     pub fn names(&self, folder: impl AsRef<Path>) -> Vec<String> {
-        let mut names: Vec<String> = self.0.iter()
+        let mut names: Vec<String> = self
+            .0
+            .iter()
             .filter_map(|layer| fs::read_dir(layer.join(folder.as_ref())).ok())
             .flatten()
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -68,7 +73,10 @@ impl Stack {
     /// Detaches every mounted layer that is in none of `kept`. Overlays hold on to theirs by themselves.
     pub fn forget_others(kept: &[&Stack]) -> Result<()> {
         let layers = Path::new(crate::LAYERS);
-        for entry in fs::read_dir(layers).context(|| format!("reading {}", layers.display()))?.flatten() {
+        for entry in fs::read_dir(layers)
+            .context(|| format!("reading {}", layers.display()))?
+            .flatten()
+        {
             let folder = entry.path();
             if kept.iter().any(|stack| stack.0.contains(&folder)) {
                 continue;
