@@ -115,7 +115,8 @@ let
         inherit vendored;
       };
       setup = ''
-        export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0
+        # What cargo remembers of rustc would be in no fixed order.
+        export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0 CARGO_CACHE_RUSTC_INFO=0
         mkdir -p $CARGO_HOME work
         cat > $CARGO_HOME/config.toml <<EOF
         [source.crates-io]
