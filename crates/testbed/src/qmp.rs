@@ -45,8 +45,14 @@ impl Qmp {
 
     /// Runs a command and gives what it returns.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        let request = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.stream.get_mut(), "{request}").with_context(|| format!("QMP {command}"))?;
+        // In one write: QEMU acts on the last brace, and after `quit` nobody is there to take the line's end.
+        let request = format!(
+            "{}\n",
+            json!({ "execute": command, "arguments": arguments })
+        );
+        (self.stream.get_mut())
+            .write_all(request.as_bytes())
+            .with_context(|| format!("QMP {command}"))?;
         let deadline = Instant::now() + ANSWER;
         loop {
             let answer = self
