@@ -108,3 +108,17 @@ fn status_is_json_for_programs() {
     let status: lichenctl::status::Status = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(status.generation, None);
 }
+
+#[test]
+fn what_is_no_toplevel_is_refused_with_a_hint() {
+    let device = device_with("");
+    for verb in ["stage", "switch", "test", "boot", "dry-run"] {
+        let output = lichenctl(device.path(), &[verb, "/etc"]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        let told = text(&output.stderr);
+        assert!(
+            told.starts_with("error: /etc is no toplevel") && told.contains("\nhint: "),
+            "{verb}: {told}"
+        );
+    }
+}
