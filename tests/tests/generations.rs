@@ -91,8 +91,8 @@ fn a_plug_pulled_in_the_middle_of_a_switch_costs_the_switch_and_nothing_else() -
     retention.copy_to(&machine)?;
     machine.sh(&format!(
         "nix-env -p /nix/var/nix/profiles/system --set {0}; \
-         nohup {0}/bin/switch-to-configuration switch > /run/log 2>&1 & \
-         until grep -q 'starting climate' /run/log; do sleep 0.1; done",
+         nohup {0}/bin/switch-to-configuration switch > /run/switch.log 2>&1 & \
+         until grep -q 'starting climate' /run/switch.log; do sleep 0.1; done",
         retention.toplevel
     ))?;
     machine.pull_plug()?;
