@@ -443,7 +443,8 @@ impl Book {
     }
 
     fn forget(&mut self, now: i64) {
-        if now - self.last_forget < FORGET_EVERY_MS {
+        // The clock may have been set back meanwhile.
+        if (now - self.last_forget).abs() < FORGET_EVERY_MS {
             return;
         }
         self.last_forget = now;

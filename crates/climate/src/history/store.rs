@@ -16,6 +16,10 @@ use serde::de::DeserializeOwned;
 use crate::alert::Message;
 use crate::reading::Reading;
 
+/// A clock that is years ahead for a while, as one without a battery may be at boot, must not cost the history:
+/// it takes this many readings to outdate the others.
+const ENOUGH: i64 = 1000;
+
 /// The history's file in the service's state directory.
 pub const FILE: &str = "climate.db";
 
@@ -300,8 +304,16 @@ impl Store {
         })
     }
 
-    /// Forgets readings older than `before`; returns how many.
+    /// Forgets readings older than `before`, once there are [`ENOUGH`] that are not; returns how many.
     pub fn forget(&self, before: i64) -> anyhow::Result<usize> {
+        let newer = self.connection.query_row(
+            "SELECT count(*) FROM (SELECT 1 FROM readings WHERE at >= ?1 LIMIT ?2)",
+            [before, ENOUGH],
+            |row| row.get::<_, i64>(0),
+        )?;
+        if newer < ENOUGH {
+            return Ok(0);
+        }
         Ok(self
             .connection
             .execute("DELETE FROM readings WHERE at < ?1", [before])?)

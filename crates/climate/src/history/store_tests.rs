@@ -59,18 +59,16 @@ fn gaps_are_left_out_not_filled() {
 }
 
 #[test]
-fn old_readings_are_forgotten() {
+fn old_readings_are_forgotten_once_there_are_enough_new_ones() {
     let (mut store, _) = open_or_set_aside(None, false).unwrap();
-    write(
-        &mut store,
-        &[
-            reading(0, 20.0),
-            reading(HOUR, 21.0),
-            reading(2 * HOUR, 22.0),
-        ],
-    );
+    write(&mut store, &[reading(0, 20.0), reading(HOUR, 21.0)]);
+    assert_eq!(store.forget(1000 * HOUR).unwrap(), 0, "the clock may lie");
+    let further: Vec<Reading> = (2..ENOUGH).map(|i| reading(i * HOUR, 22.0)).collect();
+    write(&mut store, &further);
+    assert_eq!(store.forget(HOUR).unwrap(), 0, "one is missing");
+    write(&mut store, &[reading(ENOUGH * HOUR, 22.0)]);
     assert_eq!(store.forget(HOUR).unwrap(), 1);
-    assert_eq!(store.count().unwrap(), 2);
+    assert_eq!(store.count().unwrap(), ENOUGH as u64);
 }
 
 #[test]
