@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use climate::{Climate, Reading, TOKEN};
 pub use events::{Event, for_each_event};
-pub use generation::{Generation, status};
+pub use generation::{Generation, falls_back, running, status};
 pub use testbed::{
     Console, Context, Disk, Hardware, Machine, Receiver, Result, Snapshot, bail, ensure, wait_until,
 };

@@ -69,6 +69,27 @@ fn who_it_is_outlives_reboots_and_power_cuts() -> Result<()> {
     })
 }
 
+#[test]
+fn a_clock_that_is_wrong_by_years_keeps_nothing_from_working() -> Result<()> {
+    for clock in ["2001-02-03T04:05:06", "2099-02-03T04:05:06"] {
+        let card = card()?.write_boot_file("lichen.toml", &lichen_toml()?)?;
+        let hardware = Hardware {
+            clock: Some(clock),
+            ..Hardware::default()
+        };
+        let machine = Machine::boot(card, hardware)?;
+        machine.wait_for_ssh(BOOT)?;
+        healthy(&machine).context(clock)?;
+        let greeting = Generation::named("greeting")?;
+        let done = greeting.copy_to(&machine)?.activate(&machine, "switch")?;
+        ensure!(done.status == 0, "{clock}: {done:?}");
+        for_each_event(&machine, [Event::PowerCut], |machine| {
+            greeting.runs_on(machine)
+        })?;
+    }
+    Ok(())
+}
+
 /// QEMU's Raspberry Pi 4 has no network, so its console is all there is to go by.
 #[test]
 #[ignore = "slow: run by ./lichen test --slow"]

@@ -26,6 +26,8 @@ pub struct Hardware {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory: u32,
+    /// What its clock says when it is switched on, as `2001-02-03T04:05:06`; the host's time if not given.
+    pub clock: Option<&'static str>,
 }
 
 impl Default for Hardware {
@@ -34,6 +36,7 @@ impl Default for Hardware {
             board: Board::Virt,
             cpus: 2,
             memory: 1024,
+            clock: None,
         }
     }
 }
@@ -81,6 +84,9 @@ impl Hardware {
         let mut qemu = tools.qemu();
         qemu.args(["-no-user-config", "-nodefaults", "-display", "none"]);
         qemu.args(["-accel", "tcg,thread=multi"]);
+        if let Some(clock) = self.clock {
+            qemu.arg("-rtc").arg(format!("base={clock}"));
+        }
         match self.board {
             Board::Virt => self.virt(&mut qemu, tools, disk, memory)?,
             Board::RaspberryPi4 => raspberry_pi_4(&mut qemu, disk, directory)?,

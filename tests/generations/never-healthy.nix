@@ -1,0 +1,5 @@
+# A release that runs, and of which one check never passes.
+{
+  lichen.healthDeadline = 20;
+  lichen.healthChecks.never.command = "false";
+}

@@ -1,0 +1,2 @@
+# A release without the way in.
+{ lib, ... }: { services.openssh.enable = lib.mkForce false; }

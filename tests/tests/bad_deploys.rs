@@ -1,0 +1,287 @@
+//! Deploys that have to be survived, by nobody doing anything.
+
+use std::time::Duration;
+
+use tests::*;
+
+/// Long enough to notice that it is gone, and to go back.
+const UNDONE: Duration = Duration::from_secs(180);
+
+#[test]
+fn a_release_whose_service_is_broken_is_undone_at_once() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let broken = Generation::named("broken-service")?;
+    broken.copy_to(&machine)?;
+    // As a client does before it activates.
+    machine.sh(&format!(
+        "nix-env -p /nix/var/nix/profiles/system --set {}",
+        broken.toplevel
+    ))?;
+    let done = broken.activate(&machine, "switch")?;
+    assert_eq!(done.status, 4, "{done:?}");
+    assert_eq!(running(&machine)?, old);
+    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+    ensure!(
+        journal.contains("climate.service"),
+        "the reason is not in the journal: {journal}"
+    );
+    let profile = machine.sh("readlink -f /nix/var/nix/profiles/system")?;
+    assert_eq!(profile.trim(), old);
+    healthy(&machine)?;
+    for_each_event(&machine, [Event::PowerCut], |machine| {
+        ensure!(running(machine)? == old, "it runs {}", running(machine)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_release_that_never_becomes_healthy_is_undone_at_its_deadline() -> Result<()> {
+    let machine = appliance()?;
+    let undone = undone(&machine, "never-healthy")?;
+    ensure!(undone.contains("check never"), "{undone}");
+    healthy(&machine)
+}
+
+#[test]
+fn a_release_that_fills_the_disk_is_undone_though_it_is_full() -> Result<()> {
+    let machine = appliance()?;
+    let undone = undone(&machine, "fills-disk")?;
+    ensure!(undone.contains("fill.service"), "{undone}");
+    assert_eq!(machine.sh("df --output=avail /var | tail -1")?.trim(), "0");
+    let old = running(&machine)?;
+    for_each_event(&machine, [Event::PowerCut], |machine| {
+        ensure!(running(machine)? == old, "it runs {}", running(machine)?);
+        Ok(())
+    })?;
+    // With room again the next deploy goes through.
+    machine.sh("rm /var/fill")?;
+    let greeting = Generation::named("greeting")?;
+    let done = greeting.copy_to(&machine)?.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    greeting.runs_on(&machine)
+}
+
+#[test]
+fn a_release_that_cuts_off_its_deployer_is_undone() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    for name in ["no-ssh", "no-network"] {
+        let bad = Generation::named(name)?;
+        bad.copy_to(&machine)?;
+        // Both are healthy in their own eyes.
+        machine.sh(&format!(
+            "nohup lichenctl switch {} --confirm-within 30 > /run/{name}.log 2>&1 &",
+            bad.toplevel
+        ))?;
+        let log = format!("cat /run/{name}.log");
+        machine.wait_until("the call for a confirmation", UNDONE, || {
+            let log = machine.sh(&log)?;
+            ensure!(log.contains("waiting for `lichenctl confirm`"), "{log}");
+            Ok(())
+        })?;
+        let outside = machine.ssh().attempt(&[], "true")?;
+        ensure!(
+            outside.status == 255 && !outside.stderr.contains("Permission denied"),
+            "somebody answered: {outside:?}"
+        );
+        machine.wait_until("the old generation to be back", UNDONE, || {
+            let log = machine.sh(&log).inspect_err(|_| machine.ssh().hang_up())?;
+            ensure!(log.contains("back on what ran before"), "{log}");
+            Ok(())
+        })?;
+        ensure!(running(&machine)? == old, "it runs {}", running(&machine)?);
+        let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+        ensure!(journal.contains("not confirmed within 30 s"), "{journal}");
+        healthy(&machine)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_never_boots_is_left_for_the_one_that_does() -> Result<()> {
+    let machine = appliance()?;
+    let bad = Generation::named("never-boots")?;
+    let said = bad.copy_to(&machine)?.activate(&machine, "dry-activate")?;
+    ensure!(
+        said.stdout
+            .starts_with("trial boot, as the kernel's arguments are others"),
+        "{said:?}"
+    );
+    falls_back(&machine, || {
+        let done = bad.activate(&machine, "switch")?;
+        ensure!(done.status == 0, "{done:?}");
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "slow: three trials end by the watchdog, more than four minutes; ./lichen test --slow"]
+fn a_userspace_that_hangs_is_left_for_the_one_that_does_not() -> Result<()> {
+    let machine = appliance()?;
+    let bad = Generation::named("hangs")?;
+    bad.copy_to(&machine)?;
+    falls_back(&machine, || {
+        let done = bad.activate(&machine, "boot")?;
+        ensure!(done.status == 0, "{done:?}");
+        machine.sh("systemctl reboot").map(drop)
+    })
+}
+
+#[test]
+#[ignore = "slow: three trials end by the watchdog, more than four minutes; ./lichen test --slow"]
+fn an_initrd_that_hangs_is_left_for_the_one_that_does_not() -> Result<()> {
+    let machine = appliance()?;
+    // The kernel unpacks what follows the initrd over it.
+    let hangs = cpio(
+        "bin/assemble",
+        b"#!/bin/busybox sh\nexec /bin/busybox sleep 1000000\n",
+    );
+    machine.write_file("/run/hangs.cpio", &hangs)?;
+    let bad = another_initrd(
+        &machine,
+        "truncate -s %4 initrd; cat /run/hangs.cpio >> initrd",
+    )?;
+    falls_back(&machine, || {
+        machine.sh(&format!("lichenctl boot {bad}"))?;
+        machine.sh("systemctl reboot").map(drop)
+    })
+}
+
+#[test]
+fn a_kernel_needs_room_on_boot_and_a_damaged_one_is_given_up() -> Result<()> {
+    let machine = appliance()?;
+    let bad = another_initrd(&machine, "truncate -s 500000 initrd")?;
+    let before = machine.sh("lichenctl list; ls -R /boot/k")?;
+
+    // 10 MB short of full: neither kernel nor initrd could be left out.
+    machine.sh("fallocate -l $(($(df --output=avail -B1 /boot | tail -1) - 10000000)) /boot/full; sync -f /boot")?;
+    let refused = machine.try_sh(&format!("lichenctl boot {bad}"))?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    ensure!(refused.stderr.contains("BOOT is full"), "{refused:?}");
+    assert_eq!(machine.sh("lichenctl list; ls -R /boot/k")?, before);
+    machine.sh("rm /boot/full")?;
+
+    falls_back(&machine, || {
+        machine.sh(&format!("lichenctl boot {bad}"))?;
+        machine.sh("systemctl reboot").map(drop)
+    })?;
+    // Its kernel goes when nothing needs it any more.
+    machine.sh("lichenctl rollback 1; lichenctl gc --keep 0")?;
+    assert_eq!(machine.sh("ls /boot/k | wc -l")?.trim(), "1");
+    assert_eq!(machine.sh("lichenctl list | wc -l")?.trim(), "1");
+    healthy(&machine)
+}
+
+#[test]
+fn where_keys_are_trusted_nothing_unsigned_runs() -> Result<()> {
+    let machine = appliance()?;
+    let old = running(&machine)?;
+    let greeting = Generation::named("greeting")?;
+    greeting.copy_to(&machine)?;
+    machine.sh(
+        "nix-store --generate-binary-cache-key fleet-1 /run/secret /run/public; \
+         echo trusted-public-keys = $(cat /run/public) >> /etc/nix/nix.conf",
+    )?;
+    // Nor what a key has signed that only calls itself so.
+    let forge = format!(
+        "nix-store --generate-binary-cache-key fleet-1 /run/forged /run/forged.pub; \
+         nix store sign --recursive --key-file /run/forged {}",
+        greeting.toplevel
+    );
+    for signed in ["", &forge] {
+        machine.sh(signed)?;
+        for verb in ["switch", "test", "boot", "dry-activate"] {
+            let refused = greeting.activate(&machine, verb)?;
+            assert_eq!(refused.status, 1, "{verb}: {refused:?}");
+            ensure!(
+                refused.stderr.contains("is not trusted"),
+                "{verb}: {refused:?}"
+            );
+        }
+    }
+    assert_eq!(running(&machine)?, old);
+    assert_eq!(machine.sh("lichenctl list | wc -l")?.trim(), "1");
+
+    machine.sh(&format!(
+        "nix store sign --recursive --key-file /run/secret {}",
+        greeting.toplevel
+    ))?;
+    let done = greeting.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    greeting.runs_on(&machine)
+}
+
+#[test]
+fn while_one_is_on_trial_there_is_no_second() -> Result<()> {
+    let machine = appliance()?;
+    let (first, second) = (
+        Generation::named("slow-to-bless")?,
+        Generation::named("greeting")?,
+    );
+    first.copy_to(&machine)?;
+    second.copy_to(&machine)?;
+    let done = first.activate(&machine, "boot")?;
+    ensure!(done.status == 0, "{done:?}");
+    machine.reboot(BOOT)?;
+    for verb in ["switch", "test", "boot"] {
+        let refused = second.activate(&machine, verb)?;
+        assert_eq!(refused.status, 1, "{verb}: {refused:?}");
+        ensure!(
+            refused.stderr.contains("is on trial"),
+            "{verb}: {refused:?}"
+        );
+    }
+    machine.sh("touch /run/get-well")?;
+    machine.wait_until("the generation to be blessed", BOOT, || {
+        ensure!(status(&machine)?["boot"]["good"] == 2, "not yet");
+        Ok(())
+    })?;
+    let done = second.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    second.runs_on(&machine)
+}
+
+/// Switches to what is not to stay, and gives the reason that is in the journal.
+fn undone(machine: &Machine, name: &str) -> Result<String> {
+    let old = running(machine)?;
+    let bad = Generation::named(name)?;
+    let done = bad.copy_to(machine)?.activate(machine, "switch")?;
+    assert_eq!(done.status, 4, "{done:?}");
+    assert_eq!(running(machine)?, old);
+    machine.sh("journalctl -b -t lichenctl -p err -o cat")
+}
+
+/// Makes a toplevel on the device whose kernel folder `edit` was done to, and gives its path.
+fn another_initrd(machine: &Machine, edit: &str) -> Result<String> {
+    let made = machine.sh(&format!(
+        r#"set -e
+        old=$(readlink /run/current-system); work=$(mktemp -d /nix/work.XXXXXX)
+        cp -rL --no-preserve=mode $old/kernel $work/kernel-folder
+        (cd $work/kernel-folder; {edit})
+        kernel=$(nix-store --add $work/kernel-folder)
+        cp -a $old $work/lichen-other; chmod u+w $work/lichen-other
+        ln -sfn $kernel $work/lichen-other/kernel
+        nix-store --add $work/lichen-other
+        chmod -R u+w $work; rm -rf $work"#
+    ))?;
+    Ok(made.trim().to_owned())
+}
+
+/// One executable file as a cpio archive, in the "newc" format of Linux's
+/// Documentation/driver-api/early-userspace/buffer-format.rst.
+fn cpio(path: &str, contents: &[u8]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, mode, contents) in [(path, 0o100_755, contents), ("TRAILER!!!", 0, &b""[..])] {
+        let (size, name_size) = (contents.len(), name.len() + 1);
+        // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check
+        let numbers = [1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
+        archive.extend(b"070701");
+        archive.extend(numbers.iter().flat_map(|n| format!("{n:08x}").into_bytes()));
+        for part in [[name.as_bytes(), b"\0"].concat().as_slice(), contents] {
+            archive.extend(part);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+        }
+    }
+    archive
+}
