@@ -61,7 +61,8 @@ in
       serviceConfig = {
         Type = "exec";
         ExecStart = "${lichenctl} bless --wait";
-        RuntimeMaxSec = cfg.healthDeadline + 60;
+        # Another 600 s to be confirmed, at most.
+        RuntimeMaxSec = cfg.healthDeadline + 660;
       };
       restartIfChanged = false;
     };

@@ -4,6 +4,7 @@
 //! the good one stays the one that is known to boot. The state slot is written after the new generation was
 //! found healthy, so that a cut in the middle of a switch boots what ran before.
 
+use crate::confirm::{self, Awaited, Confirmation};
 use crate::generations::{self, Booted, Running};
 use crate::health::{self, Health};
 use crate::journal::{self, note, say};
@@ -143,10 +144,29 @@ pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
     Ok(plan)
 }
 
+/// How a change is to be carried out.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    verb: Verb,
+    /// Whether what ran before runs again if this does not get healthy.
+    go_back: bool,
+    confirmation: Option<&'a Confirmation>,
+}
+
 /// Does `verb` to a toplevel whose closure is on the device.
-pub fn apply(root: &Root, toplevel: &Path, verb: Verb) -> Result<()> {
+pub fn apply(
+    root: &Root,
+    toplevel: &Path,
+    verb: Verb,
+    confirmation: Option<&Confirmation>,
+) -> Result<()> {
     let lock = Lock::take(root)?;
-    let result = admit(root, toplevel).and_then(|to| carry_out(root, &to, verb, true, &lock));
+    let how = How {
+        verb,
+        go_back: true,
+        confirmation,
+    };
+    let result = admit(root, toplevel).and_then(|to| carry_out(root, &to, how, &lock));
     if result.is_err()
         && let Some(generation) = Running::read(root).generation
     {
@@ -167,8 +187,13 @@ fn admit(root: &Root, toplevel: &Path) -> Result<Toplevel> {
     }
 }
 
-/// Returns to generation `number`; without one to the good one, or from that to the one before.
-pub fn rollback(root: &Root, number: Option<Generation>) -> Result<()> {
+/// Returns to generation `number`; without one to the good one, or from that to the one before. It stays there,
+/// unless a confirmation was asked for.
+pub fn rollback(
+    root: &Root,
+    number: Option<Generation>,
+    confirmation: Option<&Confirmation>,
+) -> Result<()> {
     let lock = Lock::take(root)?;
     let on_boot = generations::on_boot(root)?;
     let state = BootState::load(&root.at("boot"))?.state();
@@ -185,7 +210,12 @@ pub fn rollback(root: &Root, number: Option<Generation>) -> Result<()> {
         .ok_or(ApplyError::NoSuch(target))?;
     let to = Toplevel::load(root, Path::new(&toplevel))?;
     to.verify(root)?;
-    carry_out(root, &to, Verb::Switch, false, &lock)
+    let how = How {
+        verb: Verb::Switch,
+        go_back: confirmation.is_some(),
+        confirmation,
+    };
+    carry_out(root, &to, how, &lock)
 }
 
 /// Where a rollback leads.
@@ -214,7 +244,8 @@ fn on_trial(root: &Root) -> Result<Option<Generation>> {
     Ok(trial.filter(|generation| Some(*generation) == booted && *generation != state.good))
 }
 
-fn carry_out(root: &Root, to: &Toplevel, verb: Verb, go_back: bool, lock: &Lock) -> Result<()> {
+fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()> {
+    let verb = how.verb;
     let scene = Scene::read(root)?;
     let (mut plan, new) = scene.plan(root, to)?;
     match verb {
@@ -237,21 +268,15 @@ fn carry_out(root: &Root, to: &Toplevel, verb: Verb, go_back: bool, lock: &Lock)
             units: &plan.units,
             reexecute: plan.reexecute,
         };
-        let name = staged.map_or_else(
-            || format!("{}, on test", to.path),
-            |generation| format!("generation {generation}"),
-        );
-        note(&format!("switching live to {name} ({})", to.path));
-        live_switch(root, &scene, change, &name, go_back)?;
+        live_switch(root, &scene, change, staged, how)?;
         Stack::forget_others(&[&new])?;
     }
     let Some(generation) = staged else {
         return Ok(());
     };
-    let state = BootState::load(&root.at("boot"))?
-        .boot(generation, TRIES)?
-        .write()?
-        .state();
+    let within = how.confirmation.map(|confirmation| confirmation.within);
+    let within = within.filter(|_| plan.method == Method::TrialBoot);
+    let state = boots_next(root, generation, &to.path, within)?;
     profile::point(root, generation)?;
     let first_boot = state.trial.is_some();
     match plan.method {
@@ -268,14 +293,33 @@ fn carry_out(root: &Root, to: &Toplevel, verb: Verb, go_back: bool, lock: &Lock)
     Ok(())
 }
 
+/// Decides what the next boot tries, and whether it will have to be confirmed. A good one needs no trial.
+fn boots_next(
+    root: &Root,
+    generation: Generation,
+    toplevel: &str,
+    within: Option<u64>,
+) -> Result<State> {
+    let decided = BootState::load(&root.at("boot"))?.boot(generation, TRIES)?;
+    let within = within.filter(|_| decided.state().trial.is_some());
+    confirm::demand(root, generation, toplevel, within)?;
+    Ok(decided.write()?.state())
+}
+
 /// Switches, judges, and goes back if it has to.
 fn live_switch(
     root: &Root,
     scene: &Scene,
     change: Change<'_>,
-    name: &str,
-    go_back: bool,
+    generation: Option<Generation>,
+    how: How<'_>,
 ) -> Result<()> {
+    let toplevel = &change.to.path;
+    let name = generation.map_or_else(
+        || format!("{toplevel}, on test"),
+        |generation| format!("generation {generation}"),
+    );
+    note(&format!("switching live to {name} ({toplevel})"));
     let touched: BTreeSet<_> = [
         &change.units.stop,
         &change.units.start,
@@ -295,12 +339,23 @@ fn live_switch(
             Err(error) => problems.push(format!("{error:#}")),
         }
     }
+    if let Some(confirmation) = how.confirmation
+        && problems.is_empty()
+    {
+        let awaited = Awaited {
+            generation,
+            toplevel: toplevel.clone(),
+            within: confirmation.within,
+        };
+        let waited = confirm::wait_live(root, &awaited, confirmation.canary.as_deref());
+        problems.extend(waited.err().map(|error| format!("{error:#}")));
+    }
     if problems.is_empty() {
         return Ok(());
     }
     let what = format!("{name} failed: {}", problems.join("; "));
     journal::error(&what);
-    if !go_back {
+    if !how.go_back {
         let then = "it stays, as it was asked for by number".to_owned();
         return Err(ApplyError::Unsuccessful { what, then }.into());
     }

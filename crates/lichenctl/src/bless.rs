@@ -1,6 +1,7 @@
 //! Bless: the running generation has shown that it is healthy, and is the good one from now on. And what else
 //! is due at boot: what Nix's profile says is made to agree with what was booted.
 
+use crate::confirm;
 use crate::generations::{Booted, Running};
 use crate::health::Health;
 use crate::journal::{self, note};
@@ -11,7 +12,8 @@ use crate::state::{BootState, State};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
-/// Blesses the running generation if it is healthy; with `wait`, once it is, within its deadline.
+/// Blesses the running generation if it is healthy, and confirmed where that was asked for; with `wait`, once it
+/// is, within its deadline.
 pub fn bless(root: &Root, wait: bool) -> Result<()> {
     let running = Running::read(root);
     let generation = running
@@ -35,6 +37,15 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         journal::error(&format!("generation {generation} is {unhealthy}"));
         return Err(unhealthy).with_context(|| format!("generation {generation}"));
     }
+    if let Some((booted, awaited)) = confirm::demanded(root)
+        && booted == generation
+    {
+        note(&format!("generation {generation} is healthy"));
+        anyhow::ensure!(wait, "generation {generation} has to be confirmed first");
+        confirm::wait_trial(root, generation, &awaited)
+            .with_context(|| format!("generation {generation}"))
+            .inspect_err(|error| journal::error(&format!("{error:#}; rebooting")))?;
+    }
     let _lock = Lock::wait(root)?;
     // Another may have written meanwhile.
     BootState::load(&root.at("boot"))?
@@ -51,9 +62,10 @@ pub fn reconcile(root: &Root) -> Result<()> {
     let (Some(generation), Some(toplevel)) = (booted.generation, booted.toplevel) else {
         anyhow::bail!("the kernel's command line names no generation");
     };
-    let told = BootState::load(&root.at("boot"))
-        .ok()
-        .and_then(|state| State::failed_trial(state.state()))
+    let state = BootState::load(&root.at("boot")).ok().map(|s| s.state());
+    confirm::forget_others(root, generation, state.and_then(|state| state.trial))?;
+    let told = state
+        .and_then(State::failed_trial)
         .filter(|failed| *failed != generation);
     if let Some(failed) = told {
         let text = format!(

@@ -68,14 +68,15 @@ fn temporary(path: &Path) -> Result<PathBuf> {
     Ok(path.with_file_name(format!(".{}.tmp", name.to_string_lossy())))
 }
 
-/// Removes a file durably; that it is not there is what is wanted.
-pub fn remove(path: &Path) -> Result<()> {
-    let remove = || -> std::io::Result<()> {
-        if remove_if_there(path)? {
+/// Removes a file durably; that it is not there is what is wanted. Says whether it was.
+pub fn remove(path: &Path) -> Result<bool> {
+    let remove = || -> std::io::Result<bool> {
+        let was_there = remove_if_there(path)?;
+        if was_there {
             cut::point("unlink");
             sync_dir(path)?;
         }
-        Ok(())
+        Ok(was_there)
     };
     remove().with_context(|| format!("cannot remove {}", path.display()))
 }
@@ -126,7 +127,7 @@ pub fn wipe(path: &Path) -> Result<()> {
     let zeros = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     overwrite(path, &zeros).with_context(|| format!("cannot overwrite {}", path.display()))?;
     cut::point("zeros");
-    remove(path)
+    remove(path).map(drop)
 }
 
 /// Puts a file onto BOOT that nothing refers to yet; whoever refers to it then calls [`sync_file_system`] first.

@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod bless;
+pub mod confirm;
 pub mod durable;
 pub mod generations;
 pub mod grow;

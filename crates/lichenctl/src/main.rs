@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lichenctl::apply::{self, ApplyError, Verb as Apply};
+use lichenctl::confirm::{self, ConfirmError, Confirmation};
 use lichenctl::health::Unhealthy;
 use lichenctl::lock::{Busy, Lock};
 use lichenctl::provision::{self, Report};
@@ -34,7 +35,7 @@ Exit codes:
   0  done; for `provision` also when lichen.toml was wrong, which is told and is no fault of the device
   1  it could not be done, and nothing was changed; the reason and a hint are on stderr
   2  wrong usage
-  4  the generation ran, and was not healthy: what ran before runs again";
+  4  the generation ran, and was not healthy or not confirmed: what ran before runs again";
 /// As NixOS's own switch-to-configuration says that units failed after the activation.
 const UNSUCCESSFUL: u8 = 4;
 
@@ -61,16 +62,22 @@ enum Verb {
     Switch {
         /// Its store path, or a link to it
         toplevel: PathBuf,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Make a toplevel run now, until the next boot
     Test {
         /// Its store path, or a link to it
         toplevel: PathBuf,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Make a toplevel run from the next boot on
     Boot {
         /// Its store path, or a link to it
         toplevel: PathBuf,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Tell what `switch` would do
     DryRun {
@@ -84,7 +91,11 @@ enum Verb {
     Rollback {
         /// Its number
         generation: Option<u64>,
+        #[command(flatten)]
+        confirm: Confirm,
     },
+    /// Say, over a new connection, that the device can still be reached: what runs stays
+    Confirm,
     /// Mark the running generation good, if it is healthy
     Bless {
         /// Wait until it is, within its deadline
@@ -109,6 +120,22 @@ enum Verb {
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
     Grow,
+}
+
+#[derive(clap::Args)]
+struct Confirm {
+    /// Go back unless `lichenctl confirm` comes so many seconds after it is healthy; after a trial boot, too
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=confirm::LONGEST))]
+    confirm_within: Option<u64>,
+}
+
+impl Confirm {
+    fn asked(&self) -> Option<Confirmation> {
+        self.confirm_within.map(|within| Confirmation {
+            within,
+            canary: None,
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -136,6 +163,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error.downcast_ref().map(Full::hint),
         error.downcast_ref().map(Untrusted::hint),
         error.downcast_ref().map(Busy::hint),
+        error.downcast_ref().map(ConfirmError::hint),
         error
             .downcast_ref::<Unhealthy>()
             .map(|_| "`lichenctl status` shows the units that failed"),
@@ -166,11 +194,24 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let staged = stage::stage(&root, &toplevel, &Lock::take(&root)?)?;
             println!("{}", staged.generation);
         }
-        Verb::Switch { toplevel } => apply::apply(&root, &toplevel, Apply::Switch)?,
-        Verb::Test { toplevel } => apply::apply(&root, &toplevel, Apply::Test)?,
-        Verb::Boot { toplevel } => apply::apply(&root, &toplevel, Apply::Boot)?,
+        Verb::Switch { toplevel, confirm } => {
+            apply::apply(&root, &toplevel, Apply::Switch, confirm.asked().as_ref())?;
+        }
+        Verb::Test { toplevel, confirm } => {
+            apply::apply(&root, &toplevel, Apply::Test, confirm.asked().as_ref())?;
+        }
+        Verb::Boot { toplevel, confirm } => {
+            apply::apply(&root, &toplevel, Apply::Boot, confirm.asked().as_ref())?;
+        }
         Verb::DryRun { toplevel, json } => print(json, &apply::dry_run(&root, &toplevel)?)?,
-        Verb::Rollback { generation } => apply::rollback(&root, generation.map(Generation))?,
+        Verb::Rollback {
+            generation,
+            confirm,
+        } => {
+            let to = generation.map(Generation);
+            apply::rollback(&root, to, confirm.asked().as_ref())?;
+        }
+        Verb::Confirm => drop(confirm::confirm(&root)?),
         Verb::Bless { wait } => bless::bless(&root, wait)?,
         Verb::Gc { keep } => {
             let lock = Lock::take(&root)?;

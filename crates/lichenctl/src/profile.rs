@@ -48,7 +48,7 @@ pub fn keep(root: &Root, generation: Generation, toplevel: &str) -> Result<()> {
 /// Lets Nix collect it.
 pub fn release(root: &Root, generation: Generation) -> Result<()> {
     durable::remove(&link(root, generation))?;
-    durable::remove(&root.at(ROOTS).join(generation.to_string()))
+    durable::remove(&root.at(ROOTS).join(generation.to_string())).map(drop)
 }
 
 /// Points the profile at a generation that [`keep`] was told of.

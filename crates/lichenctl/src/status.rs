@@ -2,6 +2,7 @@
 //!
 //! Whatever can't be found out is unknown, and never an error: status is what one asks when things are broken.
 
+use crate::confirm::{self, Awaited};
 use crate::generations::{Booted, Running};
 use crate::provision::{self, Fate, Report};
 use crate::root::Root;
@@ -59,6 +60,9 @@ pub struct Status {
     pub next_boot: Option<Generation>,
     /// The generation that used up its tries.
     pub failed_trial: Option<Generation>,
+    /// The confirmation that is awaited, now or after the next boot.
+    #[serde(default)]
+    pub confirmation: Option<Awaited>,
     /// systemd's word for the whole: running, degraded, starting …
     pub system: Option<String>,
     /// The units that failed.
@@ -94,6 +98,7 @@ pub fn collect(root: &Root) -> Status {
         booted: Booted::read(root).generation,
         next_boot: boot.map(|state| state.at_boot().0),
         failed_trial: boot.and_then(State::failed_trial),
+        confirmation: confirm::pending(root),
         boot,
         boot_error,
         system: systemctl(root, &["is-system-running"]).map(|word| word.trim().to_owned()),
@@ -212,6 +217,9 @@ impl fmt::Display for Status {
         line("generation", self.generation_words())?;
         line("toplevel", self.toplevel.clone().unwrap_or_else(unknown))?;
         line("next boot", self.next_boot_words())?;
+        if let Some(awaited) = &self.confirmation {
+            line("confirm", confirmation_words(awaited))?;
+        }
         line("units", self.units_words())?;
         line(
             "provision",
@@ -287,6 +295,15 @@ impl Status {
         }
         words
     }
+}
+
+fn confirmation_words(awaited: &Awaited) -> String {
+    let what = awaited.generation.map_or_else(
+        || "the toplevel on test".to_owned(),
+        |generation| format!("generation {generation}"),
+    );
+    let within = awaited.within;
+    format!("{what} stays if `lichenctl confirm` comes within {within} s of its being healthy")
 }
 
 fn provision_words(report: &Report) -> String {

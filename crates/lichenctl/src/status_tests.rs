@@ -25,6 +25,7 @@ fn status() -> Status {
         boot_error: None,
         next_boot: Some(Generation(12)),
         failed_trial: None,
+        confirmation: None,
         system: Some("running".into()),
         failed_units: Some(Vec::new()),
         uptime_seconds: Some(3 * 86400 + 4 * 3600 + 5),

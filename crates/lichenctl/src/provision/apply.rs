@@ -92,7 +92,7 @@ fn authorized_keys(root: &Root, keys: &[String]) -> Result<()> {
     durable::directory(&root.at("run/lichen/authorized_keys"), 0o755)?;
     let path = root.at("run/lichen/authorized_keys/root");
     if keys.is_empty() {
-        return durable::remove(&path);
+        return durable::remove(&path).map(drop);
     }
     durable::update(&path, (keys.join("\n") + "\n").as_bytes(), 0o600).map(drop)
 }

@@ -27,7 +27,7 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {
             if wiping {
-                report.fault(durable::remove(&root.at(WIPING)));
+                report.fault(durable::remove(&root.at(WIPING)).map(drop));
             }
             if root.at("boot/lichen.toml.txt").exists() {
                 report.problems.push(Problem::of_file(
@@ -122,7 +122,7 @@ fn store(root: &Root, mut new: Provision) -> Result<()> {
 fn wipe(root: &Root) -> Result<()> {
     durable::wipe(&root.at(SOURCE))?;
     cut::point("wiped");
-    durable::remove(&root.at(WIPING))
+    durable::remove(&root.at(WIPING)).map(drop)
 }
 
 fn folders(root: &Root) -> Result<()> {

@@ -229,6 +229,17 @@ impl BootState {
         }
     }
 
+    /// Give up: whatever tries are left to `generation`, the good one is booted next. Which trial failed stays
+    /// known.
+    pub fn give_up(self, generation: Generation) -> Result<Self, StateError> {
+        let State { good, trial, .. } = self.state;
+        let over = |trial: Trial| match trial.generation == generation {
+            true => Trial { tries: 0, ..trial },
+            false => trial,
+        };
+        self.decide(good, trial.map(over))
+    }
+
     /// Switch: `generation` was made to run without a boot and is healthy; it is good from now on.
     pub fn switch_to(self, generation: Generation) -> Result<Self, StateError> {
         self.decide(generation, None)
