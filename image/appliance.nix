@@ -103,7 +103,17 @@ let
     esac
     exec /usr/bin/lichenctl \$verb $out
     EOF
-    $bb chmod 755 $out/bin/switch-to-configuration
+    # deploy-rs's client calls the first; its own program, where a profile brings it, calls the second.
+    $bb cat > $out/activate-rs <<EOF
+    #!/bin/sh
+    exec /usr/bin/lichenctl activate-rs "\$@"
+    EOF
+    $bb cat > $out/deploy-rs-activate <<EOF
+    #!/bin/sh
+    if [ "\$DRY_ACTIVATE" = 1 ]; then verb=dry-activate; elif [ "\$BOOT" = 1 ]; then verb=boot; else verb=switch; fi
+    exec $out/bin/switch-to-configuration \$verb
+    EOF
+    $bb chmod 755 $out/bin/switch-to-configuration $out/activate-rs $out/deploy-rs-activate
   '';
 
   # --- the bill of materials: CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/

@@ -25,7 +25,7 @@ fn the_journal_is_kept_small_and_not_for_ever() -> Result<()> {
         declared
             .lines()
             .filter_map(|line| line.strip_prefix(name))
-            .last()
+            .next_back()
     };
     assert_eq!(value("MaxRetentionSec="), Some("30day"));
     let limit = value("SystemMaxUse=").context("the journal's size has no limit")?;

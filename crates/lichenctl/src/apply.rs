@@ -274,8 +274,17 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
     let Some(generation) = staged else {
         return Ok(());
     };
-    let within = how.confirmation.map(|confirmation| confirmation.within);
-    let within = within.filter(|_| plan.method == Method::TrialBoot);
+    let mut within = None;
+    if let Some(confirmation) = how.confirmation
+        && plan.method == Method::TrialBoot
+    {
+        match &confirmation.canary {
+            None => within = Some(confirmation.within),
+            // Whoever removes it does so once, and not again after the reboot.
+            Some(_) => confirm(root, to, staged, confirmation)
+                .inspect_err(|error| journal::error(&format!("not rebooting: {error:#}")))?,
+        }
+    }
     let state = boots_next(root, generation, &to.path, within)?;
     profile::point(root, generation)?;
     let first_boot = state.trial.is_some();
@@ -304,6 +313,20 @@ fn boots_next(
     let within = within.filter(|_| decided.state().trial.is_some());
     confirm::demand(root, generation, toplevel, within)?;
     Ok(decided.write()?.state())
+}
+
+fn confirm(
+    root: &Root,
+    to: &Toplevel,
+    generation: Option<Generation>,
+    confirmation: &Confirmation,
+) -> Result<()> {
+    let awaited = Awaited {
+        generation,
+        toplevel: to.path.clone(),
+        within: confirmation.within,
+    };
+    confirm::wait_live(root, &awaited, confirmation.canary.as_deref())
 }
 
 /// Switches, judges, and goes back if it has to.
@@ -342,12 +365,7 @@ fn live_switch(
     if let Some(confirmation) = how.confirmation
         && problems.is_empty()
     {
-        let awaited = Awaited {
-            generation,
-            toplevel: toplevel.clone(),
-            within: confirmation.within,
-        };
-        let waited = confirm::wait_live(root, &awaited, confirmation.canary.as_deref());
+        let waited = confirm(root, change.to, generation, confirmation);
         problems.extend(waited.err().map(|error| format!("{error:#}")));
     }
     if problems.is_empty() {

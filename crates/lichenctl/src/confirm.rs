@@ -75,11 +75,14 @@ impl ConfirmError {
 #[error("not confirmed within {0} s: whoever deployed it may be cut off")]
 pub struct Unconfirmed(pub u64);
 
-/// Awaits the confirmation of what was switched to.
+/// Awaits the confirmation of what was switched to, or of what is about to be booted.
 pub fn wait_live(root: &Root, awaited: &Awaited, canary: Option<&Path>) -> Result<()> {
     let path = canary.map_or_else(|| root.at(LIVE), Path::to_owned);
     put(&path, awaited)?;
-    say(&format!("{AWAITED} within {} s", awaited.within));
+    say(&match canary {
+        None => format!("{AWAITED} within {} s", awaited.within),
+        Some(path) => format!("waiting for {} to be removed", path.display()),
+    });
     // Whoever finds the file gone was second.
     if confirmed(&path, awaited.within) || !durable::remove(&path)? {
         return Ok(());
@@ -202,9 +205,14 @@ fn read(path: &Path) -> Option<Awaited> {
 }
 
 fn confirmed(path: &Path, within: u64) -> bool {
+    until(Duration::from_secs(within), || !path.exists())
+}
+
+/// Whether it comes true in time.
+pub(crate) fn until(within: Duration, so: impl Fn() -> bool) -> bool {
     let begin = Instant::now();
-    while path.exists() {
-        if begin.elapsed() >= Duration::from_secs(within) {
+    while !so() {
+        if begin.elapsed() >= within {
             return false;
         }
         sleep(PAUSE);

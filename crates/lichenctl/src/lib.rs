@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod bless;
 pub mod confirm;
+pub mod deploy_rs;
 pub mod durable;
 pub mod generations;
 pub mod grow;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lichenctl::apply::{self, ApplyError, Verb as Apply};
 use lichenctl::confirm::{self, ConfirmError, Confirmation};
+use lichenctl::deploy_rs::ActivateRs;
 use lichenctl::health::Unhealthy;
 use lichenctl::lock::{Busy, Lock};
 use lichenctl::provision::{self, Report};
@@ -96,6 +97,8 @@ enum Verb {
     },
     /// Say, over a new connection, that the device can still be reached: what runs stays
     Confirm,
+    /// Answer deploy-rs's client
+    ActivateRs(ActivateRs),
     /// Mark the running generation good, if it is healthy
     Bless {
         /// Wait until it is, within its deadline
@@ -212,6 +215,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             apply::rollback(&root, to, confirm.asked().as_ref())?;
         }
         Verb::Confirm => drop(confirm::confirm(&root)?),
+        Verb::ActivateRs(arguments) => arguments.run(&root)?,
         Verb::Bless { wait } => bless::bless(&root, wait)?,
         Verb::Gc { keep } => {
             let lock = Lock::take(&root)?;
@@ -229,10 +233,13 @@ impl Verb {
     /// Whether it must be carried to its end when the connection that asked for it is lost, as it may be by what
     /// it does.
     fn outlives_its_caller(&self) -> bool {
-        matches!(
-            self,
-            Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } | Self::Rollback { .. }
-        )
+        match self {
+            Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } | Self::Rollback { .. } => {
+                true
+            }
+            Self::ActivateRs(arguments) => arguments.outlives_its_caller(),
+            _ => false,
+        }
     }
 }
 

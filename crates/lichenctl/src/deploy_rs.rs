@@ -1,0 +1,215 @@
+//! deploy-rs: its client calls `activate-rs` of the toplevel that it deploys, and expects what its own program of
+//! that name does. This answers in its place, with Lichen's switch, and with the removal of deploy-rs's canary as
+//! the confirmation.
+//!
+//! The command line is that of deploy-rs's `src/bin/activate.rs`, as `src/deploy.rs` there calls it. What differs:
+//! a generation that is not healthy is left with or without `--auto-rollback`. Where only a trial boot can bring
+//! the generation, the canary is waited for before the reboot, as the client does not come back after it; then
+//! health alone decides.
+
+use crate::apply::{self, Verb};
+use crate::confirm::Confirmation;
+use crate::root::Root;
+use anyhow::{Result, bail, ensure};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SYSTEM: &str = "/nix/var/nix/profiles/system";
+
+/// Arguments of activate-rs.
+#[derive(Debug, Args)]
+pub struct ActivateRs {
+    /// More of its log; everything is in the journal anyhow
+    #[arg(long)]
+    debug_logs: bool,
+    /// A folder for its log; everything is in the journal anyhow
+    #[arg(long)]
+    log_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Activate a toplevel
+    Activate(Activate),
+    /// Wait until the toplevel is active and can be confirmed
+    Wait {
+        /// Its store path
+        closure: String,
+        /// The folder of the canary
+        #[arg(long)]
+        temp_path: PathBuf,
+        /// How many seconds to wait
+        #[arg(long, default_value_t = 240)]
+        activation_timeout: u16,
+    },
+    /// Undo an activation that had succeeded
+    Revoke(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Activate {
+    /// Its store path
+    closure: String,
+    #[command(flatten)]
+    profile: Profile,
+    /// The folder of the canary
+    #[arg(long)]
+    temp_path: PathBuf,
+    /// How many seconds the client has to remove the canary
+    #[arg(long)]
+    confirm_timeout: u16,
+    /// Go back if the canary is not removed
+    #[arg(long)]
+    magic_rollback: bool,
+    /// Go back if the activation fails, as is done anyhow
+    #[arg(long)]
+    auto_rollback: bool,
+    /// Say what would happen
+    #[arg(long)]
+    dry_activate: bool,
+    /// Activate it at the next boot
+    #[arg(long)]
+    boot: bool,
+}
+
+#[derive(Debug, Args)]
+struct Profile {
+    /// The profile by its path
+    #[arg(long, required_unless_present = "profile_user")]
+    profile_path: Option<String>,
+    /// The profile by its user …
+    #[arg(long, requires = "profile_name")]
+    profile_user: Option<String>,
+    /// … and its name
+    #[arg(long, requires = "profile_user")]
+    profile_name: Option<String>,
+}
+
+impl ActivateRs {
+    /// Whether it has to be carried to its end when the connection is lost.
+    pub fn outlives_its_caller(&self) -> bool {
+        !matches!(self.command, Command::Wait { .. })
+    }
+
+    /// Does what the client asks for.
+    pub fn run(&self, root: &Root) -> Result<()> {
+        match &self.command {
+            Command::Activate(activate) => activate.run(root),
+            Command::Wait {
+                closure,
+                temp_path,
+                activation_timeout,
+            } => wait(&canary(temp_path, closure), *activation_timeout),
+            Command::Revoke(profile) => {
+                profile.check()?;
+                apply::rollback(root, None, None)
+            }
+        }
+    }
+}
+
+impl Activate {
+    fn run(&self, root: &Root) -> Result<()> {
+        self.profile.check()?;
+        let toplevel = Path::new(&self.closure);
+        if self.dry_activate {
+            print!("{}", apply::dry_run(root, toplevel)?);
+            return Ok(());
+        }
+        if self.boot {
+            return apply::apply(root, toplevel, Verb::Boot, None);
+        }
+        let confirmation = self.magic_rollback.then(|| Confirmation {
+            within: self.confirm_timeout.into(),
+            canary: Some(canary(&self.temp_path, &self.closure)),
+        });
+        apply::apply(root, toplevel, Verb::Switch, confirmation.as_ref())
+    }
+}
+
+impl Profile {
+    /// A device has one profile.
+    fn check(&self) -> Result<()> {
+        let user_and_name = (self.profile_user.as_deref(), self.profile_name.as_deref());
+        match (self.profile_path.as_deref(), user_and_name) {
+            (Some(SYSTEM), _) | (None, (Some("root"), Some("system"))) => Ok(()),
+            _ => {
+                bail!("only {SYSTEM} can be deployed to: `profiles.system` with `user = \"root\"`")
+            }
+        }
+    }
+}
+
+/// Where deploy-rs's client removes the file.
+fn canary(folder: &Path, closure: &str) -> PathBuf {
+    let name = closure.rsplit('/').next().unwrap_or(closure);
+    let hash = name.split('-').next().unwrap_or(name);
+    folder.join(format!("deploy-rs-canary-{hash}"))
+}
+
+fn wait(canary: &Path, seconds: u16) -> Result<()> {
+    let there = crate::confirm::until(Duration::from_secs(seconds.into()), || canary.exists());
+    ensure!(there, "not active after {seconds} s");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: ActivateRs,
+    }
+
+    fn parse(line: &str) -> Result<Command> {
+        let words = std::iter::once("activate-rs").chain(line.split(' '));
+        let program = Program::try_parse_from(words).context("refused")?;
+        Ok(program.arguments.command)
+    }
+
+    #[test]
+    fn the_client_s_command_lines_are_understood() {
+        let line = "--debug-logs --log-dir /tmp/x activate /nix/store/abc-lichen \
+                    --profile-path /nix/var/nix/profiles/system --temp-path /tmp --confirm-timeout 30 \
+                    --magic-rollback --auto-rollback";
+        let Command::Activate(activate) = parse(line).unwrap() else {
+            panic!("{line}")
+        };
+        activate.profile.check().unwrap();
+        assert!(activate.magic_rollback && !activate.boot && !activate.dry_activate);
+        assert_eq!(
+            canary(&activate.temp_path, &activate.closure),
+            Path::new("/tmp/deploy-rs-canary-abc")
+        );
+        let line = "wait /nix/store/abc-lichen --temp-path /tmp --activation-timeout 600";
+        assert!(matches!(
+            parse(line),
+            Ok(Command::Wait {
+                activation_timeout: 600,
+                ..
+            })
+        ));
+        let line = "revoke --profile-user root --profile-name system";
+        let Ok(Command::Revoke(profile)) = parse(line) else {
+            panic!("{line}")
+        };
+        profile.check().unwrap();
+        assert!(parse("revoke").is_err());
+    }
+
+    #[test]
+    fn another_profile_is_refused() {
+        let Ok(Command::Revoke(profile)) = parse("revoke --profile-user me --profile-name home")
+        else {
+            panic!("not parsed")
+        };
+        assert!(profile.check().is_err());
+    }
+}
