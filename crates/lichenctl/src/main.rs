@@ -8,6 +8,7 @@ use lichenctl::deploy_rs::ActivateRs;
 use lichenctl::health::Unhealthy;
 use lichenctl::lock::{Busy, Lock};
 use lichenctl::provision::{self, Report};
+use lichenctl::receive::{self, ReceiveError};
 use lichenctl::root::Root;
 use lichenctl::stage::{self, Full};
 use lichenctl::state::{Generation, StateError};
@@ -117,6 +118,12 @@ enum Verb {
         #[arg(long)]
         yes: bool,
     },
+    /// Tell as JSON which of the store paths on standard input, one a line, are not here
+    #[command(hide = true)]
+    Missing,
+    /// Take in store paths from standard input, as `lichen deploy` sends them
+    #[command(hide = true)]
+    Receive,
     /// Make Nix's system profile agree with what was booted (runs at every boot)
     Reconcile,
     /// Take in lichen.toml from BOOT and apply what was provisioned (runs at every boot)
@@ -167,6 +174,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error.downcast_ref().map(Untrusted::hint),
         error.downcast_ref().map(Busy::hint),
         error.downcast_ref().map(ConfirmError::hint),
+        error.downcast_ref().map(ReceiveError::hint),
         error
             .downcast_ref::<Unhealthy>()
             .map(|_| "`lichenctl status` shows the units that failed"),
@@ -222,6 +230,19 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             print!("{}", retention::collect(&root, keep, &lock)?);
         }
         Verb::FactoryReset { yes } => factory_reset(&root, yes)?,
+        Verb::Missing => {
+            let paths =
+                std::io::read_to_string(std::io::stdin()).context("cannot read the paths")?;
+            let paths: Vec<_> = paths.lines().map(str::to_owned).collect();
+            println!(
+                "{}",
+                serde_json::to_string(&receive::missing(&root, &paths)?)?
+            );
+        }
+        Verb::Receive => {
+            let received = receive::receive(&root, &mut std::io::stdin().lock())?;
+            println!("{}", serde_json::to_string(&received)?);
+        }
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),
