@@ -10,14 +10,16 @@ rec {
     "usr/bin/{perlbug,c_rehash}" "usr/lib/modules{,/**}"
   ];
 
-  # lz4hc: what a slow core reads back fastest; the image as a whole is compressed for transport anyway.
-  layer = name: { debs ? [ ], entries, exclude ? leftOut, include ? [ ], accounts ? null }: debian.inTools "${name}.erofs" {
+  # lz4hc: what a slow core reads back fastest; the image as a whole is compressed for transport anyway. What changes
+  # often lies as it is: in a compressed layer, all that follows a changed byte of a file is other bytes, and a delta
+  # would carry it.
+  layer = name: { debs ? [ ], entries, exclude ? leftOut, include ? [ ], accounts ? null, compression ? "-zlz4hc,9 -C65536" }: debian.inTools "${name}.erofs" {
     inherit compose;
     spec = builtins.toJSON ({ inherit debs entries exclude include; } // (if accounts == null then { } else { accounts = "${accounts}/etc"; }));
     passAsFile = [ "spec" ];
   } ''
     $compose/bin/compose $specPath layer.tar
-    mkfs.erofs --quiet -T 0 --all-time -U 6c696368-656e-4000-8000-6c6179657200 -zlz4hc,9 -C65536 --tar=f $out layer.tar
+    mkfs.erofs --quiet -T 0 --all-time -U 6c696368-656e-4000-8000-6c6179657200 ${compression} --tar=f $out layer.tar
     ls -l $out
   '';
 
@@ -53,8 +55,8 @@ rec {
       { path = "usr/lib/firmware"; source = "${tree}/usr/lib/firmware"; }
     ];
   };
-  services = programs: layer "services" { entries = map (p: { path = "usr/bin"; source = "${p}/bin"; }) programs; };
-  config = accounts: entries: layer "config" { inherit entries accounts; };
+  services = programs: layer "services" { compression = ""; entries = map (p: { path = "usr/bin"; source = "${p}/bin"; }) programs; };
+  config = accounts: entries: layer "config" { compression = ""; inherit entries accounts; };
 
   # /etc/passwd and its kin: the sysusers.d files of packages, after our own, which pins every number.
   # passwords: hashes by user name; whoever has none cannot log in with one.
