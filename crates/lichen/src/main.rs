@@ -6,6 +6,7 @@ mod crates_io;
 mod debian;
 mod failure;
 mod hash;
+mod imager;
 mod nix;
 mod store;
 mod ui;
