@@ -1,12 +1,14 @@
 //! The host command: it locks, fetches, builds, runs and tests appliances. Each verb is one module.
 
 mod bootstrap;
+mod card;
 mod command;
 mod crates_io;
 mod debian;
 mod failure;
 mod hash;
 mod imager;
+mod lichen_toml;
 mod nix;
 mod store;
 mod ui;

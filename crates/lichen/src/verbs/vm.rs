@@ -1,6 +1,8 @@
 //! `lichen vm`: an appliance's image, booted in QEMU on a card of its own that persists.
 
 use super::build;
+use crate::card;
+use crate::lichen_toml;
 use crate::nix::Nix;
 use crate::ui;
 use crate::vm::boot;
@@ -9,6 +11,7 @@ use crate::vm::qemu::{Forward, Qemu, check_port};
 use crate::vm::tools::Tools;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
+use lichenctl::provision::{Provision, Ssh};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -150,11 +153,11 @@ pub fn prepare_card(
     fresh: bool,
     hostname: &str,
 ) -> Result<()> {
-    let card = qemu.file("card.img");
+    let path = qemu.file("card.img");
     let origin = qemu.file("image");
     let real: PathBuf =
         std::fs::canonicalize(image).with_context(|| format!("{} is missing", image.display()))?;
-    if card.exists() && !fresh {
+    if path.exists() && !fresh {
         if std::fs::read_to_string(&origin).is_ok_and(|text| Path::new(text.trim()) != real) {
             ui::warn(
                 "this machine's card was made from an earlier image and keeps running that; --fresh begins anew",
@@ -162,10 +165,19 @@ pub fn prepare_card(
         }
         return Ok(());
     }
-    disk::copy(image, &card, CARD)?;
+    disk::copy(image, &path, CARD)?;
     let (keys, _) = boot::keys(tools, folder)?;
-    let toml = boot::lichen_toml(hostname, &keys);
-    disk::write_to_boot(&card, &[("lichen.toml", &toml), ("extra.env", boot::EXTRA)])?;
+    let toml = lichen_toml::text(&Provision {
+        hostname: Some(hostname.into()),
+        ssh: Some(Ssh {
+            authorized_keys: keys,
+        }),
+        ..Provision::default()
+    })?;
+    card::write_to_boot(
+        &path,
+        &[(lichen_toml::NAME, &toml), ("extra.env", boot::EXTRA)],
+    )?;
     std::fs::write(&origin, real.display().to_string())
         .with_context(|| format!("cannot write {}", origin.display()))
 }

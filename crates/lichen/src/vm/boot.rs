@@ -35,15 +35,6 @@ pub fn keys(tools: &Tools, folder: &Path) -> Result<(Vec<String>, PathBuf)> {
     Ok((keys, private))
 }
 
-/// lichen.toml with these keys.
-pub fn lichen_toml(hostname: &str, keys: &[String]) -> String {
-    let keys: Vec<String> = keys.iter().map(|k| format!("{k:?}")).collect();
-    format!(
-        "hostname = {hostname:?}\n\n[ssh]\nauthorized_keys = [{}]\n",
-        keys.join(", ")
-    )
-}
-
 /// ssh's configuration for the machine: `ssh -F FILE NAME`.
 pub fn ssh_config(name: &str, port: u16, folder: &Path) -> String {
     let folder = folder.display();
@@ -110,17 +101,6 @@ fn connect(port: u16) -> Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_owners_file_is_toml() {
-        let text = lichen_toml("climate", &["ssh-ed25519 AAAA me@\"here\"".into()]);
-        let value: toml::Table = toml::from_str(&text).unwrap();
-        assert_eq!(
-            value["ssh"]["authorized_keys"][0].as_str(),
-            Some("ssh-ed25519 AAAA me@\"here\"")
-        );
-        assert_eq!(value["hostname"].as_str(), Some("climate"));
-    }
 
     #[test]
     fn nobody_answers_on_a_port_that_is_closed() {

@@ -18,6 +18,12 @@ pub const LIMIT: u64 = 64 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub(super) String);
 
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Secret(text)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

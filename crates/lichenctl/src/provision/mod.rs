@@ -31,7 +31,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use file::{LIMIT, Problem, Provision, Secret, Wifi};
+pub use file::{LIMIT, Problem, Provision, Secret, Ssh, Wifi};
+pub use store::understand;
 
 use crate::durable;
 use crate::root::Root;

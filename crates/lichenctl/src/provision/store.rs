@@ -72,17 +72,18 @@ fn read(root: &Root) -> Result<Option<Vec<u8>>, Problem> {
         Ok(bytes)
     };
     match read() {
-        Ok(bytes) if bytes.len() as u64 > LIMIT => Err(Problem::of_file(format!(
-            "is too large; allowed: {} kB",
-            LIMIT / 1024
-        ))),
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Problem::of_file(format!("cannot be read ({error})"))),
     }
 }
 
-fn understand(root: &Root, bytes: &[u8]) -> Result<Provision, Vec<Problem>> {
+/// What these bytes of a `lichen.toml` mean, or everything that is wrong with them.
+pub fn understand(root: &Root, bytes: &[u8]) -> Result<Provision, Vec<Problem>> {
+    if bytes.len() as u64 > LIMIT {
+        let message = format!("is too large; allowed: {} kB", LIMIT / 1024);
+        return Err(vec![Problem::of_file(message)]);
+    }
     let text = std::str::from_utf8(bytes)
         .ok()
         .filter(|text| !text.contains('\0'))

@@ -1,0 +1,84 @@
+//! `lichen.toml` as the host writes it: what one device is told by the card it boots from.
+//!
+//! The device's own parser judges it before any card is touched: what it refuses would only be found at the
+//! first boot, on the console of a machine that nobody can log in to.
+
+use anyhow::{Context, Result};
+use lichenctl::provision::{self, Problem, Provision};
+use lichenctl::root::Root;
+use std::path::Path;
+
+/// The file's name in the root of BOOT.
+pub const NAME: &str = "lichen.toml";
+
+/// The file's text. It holds secrets in the clear, as the card will.
+pub fn text(wanted: &Provision) -> Result<String> {
+    let context = "cannot write lichen.toml as TOML";
+    let mut table = toml::Table::try_from(wanted).context(context)?;
+    if !wanted.secrets.is_empty() {
+        let secrets = toml::Value::try_from(&wanted.secrets).context(context)?;
+        table.insert("secrets".into(), secrets);
+    }
+    toml::to_string(&table).context(context)
+}
+
+/// Everything the device would find wrong with it. Names no secret's value.
+pub fn problems(text: &str) -> Vec<Problem> {
+    let mut problems = provision::understand(&Root::new("/"), text.as_bytes())
+        .err()
+        .unwrap_or_default();
+    // A host without the time zone database can't tell; the device will.
+    if !Path::new("/usr/share/zoneinfo/UTC").exists() {
+        problems.retain(|problem| problem.key != "timezone");
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lichenctl::provision::{Secret, Ssh, Wifi};
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1lCyLg8uNLwgEd7CM/8mxZGPTlWUQ9F5OG9JYyqUVn me@\"here\"";
+
+    fn everything() -> Provision {
+        Provision {
+            hostname: Some("rack7".into()),
+            timezone: Some("UTC".into()),
+            wifi: Some(Wifi {
+                ssid: "the \"attic\"".into(),
+                passphrase: Some(Secret::from("correct \\ horse".to_owned())),
+                country: Some("DE".into()),
+            }),
+            ssh: Some(Ssh {
+                authorized_keys: vec![KEY.into()],
+            }),
+            secrets: [(
+                "climate.bearer-token".into(),
+                Secret::from("line 1\nline 2".to_owned()),
+            )]
+            .into(),
+        }
+    }
+
+    #[test]
+    fn the_device_understands_what_the_host_writes() {
+        for wanted in [everything(), Provision::default()] {
+            let text = text(&wanted).unwrap();
+            let read = provision::understand(&Root::new("/"), text.as_bytes());
+            assert_eq!(read.as_ref(), Ok(&wanted), "{text}");
+            assert_eq!(problems(&text), []);
+        }
+    }
+
+    #[test]
+    fn the_device_s_complaints_are_known_beforehand_and_give_no_secret_away() {
+        let mut wanted = everything();
+        wanted.hostname = Some("rack 7".into());
+        wanted.wifi.as_mut().unwrap().passphrase = Some(Secret::from("short".to_owned()));
+        let problems = problems(&text(&wanted).unwrap());
+        let keys: Vec<&str> = problems.iter().map(|p| p.key.as_str()).collect();
+        assert_eq!(keys, ["hostname", "wifi.passphrase"]);
+        assert!(!format!("{problems:?}").contains("short"));
+    }
+}
