@@ -135,7 +135,7 @@ impl Seek for Slice<'_> {
 pub mod tests {
     use super::*;
 
-    /// A disk of 4 MiB with one FAT partition, BOOT, of 1 MiB at sector 2048.
+    /// A disk of 4 MiB: a FAT, BOOT, in its second MiB, and DATA, empty, in its third.
     pub fn disk(path: &Path) {
         let file = File::options()
             .read(true)
@@ -151,13 +151,15 @@ pub mod tests {
         header[80] = 4;
         header[84] = 128;
         file.write_all_at(&header, SECTOR).unwrap();
-        let mut entry = [0u8; 128];
-        entry[32..40].copy_from_slice(&2048u64.to_le_bytes());
-        entry[40..48].copy_from_slice(&4095u64.to_le_bytes());
-        for (i, c) in "BOOT".encode_utf16().enumerate() {
-            entry[56 + 2 * i..58 + 2 * i].copy_from_slice(&c.to_le_bytes());
+        for (n, name, first, last) in [(1, "BOOT", 2048u64, 4095u64), (2, "DATA", 4096, 6143)] {
+            let mut entry = [0u8; 128];
+            entry[32..40].copy_from_slice(&first.to_le_bytes());
+            entry[40..48].copy_from_slice(&last.to_le_bytes());
+            for (i, c) in name.encode_utf16().enumerate() {
+                entry[56 + 2 * i..58 + 2 * i].copy_from_slice(&c.to_le_bytes());
+            }
+            file.write_all_at(&entry, 2 * SECTOR + n * 128).unwrap();
         }
-        file.write_all_at(&entry, 2 * SECTOR + 128).unwrap();
         let mut slice = Slice {
             file: &file,
             start: 1 << 20,
@@ -195,8 +197,8 @@ pub mod tests {
         let mut head = std::fs::read(&card).unwrap();
         head.truncate(HEAD);
         assert_eq!(partition(&head, "BOOT").unwrap(), 1 << 20..2 << 20);
-        let error = partition(&head, "DATA").unwrap_err();
-        assert_eq!(error.to_string(), "it has no partition DATA");
+        let error = partition(&head, "HOME").unwrap_err();
+        assert_eq!(error.to_string(), "it has no partition HOME");
         assert_eq!(
             partition(&[0; HEAD], "BOOT").unwrap_err().to_string(),
             "it has no GPT"

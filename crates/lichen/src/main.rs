@@ -1,11 +1,13 @@
 //! The host command: it locks, fetches, builds, runs and tests appliances. Each verb is one module.
 
+mod ask;
 mod bootstrap;
 mod card;
 mod command;
 mod crates_io;
 mod debian;
 mod failure;
+mod flash;
 mod hash;
 mod imager;
 mod lichen_toml;
@@ -29,6 +31,9 @@ Make:
   build APPLIANCE   Build the SD-card image; prints its path [--locked] [--check]
 Run:
   vm APPLIANCE      Boot it in QEMU and say where it answers [--detach] [--http PORT] [--ssh PORT] [--fresh] [--stop]
+Deliver:
+  flash APPLIANCE DEVICE
+                    Write it to a card and read it back [--list] [--hostname NAME] [--ssh-key FILE] [--wifi SSID]
 Look after:
   lock              Resolve the package lists with apt's own solver [--check]
   fetch             Download every locked package and crate; after it no build needs a network
@@ -50,6 +55,7 @@ struct Cli {
 enum Verb {
     Build(verbs::build::BuildArgs),
     Vm(verbs::vm::VmArgs),
+    Flash(verbs::flash::FlashArgs),
     Lock(verbs::lock::LockArgs),
     Fetch(verbs::fetch::Fetch),
     Test(verbs::test::TestArgs),
@@ -62,6 +68,7 @@ fn main() -> ExitCode {
     let result = Workspace::find().and_then(|workspace| match &cli.verb {
         Verb::Build(args) => verbs::build::run(&workspace, args),
         Verb::Vm(args) => verbs::vm::run(&workspace, args),
+        Verb::Flash(args) => verbs::flash::run(&workspace, args),
         Verb::Lock(args) => verbs::lock::run(&workspace, args),
         Verb::Fetch(args) => verbs::fetch::run(&workspace, args),
         Verb::Test(args) => verbs::test::run(&workspace, args),

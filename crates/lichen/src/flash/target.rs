@@ -1,0 +1,122 @@
+//! The card itself: what it has to be able to do, and how a block device does it.
+
+use super::buffer::Buffer;
+use crate::failure::Failure;
+use anyhow::{Context, Result};
+use rustix::fs::{Access, Advice, FallocateFlags, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// What is written to. Memory comes from [`Buffer`]; places and lengths are multiples of a sector.
+pub trait Card {
+    /// How large it says it is, in bytes.
+    fn size(&self) -> u64;
+    /// Writes bytes to a place.
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes a range read as zeros.
+    fn zero(&self, at: u64, length: u64) -> io::Result<()>;
+    /// Reads what the card has, not what the kernel remembers.
+    fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()>;
+    /// Returns when all that was written is durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A block device, or a regular file instead of one.
+#[derive(Debug)]
+pub struct Target {
+    file: File,
+    size: u64,
+}
+
+/// Whether this user may write to it, told before anything is built for it.
+pub fn check_permission(device: &Path) -> Result<()> {
+    if rustix::fs::access(device, Access::READ_OK | Access::WRITE_OK).is_ok() {
+        return Ok(());
+    }
+    // Not the front door as root: that would build this program as root.
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    crate::fail!(
+        hint: format!(
+            "sudo {} flash IMAGE {}, with the path that ./lichen build APPLIANCE prints",
+            program.display(), device.display()
+        ),
+        "you may not write to {}", device.display()
+    );
+}
+
+impl Target {
+    /// Claims a block device. O_EXCL: the kernel refuses when anything in it is mounted or made of it, and lets
+    /// nobody do so while this is open. O_DIRECT: progress and errors are those of the card.
+    pub fn device(path: &Path) -> Result<Self> {
+        Self::open(path, OFlags::EXCL | OFlags::DIRECT)
+    }
+
+    /// A regular file of the size that a card would have.
+    pub fn file(path: &Path) -> Result<Self> {
+        Self::open(path, OFlags::empty())
+    }
+
+    fn open(path: &Path, flags: OFlags) -> Result<Self> {
+        let open = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path);
+        let mut file = match open {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => {
+                return Err(Failure {
+                    what: format!("{} is in use, says the kernel", path.display()),
+                    hint: format!("lsblk {0}; fuser -vam {0}", path.display()),
+                }
+                .into());
+            }
+            other => other.with_context(|| format!("cannot open {}", path.display()))?,
+        };
+        let size = file
+            .seek(SeekFrom::End(0))
+            .with_context(|| format!("cannot tell the size of {}", path.display()))?;
+        Ok(Target { file, size })
+    }
+}
+
+impl Card for Target {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
+    }
+
+    /// On a block device, punching a hole is done by the device and only if that promises zeros; zeroing a range
+    /// is what BLKZEROOUT does: by the device if it can, else the kernel writes them.
+    fn zero(&self, at: u64, length: u64) -> io::Result<()> {
+        for mode in [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE] {
+            match rustix::fs::fallocate(&self.file, mode | FallocateFlags::KEEP_SIZE, at, length) {
+                Err(Errno::OPNOTSUPP) => {}
+                other => return Ok(other?),
+            }
+        }
+        let zeros = Buffer::new(1 << 20);
+        let mut done = 0;
+        while done < length {
+            let n = (length - done).min(zeros.len() as u64);
+            self.write(at + done, &zeros[..n as usize])?;
+            done += n;
+        }
+        Ok(())
+    }
+
+    fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, at)
+    }
+
+    /// A regular file is read through the page cache, which forgets it here.
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        Ok(rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?)
+    }
+}
