@@ -38,7 +38,12 @@ pub fn image() -> Result<std::path::PathBuf> {
 
 /// A card with the image on it, as it was when it was flashed.
 pub fn card() -> Result<Disk> {
-    Disk::from_image(&image()?)?
+    card_from(&image()?)
+}
+
+/// A card with this image on it.
+pub fn card_from(image: &std::path::Path) -> Result<Disk> {
+    Disk::from_image(image)?
         .grow(CARD)?
         .write_boot_file("extra.env", EXTRA)
 }

@@ -111,6 +111,8 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     }
     cargo.current_dir(workspace.root());
     cargo.env("LICHEN_IMAGE", made.image);
+    let command = std::env::current_exe().context("cannot tell where this program is")?;
+    cargo.env("LICHEN_COMMAND", command);
     cargo.env("LICHEN_TEST_TOOLS", tools.root());
     cargo.env("LICHEN_FAKE_HAT", hat.output.join("bin/fake-hat"));
     cargo.env("LICHEN_TEST_GENERATIONS", generations.output);
