@@ -90,6 +90,12 @@ impl Ssh {
         })
     }
 
+    /// What other programs' ssh has to be told to get in as root at 127.0.0.1, such as Nix's by `NIX_SSHOPTS`.
+    pub fn sshopts(&self) -> Result<String> {
+        let key = key_file(&self.tools)?;
+        Ok(format!("{} -i {}", self.options().join(" "), key.display()))
+    }
+
     /// Drops the connection; the next command makes a new one.
     pub fn hang_up(&self) {
         self.master
