@@ -24,6 +24,22 @@ in
         };
       });
     };
+    state = mkOption {
+      default = { };
+      description = ''
+        Services whose data are protected, by the name of their unit. Where a new generation has another
+        {option}`version` of them, they are copied before it runs, and restored if it is not there to stay.
+      '';
+      type = types.attrsOf (types.submodule ({ name, ... }: {
+        options = {
+          version = mkOption { type = types.str; example = "2"; description = "The version of the data: one that another version of the service may not be able to read is another."; };
+          directory = mkOption { type = types.str; default = "/var/lib/${name}"; description = "Where the data are."; };
+          user = mkOption { type = types.str; default = name; description = "Whose they are, with a group of the same name."; };
+          backup = mkOption { type = types.str; example = "notes backup -"; description = "Shell command that writes a copy to stdout while the service runs."; };
+          restore = mkOption { type = types.str; example = "notes restore --into \"$DIRECTORY\" /dev/stdin"; description = "Shell command that makes the data anew in the empty folder {env}`DIRECTORY` from a copy on stdin, which is a file."; };
+        };
+      }));
+    };
     healthDeadline = mkOption {
       type = types.ints.positive;
       default = 300;
@@ -41,6 +57,28 @@ in
     environment.etc."lichen/health.json".text = builtins.toJSON {
       deadline = cfg.healthDeadline;
       checks = lib.mapAttrs (_: given) cfg.healthChecks;
+    };
+
+    environment.etc."lichen/state.json".text = builtins.toJSON cfg.state;
+    # Before any service gets at its data.
+    systemd.services.lichen-restore-state = {
+      description = "Restore data that a failed generation has changed";
+      wantedBy = [ "sysinit.target" ];
+      after = [ "systemd-journald.socket" ];
+      before = [ "sysinit.target" "shutdown.target" ];
+      conflicts = [ "shutdown.target" ];
+      unitConfig = {
+        DefaultDependencies = false;
+        RequiresMountsFor = "/var";
+        ConditionPathExists = "/var/lib/lichen/state/changes.json";
+      };
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = "${lichenctl} restore-state";
+        TimeoutStartSec = 660;
+      };
+      restartIfChanged = false;
     };
 
     # A trial boot is blessed or rebooted; from early on, so that a userspace that hangs is no way out. That the

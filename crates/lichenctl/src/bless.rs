@@ -7,6 +7,7 @@ use crate::health::Health;
 use crate::journal::{self, note};
 use crate::lock::Lock;
 use crate::profile;
+use crate::protect;
 use crate::root::Root;
 use crate::state::{BootState, State};
 use anyhow::{Context, Result};
@@ -52,7 +53,8 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         .bless(generation)?
         .write()?;
     note(&format!("generation {generation} is healthy and blessed"));
-    Ok(())
+    let toplevel = running.toplevel.unwrap_or_default();
+    protect::settle(root, &toplevel)
 }
 
 /// At boot: the profile follows what was booted, and a trial that failed is told.
@@ -64,6 +66,9 @@ pub fn reconcile(root: &Root) -> Result<()> {
     };
     let state = BootState::load(&root.at("boot")).ok().map(|s| s.state());
     confirm::forget_others(root, generation, state.and_then(|state| state.trial))?;
+    if state.is_some_and(|state| state.good == generation) {
+        protect::settle(root, &toplevel)?;
+    }
     let told = state
         .and_then(State::failed_trial)
         .filter(|failed| *failed != generation);

@@ -209,7 +209,7 @@ fn confirmed(path: &Path, within: u64) -> bool {
 }
 
 /// Whether it comes true in time.
-pub(crate) fn until(within: Duration, so: impl Fn() -> bool) -> bool {
+pub(crate) fn until(within: Duration, mut so: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     while !so() {
         if begin.elapsed() >= within {

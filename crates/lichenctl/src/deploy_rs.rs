@@ -105,7 +105,7 @@ impl ActivateRs {
             } => wait(&canary(temp_path, closure), *activation_timeout),
             Command::Revoke(profile) => {
                 profile.check()?;
-                apply::rollback(root, None, None)
+                apply::rollback(root, None, false, None)
             }
         }
     }

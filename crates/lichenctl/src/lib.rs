@@ -4,8 +4,8 @@
 pub mod apply;
 pub mod bless;
 pub mod confirm;
-pub mod deploy_rs;
 pub mod delta;
+pub mod deploy_rs;
 pub mod durable;
 pub mod generations;
 pub mod grow;
@@ -15,6 +15,7 @@ pub mod live;
 pub mod lock;
 pub mod plan;
 pub mod profile;
+pub mod protect;
 pub mod provision;
 pub mod receive;
 pub mod reset;

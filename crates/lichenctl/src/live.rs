@@ -9,12 +9,16 @@ use crate::durable;
 use crate::generations::CURRENT;
 use crate::journal::say;
 use crate::plan::Units;
+use crate::protect::{self, Restore};
 use crate::root::Root;
 use crate::systemd;
 use crate::toplevel::Toplevel;
 use anyhow::{Context, Result};
 use assemble::Stack;
 use std::fs;
+
+/// How a problem begins that data were not restored.
+pub const RESTORING: &str = "restoring";
 
 /// Where to.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,8 @@ pub struct Change<'a> {
     pub units: &'a Units,
     /// Whether systemd itself starts over.
     pub reexecute: bool,
+    /// The data that it needs back.
+    pub restores: &'a [Restore],
 }
 
 /// Makes it run; returns what went wrong after it was in place. An error: it is not, and all is as it was.
@@ -36,6 +42,7 @@ pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<String>> {
         stack,
         units,
         reexecute,
+        restores,
     } = change;
     let mut problems = Vec::new();
     let mut try_to = |what: &str, result: Result<()>| {
@@ -43,11 +50,17 @@ pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<String>> {
             problems.push(format!("{what}: {error:#}"));
         }
     };
-    step("stopping", &units.stop);
-    try_to("stopping", systemd::tell("stop", &units.stop));
+    let held: Vec<_> = restores.iter().map(Restore::unit).collect();
+    let stop = [&units.stop[..], &held].concat();
+    let held = held
+        .into_iter()
+        .filter(|unit| !units.restart.contains(unit));
+    let start = units.start.iter().cloned().chain(held).collect();
+    step("stopping", &stop);
+    try_to("stopping", systemd::tell("stop", &stop));
     let fstab = fs::read(root.at("etc/fstab")).ok();
     if let Err(error) = stack.swap_in(&root.at("run/data")) {
-        let _ = systemd::tell("start", &units.stop);
+        let _ = systemd::tell("start", &stop);
         return Err(error).context("the generation could not be put in place");
     }
     try_to(
@@ -70,10 +83,13 @@ pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<String>> {
         let targets = ["local-fs.target", "remote-fs.target", "swap.target"];
         let _ = systemd::tell("start", &targets.map(str::to_owned));
     }
+    for restore in restores {
+        try_to(RESTORING, protect::restore(root, restore));
+    }
     for (verb, doing, list) in [
         ("reload", "reloading", &units.reload),
         ("restart", "restarting", &units.restart),
-        ("start", "starting", &units.start),
+        ("start", "starting", &start),
     ] {
         step(doing, list);
         try_to(doing, systemd::tell(verb, list));

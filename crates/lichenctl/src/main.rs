@@ -14,7 +14,7 @@ use lichenctl::stage::{self, Full};
 use lichenctl::state::{Generation, StateError};
 use lichenctl::toplevel::{Toplevel, ToplevelError};
 use lichenctl::trust::Untrusted;
-use lichenctl::{bless, generations, grow, journal, reset, retention, status, systemd};
+use lichenctl::{bless, generations, grow, journal, protect, reset, retention, status, systemd};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -93,6 +93,9 @@ enum Verb {
     Rollback {
         /// Its number
         generation: Option<u64>,
+        /// Restore services' data from when it was left, if they are of another version now
+        #[arg(long)]
+        restore_state: bool,
         #[command(flatten)]
         confirm: Confirm,
     },
@@ -126,6 +129,8 @@ enum Verb {
     Receive,
     /// Make Nix's system profile agree with what was booted (runs at every boot)
     Reconcile,
+    /// Restore services' data if another generation ran before and had changed them (runs at every boot)
+    RestoreState,
     /// Take in lichen.toml from BOOT and apply what was provisioned (runs at every boot)
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
@@ -217,10 +222,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::DryRun { toplevel, json } => print(json, &apply::dry_run(&root, &toplevel)?)?,
         Verb::Rollback {
             generation,
+            restore_state,
             confirm,
         } => {
             let to = generation.map(Generation);
-            apply::rollback(&root, to, confirm.asked().as_ref())?;
+            apply::rollback(&root, to, restore_state, confirm.asked().as_ref())?;
         }
         Verb::Confirm => drop(confirm::confirm(&root)?),
         Verb::ActivateRs(arguments) => arguments.run(&root)?,
@@ -244,6 +250,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", serde_json::to_string(&received)?);
         }
         Verb::Reconcile => bless::reconcile(&root)?,
+        Verb::RestoreState => protect::at_boot(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),
     }

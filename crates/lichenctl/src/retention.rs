@@ -7,6 +7,7 @@ use crate::durable;
 use crate::generations::{self, Booted, Env, Running};
 use crate::lock::Lock;
 use crate::profile;
+use crate::protect;
 use crate::root::Root;
 use crate::state::{BootState, Generation};
 use anyhow::{Context, Result};
@@ -84,6 +85,7 @@ pub fn prune(root: &Root, keep: usize, also: Option<Generation>, kernel: &Path) 
             durable::remove_from_boot(&root.at("boot/gen").join(file))?;
         }
         profile::release(root, *generation)?;
+        protect::forget(root, *generation)?;
     }
     let left = on_boot.into_iter().filter(|(g, _)| !gone.contains(g));
     let kernels = remove_kernels(root, left.map(|(_, env)| env), kernel)?;

@@ -181,3 +181,18 @@ fn the_boards_own_sensors_are_found() {
         (Some(false), Some(true))
     );
 }
+
+#[test]
+fn an_awaited_confirmation_is_shown() {
+    let waiting = Status {
+        confirmation: Some(crate::confirm::Awaited {
+            generation: Some(Generation(13)),
+            toplevel: "/nix/store/y-climate".into(),
+            within: 60,
+        }),
+        ..status()
+    };
+    let text = waiting.to_string();
+    let line = "confirm     generation 13 stays if `lichenctl confirm` comes within 60 s of its being healthy\n";
+    assert!(text.contains(line), "{text}");
+}

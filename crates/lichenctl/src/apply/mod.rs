@@ -4,24 +4,28 @@
 //! the good one stays the one that is known to boot. The state slot is written after the new generation was
 //! found healthy, so that a cut in the middle of a switch boots what ran before.
 
+mod scene;
+
+use self::scene::Scene;
 use crate::confirm::{self, Awaited, Confirmation};
 use crate::generations::{self, Booted, Running};
 use crate::health::{self, Health};
 use crate::journal::{self, note, say};
 use crate::live::{self, Change};
 use crate::lock::Lock;
-use crate::plan::{Active, Here, Method, Plan};
+use crate::plan::{Here, Method, Plan};
 use crate::profile;
+use crate::protect::{self, Declared, Must, Restore};
 use crate::root::Root;
 use crate::stage::stage;
 use crate::state::{BootState, Generation, State};
 use crate::systemd;
 use crate::toplevel::Toplevel;
 use crate::trust;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use assemble::Stack;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How many boots a generation on trial gets.
 pub const TRIES: u64 = 3;
@@ -57,6 +61,9 @@ pub enum ApplyError {
     /// It is not on BOOT.
     #[error("there is no generation {0} on this device")]
     NoSuch(Generation),
+    /// No service has other data now than when it was left.
+    #[error("there is nothing to restore for generation {0}: no copy of data in its versions")]
+    NoCopy(Generation),
 }
 
 impl ApplyError {
@@ -65,71 +72,10 @@ impl ApplyError {
         match self {
             Self::Unsuccessful { .. } => "`journalctl -b -p warning` shows what the units said",
             Self::OnTrial(_) => "`lichenctl status` shows it; `lichenctl rollback` gives it up",
+            Self::NoCopy(_) => "without --restore-state the data stay as they are",
             Self::NoneBefore | Self::NoSuch(_) => "`lichenctl list` shows them all",
         }
     }
-}
-
-/// What a change starts from.
-struct Scene {
-    current: Toplevel,
-    booted: Toplevel,
-    old: Stack,
-    active: Active,
-    manager: BTreeSet<String>,
-}
-
-impl Scene {
-    fn read(root: &Root) -> Result<Self> {
-        let load = |path: Option<String>, what: &str| -> Result<Toplevel> {
-            let path = path.with_context(|| format!("what was {what} can't be found out"))?;
-            Ok(Toplevel::load(root, Path::new(&path))?)
-        };
-        let current = load(Running::read(root).toplevel, "switched to")?;
-        let booted = load(Booted::read(root).toplevel, "booted")?;
-        Ok(Self {
-            old: stack(root, &current, &booted)?,
-            active: systemd::active()?,
-            manager: systemd::manager(),
-            current,
-            booted,
-        })
-    }
-
-    fn plan(&self, root: &Root, to: &Toplevel) -> Result<(Plan, Stack)> {
-        let new = stack(root, to, &self.booted)?;
-        let here = Here {
-            current: &self.current,
-            booted: &self.booted,
-            active: &self.active,
-            manager: &self.manager,
-        };
-        let mut plan = Plan::make(&here, &self.old, to, &new, root);
-        plan.generation = Some(crate::stage::number(
-            &generations::on_boot(root)?,
-            &profile::links(root),
-            &to.path,
-        ));
-        Ok((plan, new))
-    }
-}
-
-/// The layers of `toplevel`, mounted; with the modules of the kernel that runs, whatever others it brings.
-fn stack(root: &Root, toplevel: &Toplevel, booted: &Toplevel) -> Result<Stack> {
-    let data = root.at("run/data");
-    Stack::mount(&data, Path::new(&toplevel.path))?;
-    Stack::mount(&data, Path::new(&booted.path))?;
-    let others = toplevel
-        .layers
-        .iter()
-        .filter(|layer| layer.name != "kernel");
-    let paths = others
-        .map(|layer| layer.path.as_str())
-        .chain(booted.layers_named("kernel"));
-    Ok(Stack::of_folders(paths.map(|path| {
-        let name = Path::new(path).file_name().unwrap_or_default();
-        PathBuf::from(assemble::LAYERS).join(name)
-    })))
 }
 
 /// What [`switch`] would do, without doing any of it.
@@ -151,6 +97,8 @@ struct How<'a> {
     /// Whether what ran before runs again if this does not get healthy.
     go_back: bool,
     confirmation: Option<&'a Confirmation>,
+    /// The generation that a rollback leads to, and whether to restore its data.
+    rollback: Option<(Generation, bool)>,
 }
 
 /// Does `verb` to a toplevel whose closure is on the device.
@@ -165,6 +113,7 @@ pub fn apply(
         verb,
         go_back: true,
         confirmation,
+        rollback: None,
     };
     let result = admit(root, toplevel).and_then(|to| carry_out(root, &to, how, &lock));
     if result.is_err()
@@ -192,6 +141,7 @@ fn admit(root: &Root, toplevel: &Path) -> Result<Toplevel> {
 pub fn rollback(
     root: &Root,
     number: Option<Generation>,
+    restore: bool,
     confirmation: Option<&Confirmation>,
 ) -> Result<()> {
     let lock = Lock::take(root)?;
@@ -214,6 +164,7 @@ pub fn rollback(
         verb: Verb::Switch,
         go_back: confirmation.is_some(),
         confirmation,
+        rollback: Some((target, restore)),
     };
     carry_out(root, &to, how, &lock)
 }
@@ -257,6 +208,11 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
         Verb::Boot => plan.method = Method::TrialBoot,
     }
     say(plan.to_string().trim_end());
+    let declared = Declared::of(&new)?;
+    let restores = restores(root, &scene.declared, &declared, how)?;
+    let running = Running::read(root).generation;
+    let must = how.rollback.map_or(Must::Have, |_| Must::Try);
+    let versions = protect::back_up(root, running, &scene.declared, &to.path, &declared, must)?;
     let staged = match verb {
         Verb::Test => None,
         _ => Some(stage(root, to, lock)?.generation),
@@ -267,9 +223,15 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
             stack: &new,
             units: &plan.units,
             reexecute: plan.reexecute,
+            restores: &restores,
         };
+        protect::open(root, versions, true)?;
         live_switch(root, &scene, change, staged, how)?;
         Stack::forget_others(&[&new])?;
+    } else if restores.is_empty() {
+        protect::open(root, versions, false)?;
+    } else {
+        protect::at_next_boot(root, &scene.current.path, &scene.declared, &restores)?;
     }
     let Some(generation) = staged else {
         return Ok(());
@@ -288,6 +250,9 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
     let state = boots_next(root, generation, &to.path, within)?;
     profile::point(root, generation)?;
     let first_boot = state.trial.is_some();
+    if !first_boot && plan.method == Method::Live {
+        protect::settle(root, &to.path)?;
+    }
     match plan.method {
         Method::TrialBoot if verb == Verb::Switch => {
             note(&format!("rebooting into generation {generation}"));
@@ -313,6 +278,28 @@ fn boots_next(
     let within = within.filter(|_| decided.state().trial.is_some());
     confirm::demand(root, generation, toplevel, within)?;
     Ok(decided.write()?.state())
+}
+
+/// What a rollback restores; says what it could.
+fn restores(root: &Root, old: &Declared, new: &Declared, how: How<'_>) -> Result<Vec<Restore>> {
+    let Some((generation, restore)) = how.rollback else {
+        return Ok(Vec::new());
+    };
+    let offered = protect::offered(root, generation, old, new);
+    if restore {
+        return match offered.is_empty() {
+            true => Err(ApplyError::NoCopy(generation).into()),
+            false => Ok(offered),
+        };
+    }
+    for Restore { name, service, .. } in &offered {
+        let version = &service.version;
+        note(&format!(
+            "the data of {name} stay as they are; `lichenctl rollback {generation} --restore-state` would take back \
+             the copy of version {version} from when generation {generation} was left"
+        ));
+    }
+    Ok(Vec::new())
 }
 
 fn confirm(
@@ -411,15 +398,23 @@ fn back(root: &Root, scene: &Scene, from: &Stack) -> Result<String> {
             units.start.push(name.clone());
         }
     }
+    let restores = protect::returning(root, &scene.current.path, &scene.declared)?;
     let change = Change {
         to: &scene.current,
         stack: &scene.old,
         units: &units,
         reexecute: plan.reexecute,
+        restores: &restores,
     };
     // A unit that failed too often may not be started until that is forgotten.
     let _ = systemd::run("systemctl", &["reset-failed"]);
     let mut problems = live::activate(root, change)?;
+    if !problems
+        .iter()
+        .any(|problem| problem.starts_with(live::RESTORING))
+    {
+        protect::returned(root, &scene.current.path)?;
+    }
     // Of the transient kind are some that were lost for good: whether it is healthy is what counts.
     problems.retain(|problem| !problem.starts_with("starting"));
     let health = Health::load(root)?;

@@ -1,0 +1,78 @@
+//! What a change starts from: what runs, what was booted, and their layers, mounted.
+
+use crate::generations::{self, Booted, Running};
+use crate::plan::{Active, Here, Plan};
+use crate::profile;
+use crate::protect::Declared;
+use crate::root::Root;
+use crate::systemd;
+use crate::toplevel::Toplevel;
+use anyhow::{Context, Result};
+use assemble::Stack;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What a change starts from.
+pub(super) struct Scene {
+    pub(super) current: Toplevel,
+    pub(super) booted: Toplevel,
+    pub(super) old: Stack,
+    pub(super) active: Active,
+    manager: BTreeSet<String>,
+    pub(super) declared: Declared,
+}
+
+impl Scene {
+    pub(super) fn read(root: &Root) -> Result<Self> {
+        let load = |path: Option<String>, what: &str| -> Result<Toplevel> {
+            let path = path.with_context(|| format!("what was {what} can't be found out"))?;
+            Ok(Toplevel::load(root, Path::new(&path))?)
+        };
+        let current = load(Running::read(root).toplevel, "switched to")?;
+        let booted = load(Booted::read(root).toplevel, "booted")?;
+        let old = stack(root, &current, &booted)?;
+        Ok(Self {
+            declared: Declared::of(&old)?,
+            old,
+            active: systemd::active()?,
+            manager: systemd::manager(),
+            current,
+            booted,
+        })
+    }
+
+    pub(super) fn plan(&self, root: &Root, to: &Toplevel) -> Result<(Plan, Stack)> {
+        let new = stack(root, to, &self.booted)?;
+        let here = Here {
+            current: &self.current,
+            booted: &self.booted,
+            active: &self.active,
+            manager: &self.manager,
+        };
+        let mut plan = Plan::make(&here, &self.old, to, &new, root);
+        plan.generation = Some(crate::stage::number(
+            &generations::on_boot(root)?,
+            &profile::links(root),
+            &to.path,
+        ));
+        Ok((plan, new))
+    }
+}
+
+/// The layers of `toplevel`, mounted; with the modules of the kernel that runs, whatever others it brings.
+fn stack(root: &Root, toplevel: &Toplevel, booted: &Toplevel) -> Result<Stack> {
+    let data = root.at("run/data");
+    Stack::mount(&data, Path::new(&toplevel.path))?;
+    Stack::mount(&data, Path::new(&booted.path))?;
+    let others = toplevel
+        .layers
+        .iter()
+        .filter(|layer| layer.name != "kernel");
+    let paths = others
+        .map(|layer| layer.path.as_str())
+        .chain(booted.layers_named("kernel"));
+    Ok(Stack::of_folders(paths.map(|path| {
+        let name = Path::new(path).file_name().unwrap_or_default();
+        PathBuf::from(assemble::LAYERS).join(name)
+    })))
+}

@@ -1,0 +1,248 @@
+//! Making copies and taking them back. What is on DATA is at any moment the whole old data or the whole new ones: a
+//! copy gets its name when it is whole, and data are restored beside the ones in place before they change places.
+
+use super::{FOLDER, Service, folder};
+use crate::confirm::until;
+use crate::durable::{self, cut};
+use crate::journal::note;
+use crate::root::Root;
+use crate::state::Generation;
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+const DATA: &str = "data";
+const VERSION: &str = "version";
+
+/// A copy that is to be taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The service.
+    pub name: String,
+    /// What it is to run with.
+    pub service: Service,
+    /// The generation whose copy it is.
+    pub generation: Generation,
+}
+
+impl Restore {
+    pub(super) fn new(name: &str, service: &Service, generation: Generation) -> Self {
+        Self {
+            name: name.to_owned(),
+            service: service.clone(),
+            generation,
+        }
+    }
+
+    /// The unit that must not run meanwhile.
+    pub fn unit(&self) -> String {
+        format!("{}.service", self.name)
+    }
+}
+
+/// Copies the data of a service as generation `generation` knows them.
+pub(super) fn make(
+    root: &Root,
+    name: &str,
+    service: &Service,
+    generation: Generation,
+) -> Result<()> {
+    folder(root, name)?;
+    let folder = folder(root, &format!("{name}/{generation}"))?;
+    let temporary = folder.join(".data.tmp");
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&temporary)?;
+    // The user opens it anew by its descriptor when it comes back; nobody else gets into the folder.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    let directory = place(root, service);
+    run(
+        root,
+        service,
+        &service.backup,
+        &directory,
+        Stdio::null(),
+        file.try_clone()?.into(),
+    )?;
+    ensure!(
+        file.metadata()?.len() > 0,
+        "`{}` wrote nothing",
+        service.backup
+    );
+    file.sync_all()?;
+    cut::point("copy");
+    durable::atomic_write(&folder.join(VERSION), service.version.as_bytes(), 0o600)?;
+    fs::rename(&temporary, folder.join(DATA))?;
+    cut::point("copy's name");
+    durable::sync_dir(&folder.join(DATA)).context("cannot sync the copy")
+}
+
+/// The version of a generation's copy, if there is one.
+pub(super) fn version(root: &Root, name: &str, generation: Generation) -> Option<String> {
+    let folder = root.at(FOLDER).join(name).join(generation.to_string());
+    folder.join(DATA).exists().then_some(())?;
+    fs::read_to_string(folder.join(VERSION)).ok()
+}
+
+/// Takes a copy back; what was there is kept aside. The service must not run. Called again after a cut it goes on.
+pub fn restore(root: &Root, restore: &Restore) -> Result<()> {
+    let Restore {
+        name,
+        service,
+        generation,
+    } = restore;
+    again(root, name, service, *generation).with_context(|| {
+        format!("the data of {name} can't be restored from generation {generation}")
+    })
+}
+
+fn again(root: &Root, name: &str, service: &Service, generation: Generation) -> Result<()> {
+    let directory = place(root, service);
+    let beside = |kind: &str| {
+        let own = directory.file_name().unwrap_or_default().to_string_lossy();
+        directory.with_file_name(format!(".{own}.{kind}"))
+    };
+    let (half, whole) = (beside("restoring"), beside("restored"));
+    if !whole.exists() {
+        remove(&half)?;
+        fs::create_dir(&half)?;
+        if let Ok(now) = fs::metadata(&directory) {
+            chown(&half, Some(now.uid()), Some(now.gid()))?;
+            fs::set_permissions(&half, now.permissions())?;
+        }
+        let copy = root
+            .at(FOLDER)
+            .join(name)
+            .join(generation.to_string())
+            .join(DATA);
+        let copy = File::open(&copy).with_context(|| format!("cannot read {}", copy.display()))?;
+        run(
+            root,
+            service,
+            &service.restore,
+            &half,
+            copy.into(),
+            Stdio::null(),
+        )?;
+        durable::sync_file_system(&half)?;
+        cut::point("restored beside");
+        rename(&half, &whole)?;
+    }
+    if directory.exists() {
+        rename(&directory, &unused(root, name)?)?;
+    }
+    rename(&whole, &directory)?;
+    note(&format!(
+        "the data of {name} are those of generation {generation} again; the newer ones are in /{FOLDER}/{name}"
+    ));
+    Ok(())
+}
+
+/// Removes what earlier restores have kept aside.
+pub(super) fn forget_newer(root: &Root, name: &str) -> Result<()> {
+    for entry in fs::read_dir(root.at(FOLDER).join(name))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        if entry.file_name().to_string_lossy().starts_with("newer-") {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder, if it is there.
+pub(super) fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn place(root: &Root, service: &Service) -> PathBuf {
+    let path = service.directory.strip_prefix("/");
+    root.at(path.unwrap_or(&service.directory))
+}
+
+fn unused(root: &Root, name: &str) -> Result<PathBuf> {
+    let folder = folder(root, name)?;
+    let mut names = (1..).map(|n| folder.join(format!("newer-{n}")));
+    names.find(|path| !path.exists()).context("no name is left")
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    let rename = || -> std::io::Result<()> {
+        fs::rename(from, to)?;
+        cut::point("folder's name");
+        durable::sync_dir(from)?;
+        durable::sync_dir(to)
+    };
+    rename().with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+/// Runs a command of a service as its user.
+fn run(
+    root: &Root,
+    service: &Service,
+    command: &str,
+    directory: &Path,
+    stdin: Stdio,
+    stdout: Stdio,
+) -> Result<()> {
+    let mut program = Command::new("/usr/bin/setpriv");
+    program.args([
+        "--reuid",
+        &service.user,
+        "--regid",
+        &service.user,
+        "--init-groups",
+    ]);
+    program.args(["--", "/bin/sh"]);
+    if !root.is_device() {
+        program = Command::new("/bin/sh");
+    }
+    // What it makes is its user's alone.
+    program.args(["-c", &format!("umask 077\n{command}")]);
+    program.env("DIRECTORY", directory);
+    program.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+    // Of its own, so that what it has started ends with it.
+    let mut child = program
+        .process_group(0)
+        .spawn()
+        .context("cannot run /bin/sh")?;
+    let group = rustix::process::Pid::from_child(&child);
+    let mut status = None;
+    let ended = until(PATIENCE, || {
+        status = child.try_wait().ok().flatten();
+        status.is_some()
+    });
+    if !ended {
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
+        child.wait()?;
+    }
+    ensure!(
+        ended,
+        "`{command}` takes longer than {} s",
+        PATIENCE.as_secs()
+    );
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_string(&mut said)?;
+    }
+    let ok = status.is_some_and(|status| status.success());
+    ensure!(ok, "`{command}` failed: {}", said.trim());
+    Ok(())
+}
