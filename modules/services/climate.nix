@@ -71,6 +71,14 @@ in
     };
   } // lib.optionalAttrs (options ? lichen) {
     # Not in NixOS, which this file can be imported into as well.
-    lichen.healthChecks.climate.http = "http://127.0.0.1:${toString cfg.port}/health";
+    lichen = {
+      healthChecks.climate.http = "http://127.0.0.1:${toString cfg.port}/health";
+      # user_version of the history's schema: VERSION in crates/climate/src/history/store.rs.
+      state.climate = {
+        version = "1";
+        backup = "${pkgs.climate}/bin/climate backup -";
+        restore = "${pkgs.climate}/bin/climate restore --state-directory \"$DIRECTORY\" /dev/stdin";
+      };
+    };
   });
 }

@@ -25,6 +25,16 @@ in
     expr = map (c: (json c).status.enabled) [ { } { statusInterval = 600; } ];
     expected = [ false true ];
   };
+  "its history is protected, with the commands that it has for that" = {
+    expr = builtins.fromJSON (eval { }).config.environment.etc."lichen/state.json".text;
+    expected.climate = {
+      version = "1";
+      directory = "/var/lib/climate";
+      user = "climate";
+      backup = "/usr/bin/climate backup -";
+      restore = "/usr/bin/climate restore --state-directory \"$DIRECTORY\" /dev/stdin";
+    };
+  };
   "limits the wrong way round are refused by name and value" = {
     expr = map (a: a.message) (eval { temperature = { min = 30; max = 20; }; }).failedAssertions;
     expected = [ "services.climate.temperature.min (30) must be less than services.climate.temperature.max (20)." ];

@@ -152,3 +152,9 @@ fn another_program_s_file_is_left_alone() {
         "{error:#}"
     );
 }
+
+#[test]
+fn the_module_declares_the_version_of_the_schema() {
+    let module = include_str!("../../../../modules/services/climate.nix");
+    assert!(module.contains(&format!("version = \"{VERSION}\";")));
+}
