@@ -7,6 +7,7 @@ pub mod confirm;
 pub mod delta;
 pub mod deploy_rs;
 pub mod durable;
+pub mod facts;
 pub mod generations;
 pub mod grow;
 pub mod health;

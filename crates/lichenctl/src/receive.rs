@@ -7,6 +7,7 @@
 
 use crate::delta;
 use crate::durable;
+use crate::facts;
 use crate::generations::{self, Running};
 use crate::lock::Lock;
 use crate::root::Root;
@@ -61,6 +62,8 @@ pub fn missing(root: &Root, paths: &[String]) -> Result<Missing> {
         let answer = run("nix-store", &[question, &about].concat())?;
         Ok(answer.lines().map(str::to_owned).collect())
     };
+    let meminfo = fs::read_to_string(root.at("proc/meminfo")).unwrap_or_default();
+    let memory = facts::memory(&meminfo);
     let running = Running::read(root).toplevel;
     let on_boot = generations::on_boot(root).unwrap_or_default();
     let others = on_boot
@@ -81,18 +84,8 @@ pub fn missing(root: &Root, paths: &[String]) -> Result<Missing> {
     Ok(Missing {
         missing: ask(&["--check-validity", "--print-invalid"], paths)?,
         bases,
-        memory: memory(root),
+        memory: memory.map_or(0, |memory| memory.available),
     })
-}
-
-/// What the kernel thinks that programs can have without swapping.
-fn memory(root: &Root) -> u64 {
-    let text = fs::read_to_string(root.at("proc/meminfo")).unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 /// Receives one stream.
@@ -204,17 +197,22 @@ fn unpack(
         Coming::Delta { base } => dump(base)?,
         _ => Vec::new(),
     };
-    let mut file = io::BufWriter::new(File::create(to)?);
+    let mut file = io::BufWriter::new(passing(to)?);
     delta::apply(&base, coming, part.info.nar_size, &mut file)?;
     file.flush()
 }
 
 fn put(folder: &Path, name: &str, text: &str) -> Result<()> {
     let path = folder.join(name);
-    // Gone in a moment, and of no use after a cut: nothing here has to be durable.
-    File::create(&path)
+    passing(&path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A file that is gone in a moment, and of no use after a cut: it need not be durable.
+#[expect(clippy::disallowed_methods, reason = "nothing is replaced")]
+fn passing(path: &Path) -> io::Result<File> {
+    File::create(path)
 }
 
 fn import(root: &Root, folder: &Path, header: &Header) -> Result<Received> {

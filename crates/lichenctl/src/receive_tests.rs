@@ -173,7 +173,7 @@ fn what_a_cut_left_is_removed_first() {
     let left = root.at(FOLDER).join("half.nar");
     fs::create_dir_all(left.parent().unwrap()).unwrap();
     fs::create_dir_all(root.at("run")).unwrap();
-    File::create(&left).unwrap();
+    passing(&left).unwrap();
     receive(&root, &mut io::empty()).unwrap_err();
     assert!(!left.exists());
 }

@@ -3,6 +3,7 @@
 //! Whatever can't be found out is unknown, and never an error: status is what one asks when things are broken.
 
 use crate::confirm::{self, Awaited};
+use crate::facts::{self, Facts};
 use crate::generations::{Booted, Running};
 use crate::provision::{self, Fate, Report};
 use crate::root::Root;
@@ -69,6 +70,9 @@ pub struct Status {
     pub failed_units: Option<Vec<String>>,
     /// Since the kernel started.
     pub uptime_seconds: Option<u64>,
+    /// Of the system as a whole.
+    #[serde(flatten)]
+    pub facts: Facts,
     /// What provisioning did at this boot.
     pub provision: Option<Report>,
     /// How full DATA is.
@@ -125,6 +129,7 @@ pub fn collect(root: &Root) -> Status {
                 .next()
                 .and_then(|seconds| seconds.parse().ok())
         }),
+        facts: facts::collect(root),
         provision: provision::report(root),
         data: usage(&root.at("run/data")),
         soc_celsius: soc_celsius(root),
@@ -214,12 +219,23 @@ impl fmt::Display for Status {
             .uptime_seconds
             .map_or_else(String::new, |seconds| format!(", up {}", duration(seconds)));
         line("host", self.hostname.clone().unwrap_or_else(unknown) + &up)?;
+        line(
+            "appliance",
+            self.facts.appliance.clone().unwrap_or_else(unknown),
+        )?;
         line("generation", self.generation_words())?;
         line("toplevel", self.toplevel.clone().unwrap_or_else(unknown))?;
         line("next boot", self.next_boot_words())?;
         if let Some(awaited) = &self.confirmation {
             line("confirm", confirmation_words(awaited))?;
         }
+        line(
+            "health",
+            self.facts
+                .problems
+                .as_deref()
+                .map_or_else(unknown, health_words),
+        )?;
         line("units", self.units_words())?;
         line(
             "provision",
@@ -228,7 +244,15 @@ impl fmt::Display for Status {
                 .map_or_else(unknown, provision_words),
         )?;
         line("DATA", self.data.map_or_else(unknown, usage_words))?;
-        line("SoC", self.soc_words())
+        line(
+            "memory",
+            self.facts.memory.map_or_else(unknown, usage_words),
+        )?;
+        line("SoC", self.soc_words())?;
+        match self.facts.errors.as_deref() {
+            None | Some([]) => Ok(()),
+            Some(errors) => line("errors", errors.join(&format!("\n{:<12}", ""))),
+        }
     }
 }
 
@@ -342,6 +366,13 @@ fn provision_words(report: &Report) -> String {
         words += &format!("\n{:<12}{fault}", "");
     }
     words
+}
+
+fn health_words(problems: &[String]) -> String {
+    match problems {
+        [] => "healthy".to_owned(),
+        some => format!("not healthy: {}", some.join("; ")),
+    }
 }
 
 fn usage_words(usage: Usage) -> String {

@@ -29,6 +29,16 @@ fn status() -> Status {
         system: Some("running".into()),
         failed_units: Some(Vec::new()),
         uptime_seconds: Some(3 * 86400 + 4 * 3600 + 5),
+        facts: Facts {
+            appliance: Some("climate".into()),
+            problems: Some(Vec::new()),
+            memory: Some(Usage {
+                size: 1 << 30,
+                used: 1 << 28,
+                available: 3 << 28,
+            }),
+            errors: Some(Vec::new()),
+        },
         provision: Some(Report {
             applied: Applied {
                 wifi: Some("attic".into()),
@@ -52,12 +62,15 @@ fn status() -> Status {
 fn one_screen_says_how_the_device_is() {
     let expected = "\
 host        rack7, up 3 d 4 h
+appliance   climate
 generation  12, good
 toplevel    /nix/store/x-climate
 next boot   generation 12
+health      healthy
 units       running, none failed
 provision   Wi-Fi attic, 1 SSH key
 DATA        3.0 of 30.0 GiB used (10 %)
+memory      0.2 of 1.0 GiB used (25 %)
 SoC         54.2 °C
 ";
     assert_eq!(status().to_string(), expected);

@@ -1,0 +1,99 @@
+//! What `status` tells of the system as a whole: which appliance, whether it is healthy, memory, the last errors.
+
+use crate::health::Health;
+use crate::root::Root;
+use crate::status::Usage;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+const MANIFEST: &str = "run/current-system/manifest.json";
+/// As many as leave the screen to the rest.
+const ERRORS: &str = "5";
+
+/// A field that is null could not be found out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The appliance that runs.
+    pub appliance: Option<String>,
+    /// What its health checks and units say: empty when all is well.
+    pub problems: Option<Vec<String>>,
+    /// How full its memory is.
+    pub memory: Option<Usage>,
+    /// The last errors of this boot's journal, the oldest first.
+    pub errors: Option<Vec<String>>,
+}
+
+/// Asks the device.
+pub fn collect(root: &Root) -> Facts {
+    let manifest = fs::read_to_string(root.at(MANIFEST)).unwrap_or_default();
+    let manifest: Option<serde_json::Value> = serde_json::from_str(&manifest).ok();
+    let meminfo = fs::read_to_string(root.at("proc/meminfo")).unwrap_or_default();
+    Facts {
+        appliance: manifest.and_then(|m| Some(m.get("appliance")?.as_str()?.to_owned())),
+        problems: root.is_device().then(|| problems(root)).flatten(),
+        memory: memory(&meminfo),
+        errors: root.is_device().then(errors).flatten(),
+    }
+}
+
+fn problems(root: &Root) -> Option<Vec<String>> {
+    let checked = Health::load(root).ok()?.check(&BTreeSet::new());
+    Some(
+        checked
+            .err()
+            .map_or_else(Vec::new, |unhealthy| unhealthy.problems),
+    )
+}
+
+/// What /proc/meminfo says. Available is what the kernel thinks that programs can have without swapping.
+pub(crate) fn memory(meminfo: &str) -> Option<Usage> {
+    let bytes = |key: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    };
+    let (size, available) = (bytes("MemTotal:")?, bytes("MemAvailable:")?);
+    Some(Usage {
+        size,
+        used: size.saturating_sub(available),
+        available,
+    })
+}
+
+fn errors() -> Option<Vec<String>> {
+    let arguments = [
+        "-b",
+        "-p",
+        "err",
+        "-n",
+        ERRORS,
+        "-q",
+        "--no-pager",
+        "-o",
+        "short",
+    ];
+    let output = Command::new("journalctl").args(arguments).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    output
+        .status
+        .success()
+        .then(|| text.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_programs_can_have() {
+        let text = "MemTotal:        1000 kB\nMemFree:          100 kB\nMemAvailable:     600 kB\n";
+        let usage = Usage {
+            size: 1_024_000,
+            used: 409_600,
+            available: 614_400,
+        };
+        assert_eq!(memory(text), Some(usage));
+        assert_eq!(memory("MemTotal: lots"), None);
+    }
+}
