@@ -12,6 +12,7 @@ mod hash;
 mod imager;
 mod lichen_toml;
 mod nix;
+mod remote;
 mod store;
 mod ui;
 mod verbs;
@@ -34,7 +35,13 @@ Run:
 Deliver:
   flash APPLIANCE DEVICE
                     Write it to a card and read it back [--list] [--hostname NAME] [--ssh-key FILE] [--wifi SSID]
+  deploy HOST... APPLIANCE
+                    Send what devices lack, switch, or go back [--boot] [--test] [--dry-run] [--parallel N]
+  key generate      Make the key that closures are signed with; `key show` prints the public one
 Look after:
+  status HOST...    How devices are, each on one screen [--json]
+  rollback HOST [N] Return a device to an earlier generation
+  logs HOST         Show a device's journal [-f] [-u UNIT]
   lock              Resolve the package lists with apt's own solver [--check]
   fetch             Download every locked package and crate; after it no build needs a network
   test              Run the tests [--quick] [--slow]
@@ -42,6 +49,9 @@ Look after:
   docs              Write the reference of all options
 
 ./lichen COMMAND --help tells more.";
+
+/// As lichenctl, and NixOS's own tools: it ran, was not healthy or not reachable, and what ran before runs again.
+const REVERTED: u8 = 4;
 
 /// Small Linux appliances from a page of configuration
 #[derive(Debug, Parser)]
@@ -60,6 +70,11 @@ enum Verb {
     Fetch(verbs::fetch::Fetch),
     Test(verbs::test::TestArgs),
     Docs(verbs::docs::DocsArgs),
+    Deploy(verbs::deploy::DeployArgs),
+    Key(verbs::key::KeyArgs),
+    Status(verbs::look_after::StatusArgs),
+    Rollback(verbs::look_after::RollbackArgs),
+    Logs(verbs::look_after::LogsArgs),
     Bench(verbs::bench::BenchArgs),
 }
 
@@ -74,6 +89,11 @@ fn main() -> ExitCode {
         Verb::Test(args) => verbs::test::run(&workspace, args),
         Verb::Bench(args) => verbs::bench::run(&workspace, args),
         Verb::Docs(args) => verbs::docs::run(&workspace, args),
+        Verb::Deploy(args) => verbs::deploy::run(&workspace, args),
+        Verb::Key(args) => verbs::key::run(args),
+        Verb::Status(args) => verbs::look_after::status(args),
+        Verb::Rollback(args) => verbs::look_after::rollback(args),
+        Verb::Logs(args) => verbs::look_after::logs(args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,6 +101,9 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             if let Some(failure) = error.downcast_ref::<failure::Failure>() {
                 eprintln!("hint: {}", failure.hint);
+            }
+            if verbs::deploy::reverted(&error) {
+                return ExitCode::from(REVERTED);
             }
             ExitCode::FAILURE
         }

@@ -47,6 +47,13 @@ pub fn missing(paths: &[PathBuf]) -> Result<HashSet<PathBuf>> {
     Ok(absent)
 }
 
+/// Keeps a path from being collected, by a link to it.
+pub fn keep(path: &Path, link: &Path) -> Result<()> {
+    let mut nix = nix("nix-store");
+    nix.arg("--realise").arg(path).arg("--add-root").arg(link);
+    command::stdout_of(&mut nix).map(drop)
+}
+
 /// Adds files under their own names and flat SHA-256, and checks that they landed where expected.
 pub fn add_flat(files: &[PathBuf]) -> Result<()> {
     for some in files.chunks(500) {

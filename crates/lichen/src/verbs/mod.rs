@@ -2,9 +2,12 @@
 
 pub mod bench;
 pub mod build;
+pub mod deploy;
 pub mod docs;
 pub mod fetch;
 pub mod flash;
+pub mod key;
 pub mod lock;
+pub mod look_after;
 pub mod test;
 pub mod vm;

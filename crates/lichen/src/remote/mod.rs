@@ -1,0 +1,311 @@
+//! A device, over OpenSSH as its user has it: their keys, their configuration, their agent.
+//!
+//! One connection carries all commands to a device; what is to prove that it can be reached goes over one of its
+//! own. Nothing of what ssh or a device says reaches standard output by itself.
+
+pub mod activate;
+pub mod closure;
+pub mod pack;
+
+use crate::failure::{Failure, Hint};
+use anyhow::{Context, Result};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// ssh's own exit status when the connection, not the command, failed.
+const NO_CONNECTION: i32 = 255;
+/// A device that hangs or was switched off is noticed, and not mistaken for a slow one; little is sent that says
+/// much more than once.
+const OPTIONS: [&str; 4] = [
+    "ConnectTimeout=15",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=6",
+    "Compression=yes",
+];
+
+/// How devices are reached
+#[derive(Debug, Clone, clap::Args)]
+pub struct SshArgs {
+    /// The ssh configuration to use instead of ~/.ssh/config; `lichen vm` writes one
+    #[arg(short = 'F', long = "ssh-config", value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
+}
+
+/// A device, connected.
+#[derive(Debug)]
+pub struct Device {
+    /// As the user calls it.
+    pub host: String,
+    config: Option<PathBuf>,
+    /// Of the shared connection; its path is short, as that of a socket has to be.
+    folder: TempDir,
+}
+
+/// How a command on a device ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Its exit status.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+/// The connection failed, not the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{host}: no connection: {why}")]
+pub struct Lost {
+    host: String,
+    why: String,
+}
+
+impl Device {
+    /// Connects.
+    pub fn connect(host: &str, args: &SshArgs) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("lichen-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        let device = Device {
+            host: host.to_owned(),
+            config: args.ssh_config.clone(),
+            folder,
+        };
+        // It goes to the background once it is let in, and must not keep a pipe of ours open there.
+        let errors = device.folder.path().join("errors");
+        let file = std::fs::File::create(&errors).context("cannot write ssh's errors")?;
+        let mut ssh = device.ssh();
+        let status = ssh
+            .args([
+                "-f",
+                "-N",
+                "-o",
+                "ControlMaster=yes",
+                "-o",
+                "ControlPersist=300",
+            ])
+            .args(device.socket())
+            .arg(device.address())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .status()
+            .context("cannot run ssh")
+            .hint("apt-get install openssh-client")?;
+        if !status.success() {
+            return Err(device
+                .lost(&std::fs::read_to_string(errors).unwrap_or_default())
+                .into());
+        }
+        Ok(device)
+    }
+
+    /// What a command prints that has to succeed.
+    pub fn ask(&self, command: &str, input: &[u8]) -> Result<String> {
+        let ended = self.run(command, &mut |to| to.write_all(input), &mut |_| {})?;
+        Ok(self.success(ended)?.stdout)
+    }
+
+    /// Runs a command over the shared connection. `feed` writes its input, `heard` takes each line of its
+    /// complaints at once.
+    pub fn run(
+        &self,
+        command: &str,
+        feed: &mut (dyn FnMut(&mut dyn Write) -> io::Result<()> + Send),
+        heard: &mut dyn FnMut(&str),
+    ) -> Result<Ended> {
+        let mut ssh = self.ssh();
+        ssh.args(["-o", "ControlMaster=no"]).args(self.socket());
+        self.carry_out(ssh, command, feed, heard)
+    }
+
+    /// Runs a command over a connection of its own.
+    pub fn anew(&self, command: &str) -> Result<Ended> {
+        let mut ssh = self.ssh();
+        ssh.args([
+            "-o",
+            "ControlMaster=no",
+            "-o",
+            "ControlPath=none",
+            "-o",
+            "BatchMode=yes",
+        ]);
+        self.carry_out(ssh, command, &mut |_| Ok(()), &mut |_| {})
+    }
+
+    fn carry_out(
+        &self,
+        mut ssh: Command,
+        command: &str,
+        feed: &mut (dyn FnMut(&mut dyn Write) -> io::Result<()> + Send),
+        heard: &mut dyn FnMut(&str),
+    ) -> Result<Ended> {
+        ssh.arg(self.address()).arg("--").arg(command);
+        let mut child = ssh
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run ssh")
+            .hint("apt-get install openssh-client")?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            anyhow::bail!("ssh has no standard streams");
+        };
+        let mut complaints = String::new();
+        let (fed, said) = std::thread::scope(|scope| -> Result<_> {
+            let fed = scope.spawn(move || feed(&mut stdin));
+            let said = scope.spawn(move || {
+                let mut text = Vec::new();
+                stdout.read_to_end(&mut text).map(|_| text)
+            });
+            for line in BufReader::new(stderr).split(b'\n') {
+                let line = line.context("cannot read what ssh says")?;
+                let line = String::from_utf8_lossy(&line);
+                heard(&line);
+                complaints += &line;
+                complaints.push('\n');
+            }
+            let joined = |_| anyhow::anyhow!("a thread panicked");
+            Ok((fed.join().map_err(joined)?, said.join().map_err(joined)??))
+        })?;
+        let code = child
+            .wait()
+            .context("cannot wait for ssh")?
+            .code()
+            .unwrap_or(NO_CONNECTION);
+        if code == NO_CONNECTION {
+            return Err(self.lost(&complaints).into());
+        }
+        // Who ends in an error need not have read all; its own words say more.
+        if code == 0 {
+            fed.with_context(|| format!("{}: cannot send", self.host))?;
+        }
+        Ok(Ended {
+            code,
+            stdout: String::from_utf8_lossy(&said).into_owned(),
+            stderr: complaints,
+        })
+    }
+
+    /// The same, if the command succeeded; else the device's own error and hint.
+    pub fn success(&self, ended: Ended) -> Result<Ended> {
+        if ended.code == 0 {
+            return Ok(ended);
+        }
+        let (what, hint) = words(&ended.stderr);
+        let what = format!("{}: {what}", self.host);
+        Err(match hint {
+            Some(hint) => Failure {
+                what,
+                hint: hint.replace("`lichenctl", &format!("on {}: `lichenctl", self.host)),
+            }
+            .into(),
+            None => anyhow::Error::msg(what),
+        })
+    }
+
+    fn ssh(&self) -> Command {
+        let mut ssh = crate::command::program("ssh");
+        if let Some(config) = &self.config {
+            ssh.arg("-F").arg(config);
+        }
+        for option in OPTIONS {
+            ssh.args(["-o", option]);
+        }
+        ssh
+    }
+
+    fn socket(&self) -> [String; 2] {
+        [
+            "-o".into(),
+            format!("ControlPath={}/ssh", self.folder.path().display()),
+        ]
+    }
+
+    /// As root, unless the user says otherwise.
+    fn address(&self) -> String {
+        if self.host.contains('@') {
+            self.host.clone()
+        } else {
+            format!("root@{}", self.host)
+        }
+    }
+
+    fn lost(&self, complaints: &str) -> Lost {
+        let last = complaints
+            .lines()
+            .map(str::trim)
+            .rfind(|line| !line.is_empty());
+        Lost {
+            host: self.host.clone(),
+            why: last.unwrap_or("ssh does not say why").to_owned(),
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let mut ssh = self.ssh();
+        ssh.args(self.socket())
+            .args(["-O", "exit"])
+            .arg(self.address());
+        let _ = ssh.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// The error and the hint among what a program of ours printed; else the last line.
+pub fn words(stderr: &str) -> (String, Option<String>) {
+    let find = |key: &str| {
+        stderr
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix(key))
+            .map(str::to_owned)
+    };
+    let last = || {
+        stderr
+            .lines()
+            .map(str::trim)
+            .rfind(|line| !line.is_empty())
+            .map(str::to_owned)
+    };
+    let what = find("error: ").or_else(last);
+    (
+        what.unwrap_or_else(|| "it failed and did not say why".into()),
+        find("hint: "),
+    )
+}
+
+/// A word for the shell on the device.
+pub fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_s_own_words_are_passed_on() {
+        let said = "live switch\nerror: DATA has no room\nhint: `lichenctl gc`\n";
+        assert_eq!(
+            words(said),
+            ("DATA has no room".into(), Some("`lichenctl gc`".into()))
+        );
+        assert_eq!(
+            words("sh: lichenctl: not found\n\n").0,
+            "sh: lichenctl: not found"
+        );
+        assert_eq!(words("").1, None);
+    }
+
+    #[test]
+    fn the_shell_reads_back_what_was_quoted() {
+        assert_eq!(quoted("a'b c"), r"'a'\''b c'");
+    }
+}

@@ -1,0 +1,249 @@
+//! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
+
+use super::{build, key};
+use crate::nix::Nix;
+use crate::remote::activate::{Reverted, Verb, activate};
+use crate::remote::closure;
+use crate::remote::pack::{Made, Pack};
+use crate::remote::{Device, SshArgs, quoted};
+use crate::store;
+use crate::ui::{self, Live};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use lichenctl::transfer::{Missing, PathInfo, Received};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Bring an appliance onto devices: build, send what they lack, switch; what is not healthy or not reachable goes back
+#[derive(Debug, clap::Args)]
+pub struct DeployArgs {
+    /// Devices, as ssh knows them, and last a file appliances/<APPLIANCE>.nix, or the store path of a toplevel
+    #[arg(required = true, num_args = 2.., value_names = ["HOST", "APPLIANCE"])]
+    names: Vec<String>,
+    /// Only make it what boots next
+    #[arg(long, conflicts_with = "test")]
+    boot: bool,
+    /// Only make it what runs until the next boot
+    #[arg(long)]
+    test: bool,
+    /// Send it, tell what a switch would do, and leave it at that
+    #[arg(long, conflicts_with_all = ["boot", "test"])]
+    dry_run: bool,
+    /// How many devices at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
+    parallel: u8,
+    /// Go back unless the device can be reached over a new connection, so many seconds after it is healthy
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=lichenctl::confirm::LONGEST))]
+    confirm_within: u64,
+    /// Stay, whether the device can be reached or not
+    #[arg(long, conflicts_with = "confirm_within")]
+    no_confirm: bool,
+    /// Refuse to build when packages of the lock have left the mirror
+    #[arg(long)]
+    locked: bool,
+    #[command(flatten)]
+    ssh: SshArgs,
+}
+
+/// What all devices get, and how.
+struct Deploy<'a> {
+    args: &'a DeployArgs,
+    toplevel: String,
+    closure: Vec<PathInfo>,
+    /// Whether it was signed: then devices learn so of what they have, too.
+    vouch: bool,
+    made: Made,
+    /// Where links to what devices run are kept: it is what the next deltas begin with.
+    roots: PathBuf,
+    alone: bool,
+}
+
+/// Runs the verb.
+pub fn run(workspace: &Workspace, args: &DeployArgs) -> Result<()> {
+    let Some((appliance, hosts)) = args.names.split_last() else {
+        anyhow::bail!("neither a device nor an appliance is named");
+    };
+    let toplevel = toplevel(workspace, appliance, args.locked)?;
+    let key = key::find();
+    let deploy = Deploy {
+        args,
+        closure: match &key {
+            Some(key) => closure::signed(&toplevel, key)?,
+            None => closure::of(&toplevel)?,
+        },
+        vouch: key.is_some(),
+        toplevel: toplevel.display().to_string(),
+        made: Made::default(),
+        roots: workspace.build("deployed")?,
+        alone: hosts.len() == 1,
+    };
+    let failed = deploy.all(hosts)?;
+    match failed.as_slice() {
+        [] => Ok(()),
+        _ if deploy.alone => Err(failed.into_iter().next().context("it failed")?),
+        some => crate::fail!(
+            hint: "what each of them said is above; `lichen status HOST` shows how it is",
+            "{} of {} devices were not updated",
+            some.len(),
+            hosts.len()
+        ),
+    }
+}
+
+fn toplevel(workspace: &Workspace, appliance: &str, locked: bool) -> Result<PathBuf> {
+    if appliance.starts_with("/nix/store/") {
+        return Ok(PathBuf::from(appliance));
+    }
+    workspace.check_appliance(appliance)?;
+    let nix = Nix::new(workspace, build::sources(workspace, appliance, locked)?);
+    let link = workspace.build("")?.join(format!("{appliance}-toplevel"));
+    Ok(nix
+        .build(
+            &format!("packages.x86_64-linux.{appliance}-toplevel"),
+            Some(&link),
+        )?
+        .output)
+}
+
+impl Deploy<'_> {
+    /// To every device, some at a time; prints a line for each and gives the errors.
+    fn all(&self, hosts: &[String]) -> Result<Vec<anyhow::Error>> {
+        let queue = Mutex::new(hosts.iter());
+        let failed = Mutex::new(Vec::new());
+        let work = || {
+            while let Some(host) = next(&queue) {
+                let live = Live::new();
+                let result = self.one(host);
+                let took = ui::duration(live.elapsed());
+                match result {
+                    Ok(words) => println!("{host}: {words}, {took}"),
+                    Err(error) => {
+                        if !self.alone {
+                            println!("{host}: FAILED after {took}: {error:#}");
+                        }
+                        failed
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(error);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..usize::from(self.args.parallel).min(hosts.len()) {
+                scope.spawn(work);
+            }
+        });
+        failed
+            .into_inner()
+            .map_err(|_| anyhow::anyhow!("a thread panicked"))
+    }
+
+    /// To one device; says in a few words what runs there now.
+    fn one(&self, host: &str) -> Result<String> {
+        let device = Device::connect(host, &self.args.ssh)?;
+        let sent = self.transfer(&device)?;
+        if self.args.dry_run {
+            let plan = device.ask(
+                &format!("lichenctl dry-run {}", quoted(&self.toplevel)),
+                b"",
+            )?;
+            return Ok(format!(
+                "{} sent; a switch would be:\n{}",
+                ui::bytes(sent),
+                plan.trim_end()
+            ));
+        }
+        let verb = match (self.args.boot, self.args.test) {
+            (true, _) => Verb::Boot,
+            (_, true) => Verb::Test,
+            _ => Verb::Switch,
+        };
+        let confirm = (!self.args.no_confirm).then_some(self.args.confirm_within);
+        let words = activate(&device, verb, &self.toplevel, confirm)?;
+        store::keep(
+            Path::new(&self.toplevel),
+            &self.roots.join(host.replace('/', "_")),
+        )?;
+        Ok(format!("{words}, {} sent", ui::bytes(sent)))
+    }
+
+    /// Sends what the device lacks; tells how many bytes that took.
+    fn transfer(&self, device: &Device) -> Result<u64> {
+        let paths: String = self
+            .closure
+            .iter()
+            .map(|info| info.path.clone() + "\n")
+            .collect();
+        let missing: Missing =
+            serde_json::from_str(&device.ask("lichenctl missing", paths.as_bytes())?)
+                .with_context(|| format!("{} does not say what it lacks", device.host))?;
+        let mut whole = BTreeSet::new();
+        let mut sent = 0;
+        // A second time at most: what comes whole has nothing to fail on.
+        loop {
+            let mut pack = Pack::make(&self.closure, &missing, &whole, &self.made)?;
+            if self.vouch {
+                pack.vouch(&self.closure, &missing);
+            }
+            sent += pack.len();
+            let again = self.send(device, &pack)?;
+            if again.is_empty() {
+                return Ok(sent);
+            }
+            for (path, why) in again {
+                ui::warn(format!(
+                    "{}: the delta for {path} came to nothing ({why}); sending it whole",
+                    device.host
+                ));
+                anyhow::ensure!(
+                    whole.insert(path.clone()),
+                    "{}: {path} does not arrive",
+                    device.host
+                );
+            }
+        }
+    }
+
+    fn send(&self, device: &Device, pack: &Pack) -> Result<Vec<(String, String)>> {
+        let (host, all) = (&device.host, pack.len());
+        if pack.is_empty() {
+            ui::say(format!("{host}: nothing to send"));
+            return Ok(Vec::new());
+        }
+        ui::say(format!("{host}: {} to send", ui::bytes(all)));
+        for line in pack.lines() {
+            ui::say(format!("{host}:   {line}"));
+        }
+        let mut live = Live::new();
+        let mut sent = |done| {
+            if self.alone {
+                live.update(&format!(
+                    "{host}: {} of {} sent, {}",
+                    ui::bytes(done),
+                    ui::bytes(all),
+                    ui::duration(live.elapsed())
+                ));
+            }
+        };
+        let ended = device.run(
+            "lichenctl receive",
+            &mut |to| pack.send(to, &mut sent),
+            &mut |_| {},
+        );
+        live.clear();
+        let received: Received = serde_json::from_str(&device.success(ended?)?.stdout)
+            .with_context(|| format!("{host} does not say what it received"))?;
+        Ok(received.again)
+    }
+}
+
+fn next<'a>(queue: &Mutex<std::slice::Iter<'a, String>>) -> Option<&'a String> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// Whether the device is well, on what it ran before: worth an exit status of its own.
+pub fn reverted(error: &anyhow::Error) -> bool {
+    error.is::<Reverted>()
+}

@@ -1,0 +1,103 @@
+//! `lichen key`: the key that closures are signed with, so that devices can tell whose they are.
+
+use crate::command;
+use crate::store::nix;
+use crate::ui;
+use anyhow::{Context, Result};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::PathBuf;
+
+/// The key that deployed closures are signed with
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Make it; from then on `lichen deploy` signs
+    Generate {
+        /// What devices will know it by
+        #[arg(default_value = "fleet-1")]
+        name: String,
+    },
+    /// Print the public key, and the line of configuration that makes devices demand it
+    Show,
+}
+
+/// Runs the verb.
+pub fn run(args: &KeyArgs) -> Result<()> {
+    match &args.verb {
+        Verb::Generate { name } => generate(name)?,
+        Verb::Show => {}
+    }
+    let Some(file) = find() else {
+        crate::fail!(hint: "lichen key generate", "there is no key in {}", path().display());
+    };
+    let mut nix = nix("nix");
+    nix.args(["key", "convert-secret-to-public"])
+        .stdin(fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?);
+    let public = command::stdout_of(&mut nix)
+        .with_context(|| format!("{} is no signing key", file.display()))?;
+    let public = public.trim();
+    println!("{public}");
+    println!("nix.settings.trusted-public-keys = [ \"{public}\" ];");
+    Ok(())
+}
+
+/// The key's file, if there is one.
+pub fn find() -> Option<PathBuf> {
+    Some(path()).filter(|path| path.is_file())
+}
+
+/// Outside of any checkout: it is of the person, and no build may see it.
+fn path() -> PathBuf {
+    let config = std::env::var_os("XDG_CONFIG_HOME")
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from);
+    let config = config.unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").unwrap_or("/root".into())).join(".config")
+    });
+    config.join("lichen/signing-key")
+}
+
+fn generate(name: &str) -> Result<()> {
+    let file = path();
+    if file.exists() {
+        crate::fail!(
+            hint: "lichen key show; devices that demand this key would refuse what another one signs, so move it away only if you mean to",
+            "there is a key already: {}",
+            file.display()
+        );
+    }
+    if name.is_empty() || name.contains([':', ' ']) {
+        crate::fail!(hint: "lichen key generate fleet-1", "a key can't be called '{name}'");
+    }
+    let folder = file.parent().context("the key has no folder")?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    // Readable by nobody else from the beginning: in a folder of its own until its mode is right.
+    let aside = tempfile::Builder::new()
+        .prefix(".key-")
+        .tempdir_in(folder)
+        .context("cannot make a temporary folder")?;
+    let (secret, public) = (aside.path().join("secret"), aside.path().join("public"));
+    command::stdout_of(
+        nix("nix-store")
+            .args(["--generate-binary-cache-key", name])
+            .args([&secret, &public]),
+    )?;
+    fs::set_permissions(&secret, Permissions::from_mode(0o600))
+        .and_then(|()| fs::rename(&secret, &file))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    ui::say(format!(
+        "{} is the key: keep a copy where it is safe, and give it to nobody",
+        file.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! `lichen status`, `rollback`, `logs`: the verbs that look after a device that runs.
+
+use crate::remote::activate::UNSUCCESSFUL;
+use crate::remote::{Device, SshArgs, quoted};
+use crate::ui;
+use anyhow::{Context, Result};
+use lichenctl::status::Status;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Show how devices are, each on one screen
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Devices, as ssh knows them
+    #[arg(required = true)]
+    hosts: Vec<String>,
+    /// Print it as JSON, by host
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    ssh: SshArgs,
+}
+
+/// Return a device to an earlier generation
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    /// The device, as ssh knows it
+    host: String,
+    /// The generation; without it the good one, or from that the one before
+    generation: Option<u64>,
+    #[command(flatten)]
+    ssh: SshArgs,
+}
+
+/// Show a device's journal
+#[derive(Debug, clap::Args)]
+pub struct LogsArgs {
+    /// The device, as ssh knows it
+    host: String,
+    /// Go on as it grows
+    #[arg(short, long)]
+    follow: bool,
+    /// Only of this unit
+    #[arg(short, long)]
+    unit: Option<String>,
+    /// How many of the last lines
+    #[arg(short = 'n', long, default_value_t = 100)]
+    lines: u32,
+    #[command(flatten)]
+    ssh: SshArgs,
+}
+
+/// Runs `lichen status`.
+pub fn status(args: &StatusArgs) -> Result<()> {
+    let mut all = BTreeMap::new();
+    let mut failed = Vec::new();
+    for host in &args.hosts {
+        match one(host, &args.ssh) {
+            Ok(status) if !args.json => println!("{status}"),
+            Ok(status) => drop(all.insert(host, status)),
+            Err(error) => {
+                ui::warn(format!("{error:#}"));
+                failed.push(host.as_str());
+            }
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&all)?);
+    }
+    anyhow::ensure!(failed.is_empty(), "no answer from {}", failed.join(", "));
+    Ok(())
+}
+
+fn one(host: &str, ssh: &SshArgs) -> Result<Status> {
+    let said = Device::connect(host, ssh)?.ask("lichenctl status --json", b"")?;
+    serde_json::from_str(&said).with_context(|| format!("{host}: its status makes no sense"))
+}
+
+/// Runs `lichen rollback`.
+pub fn rollback(args: &RollbackArgs) -> Result<()> {
+    let device = Device::connect(&args.host, &args.ssh)?;
+    let number = args
+        .generation
+        .map_or_else(String::new, |number| format!(" {number}"));
+    let mut heard = |line: &str| ui::say(format!("{}: {line}", device.host));
+    let ended = device.run(
+        &format!("lichenctl rollback{number}"),
+        &mut |_| Ok(()),
+        &mut heard,
+    )?;
+    if ended.code == UNSUCCESSFUL {
+        ui::warn("it runs what it was told to, which is not healthy");
+    }
+    device.success(ended).map(drop)
+}
+
+/// Runs `lichen logs`.
+pub fn logs(args: &LogsArgs) -> Result<()> {
+    let device = Device::connect(&args.host, &args.ssh)?;
+    let mut command = format!("journalctl --no-pager -n {}", args.lines);
+    if args.follow {
+        command += " -f";
+    }
+    if let Some(unit) = &args.unit {
+        command += &format!(" -u {}", quoted(unit));
+    }
+    // On the other stream, which is passed on line by line.
+    let mut heard = |line: &str| {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    };
+    let ended = device.run(&format!("{command} 1>&2"), &mut |_| Ok(()), &mut heard)?;
+    anyhow::ensure!(
+        ended.code == 0,
+        "{}: journalctl ended with {}",
+        device.host,
+        ended.code
+    );
+    Ok(())
+}
