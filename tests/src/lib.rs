@@ -3,16 +3,19 @@
 //! A file in `tests/` is a group of stories and is found by being there. `./lichen test` runs them all.
 
 mod climate;
+mod deployer;
 mod events;
 mod generation;
 
 use std::time::Duration;
 
 pub use climate::{Climate, Reading, TOKEN};
+pub use deployer::{Deployer, Done};
 pub use events::{Event, for_each_event};
 pub use generation::{Generation, falls_back, running, status};
 pub use testbed::{
-    Console, Context, Disk, Hardware, Machine, Receiver, Result, Snapshot, bail, ensure, wait_until,
+    Console, Context, Disk, Hardware, Machine, Receiver, Relay, Result, Snapshot, bail, ensure,
+    wait_until,
 };
 
 /// From power-on to healthy, on two emulated processors that share the host with whatever else it does.

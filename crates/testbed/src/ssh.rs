@@ -177,6 +177,11 @@ pub fn public_key() -> Result<String> {
     Ok(key.trim().to_owned())
 }
 
+/// The file of the private key that belongs to it.
+pub fn private_key() -> Result<PathBuf> {
+    key_file(&Tools::from_env()?)
+}
+
 fn key_file(tools: &Tools) -> Result<PathBuf> {
     let directory = place::directory("key")?;
     let file = directory.join("id_ed25519");

@@ -1,0 +1,2 @@
+# Another argument for the kernel: it takes a boot to get there.
+{ boot.kernelParams = [ "lichen.story=arguments" ]; }

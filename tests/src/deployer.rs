@@ -1,0 +1,175 @@
+//! Someone who looks after the appliance from their own machine, with the host's `lichen`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use testbed::{Context, Machine, Relay, Result, Tools, ensure, wait_until};
+
+/// What they call the appliance.
+const NAME: &str = "appliance";
+/// The longest that a deploy takes, with boots in it.
+const DEPLOY: Duration = Duration::from_secs(600);
+
+/// They, at their own machine: their ssh, their configuration, their keys.
+#[derive(Debug)]
+pub struct Deployer {
+    home: TempDir,
+    /// Their wire to the appliance.
+    pub wire: Relay,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Done {
+    /// Its exit status.
+    pub status: i32,
+    /// Its result.
+    pub stdout: String,
+    /// What it said meanwhile.
+    pub stderr: String,
+}
+
+/// A command that has not ended yet.
+#[derive(Debug)]
+pub struct Begun {
+    child: Child,
+    lines: BufReader<std::process::ChildStderr>,
+    heard: String,
+}
+
+impl Deployer {
+    /// They can log in to `machine`.
+    pub fn of(machine: &Machine) -> Result<Self> {
+        let wire = Relay::to(machine.port(22)?)?;
+        let home = tempfile::Builder::new().prefix("lichen-").tempdir()?;
+        let config = format!(
+            "Host {NAME}\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}/known_hosts\n  \
+             StrictHostKeyChecking accept-new\n\
+             Host nowhere\n  HostName 127.0.0.1\n  Port 1\n",
+            wire.port(),
+            testbed::private_key()?.display(),
+            home.path().display()
+        );
+        fs::write(home.path().join("ssh.conf"), config)?;
+        // `lichen` runs the ssh that it finds; here it is the one of the test tools.
+        let ssh = Tools::from_env()?.command("ssh");
+        let words = [ssh.get_program()].into_iter().chain(ssh.get_args());
+        let words: Vec<_> = words
+            .map(|word| format!("'{}'", word.to_string_lossy()))
+            .collect();
+        let script = home.path().join("ssh");
+        if ssh.get_program() != "ssh" {
+            fs::write(
+                &script,
+                format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")),
+            )?;
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { home, wire })
+    }
+
+    /// Runs `lichen` on the appliance: `verb`, options, the appliance's name, and `what`.
+    pub fn lichen(&self, verb: &[&str], what: &[&str]) -> Result<Done> {
+        self.begin(verb, what)?.end()
+    }
+
+    /// The same, without waiting for its end.
+    pub fn begin(&self, verb: &[&str], what: &[&str]) -> Result<Begun> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+        command
+            .args(verb)
+            .arg("-F")
+            .arg(self.home.path().join("ssh.conf"))
+            .arg(NAME)
+            .args(what);
+        command.env("PATH", format!("{}:{path}", self.home.path().display()));
+        command.env("XDG_CONFIG_HOME", self.home.path());
+        begin(command)
+    }
+
+    /// Makes the key that closures are signed with, and tells the file.
+    pub fn make_key(&self) -> Result<(Done, PathBuf)> {
+        let mut command = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+        command
+            .args(["key", "generate", "story-1"])
+            .env("XDG_CONFIG_HOME", self.home.path());
+        Ok((begin(command)?.end()?, self.key()))
+    }
+
+    /// Gives them a key. Always the same for the same purpose, since Nix keeps every signature there ever was.
+    pub fn take_key(&self, secret: &str) -> Result<()> {
+        fs::create_dir_all(self.home.path().join("lichen"))?;
+        Ok(fs::write(self.key(), secret)?)
+    }
+
+    fn key(&self) -> PathBuf {
+        self.home.path().join("lichen/signing-key")
+    }
+}
+
+fn begin(mut command: Command) -> Result<Begun> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("start lichen")?;
+    let stderr = child
+        .stderr
+        .take()
+        .context("lichen has no standard error")?;
+    Ok(Begun {
+        child,
+        lines: BufReader::new(stderr),
+        heard: String::new(),
+    })
+}
+
+impl Begun {
+    /// Waits until it says something.
+    pub fn says(&mut self, what: &str) -> Result<()> {
+        loop {
+            let mut line = String::new();
+            let length = self.lines.read_line(&mut line)?;
+            self.heard += &line;
+            ensure!(
+                length > 0,
+                "lichen ended without saying {what:?}: {}",
+                self.heard
+            );
+            if line.contains(what) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends it as a closed laptop does.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Result<Done> {
+        std::io::Read::read_to_string(&mut self.lines, &mut self.heard)?;
+        let status = wait_until("lichen to end", DEPLOY, || {
+            self.child.try_wait()?.context("it runs")
+        })?;
+        let mut stdout = String::new();
+        if let Some(mut pipe) = self.child.stdout.take() {
+            std::io::Read::read_to_string(&mut pipe, &mut stdout)?;
+        }
+        Ok(Done {
+            status: status.code().unwrap_or(-1),
+            stdout,
+            stderr: self.heard,
+        })
+    }
+}
