@@ -10,6 +10,7 @@ use crate::profile;
 use crate::protect;
 use crate::root::Root;
 use crate::state::{BootState, State};
+use crate::update;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
@@ -68,6 +69,11 @@ pub fn reconcile(root: &Root) -> Result<()> {
     confirm::forget_others(root, generation, state.and_then(|state| state.trial))?;
     if state.is_some_and(|state| state.good == generation) {
         protect::settle(root, &toplevel)?;
+    }
+    let remembered = state.map_or(Ok(()), |s| update::remember_failed_trial(root, s));
+    if let Err(error) = remembered {
+        // What is on trial here is not to fail for it.
+        journal::error(&format!("{error:#}"));
     }
     let told = state
         .and_then(State::failed_trial)

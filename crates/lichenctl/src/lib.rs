@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod bless;
+pub mod channel;
 pub mod confirm;
 pub mod delta;
 pub mod deploy_rs;
@@ -30,3 +31,4 @@ pub mod systemd;
 pub mod toplevel;
 pub mod transfer;
 pub mod trust;
+pub mod update;

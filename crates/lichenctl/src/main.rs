@@ -14,6 +14,7 @@ use lichenctl::stage::{self, Full};
 use lichenctl::state::{Generation, StateError};
 use lichenctl::toplevel::{Toplevel, ToplevelError};
 use lichenctl::trust::Untrusted;
+use lichenctl::update::{self, Extent, UpdateError};
 use lichenctl::{bless, generations, grow, journal, protect, reset, retention, status, systemd};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -109,6 +110,15 @@ enum Verb {
         #[arg(long)]
         wait: bool,
     },
+    /// Follow this appliance's channel: run what it names (a timer does so, too)
+    Update {
+        /// Only tell what there is
+        #[arg(long)]
+        check: bool,
+        /// Do not wait for the maintenance window
+        #[arg(long, conflicts_with = "check")]
+        now: bool,
+    },
     /// Remove all but the newest generations and those that are needed, and what only they used
     Gc {
         /// How many of the newest stay
@@ -180,6 +190,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error.downcast_ref().map(Busy::hint),
         error.downcast_ref().map(ConfirmError::hint),
         error.downcast_ref().map(ReceiveError::hint),
+        error.downcast_ref().map(UpdateError::hint),
         error
             .downcast_ref::<Unhealthy>()
             .map(|_| "`lichenctl status` shows the units that failed"),
@@ -231,6 +242,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Confirm => drop(confirm::confirm(&root)?),
         Verb::ActivateRs(arguments) => arguments.run(&root)?,
         Verb::Bless { wait } => bless::bless(&root, wait)?,
+        Verb::Update { check: true, .. } => update::update(&root, Extent::Check)?,
+        Verb::Update { now: true, .. } => update::update(&root, Extent::Now)?,
+        Verb::Update { .. } => update::update(&root, Extent::Scheduled)?,
         Verb::Gc { keep } => {
             let lock = Lock::take(&root)?;
             print!("{}", retention::collect(&root, keep, &lock)?);
@@ -265,6 +279,7 @@ impl Verb {
             Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } | Self::Rollback { .. } => {
                 true
             }
+            Self::Update { check, .. } => !check,
             Self::ActivateRs(arguments) => arguments.outlives_its_caller(),
             _ => false,
         }

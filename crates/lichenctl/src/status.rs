@@ -8,6 +8,7 @@ use crate::generations::{Booted, Running};
 use crate::provision::{self, Fate, Report};
 use crate::root::Root;
 use crate::state::{BootState, Generation, State};
+use crate::update::{self, Following};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -75,6 +76,9 @@ pub struct Status {
     pub facts: Facts,
     /// What provisioning did at this boot.
     pub provision: Option<Report>,
+    /// The channel that is followed, if one is.
+    #[serde(default)]
+    pub update: Option<Following>,
     /// How full DATA is.
     pub data: Option<Usage>,
     /// The temperature of the SoC.
@@ -131,6 +135,7 @@ pub fn collect(root: &Root) -> Status {
         }),
         facts: facts::collect(root),
         provision: provision::report(root),
+        update: update::following(root),
         data: usage(&root.at("run/data")),
         soc_celsius: soc_celsius(root),
         undervoltage: firmware
@@ -243,6 +248,9 @@ impl fmt::Display for Status {
                 .as_ref()
                 .map_or_else(unknown, provision_words),
         )?;
+        if let Some(following) = &self.update {
+            line("update", update_words(following))?;
+        }
         line("DATA", self.data.map_or_else(unknown, usage_words))?;
         line(
             "memory",
@@ -373,6 +381,19 @@ fn health_words(problems: &[String]) -> String {
         [] => "healthy".to_owned(),
         some => format!("not healthy: {}", some.join("; ")),
     }
+}
+
+fn update_words(following: &Following) -> String {
+    let channel = &following.channel;
+    let Some(last) = &following.last else {
+        return format!("{channel}, not looked for yet");
+    };
+    let when = following.seconds_ago.map_or_else(
+        || "looked for".to_owned(),
+        |seconds| format!("looked for {} ago", duration(seconds)),
+    );
+    let failed = if last.ok { "" } else { "failed: " };
+    format!("{channel}, {when}: {failed}{}", last.said)
 }
 
 fn usage_words(usage: Usage) -> String {

@@ -2,6 +2,7 @@ use super::*;
 use crate::durable::atomic_write;
 use crate::provision::{Applied, Problem};
 use crate::state::Trial;
+use crate::update::Last;
 
 fn put(root: &Root, path: &str, text: &str) {
     let path = root.at(path);
@@ -47,6 +48,7 @@ fn status() -> Status {
             },
             ..Report::default()
         }),
+        update: None,
         data: Some(Usage {
             size: 30 << 30,
             used: 3 << 30,
@@ -115,6 +117,40 @@ fn what_is_wrong_is_on_the_same_screen() {
         "the power supply is too weak",
     ] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn who_follows_a_channel_sees_what_came_of_it() {
+    let mut status = status();
+    let mut see = |last: Option<(bool, Option<u64>)>| {
+        status.update = Some(Following {
+            channel: "stable".into(),
+            last: last.map(|(ok, _)| Last {
+                at: 1764021100,
+                ok,
+                said: "stable 7 runs already".into(),
+            }),
+            seconds_ago: last.and_then(|(_, ago)| ago),
+        });
+        let text = status.to_string();
+        text.lines()
+            .find(|l| l.starts_with("update"))
+            .map(str::to_owned)
+    };
+    for (last, line) in [
+        (None, "stable, not looked for yet"),
+        (
+            Some((true, Some(7200))),
+            "stable, looked for 2 h 0 min ago: stable 7 runs already",
+        ),
+        // By a clock that has gone back since.
+        (
+            Some((false, None)),
+            "stable, looked for: failed: stable 7 runs already",
+        ),
+    ] {
+        assert_eq!(see(last).unwrap(), format!("update      {line}"));
     }
 }
 

@@ -54,8 +54,13 @@ pub fn check(root: &Root, toplevel: &str) -> Result<(), Untrusted> {
 
 /// Whether the generation that runs names keys that closures have to be signed by.
 pub fn demanded(root: &Root) -> bool {
+    !trusted(root).is_empty()
+}
+
+/// The keys that are trusted on this device.
+pub fn trusted(root: &Root) -> Vec<String> {
     let config = fs::read_to_string(root.at(CONFIG)).unwrap_or_default();
-    !keys(&config).is_empty()
+    keys(&config).into_iter().map(str::to_owned).collect()
 }
 
 /// The keys that a nix.conf names.

@@ -22,6 +22,7 @@ use crate::state::{BootState, Generation, State};
 use crate::systemd;
 use crate::toplevel::Toplevel;
 use crate::trust;
+use crate::update;
 use anyhow::Result;
 use assemble::Stack;
 use std::collections::BTreeSet;
@@ -147,7 +148,8 @@ pub fn rollback(
     let lock = Lock::take(root)?;
     let on_boot = generations::on_boot(root)?;
     let state = BootState::load(&root.at("boot"))?.state();
-    let running = Running::read(root).generation;
+    let from = Running::read(root);
+    let running = from.generation;
     let numbers: Vec<_> = on_boot
         .iter()
         .filter(|(_, env)| env.toplevel.is_some())
@@ -166,7 +168,9 @@ pub fn rollback(
         confirmation,
         rollback: Some((target, restore)),
     };
-    carry_out(root, &to, how, &lock)
+    carry_out(root, &to, how, &lock)?;
+    let left = from.toplevel.filter(|left| *left != to.path);
+    left.map_or(Ok(()), |left| update::remember_rollback(root, &left))
 }
 
 /// Where a rollback leads.
