@@ -3,8 +3,6 @@
 //! Its fields are those of `doc/json-schema/os-list-schema.json` in Imager's own repository, and
 //! `image_download_sha256` of its example, by which Imager trusts what it has in its cache.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "for `lichen publish`"))]
-
 use serde_json::{Value, json};
 
 /// The boards that the one image boots on, by the names Imager filters with.

@@ -38,6 +38,7 @@ Deliver:
   deploy HOST... APPLIANCE
                     Send what devices lack, switch, or go back [--boot] [--test] [--dry-run] [--parallel N]
   key generate      Make the key that closures are signed with; `key show` prints the public one
+  publish APPLIANCE Publish on a channel that devices follow, in a folder of static files --to FOLDER [--channel] [--key]
 Look after:
   status HOST...    How devices are, each on one screen [--json]
   rollback HOST [N] Return a device to an earlier generation
@@ -75,6 +76,7 @@ enum Verb {
     Status(verbs::look_after::StatusArgs),
     Rollback(verbs::look_after::RollbackArgs),
     Logs(verbs::look_after::LogsArgs),
+    Publish(verbs::publish::PublishArgs),
     Bench(verbs::bench::BenchArgs),
 }
 
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Status(args) => verbs::look_after::status(args),
         Verb::Rollback(args) => verbs::look_after::rollback(args),
         Verb::Logs(args) => verbs::look_after::logs(args),
+        Verb::Publish(args) => verbs::publish::run(&workspace, args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

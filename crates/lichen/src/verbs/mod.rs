@@ -9,5 +9,6 @@ pub mod flash;
 pub mod key;
 pub mod lock;
 pub mod look_after;
+pub mod publish;
 pub mod test;
 pub mod vm;
