@@ -6,6 +6,7 @@ mod climate;
 mod deployer;
 mod events;
 mod generation;
+mod published;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub use climate::{Climate, Reading, TOKEN};
 pub use deployer::{Deployer, Done};
 pub use events::{Event, for_each_event};
 pub use generation::{Generation, falls_back, running, status};
+pub use published::Published;
 pub use testbed::{
     Console, Context, Disk, Hardware, Machine, Receiver, Relay, Result, Snapshot, bail, ensure,
     wait_until,

@@ -10,6 +10,7 @@
 
 mod console;
 mod disk;
+mod files;
 mod hardware;
 mod http;
 mod machine;
@@ -28,6 +29,7 @@ mod wait;
 pub use anyhow::{Context, Error, Result, bail, ensure};
 pub use console::Console;
 pub use disk::Disk;
+pub use files::Files;
 pub use hardware::{Board, Hardware};
 pub use http::{Answer, Web};
 pub use machine::Machine;

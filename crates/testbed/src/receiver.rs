@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The host's loopback as machines see it.
-const HOST: &str = "10.0.2.2";
+pub(crate) const HOST: &str = "10.0.2.2";
 
 /// One request that arrived whole.
 #[derive(Debug, Clone)]

@@ -1,0 +1,2 @@
+# What the channel should never have brought.
+{ imports = [ ./follows.nix ./broken-service.nix ]; }

@@ -1,0 +1,2 @@
+# What the channel brings next.
+{ imports = [ ./follows.nix ./greeting.nix ]; }

@@ -1,0 +1,2 @@
+# What the channel should never have brought, either.
+{ imports = [ ./follows.nix ./never-boots.nix ]; }

@@ -1,0 +1,90 @@
+//! What `lichen publish` wrote, on a web server that machines reach; and devices that follow it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::{Context, Files, Machine, Result, ensure};
+
+use crate::{Generation, status};
+
+/// The secret key to the public one in tests/generations/follows.nix: a seed of 32 zeros.
+const KEY: &str = "test-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA7aie8zrakLWKjqNAqbw1zZTIVdx3iQ6Y6wEihi1naKQ==";
+/// A closure to copy and a live switch, on an emulated processor.
+const UPDATE: Duration = Duration::from_secs(300);
+
+/// A folder with a binary cache and a channel.
+#[derive(Debug)]
+pub struct Published {
+    folder: tempfile::TempDir,
+    files: Files,
+}
+
+impl Published {
+    /// An empty one.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("key.sec"), KEY)?;
+        let files = Files::serve(folder.path())?;
+        Ok(Self { folder, files })
+    }
+
+    /// Publishes a generation on the channel stable, as its owner would.
+    pub fn publish(&self, generation: &Generation) -> Result<()> {
+        let mut lichen = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+        lichen.args(["publish", "climate", "--toplevel", &generation.toplevel]);
+        lichen.arg("--to").arg(self.folder.path());
+        lichen.arg("--key").arg(self.folder.path().join("key.sec"));
+        let output = lichen.output().context("lichen publish")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "lichen publish: {said}");
+        Ok(())
+    }
+
+    /// The channel's file.
+    pub fn channel(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.channel_file())?)
+    }
+
+    /// Puts something else in its place.
+    pub fn replace_channel(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.channel_file(), text)?)
+    }
+
+    fn channel_file(&self) -> PathBuf {
+        self.folder.path().join("channels/climate/stable.json")
+    }
+
+    /// The server's path of the archive of a store path.
+    pub fn archive(&self, store_path: &str) -> Result<String> {
+        let name = store_path.rsplit('/').next().unwrap_or_default();
+        let hash = name.split('-').next().unwrap_or_default();
+        let info = fs::read_to_string(self.folder.path().join(format!("{hash}.narinfo")))?;
+        let url = info.lines().find_map(|line| line.strip_prefix("URL: "));
+        Ok(format!("/{}", url.context("a narinfo without URL")?))
+    }
+
+    /// The server.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Has a machine follow it, until it boots or switches: its configuration can't know the server's port.
+    pub fn followed_by(&self, machine: &Machine) -> Result<()> {
+        let file = "/etc/lichen/update.json";
+        let mut config: Value = serde_json::from_str(&machine.sh(&format!("cat {file}"))?)?;
+        config["url"] = self.files.url().into();
+        machine.write_file(file, config.to_string().as_bytes())
+    }
+
+    /// Lets the machine's timer strike now, waits, and gives what `lichenctl status` says of it.
+    pub fn strike(&self, machine: &Machine) -> Result<Value> {
+        self.followed_by(machine)?;
+        let command = "systemctl start lichenctl-update.service";
+        let output = machine.ssh().run(command, b"", UPDATE)?;
+        output.success(command)?;
+        Ok(status(machine)?["update"].clone())
+    }
+}

@@ -1,0 +1,160 @@
+//! Devices that follow a channel.
+
+use std::time::Duration;
+
+use tests::*;
+
+/// Three boots that fail, and one that does not.
+const FALL_BACK: Duration = Duration::from_secs(600);
+const START: &str = "systemctl start --no-block lichenctl-update.service";
+
+#[test]
+fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
+    let (machine, published) = follower()?;
+    let [good, broken] = ["follows-greeting", "follows-broken"].map(Generation::named);
+    let (good, broken) = (good?, broken?);
+
+    published.publish(&good)?;
+    let first = published.channel()?;
+    // Outside of the maintenance window it is only made ready.
+    let before = running(&machine)?;
+    machine.sh(
+        "at() { date -d \"now + $1 hours\" +%H:%M; }; \
+         sed -i 's/\"window\":null/\"window\":{\"from\":\"'$(at 2)'\",\"to\":\"'$(at 4)'\"}/' /etc/lichen/update.json",
+    )?;
+    let update = published.strike(&machine)?;
+    ensure!(
+        said(&update).contains("is staged as generation 3"),
+        "{update}"
+    );
+    assert_eq!(running(&machine)?, before);
+    machine.sh("sed -i 's/{\"from\":[^}]*}/null/' /etc/lichen/update.json")?;
+    let update = published.strike(&machine)?;
+    ensure!(update["last"]["ok"] == true, "{update}");
+    good.runs_on(&machine)?;
+    assert_eq!(machine.sh("cat /etc/motd")?, "the new generation\n");
+    machine.sh("systemctl is-active lichenctl-update.timer")?;
+    let update = published.strike(&machine)?;
+    ensure!(said(&update).contains("runs already"), "{update}");
+
+    // What is not healthy is undone, and not tried a second time.
+    published.publish(&broken)?;
+    let update = published.strike(&machine)?;
+    ensure!(update["last"]["ok"] == false, "{update}");
+    ensure!(said(&update).contains("climate.service"), "{update}");
+    good.runs_on(&machine)?;
+    let update = published.strike(&machine)?;
+    ensure!(said(&update).contains("it is not tried again"), "{update}");
+
+    for (channel, refusal) in [
+        (first, "this is an old channel"),
+        (
+            published
+                .channel()?
+                .replace(&broken.toplevel, &good.toplevel),
+            "signature is not one of the key test-1",
+        ),
+        ("<html>Welcome to our hotel".to_owned(), "a web page came"),
+    ] {
+        published.replace_channel(&channel)?;
+        let update = published.strike(&machine)?;
+        ensure!(said(&update).contains(refusal), "{refusal}: {update}");
+    }
+    good.runs_on(&machine)?;
+    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+    ensure!(journal.contains("this is an old channel"), "{journal}");
+    healthy(&machine)
+}
+
+#[test]
+fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -> Result<()> {
+    let (machine, published) = follower()?;
+    let good = Generation::named("follows-greeting")?;
+    published.publish(&good)?;
+    // The toplevel comes last, after all that it refers to.
+    let last = published.archive(&good.toplevel)?;
+    published.files().hold(Some(&last));
+    published.followed_by(&machine)?;
+    machine.sh(START)?;
+    let mut asked = Vec::new();
+    machine.wait_until("half of the toplevel to be sent", SOON, || {
+        asked.extend(published.files().asked());
+        ensure!(asked.contains(&last), "asked for: {asked:?}");
+        let journal = machine.sh("journalctl -b -u lichenctl-update -o cat")?;
+        ensure!(
+            journal.contains(&format!("copying path '{}'", good.toplevel)),
+            "{journal}"
+        );
+        Ok(())
+    })?;
+    machine.pull_plug()?;
+    published.files().hold(None);
+    let archives = |asked: &[String]| asked.iter().filter(|p| p.starts_with("/nar/")).count();
+    ensure!(archives(&asked) > 1, "asked for: {asked:?}");
+
+    machine.power_on()?;
+    machine.wait_for_ssh(BOOT)?;
+    healthy(&machine)?;
+    blessed(&machine)?;
+    let update = published.strike(&machine)?;
+    ensure!(update["last"]["ok"] == true, "{update}");
+    let asked = published.files().asked();
+    ensure!(archives(&asked) == 1, "asked for: {asked:?}");
+    good.runs_on(&machine)?;
+    healthy(&machine)?;
+
+    // Who goes back by hand is not overruled by the next run.
+    machine.sh("lichenctl rollback")?;
+    let update = published.strike(&machine)?;
+    ensure!(said(&update).contains("was rolled back"), "{update}");
+    ensure!(running(&machine)? != good.toplevel);
+    healthy(&machine)
+}
+
+#[test]
+#[ignore = "slow: a boot that is blessed, three that fail and one more; ./lichen test --slow"]
+fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
+    let (machine, published) = follower()?;
+    let old = running(&machine)?;
+    // What follows has to be the good one, to which it goes back.
+    machine.reboot(BOOT)?;
+    blessed(&machine)?;
+    published.publish(&Generation::named("follows-never-boots")?)?;
+    let before = machine.boot_id()?;
+    published.followed_by(&machine)?;
+    machine.sh(START)?;
+    machine.wait_until("the old generation to be back", FALL_BACK, || {
+        let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
+        ensure!(now != before, "it is still the same boot");
+        ensure!(running(&machine)? == old, "it runs {}", running(&machine)?);
+        Ok(())
+    })?;
+    healthy(&machine)?;
+    // Also when the boot state has forgotten it.
+    machine.sh("lichenctl boot /run/current-system")?;
+    assert!(status(&machine)?["failed_trial"].is_null());
+    let update = published.strike(&machine)?;
+    ensure!(said(&update).contains("it is not tried again"), "{update}");
+    healthy(&machine)
+}
+
+fn blessed(machine: &Machine) -> Result<()> {
+    machine.wait_until("what booted to be blessed", BOOT, || {
+        ensure!(status(machine)?["standing"] == "good");
+        Ok(())
+    })
+}
+
+/// A device that follows a channel on which nothing is yet.
+fn follower() -> Result<(Machine, Published)> {
+    let published = Published::new()?;
+    let machine = appliance()?;
+    let follows = Generation::named("follows")?;
+    let done = follows.copy_to(&machine)?.activate(&machine, "switch")?;
+    ensure!(done.status == 0, "{done:?}");
+    Ok((machine, published))
+}
+
+fn said(update: &serde_json::Value) -> &str {
+    update["last"]["said"].as_str().unwrap_or_default()
+}
