@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 const POLL: Duration = Duration::from_millis(5);
+/// For what an ended program left in its pipes to be read.
+const LEFTOVERS: Duration = Duration::from_secs(2);
 
 /// How a program ended and what it said.
 #[derive(Debug)]
@@ -43,34 +45,58 @@ pub(crate) fn finish(command: &mut Command, input: &[u8], within: Duration) -> R
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("start {name}"))?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    thread::scope(|scope| {
-        scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input)));
-        let stdout = scope.spawn(move || read_all(stdout));
-        let stderr = scope.spawn(move || read_all(stderr));
-        let status = wait(&mut child, within).with_context(|| format!("wait for {name}"))?;
-        let (stdout, stderr) = (joined(stdout.join())?, joined(stderr.join())?);
-        match status {
-            Some(status) => Ok(Finished {
-                status,
-                stdout,
-                stderr,
-            }),
-            None => bail!("no end after {} s", within.as_secs()),
-        }
-    })
-}
-
-fn read_all(pipe: Option<impl Read>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        pipe.read_to_end(&mut bytes)?;
+    let (stdin, input) = (child.stdin.take(), input.to_vec());
+    thread::spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
+    let stdout = Said::through(child.stdout.take());
+    let stderr = Said::through(child.stderr.take());
+    match wait(&mut child, within).with_context(|| format!("wait for {name}"))? {
+        Some(status) => Ok(Finished {
+            status,
+            stdout: stdout.all()?,
+            stderr: stderr.all()?,
+        }),
+        None => bail!("no end after {} s", within.as_secs()),
     }
-    Ok(bytes)
 }
 
-fn joined(result: thread::Result<io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
-    Ok(result.map_err(|_| anyhow!("a reader panicked"))??)
+/// What a program says, read on a thread that nobody waits for without a limit: a child of the program may hold the
+/// pipe for as long as it likes.
+struct Said {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: Receiver<io::Result<()>>,
+}
+
+impl Said {
+    fn through(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let (end, ended) = mpsc::channel();
+        let said = bytes.clone();
+        thread::spawn(move || end.send(pipe.map_or(Ok(()), |pipe| read_all(pipe, &said))));
+        Self { bytes, ended }
+    }
+
+    /// All of it, once the program has ended.
+    fn all(self) -> Result<Vec<u8>> {
+        match self.ended.recv_timeout(LEFTOVERS) {
+            Ok(result) => result?,
+            Err(RecvTimeoutError::Disconnected) => bail!("a reader panicked"),
+            // The program's own words were in the pipe before it ended, and have long been read.
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        Ok(std::mem::take(&mut lock(&self.bytes)))
+    }
+}
+
+fn read_all(mut pipe: impl Read, into: &Mutex<Vec<u8>>) -> io::Result<()> {
+    let mut part = [0; 65536];
+    loop {
+        match pipe.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(count) => lock(into).extend_from_slice(&part[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn wait(child: &mut Child, within: Duration) -> io::Result<Option<ExitStatus>> {
@@ -112,7 +138,7 @@ impl Leashed {
         let (release, released) = mpsc::channel::<()>();
         let watched = child.clone();
         thread::spawn(move || {
-            if released.recv_timeout(within) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if released.recv_timeout(within) == Err(RecvTimeoutError::Timeout) {
                 // It may have ended by itself in this moment: then there is nothing to kill.
                 let _ = lock(&watched).kill();
             }
@@ -205,6 +231,23 @@ mod tests {
             format!("{error:#}").contains("no end after 0 s"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn a_child_that_keeps_the_pipes_is_not_waited_for() {
+        let start = Instant::now();
+        let with_child = |rest: &str| {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", &format!("echo before; sleep 30 & {rest}")]);
+            sh
+        };
+        let done = finish(&mut with_child("exit 3"), b"", Duration::from_secs(20)).unwrap();
+        assert_eq!(
+            (done.status.code(), done.stdout.as_slice()),
+            (Some(3), &b"before\n"[..])
+        );
+        finish(&mut with_child("wait"), b"", Duration::from_secs(1)).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
