@@ -63,10 +63,14 @@ in
           };
           script = ''
             size=$((${toString swap.size} * 1024 * 1024))
-            if [ "$(stat -c %s ${lib.escapeShellArg swap.device} 2>/dev/null || echo 0)" != "$size" ]; then
-              rm -f ${lib.escapeShellArg swap.device}
-              fallocate -l "$size" ${lib.escapeShellArg swap.device}
-              mkswap ${lib.escapeShellArg swap.device}
+            file=${lib.escapeShellArg swap.device}
+            if [ "$(stat -c %s "$file" 2>/dev/null || echo 0)" != "$size" ]; then
+              # Under another name until it is swap, which mkswap makes durable: a power cut in between would leave a
+              # file that is taken for swap for ever.
+              rm -f "$file" "$file.new"
+              fallocate -l "$size" "$file.new"
+              mkswap "$file.new"
+              mv "$file.new" "$file"
             fi
           '';
         })
