@@ -38,7 +38,11 @@ in rec {
     post = "$bb ln -sf gcc $out/usr/bin/cc";
   };
   toolsTree = buildTree "tools-tree" { keys = setClosure "tools"; };
-  testTree = buildTree "test-tools" { keys = setClosure "test"; extra = [ (deb "u-boot-qemu" "arm64") ]; };
+  # What checks the file systems of a card is what made them.
+  testTree = buildTree "test-tools" {
+    keys = closure (lock.sets.test ++ [ "e2fsprogs:amd64" ]);
+    extra = [ (deb "u-boot-qemu" "arm64") ];
+  };
   inRust = lib.mkInTree busybox rustTree;
   inTools = lib.mkInTree busybox toolsTree;
 

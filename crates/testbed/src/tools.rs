@@ -39,12 +39,15 @@ impl Tools {
     /// privileges, and paths mean what they mean to the caller.
     pub fn command(&self, program: &str) -> Command {
         let found = self.root.as_deref().and_then(|root| {
-            let path = root.join("usr/bin").join(program);
+            let path = ["usr/bin", "usr/sbin"]
+                .map(|folder| root.join(folder).join(program))
+                .into_iter()
+                .find(|path| path.exists())?;
             let loader = LOADERS
                 .iter()
                 .map(|loader| root.join(loader))
                 .find(|loader| loader.exists())?;
-            path.exists().then_some((root, path, loader))
+            Some((root, path, loader))
         });
         let Some((root, path, loader)) = found else {
             return Command::new(program);
