@@ -80,7 +80,7 @@ let
           members = map (n: members.${n}.folder) names;
           dependencies = builtins.intersectAttrs wanted workspace.workspace.dependencies;
         })}
-        profile = ${toml workspace.profile}
+        profile = ${toml { inherit (workspace.profile) release; }}
       '';
       lock = builtins.toFile "Cargo.lock" ("version = 4\n" + builtins.concatStringsSep "" (map entry
         (builtins.sort (a: b: a.name < b.name || a.name == b.name && builtins.compareVersions a.version b.version < 0) packages)));

@@ -17,6 +17,7 @@ use crate::{Tools, place};
 pub struct Disk {
     path: PathBuf,
     format: &'static str,
+    log: Option<PathBuf>,
     _directory: Option<TempDir>,
 }
 
@@ -51,6 +52,7 @@ impl Disk {
         Self {
             path: path.to_owned(),
             format: "raw",
+            log: None,
             _directory: None,
         }
     }
@@ -68,6 +70,7 @@ impl Disk {
         Ok(Self {
             path,
             format: "qcow2",
+            log: None,
             _directory: Some(directory),
         })
     }
@@ -134,6 +137,17 @@ impl Disk {
 
     pub(crate) fn format(&self) -> &'static str {
         self.format
+    }
+
+    /// Has everything that a machine writes onto it logged in the file `log`, which is made anew.
+    pub(crate) fn logged(self, log: &Path) -> Result<Self> {
+        File::create(log).with_context(|| format!("create {}", log.display()))?;
+        let log = Some(log.to_owned());
+        Ok(Self { log, ..self })
+    }
+
+    pub(crate) fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
     }
 
     /// Makes a machine that forgets this is a base fail instead of spoiling every story after it.

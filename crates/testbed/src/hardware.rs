@@ -172,7 +172,15 @@ fn without_power_sequences(mut device_tree: Vec<u8>) -> Vec<u8> {
 /// kept and what it still held in its own memory is lost, as when a plug is pulled.
 fn drive(disk: &Disk, interface: &str) -> String {
     let (file, format) = (quoted(disk.path()), disk.format());
-    format!("if={interface},id=disk,file={file},format={format},cache=writeback,discard=unmap")
+    let contents = match disk.log() {
+        None => format!("file={file},format={format}"),
+        Some(log) => format!(
+            "driver=blklogwrites,file.driver={format},file.file.driver=file,file.file.filename={file},\
+             log.driver=file,log.filename={}",
+            quoted(log)
+        ),
+    };
+    format!("if={interface},id=disk,{contents},cache=writeback,discard=unmap")
 }
 
 /// A comma within a value is said twice.

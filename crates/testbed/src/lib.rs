@@ -9,8 +9,10 @@
 //! across processes, since two that emulate on the same cores make each other's deadlines lies.
 
 mod console;
+pub mod cuts;
 mod disk;
 mod files;
+mod figures;
 mod hardware;
 mod http;
 mod machine;
@@ -25,11 +27,13 @@ mod snapshot;
 mod ssh;
 mod tools;
 mod wait;
+mod writes;
 
 pub use anyhow::{Context, Error, Result, bail, ensure};
 pub use console::Console;
 pub use disk::Disk;
 pub use files::Files;
+pub use figures::figures;
 pub use hardware::{Board, Hardware};
 pub use http::{Answer, Web};
 pub use machine::Machine;
@@ -42,3 +46,4 @@ pub use snapshot::Snapshot;
 pub use ssh::{Output, Ssh, private_key, public_key};
 pub use tools::Tools;
 pub use wait::wait_until;
+pub use writes::{Entry, Log, Mark, Marker, Recording};

@@ -50,6 +50,11 @@ impl<'f> Partition<'f> {
         bail!("it has no partition {name}")
     }
 
+    /// Where it begins, in bytes.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
     fn room(&self, wanted: usize) -> usize {
         usize::try_from(self.length.saturating_sub(self.position))
             .map_or(wanted, |rest| wanted.min(rest))

@@ -3,6 +3,8 @@
 //! Its memory is the file that QEMU mapped as the machine's memory, and its disk is the file the machine ran on:
 //! neither is copied, and a machine that starts from it maps the one privately and puts a thin layer over the
 //! other. Test binaries, which run in processes of their own, share it through the target directory.
+//!
+//! What the machine wrote on its way there was logged, and what one writes that goes on from there can be, too.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,6 +17,7 @@ use serde_json::json;
 
 use crate::machine::{self, Start};
 use crate::place::{self, Lock};
+use crate::writes::{Marker, Recording};
 use crate::{Disk, Hardware, Machine, Tools, wait_until};
 
 /// Where the parts are.
@@ -55,22 +58,59 @@ impl Snapshot {
 
     /// A machine that goes on from there, as if it had never been off.
     pub fn start(&self) -> Result<Machine> {
+        self.resume(self.disk()?)
+    }
+
+    fn resume(&self, disk: Disk) -> Result<Machine> {
         let (memory, state) = (self.memory(), self.state());
         let start = Start::Warm {
             memory: &memory,
             state: &state,
         };
-        Machine::start(
-            &place::story_name(),
-            self.disk()?,
-            self.hardware.clone(),
-            start,
-        )
+        Machine::start(&place::story_name(), disk, self.hardware.clone(), start)
     }
 
     /// A machine with the same disk, switched on.
     pub fn boot(&self) -> Result<Machine> {
         Machine::boot(self.disk()?, self.hardware.clone())
+    }
+
+    /// What the machine wrote until it was in this state.
+    pub fn first_boot(&self) -> Recording {
+        Recording {
+            before: self.before(),
+            log: self.log(),
+            marks: Vec::new(),
+        }
+    }
+
+    /// What a machine that goes on from here writes while `story` is told: recorded now, unless it was before.
+    /// `inputs` is all it depends on besides this snapshot.
+    pub fn record(
+        &self,
+        inputs: &[&str],
+        story: impl FnOnce(&Machine, &mut Marker) -> Result<()>,
+    ) -> Result<Recording> {
+        let mut hasher = DefaultHasher::new();
+        inputs.hash(&mut hasher);
+        let directory = (self.directory).join(format!("recording-{:016x}", hasher.finish()));
+        let (log, marks) = (directory.join("writes"), directory.join("marks.json"));
+        let _lock = Lock::take(&self.directory.join("recording.lock"))?;
+        if !marks.exists() {
+            fs::create_dir_all(&directory)?;
+            let disk = self.disk()?.logged(&log)?;
+            let mut marker = Marker::of(&log);
+            let machine = self.resume(disk)?;
+            story(&machine, &mut marker)?;
+            machine.quit()?;
+            // Its being there says that the log is whole.
+            fs::write(&marks, marker.into_json()).context("keep the marks of a recording")?;
+        }
+        Ok(Recording {
+            before: self.directory.join("disk.img"),
+            log,
+            marks: Marker::read(&marks)?,
+        })
     }
 
     fn make(
@@ -81,8 +121,11 @@ impl Snapshot {
         bring: impl FnOnce(&Machine) -> Result<()>,
     ) -> Result<()> {
         fs::create_dir_all(&self.directory)?;
-        let disk = prepare(Disk::copy(image, &self.directory.join("disk.img"))?)?;
+        let before = prepare(Disk::copy(image, &self.before())?)?;
+        let disk = Disk::copy(before.path(), &self.directory.join("disk.img"))?;
+        before.protect()?;
         let base = Disk::at(disk.path());
+        let disk = disk.logged(&self.log())?;
         let memory = self.memory();
         let hardware = self.hardware.clone();
         let machine = Machine::start(
@@ -120,6 +163,14 @@ impl Snapshot {
 
     fn disk(&self) -> Result<Disk> {
         Disk::over(&self.directory.join("disk.img"))
+    }
+
+    fn before(&self) -> PathBuf {
+        self.directory.join("before.img")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("writes")
     }
 
     fn memory(&self) -> PathBuf {
