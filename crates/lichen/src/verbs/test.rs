@@ -169,6 +169,10 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
         if failures {
             live.line(&line);
         }
+        // A story that passes may have something to tell, too.
+        if let Some(figures) = line.strip_prefix("figures: ") {
+            println!("{what}: {figures}");
+        }
     }
     live.clear();
     let status = child.wait().context("cannot wait for cargo")?;
