@@ -43,7 +43,11 @@ impl Generation {
             let output = machine.ssh().run(command, &bytes, DEPLOY)?;
             output.success(command).map(drop)
         };
-        put("tar -x --zstd -C / --keep-old-files -f -", &self.archive)?;
+        // Durable before it is registered: Nix's own copying has `fsync-store-paths` for that.
+        put(
+            "tar -x --zstd -C / --keep-old-files -f - && sync -f /nix",
+            &self.archive,
+        )?;
         put("nix-store --load-db", &self.registration)?;
         Ok(self)
     }

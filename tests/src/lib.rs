@@ -6,6 +6,7 @@ mod climate;
 mod deployer;
 mod events;
 mod generation;
+pub mod power;
 mod published;
 
 use std::time::Duration;
@@ -16,8 +17,8 @@ pub use events::{Event, for_each_event};
 pub use generation::{Generation, falls_back, running, status};
 pub use published::Published;
 pub use testbed::{
-    Console, Context, Disk, Hardware, Machine, Receiver, Relay, Result, Snapshot, bail, ensure,
-    wait_until,
+    Console, Context, Disk, Hardware, Machine, Receiver, Recording, Relay, Result, Snapshot, bail,
+    ensure, wait_until,
 };
 
 /// From power-on to healthy, on two emulated processors that share the host with whatever else it does.
@@ -64,6 +65,13 @@ pub fn lichen_toml() -> Result<String> {
 
 /// A climate appliance that has booted for the first time, with its owner's lichen.toml, and is healthy.
 pub fn appliance() -> Result<Machine> {
+    let machine = snapshot()?.start()?;
+    machine.wait_for_ssh(SOON)?;
+    Ok(machine)
+}
+
+/// The snapshot that [`appliance`] starts from.
+pub fn snapshot() -> Result<Snapshot> {
     let toml = lichen_toml()?;
     let image = image()?;
     let prepare = |disk: Disk| {
@@ -71,14 +79,11 @@ pub fn appliance() -> Result<Machine> {
             .write_boot_file("extra.env", EXTRA)?
             .write_boot_file("lichen.toml", &toml)
     };
-    let snapshot = Snapshot::take("climate", &image, &[&toml, EXTRA], prepare, |machine| {
+    Snapshot::take("climate", &image, &[&toml, EXTRA], prepare, |machine| {
         machine.wait_for_ssh(BOOT)?;
         healthy(machine)?;
         machine.sh("sync").map(drop)
-    })?;
-    let machine = snapshot.start()?;
-    machine.wait_for_ssh(SOON)?;
-    Ok(machine)
+    })
 }
 
 /// Waits until nothing is left to do and nothing has failed, and the service says that it is well.

@@ -1,0 +1,129 @@
+//! Cuts that are really booted.
+
+use std::ops::Range;
+
+use testbed::cuts::{self, Cut, Fate, Remains, Sampling};
+use testbed::{Context, Entry, Hardware, Log, Machine, Recording, Result, ensure};
+
+use super::judge::Expected;
+use super::replayed::{first_toplevel, phase};
+use crate::{BOOT, HOSTNAME, healthy, status};
+
+/// A kind of cut, of which one is booted.
+#[derive(Debug, Clone)]
+pub struct Kind<'r> {
+    /// What was recorded.
+    pub recording: &'r Recording,
+    /// When.
+    pub entries: Range<usize>,
+    /// What the disk made of it.
+    pub fate: Fate,
+    /// Which partition was written to last.
+    pub partition: &'static str,
+}
+
+/// Every kind that there may be: by what went on, by what the disk made of it, by where it was written to last.
+pub fn kinds(recordings: &[Recording]) -> Result<Vec<Kind<'_>>> {
+    let mut kinds = Vec::new();
+    for recording in recordings {
+        let end = Log::open(&recording.log)?.entries.len();
+        let mut ends: Vec<_> = recording.marks.iter().map(|mark| mark.entries).collect();
+        if ends.is_empty() {
+            // A first boot has no marks of its own, and much goes on in it.
+            ends.extend([end / 3, end * 2 / 3, end]);
+        }
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        for (start, end) in starts.zip(&ends) {
+            for fate in [Fate::Whole, Fate::Torn, Fate::Reordered] {
+                for partition in ["BOOT", "DATA"] {
+                    let entries = start + 1..end + 1;
+                    kinds.push(Kind {
+                        recording,
+                        entries,
+                        fate,
+                        partition,
+                    });
+                }
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+impl Kind<'_> {
+    /// One of this kind, if there is any.
+    pub fn sample(&self, sampling: Sampling) -> Result<Option<(Cut, Remains)>> {
+        let log = Log::open(&self.recording.log)?;
+        let epochs = cuts::epochs(&log);
+        let first = epochs
+            .iter()
+            .position(|epoch| epoch.end > self.entries.start)
+            .unwrap_or(0);
+        let last = epochs
+            .iter()
+            .position(|epoch| epoch.end >= self.entries.end)
+            .unwrap_or(epochs.len() - 1);
+        let mut rng = fastrand::Rng::with_seed(sampling.seed);
+        let mut chosen = None;
+        let mut seen = 0;
+        cuts::replay(
+            self.recording,
+            &log,
+            first..last + 1,
+            sampling,
+            |cut, disk| {
+                if self.has(&cut, &log, disk)? {
+                    seen += 1;
+                    if rng.usize(..seen) == 0 {
+                        chosen = Some((cut, disk.clone()));
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        Ok(chosen)
+    }
+
+    fn has(&self, cut: &Cut, log: &Log, disk: &Remains) -> Result<bool> {
+        if cut.fate != self.fate || !self.entries.contains(&cut.entries) {
+            return Ok(false);
+        }
+        let Some(Entry::Write { start, .. }) = log.entries.get(cut.entries - 1) else {
+            return Ok(false);
+        };
+        let data = disk.partition("DATA")?.start;
+        Ok((*start < data) == (self.partition == "BOOT"))
+    }
+
+    /// Boots it: it has to become healthy by itself, as the old generation or the new one. Says which.
+    pub fn boot(&self, cut: &Cut, disk: &Remains) -> Result<String> {
+        let what = format!("{}, {cut}", phase(self.recording, cut));
+        self.boots(cut, disk).with_context(|| what.clone())?;
+        Ok(what)
+    }
+
+    fn boots(&self, cut: &Cut, disk: &Remains) -> Result<()> {
+        let first = first_toplevel(self.recording)?;
+        let expected = Expected::after(cut.entries, &self.recording.marks, &first).toplevels;
+        let machine = Machine::boot(disk.to_disk()?, Hardware::default())?;
+        machine.wait_for_ssh(BOOT)?;
+        healthy(&machine)?;
+        machine.wait_until("a good generation", BOOT, || {
+            let status = status(&machine)?;
+            ensure!(status["standing"] == "good", "{status}");
+            let toplevel = status["toplevel"].as_str().unwrap_or_default();
+            ensure!(
+                expected.contains(toplevel),
+                "{toplevel} is none of {expected:?}"
+            );
+            Ok(())
+        })?;
+        let name = machine.sh("hostname")?;
+        ensure!(name.trim() == HOSTNAME, "it is called {name}");
+        ensure!(
+            machine.try_sh("test -e /boot/lichen.toml")?.status == 1,
+            "lichen.toml is still on BOOT"
+        );
+        Ok(())
+    }
+}

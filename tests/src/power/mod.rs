@@ -1,0 +1,13 @@
+//! Power cuts at every write of a whole machine: what is recorded, and how what they leave is judged without booting.
+
+mod boot;
+mod booted;
+mod data;
+mod judge;
+mod recorded;
+mod replayed;
+
+pub use booted::{Kind, kinds};
+pub use judge::{Expected, Judge, Truth};
+pub use recorded::{first_boot, life};
+pub use replayed::{Effort, Tally, judge_all};

@@ -1,0 +1,216 @@
+//! Power cuts at every write of a whole machine.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use testbed::cuts::{self, Ext4, Fat, Fate, Remains, Sampling};
+use testbed::{Log, figures};
+use tests::power::{self, Effort, Expected, Judge, Kind, Truth};
+use tests::*;
+
+const SAMPLING: Sampling = Sampling {
+    // Changed to see other samples of what a disk may do; the same ones for the same seed.
+    seed: 20_261_124,
+    torn: 4,
+    reordered: 2,
+};
+/// Few different file systems need to go through the real e2fsck for what is read of them here to be believed.
+const EFFORT: Effort = Effort {
+    sampling: SAMPLING,
+    fsck: 50,
+};
+/// As much as is worth waiting for.
+const ALL: Effort = Effort {
+    sampling: Sampling {
+        torn: 1,
+        reordered: 8,
+        ..SAMPLING
+    },
+    fsck: 3,
+};
+
+#[test]
+fn every_cut_leaves_the_old_generation_or_the_new_one() -> Result<()> {
+    judge_all(EFFORT)
+}
+
+#[test]
+#[ignore = "slow: many more samples of torn and reordered writes; ./lichen test --slow"]
+fn however_a_disk_orders_its_writes_the_old_generation_is_left_or_the_new_one() -> Result<()> {
+    judge_all(ALL)
+}
+
+#[test]
+fn a_few_cuts_really_boot() -> Result<()> {
+    let _turn = turn();
+    let recordings = recordings()?;
+    let chosen = |kind: &Kind<'_>| {
+        let name = |name: &str| {
+            let mark = kind.recording.marks.iter().find(|mark| mark.name == name);
+            mark.is_some_and(|mark| mark.entries + 1 == kind.entries.end)
+        };
+        match (kind.fate, kind.partition) {
+            // A kernel folder, and the slot that is the last write of a deploy.
+            (Fate::Reordered, "BOOT") => name("trial boot"),
+            (Fate::Whole, "BOOT") => name("deploy"),
+            // A partition that grows, a file that is wiped.
+            (Fate::Torn, "DATA") => kind.recording.marks.is_empty() && kind.entries.start == 1,
+            _ => false,
+        }
+    };
+    let kinds: Vec<_> = power::kinds(&recordings)?
+        .into_iter()
+        .filter(chosen)
+        .collect();
+    boot(&kinds, 3)
+}
+
+#[test]
+#[ignore = "slow: dozens of boots; ./lichen test --slow"]
+fn cuts_of_every_kind_really_boot() -> Result<()> {
+    let _turn = turn();
+    boot(&power::kinds(&recordings()?)?, 25)
+}
+
+#[test]
+fn damage_is_found() -> Result<()> {
+    let _turn = turn();
+    let recordings = recordings()?;
+    let truth = Truth::of(&recordings, &lichen_toml()?)?;
+    let life = &recordings[1];
+    let log = Log::open(&life.log)?;
+    let mark = |name: &str| {
+        life.marks
+            .iter()
+            .find(|mark| mark.name == name)
+            .context(name.to_owned())
+    };
+    let (before, after) = (mark("boot given up")?, mark("trial boot")?);
+    let new = after.note["toplevel"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let disk = cuts::moment(life, &log, after.entries)?;
+    let old_disk = cuts::moment(life, &log, before.entries)?;
+    let expected = Expected::after(after.entries, &life.marks, "");
+    let mut judge = Judge::new(&truth);
+    assert_eq!(judge.judge(&disk, &expected)?, new);
+
+    let fat = Fat::read(&disk, disk.partition("BOOT")?)?;
+    let data = Ext4::mount(&disk, disk.partition("DATA")?)?;
+    let layers = data.text(&format!("{new}/layers"))?.unwrap_or_default();
+    let kernel = (fat
+        .files
+        .iter()
+        .rev()
+        .find(|file| file.path.ends_with("/image")))
+    .context("no kernel")?
+    .path
+    .clone();
+    let zero = |disk: &mut Remains, at: u64, length: u64| disk.write(at, &vec![0; length as usize]);
+    let mut found = |what: &str,
+                     expected: &Expected,
+                     change: &dyn Fn(&mut Remains) -> Result<()>|
+     -> Result<()> {
+        let mut damaged = disk.clone();
+        change(&mut damaged)?;
+        match judge.judge(&damaged, expected) {
+            Err(error) if format!("{error:#}").contains(what) => Ok(()),
+            other => bail!("not found: {what}; instead: {other:?}"),
+        }
+    };
+
+    for layer in layers.lines() {
+        found("is not what it was", &expected, &|disk| {
+            let block = *data.places(layer)?.last().context("an empty layer")?;
+            zero(disk, block, 4096)
+        })?;
+    }
+    found("no valid boot state", &expected, &|disk| {
+        for slot in ["st0.env", "st1.env"] {
+            zero(disk, fat.places(slot)[0].start, 512)?;
+        }
+        Ok(())
+    })?;
+    found("is not what it should be", &expected, &|disk| {
+        let places = fat.places(&kernel);
+        for place in &places[places.len() / 2..] {
+            zero(disk, place.start, place.end - place.start)?;
+        }
+        Ok(())
+    })?;
+    // As if the slot had been written before the kernel.
+    found("is not what it should be", &expected, &|disk| {
+        for place in fat.places(&kernel) {
+            let mut bytes = vec![0; (place.end - place.start) as usize];
+            old_disk.read(place.start, &mut bytes)?;
+            disk.write(place.start, &bytes)?;
+        }
+        Ok(())
+    })?;
+    found("u-boot.bin on BOOT has changed", &expected, &|disk| {
+        zero(disk, fat.places("u-boot.bin")[0].start, 512)
+    })?;
+    found("db.sqlite", &expected, &|disk| {
+        // Not the first page, which says what it is.
+        let places = data.places("/nix/var/nix/db/db.sqlite")?;
+        places[1..]
+            .iter()
+            .try_for_each(|place| zero(disk, *place, 4096))
+    })?;
+    found("readings were told", &expected, &|disk| {
+        let log = data.places("/var/lib/climate/climate.db-wal")?;
+        log.iter().try_for_each(|place| zero(disk, *place, 4096))
+    })?;
+    let mut old = expected.clone();
+    old.toplevels = [before.note["toplevel"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()]
+    .into();
+    found("which is none of", &old, &|_| Ok(()))?;
+    Ok(())
+}
+
+fn recordings() -> Result<[Recording; 2]> {
+    Ok([power::first_boot()?, power::life()?])
+}
+
+fn judge_all(effort: Effort) -> Result<()> {
+    let _turn = turn();
+    let recordings = recordings()?;
+    let truth = Truth::of(&recordings, &lichen_toml()?)?;
+    let tally = power::judge_all(&recordings, &truth, effort)?.verdict()?;
+    figures(format!(
+        "power cuts: {tally}; none ended wrong (seed {})",
+        effort.sampling.seed
+    ));
+    ensure!(tally.boundaries() >= 2000, "{tally}");
+    Ok(())
+}
+
+fn boot(kinds: &[Kind<'_>], at_least: usize) -> Result<()> {
+    let start = Instant::now();
+    let mut booted = 0;
+    for kind in kinds {
+        // There may be none of a kind: a gc that collects no kernel does not write to BOOT.
+        if let Some((cut, disk)) = kind.sample(SAMPLING)? {
+            let what = kind.boot(&cut, &disk)?;
+            eprintln!("booted: {what}");
+            booted += 1;
+        }
+    }
+    ensure!(booted >= at_least, "only {booted} cuts were booted");
+    figures(format!(
+        "power cuts: {booted} really booted in {} s, all into the old generation or the new one (seed {})",
+        start.elapsed().as_secs(),
+        SAMPLING.seed
+    ));
+    Ok(())
+}
+
+/// Judging takes all processors, and booting does: one after the other.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
