@@ -118,7 +118,7 @@ pub fn overwrite(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Overwrites a file with zeros before it removes it. What a card's controller keeps of the old sectors is
+/// Overwrites a file on BOOT with zeros before it removes it. What a card's controller keeps of the old sectors is
 /// out of reach; what any reader of the card sees is not.
 pub fn wipe(path: &Path) -> Result<()> {
     let length = fs::metadata(path)
@@ -127,7 +127,7 @@ pub fn wipe(path: &Path) -> Result<()> {
     let zeros = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     overwrite(path, &zeros).with_context(|| format!("cannot overwrite {}", path.display()))?;
     cut::point("zeros");
-    remove(path).map(drop)
+    remove_from_boot(path)
 }
 
 /// Puts a file onto BOOT that nothing refers to yet; whoever refers to it then calls [`sync_file_system`] first.
