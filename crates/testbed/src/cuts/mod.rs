@@ -3,7 +3,8 @@
 //!
 //! Until a flush has ended a disk may have written any of what it was given, in any order; a sector of 512 bytes it
 //! writes whole or not at all. So of the writes since the last flush some are *torn* here, which is to say that only
-//! some of their sectors are there, and of some the whole are missing though later ones are there (*reordered*).
+//! some of their sectors are there, and some are missing though later ones are there (*reordered*). A write that was on
+//! its way when the flush was asked for is taken for flushed: Linux never relies on the contrary.
 
 mod ext4;
 mod fat;
