@@ -119,6 +119,13 @@ impl Machine {
         self.switch_on(Start::Cold)
     }
 
+    /// Puts another card into the machine, which is off; it keeps its turn.
+    pub fn insert(&mut self, disk: Disk) -> Result<()> {
+        ensure!(self.power().is_none(), "the machine is on");
+        self.disk = disk;
+        Ok(())
+    }
+
     /// Asks the machine to reboot and waits for SSH on the other side.
     pub fn reboot(&self, within: Duration) -> Result<()> {
         let before = self.boot_id()?;

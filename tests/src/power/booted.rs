@@ -95,21 +95,15 @@ impl Kind<'_> {
         Ok((*start < data) == (self.partition == "BOOT"))
     }
 
-    /// Boots it: it has to become healthy by itself, as the old generation or the new one. Says which.
-    pub fn boot(&self, cut: &Cut, disk: &Remains) -> Result<String> {
-        let what = format!("{}, {cut}", phase(self.recording, cut));
-        self.boots(cut, disk).with_context(|| what.clone())?;
-        Ok(what)
-    }
-
-    fn boots(&self, cut: &Cut, disk: &Remains) -> Result<()> {
+    /// A cut of this kind was booted: the machine has to become healthy by itself, as the old generation or the new
+    /// one, and to be what its owner told it to be.
+    fn is_survived(&self, machine: &Machine, cut: &Cut) -> Result<()> {
         let first = first_toplevel(self.recording)?;
         let expected = Expected::after(cut.entries, &self.recording.marks, &first).toplevels;
-        let machine = Machine::boot(disk.to_disk()?, Hardware::default())?;
         machine.wait_for_ssh(BOOT)?;
-        healthy(&machine)?;
+        healthy(machine)?;
         machine.wait_until("a good generation", BOOT, || {
-            let status = status(&machine)?;
+            let status = status(machine)?;
             ensure!(status["standing"] == "good", "{status}");
             let toplevel = status["toplevel"].as_str().unwrap_or_default();
             ensure!(
@@ -126,4 +120,31 @@ impl Kind<'_> {
         );
         Ok(())
     }
+}
+
+/// Boots a cut of each kind that there is, one card after the other in the same machine; gives their number. Each is
+/// told when it is done.
+pub fn boot(kinds: &[Kind<'_>], sampling: Sampling, mut tell: impl FnMut(&str)) -> Result<usize> {
+    // Whoever looks for samples needs no machine yet. There may be none: not every gc writes to BOOT.
+    let mut samples = Vec::new();
+    for kind in kinds {
+        samples.extend(kind.sample(sampling)?.map(|(cut, disk)| (kind, cut, disk)));
+    }
+    let mut machine: Option<Machine> = None;
+    for (kind, cut, disk) in &samples {
+        let what = format!("{}, {cut}", phase(kind.recording, cut));
+        let machine = match &mut machine {
+            None => machine.insert(Machine::boot(disk.to_disk()?, Hardware::default())?),
+            Some(machine) => {
+                machine.pull_plug()?;
+                machine.insert(disk.to_disk()?)?;
+                machine.power_on()?;
+                machine
+            }
+        };
+        kind.is_survived(machine, cut)
+            .with_context(|| what.clone())?;
+        tell(&what);
+    }
+    Ok(samples.len())
 }
