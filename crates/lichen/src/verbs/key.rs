@@ -52,8 +52,8 @@ pub fn find() -> Option<PathBuf> {
     Some(path()).filter(|path| path.is_file())
 }
 
-/// Outside of any checkout: it is of the person, and no build may see it.
-fn path() -> PathBuf {
+/// Where it is, if it is: outside of any checkout, as it is of the person, and no build may see it.
+pub fn path() -> PathBuf {
     let config = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|folder| !folder.is_empty())
         .map(PathBuf::from);

@@ -50,10 +50,7 @@ pub struct PublishArgs {
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &PublishArgs) -> Result<()> {
-    let key_file = match &args.key {
-        Some(file) => file.clone(),
-        None => default_key()?,
-    };
+    let key_file = args.key.clone().unwrap_or_else(super::key::path);
     let key = read_key(&key_file)?;
     check_name(&args.channel)?;
     let folder = prepare(&args.to)?;
@@ -153,14 +150,6 @@ impl Release {
 fn toplevel(nix: &Nix<'_>, appliance: &str) -> Result<PathBuf> {
     let output = format!("packages.x86_64-linux.{appliance}-toplevel");
     Ok(nix.build(&output, None)?.output)
-}
-
-fn default_key() -> Result<PathBuf> {
-    let config = match std::env::var_os("XDG_CONFIG_HOME").filter(|d| !d.is_empty()) {
-        Some(config) => PathBuf::from(config),
-        None => PathBuf::from(std::env::var_os("HOME").unwrap_or("/root".into())).join(".config"),
-    };
-    Ok(config.join("lichen/signing-key"))
 }
 
 fn read_key(file: &Path) -> Result<SecretKey> {

@@ -240,11 +240,6 @@ impl BootState {
         self.decide(good, trial.map(over))
     }
 
-    /// Switch: `generation` was made to run without a boot and is healthy; it is good from now on.
-    pub fn switch_to(self, generation: Generation) -> Result<Self, StateError> {
-        self.decide(generation, None)
-    }
-
     /// Rollback: no trial any more; the good generation is booted next.
     pub fn rollback(self) -> Result<Self, StateError> {
         let good = self.state.good;
