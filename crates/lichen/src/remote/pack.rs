@@ -119,12 +119,9 @@ impl Pack {
         self.header.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// Whether there is nothing in it that the device would not have.
+    /// Whether there is nothing in it that the device does not know.
     pub fn is_empty(&self) -> bool {
-        self.header
-            .parts
-            .iter()
-            .all(|part| part.coming == Coming::Present)
+        self.header.parts.is_empty()
     }
 
     /// One line a path: its name, how it comes, how many bytes.
