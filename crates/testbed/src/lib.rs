@@ -5,8 +5,8 @@
 //! so that every story starts there within seconds. Nothing here knows what is being tested: that is `tests/`.
 //!
 //! Three things hold everywhere. Every wait has a deadline, and its error says what was awaited, what was seen
-//! last and how the console ended. No machine outlives the process that started it. One machine runs at a time,
-//! across processes, since two that emulate on the same cores make each other's deadlines lies.
+//! last and how the console ended. No machine outlives the process that started it. Two machines run at a time,
+//! across processes, since more that emulate on the same cores make each other's deadlines lies.
 
 mod console;
 pub mod cuts;

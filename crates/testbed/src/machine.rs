@@ -22,6 +22,9 @@ use crate::{Console, Disk, Hardware, Qmp, Ssh, Tools, Web};
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 const COMMAND: Duration = Duration::from_secs(120);
 const SSH_PORT: u16 = 22;
+/// One for each machine that may run at the same time. A single one leaves half of two cores idle, as booting and
+/// waiting are the work of one; with three, deadlines become lies.
+const TURNS: [&str; 2] = ["turn-0", "turn-1"];
 
 /// A machine in QEMU. Dropping it pulls its plug.
 #[derive(Debug)]
@@ -69,7 +72,8 @@ impl Machine {
         hardware: Hardware,
         start: Start<'_>,
     ) -> Result<Self> {
-        let turn = Lock::take(&place::directory("machine")?.join("lock"))?;
+        let turns = place::directory("machine")?;
+        let turn = Lock::take_one(&TURNS.map(|turn| turns.join(turn)))?;
         let tools = Tools::from_env()?;
         // Short, since it holds sockets, whose paths may have about a hundred characters.
         let directory = tempfile::Builder::new().prefix("lichen-").tempdir()?;

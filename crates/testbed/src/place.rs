@@ -1,12 +1,16 @@
 //! Where things are: what the caller names in the environment, and this crate's corner of the target directory.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+/// How long to wait before looking again for a lock that is free.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The path in environment variable `name`. An unset one is an error: a story that cannot run has not passed.
 pub fn environment_path(name: &str) -> Result<PathBuf> {
@@ -64,11 +68,45 @@ impl Lock {
             .with_context(|| format!("lock {}", path.display()))?;
         Ok(Self(file))
     }
+
+    /// Takes any one of `paths`; waits while all of them are taken.
+    pub(crate) fn take_one(paths: &[PathBuf]) -> Result<Self> {
+        loop {
+            for path in paths {
+                let file = File::options().create(true).append(true).open(path);
+                let file = file.with_context(|| format!("open lock {}", path.display()))?;
+                match file.try_lock() {
+                    Ok(()) => return Ok(Self(file)),
+                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Error(error)) => {
+                        return Err(error).with_context(|| format!("lock {}", path.display()));
+                    }
+                }
+            }
+            thread::sleep(PAUSE);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_locks_the_third_waits_for_whichever_is_free_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| directory.path().join(name));
+        let (_first, second) = (
+            Lock::take_one(&paths).unwrap(),
+            Lock::take_one(&paths).unwrap(),
+        );
+        thread::scope(|scope| {
+            let third = scope.spawn(|| Lock::take_one(&paths).unwrap());
+            assert!(!third.is_finished());
+            drop(second);
+            third.join().unwrap();
+        });
+    }
 
     #[test]
     fn an_unset_variable_names_itself_and_the_way_out() {
