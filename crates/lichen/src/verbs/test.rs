@@ -207,29 +207,23 @@ struct Tally {
     passed: usize,
     ignored: usize,
     failed: Vec<String>,
-    running: Option<String>,
+    last: Option<String>,
 }
 
 impl Tally {
     /// Takes one line; returns the name of a test that it says has failed.
     fn take(&mut self, line: &str) -> Option<String> {
-        if let Some(counts) = line.strip_prefix("test result: ") {
-            let number = |word: &str| {
-                let before = counts.split(&format!(" {word}")).next()?;
-                before.rsplit(' ').next()?.parse::<usize>().ok()
-            };
-            self.passed += number("passed").unwrap_or(0);
-            self.ignored += number("ignored").unwrap_or(0);
-            self.running = None;
-            return None;
-        }
         let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
-        self.running = Some(name.to_owned());
-        if verdict != "FAILED" {
-            return None;
+        self.last = Some(name.to_owned());
+        match verdict {
+            "ok" => self.passed += 1,
+            "FAILED" => {
+                self.failed.push(name.to_owned());
+                return Some(name.to_owned());
+            }
+            _ => self.ignored += 1,
         }
-        self.failed.push(name.to_owned());
-        Some(name.to_owned())
+        None
     }
 
     fn summary(&self) -> String {
@@ -240,7 +234,7 @@ impl Tally {
         if !self.failed.is_empty() {
             text.push_str(&format!(", {} FAILED", self.failed.len()));
         }
-        if let Some(name) = &self.running {
+        if let Some(name) = &self.last {
             text.push_str(&format!(", last {name}"));
         }
         text
@@ -256,17 +250,13 @@ mod tests {
         let mut tally = Tally::default();
         assert_eq!(tally.take("running 2 tests"), None);
         assert_eq!(tally.take("test lock::tests::reads ... ok"), None);
-        assert_eq!(tally.summary(), "0 passed, last lock::tests::reads");
-        assert_eq!(
-            tally.take("test boots_healthy ... FAILED").as_deref(),
-            Some("boots_healthy")
-        );
+        assert_eq!(tally.summary(), "1 passed, last lock::tests::reads");
+        tally.take("test boots_slowly ... ignored, slow: ./lichen test --slow");
         assert_eq!(
             tally.take("test hangs ... FAILED").as_deref(),
             Some("hangs")
         );
-        tally.take("test result: FAILED. 5 passed; 2 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s");
-        tally.take("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
-        assert_eq!(tally.summary(), "8 passed, 2 ignored, 2 FAILED");
+        tally.take("test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        assert_eq!(tally.summary(), "1 passed, 1 ignored, 1 FAILED, last hangs");
     }
 }
