@@ -1,5 +1,6 @@
 //! An ext4 as it is after a mount, read through the cut disk; and the judgement of the program that would mend it.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -95,23 +96,43 @@ impl Ext4 {
         }
     }
 
-    /// Where on the disk the blocks of the file at `path` are, in bytes.
+    /// Where on the disk blocks with contents of the file at `path` are, in bytes.
     pub fn places(&self, path: &str) -> Result<Vec<u64>> {
         let trace = Trace::default();
-        let read = || -> Result<(), Ext4Error> {
+        let mut contents = HashSet::new();
+        let mut read = || -> Result<(), Ext4Error> {
             let view = self
                 .view(&trace)
                 .map_err(|error| Ext4Error::Io(error.into()))?;
             let mut file = view.open(path)?;
-            let mut part = vec![0; BLOCK as usize];
             // Up to here it was read where it is.
             trace.clear();
-            while file.read_bytes(&mut part)? > 0 {}
-            Ok(())
+            loop {
+                let mut part = vec![0; BLOCK as usize];
+                let mut done = 0;
+                while done < part.len() {
+                    match file.read_bytes(&mut part[done..])? {
+                        0 => break,
+                        count => done += count,
+                    }
+                }
+                if done == 0 {
+                    return Ok(());
+                }
+                contents.insert(part);
+            }
         };
         read().map_err(|error| anyhow!("{path}: {error}"))?;
-        let blocks = trace.blocks().into_iter();
-        Ok(blocks.map(|number| number * BLOCK).collect())
+        // What says where they are was read as well, and what lies beside them.
+        let mut places = Vec::new();
+        for number in trace.blocks() {
+            let mut block = vec![0; BLOCK as usize];
+            self.disk.read(number * BLOCK, &mut block)?;
+            if contents.contains(&block) {
+                places.push(number * BLOCK);
+            }
+        }
+        Ok(places)
     }
 
     /// The text of the file at `path`; nothing, if there is none.
