@@ -37,9 +37,15 @@ pub const CARD: u64 = 4 * GIB;
 /// Nearly halves the time to boot under emulation, and changes nothing that is tested.
 const EXTRA: &str = "extra=nokaslr mitigations=off quiet\n";
 
-/// The image under test.
+/// The image of an appliance.
+pub fn image_of(appliance: &str) -> Result<std::path::PathBuf> {
+    let images = testbed::environment_path("LICHEN_IMAGES")?;
+    Ok(images.join(appliance).join(format!("{appliance}.img")))
+}
+
+/// The image of climate, which most stories are about.
 pub fn image() -> Result<std::path::PathBuf> {
-    testbed::environment_path("LICHEN_IMAGE")
+    image_of("climate")
 }
 
 /// A card with the image on it, as it was when it was flashed.
@@ -56,46 +62,67 @@ pub fn card_from(image: &std::path::Path) -> Result<Disk> {
 
 /// What the owner writes onto the card before the first boot.
 pub fn lichen_toml() -> Result<String> {
+    lichen_toml_with(&[("climate.bearer-token", TOKEN)])
+}
+
+/// The same, with the secrets that another appliance wants.
+pub fn lichen_toml_with(secrets: &[(&str, &str)]) -> Result<String> {
     let key = testbed::public_key()?;
+    let secrets: String = secrets
+        .iter()
+        .map(|(name, value)| format!("{name:?} = {value:?}\n"))
+        .collect();
     Ok(format!(
         "hostname = \"{HOSTNAME}\"\ntimezone = \"{TIME_ZONE}\"\n\n[ssh]\nauthorized_keys = [\"{key}\"]\n\n\
-         [secrets]\n\"climate.bearer-token\" = \"{TOKEN}\"\n"
+         [secrets]\n{secrets}"
     ))
 }
 
 /// A climate appliance that has booted for the first time, with its owner's lichen.toml, and is healthy.
 pub fn appliance() -> Result<Machine> {
-    let machine = snapshot()?.start()?;
+    started(&snapshot()?)
+}
+
+/// A machine that goes on where the snapshot was taken.
+pub fn started(snapshot: &Snapshot) -> Result<Machine> {
+    let machine = snapshot.start()?;
     machine.wait_for_ssh(SOON)?;
     Ok(machine)
 }
 
 /// The snapshot that [`appliance`] starts from.
 pub fn snapshot() -> Result<Snapshot> {
-    let toml = lichen_toml()?;
-    let image = image()?;
+    snapshot_of("climate", &lichen_toml()?, healthy)
+}
+
+/// An appliance that has booted for the first time with this lichen.toml and that `healthy` finds healthy.
+pub fn snapshot_of(
+    appliance: &str,
+    toml: &str,
+    healthy: impl Fn(&Machine) -> Result<()>,
+) -> Result<Snapshot> {
     let prepare = |disk: Disk| {
         disk.grow(CARD)?
             .write_boot_file("extra.env", EXTRA)?
-            .write_boot_file("lichen.toml", &toml)
+            .write_boot_file("lichen.toml", toml)
     };
-    Snapshot::take("climate", &image, &[&toml, EXTRA], prepare, |machine| {
-        machine.wait_for_ssh(BOOT)?;
-        healthy(machine)?;
-        machine.sh("sync").map(drop)
-    })
+    Snapshot::take(
+        appliance,
+        &image_of(appliance)?,
+        &[toml, EXTRA],
+        prepare,
+        |machine| {
+            machine.wait_for_ssh(BOOT)?;
+            healthy(machine)?;
+            machine.sh("sync").map(drop)
+        },
+    )
 }
 
-/// Waits until nothing is left to do and nothing has failed, and the service says that it is well.
+/// Waits until nothing is left to do and nothing has failed, and climate says that it is well.
 pub fn healthy(machine: &Machine) -> Result<()> {
     machine.wait_until("a healthy appliance", BOOT, || {
-        let state = machine.try_sh("systemctl is-system-running")?.stdout;
-        let failed = machine.sh("systemctl list-units --failed --plain --no-legend")?;
-        ensure!(
-            state.trim() == "running",
-            "the system is {}; failed: {failed:?}",
-            state.trim()
-        );
+        nothing_failed(machine)?;
         let health = Climate::of(machine)?.health()?;
         ensure!(
             health["sensor_thread_alive"] == true,
@@ -103,4 +130,16 @@ pub fn healthy(machine: &Machine) -> Result<()> {
         );
         Ok(())
     })
+}
+
+/// An error while anything is left to do or has failed.
+pub fn nothing_failed(machine: &Machine) -> Result<()> {
+    let state = machine.try_sh("systemctl is-system-running")?.stdout;
+    let failed = machine.sh("systemctl list-units --failed --plain --no-legend")?;
+    ensure!(
+        state.trim() == "running",
+        "the system is {}; failed: {failed:?}",
+        state.trim()
+    );
+    Ok(())
 }
