@@ -3,12 +3,14 @@
 mod errors;
 mod events;
 
+use crate::command::stdout_of;
 use crate::failure::Failure;
 use crate::store;
 use crate::ui::{Live, duration, warn};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use events::{Event, Steps};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -79,12 +81,32 @@ impl<'a> Nix<'a> {
         parse_built(&json).with_context(|| format!("nix said something strange about {output}"))
     }
 
+    /// The store paths that building these outputs of the flake may need: what every derivation in their closure gives.
+    ///
+    /// None for what can't be evaluated: building it says why, and where.
+    pub fn store_paths_for(&self, outputs: &[&str]) -> Result<HashSet<PathBuf>> {
+        let mut paths = HashSet::new();
+        for output in outputs {
+            let Ok(derivation) = self.eval(&format!("{output}.drvPath"), "path: path") else {
+                continue;
+            };
+            let derivation = derivation
+                .as_str()
+                .context("nix gave a drvPath that is no text")?;
+            let steps = requisites(Path::new(derivation))?;
+            let mut query = store::nix("nix-store");
+            query.args(["--query", "--outputs"]).args(steps);
+            paths.extend(stdout_of(&mut query)?.lines().map(PathBuf::from));
+        }
+        Ok(paths)
+    }
+
     /// The value of one of the flake's outputs, through a Nix function.
     pub fn eval(&self, output: &str, apply: &str) -> Result<serde_json::Value> {
         let mut command = store::nix("nix");
         command.args(["eval", "--json", "--no-write-lock-file", "--apply", apply]);
         command.args(self.target(output));
-        serde_json::from_str(&crate::command::stdout_of(&mut command)?).context("nix said no JSON")
+        serde_json::from_str(&stdout_of(&mut command)?).context("nix said no JSON")
     }
 
     /// The arguments that name one of the flake's outputs.
@@ -205,17 +227,8 @@ fn parse_built(json: &str) -> Result<Built> {
 
 /// The derivations behind one that are built rather than fetched, in the order they need each other.
 pub fn own_derivations(of: &Path) -> Result<Vec<PathBuf>> {
-    let text = crate::command::stdout_of(
-        store::nix("nix-store")
-            .args(["--query", "--requisites"])
-            .arg(of),
-    )?;
     let mut own = Vec::new();
-    for path in text
-        .lines()
-        .filter(|l| l.ends_with(".drv"))
-        .map(PathBuf::from)
-    {
+    for path in requisites(of)? {
         let derivation = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         if !is_fixed(&derivation) {
@@ -223,6 +236,14 @@ pub fn own_derivations(of: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(own)
+}
+
+/// Every derivation in a derivation's closure, itself included.
+fn requisites(of: &Path) -> Result<Vec<PathBuf>> {
+    let mut query = store::nix("nix-store");
+    let text = stdout_of(query.args(["--query", "--requisites"]).arg(of))?;
+    let derivations = text.lines().filter(|line| line.ends_with(".drv"));
+    Ok(derivations.map(PathBuf::from).collect())
 }
 
 /// Whether a derivation's output is known by its hash: `Derive([("out","PATH","sha256","HASH")…`.

@@ -1,6 +1,6 @@
 //! `lichen build`: sources, image, and a check that the same sources give the same bytes.
 
-use super::fetch;
+use super::{fetch, vm};
 use crate::bootstrap;
 use crate::debian::download;
 use crate::debian::heal;
@@ -54,12 +54,12 @@ pub fn image<'a>(
 ) -> Result<Made<'a>> {
     workspace.check_appliance(appliance)?;
     let live = Live::new();
-    let nix = Nix::new(workspace, sources(workspace, appliance, locked)?);
+    let output = format!("packages.x86_64-linux.{appliance}-image");
+    // Who has an image switches it on.
+    let wanted = Wanted::Of(&[&output, vm::TOOLS]);
+    let nix = sources(workspace, appliance, &wanted, locked)?;
     let link = workspace.build("")?.join(appliance);
-    let built = nix.build(
-        &format!("packages.x86_64-linux.{appliance}-image"),
-        Some(&link),
-    )?;
+    let built = nix.build(&output, Some(&link))?;
     if check {
         same_twice(&built.derivation)?;
     }
@@ -75,8 +75,22 @@ pub fn image<'a>(
     Ok(Made { image, nix })
 }
 
-/// Gets all sources into the store; returns the healed lock when the pinned one has aged.
-pub fn sources(workspace: &Workspace, name: &str, locked: bool) -> Result<Option<PathBuf>> {
+/// Whose sources are to be there.
+#[derive(Debug)]
+pub enum Wanted<'o> {
+    /// Of everything there is.
+    Everything,
+    /// Of these outputs of the flake: a browser is for appliances with a screen, and is not small.
+    Of(&'o [&'o str]),
+}
+
+/// Gets sources into the store, and gives the Nix to build them with: on a healed lock when the pinned one has aged.
+pub fn sources<'w>(
+    workspace: &'w Workspace,
+    name: &str,
+    wanted: &Wanted<'_>,
+    locked: bool,
+) -> Result<Nix<'w>> {
     let pinned = Lock::load(&workspace.lock())?;
     let intent = Intent::load(&workspace.intent())?;
     if let Err(error) = super::lock::check(&pinned, &intent) {
@@ -98,9 +112,17 @@ pub fn sources(workspace: &Workspace, name: &str, locked: bool) -> Result<Option
         _ => pinned.clone(),
     };
     for _ in 0..3 {
-        let vanished = fetch::fetch(workspace, &lock)?;
+        let nix = Nix::new(workspace, (lock != pinned).then(|| file.clone()));
+        let vanished = match wanted {
+            Wanted::Everything => fetch::fetch(workspace, &lock, |_| true)?,
+            Wanted::Of(outputs) => {
+                let needed = nix.store_paths_for(outputs)?;
+                fetch::fetch(workspace, &lock, |path| needed.contains(path))?
+            }
+        };
         if vanished.is_empty() {
-            return finish(&pinned, &lock, &file);
+            finish(&pinned, &lock, &file);
+            return Ok(nix);
         }
         if locked {
             return Err(fetch::gone(&lock, &vanished));
@@ -115,13 +137,12 @@ pub fn sources(workspace: &Workspace, name: &str, locked: bool) -> Result<Option
     crate::fail!(hint: "try again in an hour; or ./lichen lock", "the mirror keeps changing while it is read")
 }
 
-fn finish(pinned: &Lock, lock: &Lock, file: &Path) -> Result<Option<PathBuf>> {
+fn finish(pinned: &Lock, lock: &Lock, file: &Path) {
     if lock == pinned {
         let _ = std::fs::remove_file(file);
-        return Ok(None);
+    } else {
+        heal::announce(pinned, lock, file);
     }
-    heal::announce(pinned, lock, file);
-    Ok(Some(file.to_owned()))
 }
 
 fn healed(

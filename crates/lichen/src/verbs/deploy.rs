@@ -1,7 +1,6 @@
 //! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
 
 use super::{build, key};
-use crate::nix::Nix;
 use crate::remote::activate::{Reverted, Verb, activate};
 use crate::remote::closure;
 use crate::remote::pack::{Made, Pack};
@@ -96,14 +95,10 @@ fn toplevel(workspace: &Workspace, appliance: &str, locked: bool) -> Result<Path
         return Ok(PathBuf::from(appliance));
     }
     workspace.check_appliance(appliance)?;
-    let nix = Nix::new(workspace, build::sources(workspace, appliance, locked)?);
+    let output = format!("packages.x86_64-linux.{appliance}-toplevel");
+    let nix = build::sources(workspace, appliance, &build::Wanted::Of(&[&output]), locked)?;
     let link = workspace.build("")?.join(format!("{appliance}-toplevel"));
-    Ok(nix
-        .build(
-            &format!("packages.x86_64-linux.{appliance}-toplevel"),
-            Some(&link),
-        )?
-        .output)
+    Ok(nix.build(&output, Some(&link))?.output)
 }
 
 impl Deploy<'_> {

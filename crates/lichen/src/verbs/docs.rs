@@ -1,6 +1,6 @@
 //! `lichen docs`: the reference of all options, generated from their declarations.
 
-use crate::nix::Nix;
+use super::build::{Wanted, sources};
 use crate::workspace::Workspace;
 use anyhow::Result;
 
@@ -10,9 +10,10 @@ pub struct DocsArgs {}
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, _args: &DocsArgs) -> Result<()> {
-    let lock = super::build::sources(workspace, "docs", false)?;
+    let output = "packages.x86_64-linux.options-docs";
+    let nix = sources(workspace, "docs", &Wanted::Of(&[output]), false)?;
     let link = workspace.build("")?.join("docs");
-    Nix::new(workspace, lock).build("packages.x86_64-linux.options-docs", Some(&link))?;
+    nix.build(output, Some(&link))?;
     println!("{}", link.join("options.md").display());
     Ok(())
 }

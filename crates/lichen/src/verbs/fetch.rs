@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 use crate::{bootstrap, hash, store, ui};
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Download every locked package and crate and seed them into the Nix store
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub struct Fetch {}
 /// Runs the verb.
 pub fn run(workspace: &Workspace, _args: &Fetch) -> Result<()> {
     let lock = Lock::load(&workspace.lock())?;
-    let vanished = fetch(workspace, &lock)?;
+    let vanished = fetch(workspace, &lock, |_| true)?;
     if vanished.is_empty() {
         return Ok(());
     }
@@ -34,8 +34,13 @@ pub fn gone(lock: &Lock, vanished: &[Key]) -> anyhow::Error {
     .into()
 }
 
-/// Fetches and seeds; returns the packages that the mirror no longer has.
-pub fn fetch(workspace: &Workspace, lock: &Lock) -> Result<Vec<Key>> {
+/// Fetches and seeds what is `wanted` of all store paths that the lock names; returns the packages that the mirror no
+/// longer has.
+pub fn fetch(
+    workspace: &Workspace,
+    lock: &Lock,
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<Key>> {
     let _exclusive = workspace.exclusive()?;
     let crates = crates_io::locked(&workspace.path("Cargo.lock"))?;
     let busybox = bootstrap::store_path(lock);
@@ -45,6 +50,7 @@ pub fn fetch(workspace: &Workspace, lock: &Lock) -> Result<Vec<Key>> {
     };
     let mut paths: Vec<PathBuf> = lock.packages.keys().map(deb_path).collect();
     paths.extend(crates.iter().map(Crate::store_path));
+    paths.retain(|path| wanted(path));
     paths.push(busybox.clone());
     let missing = store::missing(&paths)?;
     if missing.is_empty() {
@@ -66,7 +72,7 @@ pub fn fetch(workspace: &Workspace, lock: &Lock) -> Result<Vec<Key>> {
         .collect();
     let size = keys.iter().map(|k| lock.packages[k].size).sum();
     crate::workspace::check_space(
-        std::path::Path::new("/nix/store"),
+        Path::new("/nix/store"),
         size,
         "the packages in the Nix store",
     )?;

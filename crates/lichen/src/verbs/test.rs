@@ -1,6 +1,7 @@
 //! `lichen test`: everything that proves the project, cheapest first.
 
-use super::{build, vm};
+use super::build::{self, Wanted};
+use super::vm;
 use crate::command::program;
 use crate::nix::Nix;
 use crate::ui::{self, Live};
@@ -31,8 +32,10 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let live = Live::new();
     if args.story.is_none() {
         host(workspace)?;
-        let lock = build::sources(workspace, "checks", false)?;
-        checks(&Nix::new(workspace, lock))?;
+    }
+    let nix = build::sources(workspace, "checks", &Wanted::Everything, false)?;
+    if args.story.is_none() {
+        checks(&nix)?;
     }
     if !args.quick {
         stories(workspace, args)?;
@@ -81,14 +84,11 @@ fn checks(nix: &Nix) -> Result<()> {
     Ok(())
 }
 
-/// The stories, on the image that `lichen build` makes.
+/// The stories, on the images that `lichen build` makes.
 fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let mut made = None;
     for appliance in workspace.appliances() {
-        let built = build::image(workspace, &appliance, false, false)?;
-        if appliance == "climate" || made.is_none() {
-            made = Some(built);
-        }
+        made = Some(build::image(workspace, &appliance, false, false)?);
     }
     let made = made.context("there is no appliance to test")?;
     let tools = vm::tools(workspace, &made.nix)?;
@@ -110,7 +110,7 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         cargo.arg("--include-ignored");
     }
     cargo.current_dir(workspace.root());
-    cargo.env("LICHEN_IMAGE", made.image);
+    cargo.env("LICHEN_IMAGES", workspace.path("build"));
     let command = std::env::current_exe().context("cannot tell where this program is")?;
     cargo.env("LICHEN_COMMAND", command);
     cargo.env("LICHEN_TEST_TOOLS", tools.root());

@@ -124,13 +124,13 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     Ok(())
 }
 
+/// The flake's output that QEMU comes from.
+pub const TOOLS: &str = "packages.x86_64-linux.test-tools";
+
 /// The test tools, built if need be.
 pub fn tools(workspace: &Workspace, nix: &Nix) -> Result<Tools> {
     let link = workspace.build("")?.join("test-tools");
-    Ok(Tools::new(
-        nix.build("packages.x86_64-linux.test-tools", Some(&link))?
-            .output,
-    ))
+    Ok(Tools::new(nix.build(TOOLS, Some(&link))?.output))
 }
 
 fn announce(name: &str, args: &VmArgs, web: bool) {
