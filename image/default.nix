@@ -73,6 +73,7 @@ in {
   packages = {
     inherit (rust.device) fake-hat;
     test-tools = debian.testTree;
+    check-tools = debian.checkTree;
     test-generations = testGenerations;
     options-docs = debian.runBusybox "options-docs" {
       markdown = modules.docs.markdown options;

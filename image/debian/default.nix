@@ -43,6 +43,7 @@ in rec {
     keys = closure (lock.sets.test ++ [ "e2fsprogs:amd64" ]);
     extra = [ (deb "u-boot-qemu" "arm64") ];
   };
+  checkTree = buildTree "check-tools" { keys = setClosure "checks"; };
   inRust = lib.mkInTree busybox rustTree;
   inTools = lib.mkInTree busybox toolsTree;
 

@@ -92,6 +92,7 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     }
     let made = made.context("there is no appliance to test")?;
     let tools = vm::tools(workspace, &made.nix)?;
+    let checks = (made.nix).build("packages.x86_64-linux.check-tools", None)?;
     let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
     let generations = (made.nix).build("packages.x86_64-linux.test-generations", None)?;
     let mut cargo = program("cargo");
@@ -114,6 +115,7 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let command = std::env::current_exe().context("cannot tell where this program is")?;
     cargo.env("LICHEN_COMMAND", command);
     cargo.env("LICHEN_TEST_TOOLS", tools.root());
+    cargo.env("LICHEN_CHECK_TOOLS", checks.output);
     cargo.env("LICHEN_FAKE_HAT", hat.output.join("bin/fake-hat"));
     cargo.env("LICHEN_TEST_GENERATIONS", generations.output);
     follow(
