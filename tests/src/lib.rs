@@ -17,8 +17,8 @@ pub use events::{Event, for_each_event};
 pub use generation::{Generation, falls_back, running, status};
 pub use published::Published;
 pub use testbed::{
-    Console, Context, Disk, Hardware, Machine, Receiver, Recording, Relay, Result, Snapshot, bail,
-    ensure, wait_until,
+    Browser, Console, Context, Disk, Hardware, Machine, Receiver, Recording, Relay, Result,
+    Snapshot, Window, bail, ensure, wait_until,
 };
 
 /// From power-on to healthy, on two emulated processors that share the host with whatever else it does.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tests::*;
 
 const OFTEN: Duration = Duration::from_millis(200);
+/// For a page to have asked for what it shows.
+const SETTLE: Duration = Duration::from_secs(5);
 
 #[test]
 fn the_api_says_what_the_sensor_feels() -> Result<()> {
@@ -15,6 +17,30 @@ fn the_api_says_what_the_sensor_feels() -> Result<()> {
     hat.set_air(-4.25, 81.5, 987.6)?;
     climate.shows(-4.25, 81.5, 987.6, SOON)?;
     healthy(&machine)
+}
+
+#[test]
+fn the_page_shows_it_on_a_phone_at_night_too() -> Result<()> {
+    let machine = appliance()?;
+    let _hat = machine.plug_sense_hat(21.5, 45.0, 1013.2)?;
+    let climate = Climate::impatient(&machine, OFTEN)?;
+    climate.shows(21.5, 45.0, 1013.2, SOON)?;
+    let browser = Browser::from_env()?;
+    let (phone, desk) = ((390, 844, true), (1280, 800, false));
+    for (name, (width, height, dark)) in [("phone", phone), ("desk", desk)] {
+        let window = Window {
+            width,
+            height,
+            dark,
+        };
+        let page = browser.open(&climate.web().url("/"), window, SETTLE, name)?;
+        for value in ["21.5", "45.0", "1013.2"] {
+            let shown = format!("<span class=\"number\">{value}</span>");
+            ensure!(page.dom.contains(&shown), "no {value} in {}", page.dom);
+        }
+        ensure!(page.complaints.is_empty(), "{:?}", page.complaints);
+    }
+    Ok(())
 }
 
 #[test]

@@ -59,7 +59,8 @@ impl Web {
         answer(request.send_empty()).with_context(|| format!("POST {path}"))
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The address of `path` as the host has it.
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 }

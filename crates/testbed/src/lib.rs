@@ -8,6 +8,7 @@
 //! last and how the console ended. No machine outlives the process that started it. Two machines run at a time,
 //! across processes, since more that emulate on the same cores make each other's deadlines lies.
 
+mod browser;
 mod console;
 pub mod cuts;
 mod disk;
@@ -30,6 +31,7 @@ mod wait;
 mod writes;
 
 pub use anyhow::{Context, Error, Result, bail, ensure};
+pub use browser::{Browser, Page, Window};
 pub use console::Console;
 pub use disk::Disk;
 pub use figures::figures;
