@@ -129,6 +129,14 @@ impl Components {
         worst
     }
 
+    /// Every component's name, and whether it is well.
+    pub(crate) fn well(&self) -> Vec<(&'static str, bool)> {
+        let all = self.all.lock().expect("no panic while held");
+        all.iter()
+            .map(|component| (component.name, component.reason().is_none()))
+            .collect()
+    }
+
     fn json(&self) -> Value {
         let all = self.all.lock().expect("no panic while held");
         all.iter()
@@ -147,8 +155,12 @@ pub(crate) fn routes(kit: &Kit) -> Router {
         .with_state(kit.clone())
 }
 
-/// The service's state in one word, and whether that is good enough.
-fn verdict(kit: &Kit) -> (bool, &'static str) {
+/// The words that `status` may be.
+pub(crate) const STATUSES: [&str; 6] =
+    ["ok", "degraded", "failed", "starting", "stopping", "stuck"];
+
+/// The service's state in one of [`STATUSES`], and whether that is good enough.
+pub(crate) fn verdict(kit: &Kit) -> (bool, &'static str) {
     if !kit.loops().late().is_empty() {
         return (false, "stuck");
     }

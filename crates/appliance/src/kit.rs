@@ -7,6 +7,7 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
+use crate::clock;
 use crate::config::HttpSettings;
 use crate::credentials::Credentials;
 use crate::health::{Component, Components};
@@ -23,6 +24,7 @@ pub struct Kit(Arc<Inner>);
 struct Inner {
     service: &'static str,
     started: Instant,
+    started_at_ms: i64,
     http: HttpSettings,
     credentials: Credentials,
     shutdown: Shutdown,
@@ -48,6 +50,7 @@ impl Kit {
         Kit(Arc::new(Inner {
             service,
             started: Instant::now(),
+            started_at_ms: clock::now_ms(),
             http,
             credentials,
             shutdown: Shutdown::new(),
@@ -68,6 +71,11 @@ impl Kit {
     /// Since when the service runs.
     pub fn uptime(&self) -> Duration {
         self.0.started.elapsed()
+    }
+
+    /// When it started, by what the clock said then, in milliseconds since 1970.
+    pub(crate) fn started_at_ms(&self) -> i64 {
+        self.0.started_at_ms
     }
 
     /// The service's secrets.

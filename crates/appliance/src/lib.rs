@@ -25,6 +25,7 @@ mod args;
 pub mod clock;
 mod config;
 mod credentials;
+mod disk;
 mod health;
 mod kit;
 mod life;

@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::config::{Configuration, EXIT_CONFIG, read_config};
 use crate::credentials::Credentials;
 use crate::kit::Kit;
-use crate::{logs, notify};
+use crate::{logs, notify, soc};
 
 /// Runs a service from its arguments to its exit status.
 pub fn main<C, F, Fut>(service: &'static str, args: Args, run: F) -> ExitCode
@@ -42,6 +42,7 @@ where
     }
     if args.simulate {
         config.simulate();
+        soc::simulate();
     }
     logs::set_up(service, None);
     // One thread serves: hundreds of requests per second are nothing, and each thread costs memory.

@@ -1,4 +1,4 @@
-//! `/metrics`: the service's own, and what every service has: requests, process, system-on-chip.
+//! `/metrics`: the service's own, and what every service has: health, requests, process, disk, system-on-chip.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -18,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::kit::Kit;
 use crate::process::ProcessUsage;
 use crate::soc::Soc;
+use crate::{disk, health};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -65,7 +68,6 @@ impl Metrics {
         );
         let help = "Connections turned away because too many were open";
         registry.register("http_connections_refused", help, Clone::clone(&refused));
-        registry.register_collector(Box::new(Machine));
         Metrics {
             registry: Mutex::new(registry),
             json: Mutex::default(),
@@ -90,48 +92,118 @@ impl Metrics {
     }
 }
 
-/// The process and the system-on-chip, measured when asked.
-#[derive(Debug)]
-struct Machine;
+/// What every service tells of itself and its machine, measured when asked.
+struct Common(Kit);
 
-impl Collector for Machine {
+impl std::fmt::Debug for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Common")
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+type Samples = Vec<(Labels, f64)>;
+
+impl Collector for Common {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let usage = ProcessUsage::now();
-        let gauges = [
+        let kit = &self.0;
+        let number = |value: f64| vec![(Labels::new(), value)];
+        let perhaps = |value: Option<f64>| value.map(number).unwrap_or_default();
+        let yes = |whether: bool| f64::from(u8::from(whether));
+
+        let info = vec![
+            ("service", kit.service().to_owned()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("toplevel", toplevel()),
+        ];
+        let (_, now) = health::verdict(kit);
+        let statuses = health::STATUSES.map(|status| {
+            let is = yes(status == now);
+            (vec![("status", status.to_owned())], is)
+        });
+        let components = kit.components().well().into_iter();
+        let components =
+            components.map(|(name, well)| (vec![("component", name.to_owned())], yes(well)));
+        let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
+
+        let gauges: [(&str, &str, Samples); 13] = [
+            (
+                "service_info",
+                "What runs, and the toplevel it runs on",
+                vec![(info, 1.0)],
+            ),
+            (
+                "service_health",
+                "Which status /health shows",
+                statuses.into(),
+            ),
+            (
+                "service_component_up",
+                "Whether a part of the service is well",
+                components.collect(),
+            ),
+            (
+                "service_uptime_seconds",
+                "Time since the start",
+                number(kit.uptime().as_secs_f64()),
+            ),
+            (
+                // As others name it. Until the clock is set, which a Pi's is over the network, it is wrong: it tells
+                // one start from another, and uptime tells how long ago that was.
+                "process_start_time_seconds",
+                "When the process started",
+                number(kit.started_at_ms() as f64 / 1000.0),
+            ),
             (
                 "process_resident_memory_bytes",
                 "Resident memory",
-                Some(usage.resident_bytes as f64),
+                number(usage.resident_bytes as f64),
             ),
             (
                 "process_open_fds",
                 "Open file descriptors",
-                Some(usage.open_fds as f64),
+                number(usage.open_fds as f64),
             ),
-            ("process_threads", "Threads", Some(usage.threads as f64)),
+            ("process_threads", "Threads", number(usage.threads as f64)),
+            (
+                "state_disk_size_bytes",
+                "Size of the file system with the service's state",
+                perhaps(space.map(|space| space.size_bytes as f64)),
+            ),
+            (
+                "state_disk_available_bytes",
+                "What is left of it for services",
+                perhaps(space.map(|space| space.available_bytes as f64)),
+            ),
             (
                 "soc_temperature_celsius",
                 "Temperature of the system-on-chip",
-                Soc::new().temperature(),
+                perhaps(soc.temperature()),
             ),
             (
                 "soc_under_voltage",
                 "Whether the supply is too weak",
-                Soc::new()
-                    .under_voltage()
-                    .map(|weak| f64::from(u8::from(weak))),
+                perhaps(soc.under_voltage().map(yes)),
             ),
             (
                 "soc_throttling_ratio",
                 "How much the processor is slowed down",
-                Soc::new().throttling(),
+                perhaps(soc.throttling()),
             ),
         ];
-        for (name, help, value) in gauges {
-            let Some(value) = value else { continue };
-            let gauge = ConstGauge::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
+        for (name, help, samples) in gauges {
+            if samples.is_empty() {
+                continue;
+            }
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            match samples.as_slice() {
+                [(none, value)] if none.is_empty() => ConstGauge::new(*value).encode(metric)?,
+                _ => {
+                    for (labels, value) in &samples {
+                        ConstGauge::new(*value).encode(metric.encode_family(labels)?)?;
+                    }
+                }
+            }
         }
         let cpu = ConstCounter::new(usage.cpu_seconds);
         let help = "Processor time used";
@@ -139,6 +211,13 @@ impl Collector for Machine {
             encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?;
         cpu.encode(metric)
     }
+}
+
+/// The name of what this machine runs, in the store; empty where that is no appliance.
+fn toplevel() -> String {
+    let target = std::fs::read_link("/run/current-system").unwrap_or_default();
+    let name = target.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 pub(crate) fn routes(kit: &Kit) -> Router {
@@ -154,8 +233,11 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
         return Json(body()).into_response();
     }
     let mut text = String::with_capacity(8192);
-    let registry = kit.metrics().registry.lock().expect("no panic while held");
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+    // Made for this answer: a registry that stays must not hold the kit that holds it.
+    let mut common = Registry::default();
+    common.register_collector(Box::new(Common(kit.clone())));
+    let own = kit.metrics().registry.lock().expect("no panic while held");
+    match encode_registry(&mut text, &common).and_then(|()| encode(&mut text, &own)) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

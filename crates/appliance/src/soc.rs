@@ -2,27 +2,50 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// Since when this process simulates its hardware (`--simulate`), if it does.
+static SIMULATED: OnceLock<Instant> = OnceLock::new();
 
 /// The system-on-chip as seen in /sys; what the kernel does not offer is none.
 #[derive(Debug, Clone)]
-pub struct Soc {
-    sys: PathBuf,
+pub struct Soc(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Sys(PathBuf),
+    MadeUp(Instant),
+}
+
+/// From now on [`Soc::new`] is a made-up one, well and lukewarm, in this process.
+pub(crate) fn simulate() {
+    SIMULATED.get_or_init(Instant::now);
 }
 
 impl Soc {
     /// The system-on-chip of this machine.
     pub fn new() -> Self {
-        Soc::at("/sys")
+        match SIMULATED.get() {
+            Some(since) => Soc(Source::MadeUp(*since)),
+            None => Soc::at("/sys"),
+        }
     }
 
     /// The system-on-chip described below `sys` (for tests).
     pub fn at(sys: impl Into<PathBuf>) -> Self {
-        Soc { sys: sys.into() }
+        Soc(Source::Sys(sys.into()))
     }
 
     /// Temperature in °C: of the zone that is the processor's, else of the first zone.
     pub fn temperature(&self) -> Option<f64> {
-        let mut zones = entries(&self.sys.join("class/thermal"), "thermal_zone");
+        let sys = match &self.0 {
+            Source::Sys(sys) => sys,
+            Source::MadeUp(since) => {
+                return Some(48.0 + 3.0 * (since.elapsed().as_secs_f64() / 60.0).sin());
+            }
+        };
+        let mut zones = entries(&sys.join("class/thermal"), "thermal_zone");
         zones.sort_by_key(|zone| (!is_processor(zone), zone.clone()));
         zones.iter().find_map(|zone| {
             let millidegrees: f64 = read(&zone.join("temp"))?.parse().ok()?;
@@ -32,7 +55,10 @@ impl Soc {
 
     /// Whether the supply is too weak now (Raspberry Pi only).
     pub fn under_voltage(&self) -> Option<bool> {
-        let sensors = entries(&self.sys.join("class/hwmon"), "hwmon");
+        let Source::Sys(sys) = &self.0 else {
+            return Some(false);
+        };
+        let sensors = entries(&sys.join("class/hwmon"), "hwmon");
         let supply = sensors
             .iter()
             .find(|s| read(&s.join("name")).as_deref() == Some("rpi_volt"))?;
@@ -41,7 +67,10 @@ impl Soc {
 
     /// By how much the processor is slowed down now: 0 is full speed, 1 is as slow as it gets.
     pub fn throttling(&self) -> Option<f64> {
-        let mut coolers = entries(&self.sys.join("class/thermal"), "cooling_device");
+        let Source::Sys(sys) = &self.0 else {
+            return Some(0.0);
+        };
+        let mut coolers = entries(&sys.join("class/thermal"), "cooling_device");
         coolers.retain(|cooler| {
             read(&cooler.join("type")).is_some_and(|kind| kind.contains("cpufreq"))
         });

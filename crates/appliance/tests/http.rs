@@ -269,3 +269,29 @@ fn health_follows_latches_loops_and_components() {
     assert_eq!(status("/health"), "200");
     service.stop();
 }
+
+#[test]
+fn metrics_say_what_runs_since_when_and_whether_it_is_well() {
+    let service = service(HttpSettings::default());
+    let sensor = service.kit.component("sensor");
+    let metrics = service.get("/metrics");
+    for line in [
+        "service_health{status=\"ok\"} 1.0",
+        "service_health{status=\"degraded\"} 0.0",
+        "service_component_up{component=\"sensor\"} 1.0",
+        "service_info{service=\"hello\",version=",
+        "process_start_time_seconds 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    sensor.degraded("unplugged");
+    let metrics = service.get("/metrics");
+    for line in [
+        "service_health{status=\"ok\"} 0.0",
+        "service_health{status=\"degraded\"} 1.0",
+        "service_component_up{component=\"sensor\"} 0.0",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    service.stop();
+}
