@@ -25,19 +25,27 @@ mod args;
 pub mod clock;
 mod config;
 mod credentials;
+#[cfg(feature = "database")]
+pub mod database;
 mod disk;
 mod health;
+pub mod import;
 mod kit;
 mod life;
+#[cfg(feature = "testing")]
+pub mod load;
 mod logs;
 mod metrics;
 mod notify;
+pub mod page;
 mod process;
 mod readiness;
 mod request;
 mod server;
 mod shutdown;
 mod soc;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod watchdog;
 
 pub use args::Args;
@@ -45,7 +53,7 @@ pub use config::{Configuration, EXIT_CONFIG, HttpSettings, read_config};
 pub use credentials::{Credentials, Secret};
 pub use health::Component;
 pub use kit::Kit;
-pub use life::{main, report};
+pub use life::{job, main, report};
 pub use logs::terminal as log_to_terminal;
 pub use process::ProcessUsage;
 pub use readiness::Latch;

@@ -21,29 +21,10 @@ where
     F: FnOnce(C, Kit) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let path = args
-        .check_config
-        .clone()
-        .or_else(|| args.config_path(service));
-    let mut config = match path.as_deref().map(read_config::<C>).transpose() {
-        Ok(config) => config.unwrap_or_default(),
-        Err(error) => {
-            eprintln!("error: {error}");
-            if args.config.is_none() && args.check_config.is_none() {
-                eprintln!(
-                    "hint: {service} --config FILE, or {service} --simulate to try it without hardware"
-                );
-            }
-            return ExitCode::from(EXIT_CONFIG);
-        }
+    let config = match configured::<C>(service, &args) {
+        Ok(config) => config,
+        Err(status) => return status,
     };
-    if args.check_config.is_some() {
-        return ExitCode::SUCCESS;
-    }
-    if args.simulate {
-        config.simulate();
-        soc::simulate();
-    }
     logs::set_up(service, None);
     // One thread serves: hundreds of requests per second are nothing, and each thread costs memory.
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -57,6 +38,48 @@ where
     // Threads stuck in a system call must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     report(outcome)
+}
+
+/// Runs a job that ends by itself, with the configuration, logs and secrets that a service has.
+pub fn job<C: Configuration>(
+    service: &'static str,
+    args: Args,
+    run: impl FnOnce(C, Credentials) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let config = match configured::<C>(service, &args) {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    logs::set_up(service, None);
+    run(config, Credentials::from_environment(service)).unwrap_or_else(|error| report(Err(error)))
+}
+
+/// The configuration that the arguments ask for, or the exit status if that is all there is to do.
+fn configured<C: Configuration>(service: &str, args: &Args) -> Result<C, ExitCode> {
+    let path = args
+        .check_config
+        .clone()
+        .or_else(|| args.config_path(service));
+    let mut config = match path.as_deref().map(read_config::<C>).transpose() {
+        Ok(config) => config.unwrap_or_default(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            if args.config.is_none() && args.check_config.is_none() {
+                eprintln!(
+                    "hint: {service} --config FILE, or {service} --simulate to try it without hardware"
+                );
+            }
+            return Err(ExitCode::from(EXIT_CONFIG));
+        }
+    };
+    if args.check_config.is_some() {
+        return Err(ExitCode::SUCCESS);
+    }
+    if args.simulate {
+        config.simulate();
+        soc::simulate();
+    }
+    Ok(config)
 }
 
 async fn live<C, F, Fut>(service: &'static str, config: C, run: F) -> anyhow::Result<()>

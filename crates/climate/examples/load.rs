@@ -2,16 +2,14 @@
 //!
 //! `cargo run --release -p climate --example load -- [CONNECTIONS] [REQUESTS]`
 //!
-//! The service runs in a process of its own, so that its memory is its own, with a sensor whose readings
-//! say when they were taken.
+//! Its sensor's readings say when they were taken.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use appliance::{Credentials, Kit, Soc};
+use appliance::Soc;
+use appliance::load::{Connection, Measured, spread};
 use climate::World;
 use climate::config::Config;
 use climate::sensor::{Measurement, Sensor, SensorError};
@@ -19,6 +17,7 @@ use serde_json::{Value, json};
 
 /// A reading's pressure is the microsecond it was taken in, in hundredths, within this many.
 const WRAP: u64 = 1_000_000_000;
+const READING: &str = "/api/reading";
 const INTERVAL_SECONDS: f64 = 0.05;
 
 fn main() -> Result<()> {
@@ -28,11 +27,11 @@ fn main() -> Result<()> {
     }
     let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse());
     let (connections, requests): (usize, usize) = (number(0, 8)?, number(1, 40_000)?);
-    let service = Service::start()?;
+    let service = Measured::start(READING)?;
     let idle = service.resident_bytes()?;
     let delays = sensor_to_api(service.address, 100)?;
-    let alone = load(service.address, 1, requests / 4)?;
-    let together = load(service.address, connections, requests)?;
+    let alone = service.load(READING, 1, requests / 4)?;
+    let together = service.load(READING, connections, requests)?;
     let report = json!({
         "sensor_to_api_us": spread(delays),
         "one_connection": alone,
@@ -42,54 +41,6 @@ fn main() -> Result<()> {
     });
     println!("{report:#}");
     Ok(())
-}
-
-/// The measured service, in a process of its own.
-struct Service {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Service {
-    fn start() -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg("serve")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().context("no stdout")?).read_line(&mut line)?;
-        let address = line
-            .trim()
-            .parse()
-            .with_context(|| format!("the service said `{line}`"))?;
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Connection::open(address)?.get("/api/reading")?.is_none() {
-            anyhow::ensure!(Instant::now() < deadline, "the service did not get ready");
-        }
-        Ok(Service { process, address })
-    }
-
-    fn resident_bytes(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
-        Ok(line
-            .split_whitespace()
-            .nth(1)
-            .context("no value")?
-            .parse::<u64>()?
-            * 1024)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 fn serve() -> Result<()> {
@@ -102,15 +53,8 @@ fn serve() -> Result<()> {
         soc: Soc::at("/nonexistent"),
         ..World::default()
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?);
-        let credentials = Credentials::in_directory("climate", None);
-        let kit = Kit::new("climate", config.http.clone(), credentials, listener);
-        climate::run_in(world, config, kit).await
+    appliance::load::serve("climate", config, |config, kit| {
+        climate::run_in(world, config, kit)
     })
 }
 
@@ -138,7 +82,7 @@ fn sensor_to_api(address: SocketAddr, count: usize) -> Result<Vec<u64>> {
     let mut connection = Connection::open(address)?;
     let (mut delays, mut last) = (Vec::new(), None);
     while delays.len() < count {
-        let Some(body) = connection.get("/api/reading")? else {
+        let Some(body) = connection.get(READING)? else {
             continue;
         };
         let body: Value = serde_json::from_str(&body)?;
@@ -148,77 +92,4 @@ fn sensor_to_api(address: SocketAddr, count: usize) -> Result<Vec<u64>> {
         }
     }
     Ok(delays)
-}
-
-fn load(address: SocketAddr, connections: usize, requests: usize) -> Result<Value> {
-    let each = requests / connections;
-    let started = Instant::now();
-    let workers: Vec<_> = (0..connections)
-        .map(|_| {
-            std::thread::spawn(move || -> Result<Vec<u64>> {
-                let mut connection = Connection::open(address)?;
-                let mut took = Vec::with_capacity(each);
-                for _ in 0..each {
-                    let sent = Instant::now();
-                    connection.get("/api/reading")?.context("no reading")?;
-                    took.push(sent.elapsed().as_micros() as u64);
-                }
-                Ok(took)
-            })
-        })
-        .collect();
-    let mut took = Vec::new();
-    for worker in workers {
-        took.extend(
-            worker
-                .join()
-                .map_err(|_| anyhow::anyhow!("a worker panicked"))??,
-        );
-    }
-    let per_second = (took.len() as f64 / started.elapsed().as_secs_f64()).round();
-    Ok(
-        json!({ "connections": connections, "requests": took.len(), "per_second": per_second, "latency_us": spread(took) }),
-    )
-}
-
-fn spread(mut values: Vec<u64>) -> Value {
-    values.sort_unstable();
-    let at = |share: f64| values.get(((values.len() - 1) as f64 * share) as usize);
-    json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
-}
-
-/// A kept-alive connection.
-struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Connection(BufReader::new(stream)))
-    }
-
-    /// The body, if the answer is 200.
-    fn get(&mut self, path: &str) -> Result<Option<String>> {
-        self.0
-            .get_mut()
-            .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())?;
-        let (mut good, mut length, mut line) = (false, 0, String::new());
-        loop {
-            line.clear();
-            anyhow::ensure!(
-                self.0.read_line(&mut line)? > 0,
-                "the connection was closed"
-            );
-            match line.trim_end().split_once(": ") {
-                Some(("content-length", value)) => length = value.parse()?,
-                None if line.starts_with("HTTP/1.1 ") => good = line.starts_with("HTTP/1.1 200"),
-                None if line.trim_end().is_empty() => break,
-                _ => {}
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body)?;
-        Ok(good.then(|| String::from_utf8(body)).transpose()?)
-    }
 }

@@ -1,145 +1,41 @@
-//! `climate import-env FILE`: an installation's `.env` becomes configuration and credentials.
-//!
-//! What is secret goes into lichen.toml's `[secrets]`, the rest into the appliance's configuration. What is
-//! not known is named, not dropped in silence.
+//! `climate import-env FILE`: what the variables of an installation's `.env` become.
 
-use std::collections::BTreeMap;
-
-use appliance::Configuration;
-use serde_json::{Map, Value, json};
+use appliance::import::{self, Becomes, Imported, Variable};
 
 use crate::config::Config;
 
-/// What an `.env` file becomes.
-#[derive(Debug, PartialEq)]
-pub struct Imported {
-    /// The service's config.json.
-    pub config: Value,
-    /// Secrets by the names of their credentials.
-    pub secrets: BTreeMap<&'static str, String>,
-    /// What was not taken over, and why.
-    pub notes: Vec<String>,
-}
-
 /// Reads the text of an `.env` file.
 pub fn import(text: &str) -> Result<Imported, String> {
-    let mut imported = Imported {
-        config: Value::Object(Map::new()),
-        secrets: BTreeMap::new(),
-        notes: Vec::new(),
+    import::import::<Config>("climate", text, take)
+}
+
+fn take(variable: &Variable) -> Result<Becomes, String> {
+    let (section, key, value) = match variable.name {
+        "SLACK_WEBHOOK_URL" => return Ok(Becomes::Secret("slack-webhook-url")),
+        "BEARER_TOKEN" => return Ok(Becomes::Secret("bearer-token")),
+        "WEBHOOK_ENABLED" => ("webhook", "enabled", variable.truth()?),
+        "WEBHOOK_RETRY_COUNT" => ("webhook", "retry_count", variable.whole()?),
+        "WEBHOOK_RETRY_DELAY" => ("webhook", "retry_delay", variable.whole()?),
+        "WEBHOOK_TIMEOUT" => ("webhook", "timeout", variable.whole()?),
+        "ALERT_TEMP_MIN_C" => ("alerts", "temp_min_c", variable.number()?),
+        "ALERT_TEMP_MAX_C" => ("alerts", "temp_max_c", variable.number()?),
+        "ALERT_HUMIDITY_MIN" => ("alerts", "humidity_min", variable.number()?),
+        "ALERT_HUMIDITY_MAX" => ("alerts", "humidity_max", variable.number()?),
+        "STATUS_UPDATE_ENABLED" => ("status", "enabled", variable.truth()?),
+        "STATUS_UPDATE_INTERVAL" => ("status", "interval_seconds", variable.whole()?),
+        "LOG_FILE" => {
+            let why = "logs are in the journal (journalctl -u climate), kept for 30 days";
+            return Ok(Becomes::Nothing(why.into()));
+        }
+        _ => return Ok(variable.unknown()),
     };
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let in_line = |problem: &str| format!("line {}: {problem}", index + 1);
-        let (name, value) = line
-            .split_once('=')
-            .ok_or_else(|| in_line("expected NAME=value"))?;
-        let value = unquoted(value.trim());
-        imported
-            .take(name.trim(), value)
-            .map_err(|problem| in_line(&problem))?;
-    }
-    let config: Config =
-        serde_json::from_value(imported.config.clone()).map_err(|error| error.to_string())?;
-    config.check()?;
-    Ok(imported)
-}
-
-impl Imported {
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let number = || {
-            value
-                .parse::<f64>()
-                .map_err(|_| format!("{name}: `{value}` is not a number"))
-        };
-        let whole = || {
-            value
-                .parse::<u64>()
-                .map_err(|_| format!("{name}: `{value}` is not a whole number"))
-        };
-        let truth = || match value.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(true),
-            "false" | "0" | "no" | "off" => Ok(false),
-            _ => Err(format!("{name}: `{value}` is neither true nor false")),
-        };
-        let (section, key, value): (_, _, Value) = match name {
-            "SLACK_WEBHOOK_URL" => return self.secret("climate.slack-webhook-url", value),
-            "BEARER_TOKEN" => return self.secret("climate.bearer-token", value),
-            "WEBHOOK_ENABLED" => ("webhook", "enabled", truth()?.into()),
-            "WEBHOOK_RETRY_COUNT" => ("webhook", "retry_count", whole()?.into()),
-            "WEBHOOK_RETRY_DELAY" => ("webhook", "retry_delay", whole()?.into()),
-            "WEBHOOK_TIMEOUT" => ("webhook", "timeout", whole()?.into()),
-            "ALERT_TEMP_MIN_C" => ("alerts", "temp_min_c", number()?.into()),
-            "ALERT_TEMP_MAX_C" => ("alerts", "temp_max_c", number()?.into()),
-            "ALERT_HUMIDITY_MIN" => ("alerts", "humidity_min", number()?.into()),
-            "ALERT_HUMIDITY_MAX" => ("alerts", "humidity_max", number()?.into()),
-            "STATUS_UPDATE_ENABLED" => ("status", "enabled", truth()?.into()),
-            "STATUS_UPDATE_INTERVAL" => ("status", "interval_seconds", whole()?.into()),
-            "LOG_FILE" => {
-                self.notes.push(
-                    "LOG_FILE: logs are in the journal (journalctl -u climate), kept for 30 days"
-                        .into(),
-                );
-                return Ok(());
-            }
-            _ => {
-                self.notes
-                    .push(format!("{name}: not known to this service, not taken over"));
-                return Ok(());
-            }
-        };
-        self.config[section][key] = value;
-        Ok(())
-    }
-
-    fn secret(&mut self, name: &'static str, value: &str) -> Result<(), String> {
-        if !value.is_empty() {
-            self.secrets.insert(name, value.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Lines for lichen.toml on the SD card.
-    pub fn lichen_toml(&self) -> String {
-        let mut text = String::from("[secrets]\n");
-        for (name, value) in &self.secrets {
-            // JSON's strings are a subset of TOML's basic strings.
-            text.push_str(&format!("{} = {}\n", json!(name), json!(value)));
-        }
-        text
-    }
-
-    /// Lines for the appliance's configuration.
-    pub fn nix(&self) -> String {
-        let mut text = String::from("services.climate = {\n  enable = true;\n  settings = {\n");
-        for (section, values) in self.config.as_object().into_iter().flatten() {
-            for (key, value) in values.as_object().into_iter().flatten() {
-                text.push_str(&format!("    {section}.{key} = {value};\n"));
-            }
-        }
-        text.push_str("  };\n};\n");
-        text
-    }
-}
-
-/// The value without its quotes, or without what follows it as a comment.
-fn unquoted(value: &str) -> &str {
-    for quote in ['"', '\''] {
-        if let Some(inner) = value.strip_prefix(quote)
-            && let Some(end) = inner.find(quote)
-        {
-            return &inner[..end];
-        }
-    }
-    value.split(" #").next().unwrap_or(value).trim()
+    Ok(Becomes::Setting(section, key, value))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const ENV: &str = r#"

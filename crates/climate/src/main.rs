@@ -1,9 +1,9 @@
 //! `climate`: the service, and the commands that look after its state.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use appliance::import::ImportEnv;
 use clap::{Parser, Subcommand};
 use climate::config::Config;
 use climate::{history, import};
@@ -35,17 +35,7 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Turn an .env file into configuration (config.json on stdout) and secrets
-    ImportEnv {
-        /// The .env file
-        file: PathBuf,
-        /// Write the lines for lichen.toml, which are secret, to FILE instead of naming them only
-        #[arg(long, value_name = "FILE")]
-        secrets: Option<PathBuf>,
-        /// Print the lines for the appliance's configuration instead of config.json
-        #[arg(long)]
-        nix: bool,
-    },
+    ImportEnv(ImportEnv),
 }
 
 /// Where the history is.
@@ -80,51 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let readings = history::restore(&file, &place.history())?;
             eprintln!("{readings} readings restored from {}", file.display());
         }
-        Command::ImportEnv { file, secrets, nix } => import_env(&file, secrets.as_deref(), nix)?,
+        Command::ImportEnv(command) => command.run(import::import)?,
     }
-    Ok(())
-}
-
-fn import_env(file: &Path, secrets: Option<&Path>, nix: bool) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let imported = import::import(&text)
-        .map_err(|problem| anyhow::anyhow!("{}: {problem}", file.display()))?;
-    match nix {
-        true => print!("{}", imported.nix()),
-        false => println!("{:#}", imported.config),
-    }
-    for note in &imported.notes {
-        eprintln!("note: {note}");
-    }
-    match secrets {
-        Some(path) => {
-            write_secrets(path, &imported.lichen_toml())?;
-            eprintln!(
-                "secrets written to {}: put these lines into lichen.toml on the BOOT partition",
-                path.display()
-            );
-        }
-        None if !imported.secrets.is_empty() => {
-            let names: Vec<&str> = imported.secrets.keys().copied().collect();
-            eprintln!("not printed because they are secret: {}", names.join(", "));
-            eprintln!("hint: climate import-env {} --secrets FILE", file.display());
-        }
-        None => {}
-    }
-    Ok(())
-}
-
-/// Only its owner may read it, from the first byte on; nothing is overwritten.
-fn write_secrets(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
     Ok(())
 }

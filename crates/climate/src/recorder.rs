@@ -334,7 +334,7 @@ impl Book {
 
     /// Closes the history if the outcome says that it is damaged, so that it is set aside.
     fn suspects<V>(&mut self, outcome: &anyhow::Result<V>) -> bool {
-        let damaged = outcome.as_ref().is_err_and(crate::history::is_damage);
+        let damaged = outcome.as_ref().is_err_and(appliance::database::is_damage);
         if damaged {
             self.suspect = true;
             self.store = None;

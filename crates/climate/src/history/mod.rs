@@ -4,5 +4,4 @@ mod backup;
 mod store;
 
 pub use backup::{back_up, restore};
-pub(crate) use store::is_damage;
 pub use store::{Batch, FILE, Point, Series, Store, Summary, open_or_set_aside};

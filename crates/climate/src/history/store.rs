@@ -1,15 +1,9 @@
-//! The SQLite file. One thread owns it; what a commit returned from is on the card.
-//!
-//! Write-ahead log with synchronous=FULL: each commit is flushed, and a plug pulled at any moment loses
-//! what was not committed, no more. A file that is damaged all the same is set aside, never deleted, and
-//! a new one begun, so that alerts go on.
+//! What is in the history's file, and how it gets there and out again.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::Context;
-use appliance::clock;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use appliance::database::Schema;
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,11 +17,15 @@ const ENOUGH: i64 = 1000;
 /// The history's file in the service's state directory.
 pub const FILE: &str = "climate.db";
 
-/// "LiCl": tells our files from other SQLite files.
-pub(super) const APPLICATION: i32 = 0x4c69_436c;
-pub(super) const VERSION: i32 = 1;
+pub(super) const SCHEMA: Schema = Schema {
+    name: "history",
+    application: 0x4c69_436c, // "LiCl"
+    version: 1,
+    counted: "readings",
+    tables: TABLES,
+};
 
-const SCHEMA: &str = "
+const TABLES: &str = "
     CREATE TABLE readings (
         at INTEGER PRIMARY KEY,             -- milliseconds since 1970
         temperature REAL NOT NULL, humidity REAL, pressure REAL,
@@ -100,94 +98,26 @@ pub fn open_or_set_aside(
     path: Option<&Path>,
     suspect: bool,
 ) -> anyhow::Result<(Store, Option<PathBuf>)> {
-    let Some(path) = path else {
-        return Ok((Store::set_up(Connection::open_in_memory()?)?, None));
+    let (connection, aside) = match path {
+        Some(path) => SCHEMA.open_or_set_aside(path, suspect)?,
+        None => (SCHEMA.open_in_memory()?, None),
     };
-    let opened = Store::open(path).and_then(|store| match suspect {
-        true => store.check().map(|()| store),
-        false => Ok(store),
-    });
-    match opened {
-        Ok(store) => Ok((store, None)),
-        Err(error) if is_damage(&error) => {
-            let aside =
-                set_aside(path).with_context(|| format!("cannot set aside {}", path.display()))?;
-            tracing::error!(aside = %aside.display(), "the history was damaged and set aside: {error:#}");
-            Ok((Store::open(path)?, Some(aside)))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the file itself is bad, not just busy, full or out of reach.
-pub(crate) fn is_damage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        matches!(
-            cause
-                .downcast_ref::<rusqlite::Error>()
-                .and_then(rusqlite::Error::sqlite_error_code),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-        )
-    })
-}
-
-fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
-    let name = |file: &Path, suffix: &str| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let aside = name(path, &format!(".damaged-{}", clock::now_ms()));
-    // The log first: a database without its log is older, a log without its database is nothing.
-    for suffix in ["-wal", "-shm"] {
-        let log = name(path, suffix);
-        if log.exists() {
-            std::fs::rename(&log, name(&aside, suffix))?;
-        }
-    }
-    std::fs::rename(path, &aside)?;
-    Ok(aside)
+    Ok((Store::of(connection)?, aside))
 }
 
 impl Store {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        // A log that was left behind is a sign of a pulled plug; only then is a look at every page worth it.
-        let left_behind =
-            std::fs::metadata(format!("{}-wal", path.display())).is_ok_and(|log| log.len() > 0);
-        let in_file = || format!("history {}", path.display());
-        let connection = Connection::open(path).with_context(in_file)?;
-        let store = Store::set_up(connection).with_context(in_file)?;
-        if left_behind {
-            store.check().with_context(in_file)?;
-        }
-        Ok(store)
+        Store::of(SCHEMA.open(path)?)
     }
 
-    fn set_up(connection: Connection) -> anyhow::Result<Self> {
-        connection.busy_timeout(Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "cache_size", -256)?;
-        connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
-        migrate(&connection)?;
+    fn of(connection: Connection) -> anyhow::Result<Self> {
         let mut store = Store {
             connection,
             seen: 0,
         };
         store.changed_by_others()?;
         Ok(store)
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        let verdict: String = self
-            .connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict == "ok" {
-            return Ok(());
-        }
-        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        Err(rusqlite::Error::SqliteFailure(damage, Some(verdict)).into())
     }
 
     /// Whether another process has written since this was last asked (a restore has).
@@ -337,29 +267,6 @@ impl Store {
 /// Hundredths: what the sensors can tell, and half the bytes on the wire.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
-}
-
-/// Brings an empty or older file up to date; refuses what is not ours or is newer.
-pub(super) fn migrate(connection: &Connection) -> anyhow::Result<()> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    match (application, version) {
-        (APPLICATION, VERSION) => Ok(()),
-        (0, 0) => {
-            let tables: u32 =
-                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-            anyhow::ensure!(tables == 0, "the file belongs to another program");
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};
-                 PRAGMA user_version = {VERSION}; COMMIT;"
-            ))?;
-            Ok(())
-        }
-        (APPLICATION, newer) => {
-            anyhow::bail!("the file is of version {newer}, this program knows {VERSION}")
-        }
-        _ => anyhow::bail!("the file belongs to another program"),
-    }
 }
 
 #[cfg(test)]

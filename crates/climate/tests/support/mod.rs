@@ -1,14 +1,14 @@
 //! A climate service on port 0, a sensor that does as it is told, and a receiver of alerts.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use appliance::{Configuration, Credentials, Kit, Shutdown, Soc};
+use appliance::Soc;
+pub use appliance::testing::{Answer, Running, call, eventually, nobody, try_call};
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
@@ -19,21 +19,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 pub const TOKEN: &str = "a-token-for-tests";
-
-/// Waits until `happened`, but not for ever.
-pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        if let Some(value) = happened() {
-            return value;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "waited 10 s in vain until {what}"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
 
 /// A room whose values the test sets; also the handle to do so.
 #[derive(Clone)]
@@ -68,23 +53,7 @@ impl Sensor for Room {
 }
 
 /// A running service.
-pub struct Service {
-    pub address: SocketAddr,
-    shutdown: Shutdown,
-    thread: Option<JoinHandle<anyhow::Result<()>>>,
-}
-
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
-}
-
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
-    }
-}
+pub struct Service(Running);
 
 /// A service on port 0 that measures 50 times a second and is impatient with webhooks.
 pub fn service(room: &Room, state: &Path, receiver: Option<&str>, settings: Value) -> Service {
@@ -95,7 +64,6 @@ pub fn service(room: &Room, state: &Path, receiver: Option<&str>, settings: Valu
     });
     merge(&mut all, settings);
     let config: Config = serde_json::from_value(all).unwrap();
-    config.check().unwrap();
 
     let secrets = state.join("credentials");
     std::fs::create_dir_all(&secrets).unwrap();
@@ -109,37 +77,23 @@ pub fn service(room: &Room, state: &Path, receiver: Option<&str>, settings: Valu
         soc: Soc::at("/nonexistent"),
         second: Duration::from_millis(10),
     };
-    let (tell, told) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let address = listener.local_addr()?;
-            let credentials = Credentials::in_directory("climate", Some(secrets));
-            let kit = Kit::new("climate", config.http.clone(), credentials, listener);
-            tell.send((address, kit.shutdown().clone()))?;
-            climate::run_in(world, config, kit).await
-        })
-    });
-    let (address, shutdown) = told.recv().unwrap();
-    let service = Service {
-        address,
-        shutdown,
-        thread: Some(thread),
-    };
-    eventually("the service is ready", || {
-        (service.get("/health/ready").status == 200).then_some(())
-    });
-    service
+    Service(Running::start(
+        "climate",
+        config,
+        Some(secrets),
+        |config, kit| climate::run_in(world, config, kit),
+    ))
+}
+
+impl std::ops::Deref for Service {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
 }
 
 impl Service {
-    pub fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, &[], "")
-    }
-
     pub fn with_token(&self, method: &str, path: &str, body: &str) -> Answer {
         self.call(
             method,
@@ -149,63 +103,14 @@ impl Service {
         )
     }
 
-    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        call(self.address, method, path, headers, body)
-    }
-
     /// The temperature the API tells.
     pub fn temperature(&self) -> Option<f64> {
         self.get("/api/reading").json()["temperature_c"].as_f64()
     }
 
-    pub fn stop(mut self) {
-        self.shutdown.request();
-        self.thread.take().unwrap().join().unwrap().unwrap();
+    pub fn stop(self) {
+        self.0.stop();
     }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.shutdown.request();
-    }
-}
-
-/// One request, whatever the status.
-pub fn call(
-    at: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
-    try_call(at, method, path, headers, body)
-        .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
-}
-
-pub fn try_call(
-    at: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Result<Answer, ureq::Error> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(10)))
-        .build()
-        .into();
-    let mut request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{at}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let mut response = agent.run(request.body(body.to_owned())?)?;
-    Ok(Answer {
-        status: response.status().as_u16(),
-        headers: response.headers().clone(),
-        text: response.body_mut().read_to_string()?,
-    })
 }
 
 fn merge(into: &mut Value, from: Value) {
@@ -322,12 +227,4 @@ impl Receiver {
             (self.heard().len() >= count).then(|| self.heard())
         })
     }
-}
-
-/// An address where nobody listens (yet).
-pub fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }

@@ -1,0 +1,267 @@
+//! A service's own SQLite file. One thread owns it; what a commit returned from is on the card.
+//!
+//! Write-ahead log with synchronous=FULL: each commit is flushed, and a plug pulled at any moment loses
+//! what was not committed, no more. A file that is damaged all the same is set aside, never deleted, and
+//! a new one begun, so that the service goes on. Backup and restore work while the service runs: SQLite lets
+//! two processes share the file.
+
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::clock;
+
+/// What a service's files hold, and what tells them from other SQLite files.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// What people call the file.
+    pub name: &'static str,
+    /// SQLite's `application_id`.
+    pub application: i32,
+    /// SQLite's `user_version`.
+    pub version: i32,
+    /// The statements that make the tables.
+    pub tables: &'static str,
+    /// The table whose rows tell how much a file holds.
+    pub counted: &'static str,
+}
+
+/// A file that is a whole SQLite database, but none that this program can use.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Some other program made it.
+    #[error("the file belongs to another program")]
+    Foreign,
+    /// A later version of this program made it.
+    #[error("the file is of version {found}, this program knows {known}")]
+    Newer {
+        /// The file's version.
+        found: i32,
+        /// This program's.
+        known: i32,
+    },
+}
+
+impl Schema {
+    /// Opens the file, or makes it.
+    pub fn open(&self, path: &Path) -> anyhow::Result<Connection> {
+        // A log that was left behind is a sign of a pulled plug; only then is a look at every page worth it.
+        let left_behind = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+        let in_file = || format!("{} {}", self.name, path.display());
+        let connection = Connection::open(path).with_context(in_file)?;
+        let connection = self.set_up(connection).with_context(in_file)?;
+        if left_behind {
+            check(&connection).with_context(in_file)?;
+        }
+        Ok(connection)
+    }
+
+    /// A database that is gone with the process.
+    pub fn open_in_memory(&self) -> anyhow::Result<Connection> {
+        self.set_up(Connection::open_in_memory()?)
+    }
+
+    /// Opens the file; one that is damaged is renamed, and its new name returned. A `suspect` one is looked
+    /// at page by page.
+    pub fn open_or_set_aside(
+        &self,
+        path: &Path,
+        suspect: bool,
+    ) -> anyhow::Result<(Connection, Option<PathBuf>)> {
+        let opened = self.open(path).and_then(|connection| match suspect {
+            true => check(&connection).map(|()| connection),
+            false => Ok(connection),
+        });
+        match opened {
+            Ok(connection) => Ok((connection, None)),
+            Err(error) if is_damage(&error) => {
+                let aside = set_aside(path)
+                    .with_context(|| format!("cannot set aside {}", path.display()))?;
+                let name = self.name;
+                tracing::error!(aside = %aside.display(), "the {name} was damaged and set aside: {error:#}");
+                Ok((self.open(path)?, Some(aside)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn set_up(&self, connection: Connection) -> anyhow::Result<Connection> {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -256)?;
+        connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+        self.migrate(&connection)?;
+        Ok(connection)
+    }
+
+    /// Brings an empty file up to date; refuses what is not ours or is newer.
+    fn migrate(&self, connection: &Connection) -> anyhow::Result<()> {
+        let pragma =
+            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let of_file = || anyhow::Ok((pragma("application_id")?, pragma("user_version")?));
+        if of_file()? == (self.application, self.version) {
+            return Ok(());
+        }
+        // Two processes may find it empty at once: who comes second looks again.
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let made = of_file().and_then(|(application, version)| {
+            if (application, version) == (self.application, self.version) {
+                return Ok(());
+            }
+            if application == self.application {
+                let (found, known) = (version, self.version);
+                return Err(Unusable::Newer { found, known }.into());
+            }
+            let tables: u32 =
+                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+            anyhow::ensure!(
+                (application, version, tables) == (0, 0, 0),
+                Unusable::Foreign
+            );
+            connection.execute_batch(&format!(
+                "{} PRAGMA application_id = {}; PRAGMA user_version = {};",
+                self.tables, self.application, self.version
+            ))?;
+            Ok(())
+        });
+        connection.execute_batch(if made.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        made
+    }
+
+    /// Copies the file `from` to the file `to`, or to stdout if that is `-`. Returns its rows.
+    pub fn back_up(&self, from: &Path, to: &Path) -> anyhow::Result<u64> {
+        let connection = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .with_context(|| format!("{} {}", self.name, from.display()))?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        let to_stdout = to == Path::new("-");
+        // Beside its final place, so that the last step is a rename and no half-written backup exists.
+        let directory = match to.parent() {
+            Some(parent) if !to_stdout && parent != Path::new("") => parent,
+            _ if to_stdout => from.parent().unwrap_or(Path::new(".")),
+            _ => Path::new("."),
+        };
+        let scratch = scratch(directory, "backup")?;
+        let copy = scratch.path().join("copy.db");
+        connection
+            .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
+            .with_context(|| format!("cannot copy the {}", self.name))?;
+        let rows = self.verify(&copy)?;
+        let mut file = std::fs::File::open(&copy)?;
+        if to_stdout {
+            std::io::copy(&mut file, &mut std::io::stdout().lock())
+                .context("cannot write to stdout")?;
+            std::io::stdout().flush()?;
+        } else {
+            file.sync_all()?;
+            std::fs::rename(&copy, to).with_context(|| format!("cannot write {}", to.display()))?;
+            std::fs::File::open(directory)?.sync_all()?;
+        }
+        Ok(rows)
+    }
+
+    /// Replaces the file `to` by the backup `from`, all or nothing, after `prepare` has had a hand in the copy.
+    /// Returns its rows.
+    pub fn restore(
+        &self,
+        from: &Path,
+        to: &Path,
+        prepare: impl FnOnce(&Connection) -> anyhow::Result<()>,
+    ) -> anyhow::Result<u64> {
+        let is_backup = || format!("backup {}", from.display());
+        let directory = to
+            .parent()
+            .with_context(|| format!("{} has no directory", to.display()))?;
+        // A copy is checked and brought up to date, so that the backup itself is never written to.
+        let scratch = scratch(directory, "restore")?;
+        let copy = scratch.path().join("copy.db");
+        std::fs::copy(from, &copy).with_context(is_backup)?;
+        let rows = self.verify(&copy).with_context(is_backup)?;
+        let source = Connection::open(&copy)?;
+        self.migrate(&source).with_context(is_backup)?;
+        prepare(&source)?;
+
+        let mut live =
+            Connection::open(to).with_context(|| format!("{} {}", self.name, to.display()))?;
+        live.busy_timeout(Duration::from_secs(10))?;
+        // All pages in one step: the running service sees the old file or the restored one.
+        Backup::new(&source, &mut live)?.run_to_completion(
+            i32::MAX,
+            Duration::from_millis(100),
+            None,
+        )?;
+        drop(live);
+        // Restored by root into a directory that is the service's: the file must be, too.
+        let owner = std::fs::metadata(directory)?;
+        if std::fs::metadata(to)?.uid() != owner.uid() {
+            chown(to, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(rows)
+    }
+
+    /// Whether the file is a whole one of ours; returns its rows.
+    fn verify(&self, path: &Path) -> anyhow::Result<u64> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let application: i32 =
+            connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        anyhow::ensure!(application == self.application, Unusable::Foreign);
+        let verdict: String =
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        anyhow::ensure!(verdict == "ok", "the file is damaged: {verdict}");
+        let rows = format!("SELECT count(*) FROM {}", self.counted);
+        Ok(connection.query_row(&rows, [], |row| row.get(0))?)
+    }
+}
+
+/// Whether the file itself is bad, not just busy, full or out of reach.
+pub fn is_damage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(
+            cause
+                .downcast_ref::<rusqlite::Error>()
+                .and_then(rusqlite::Error::sqlite_error_code),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    })
+}
+
+fn check(connection: &Connection) -> anyhow::Result<()> {
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(damage, Some(verdict)).into())
+}
+
+fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
+    let aside = beside(path, &format!(".damaged-{}", clock::now_ms()));
+    // The log first: a database without its log is older, a log without its database is nothing.
+    for suffix in ["-wal", "-shm"] {
+        let log = beside(path, suffix);
+        if log.exists() {
+            std::fs::rename(&log, beside(&aside, suffix))?;
+        }
+    }
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// The file's name with something after it.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn scratch(directory: &Path, what: &str) -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix(&format!(".{what}-"))
+        .tempdir_in(directory)
+        .with_context(|| format!("cannot write to {}", directory.display()))
+}

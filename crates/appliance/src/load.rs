@@ -1,0 +1,165 @@
+//! How fast a service answers and how much memory it takes, for its `examples/load.rs`.
+//!
+//! The service runs in a process of its own, so that its memory is its own: the example starts itself again with the
+//! argument `serve`.
+
+use std::future::Future;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::{Configuration, Credentials, Kit};
+
+/// Runs the service on port 0 and tells its address on stdout; the other end of [`Measured::start`].
+pub fn serve<C, F, Fut>(service: &'static str, config: C, run: F) -> Result<()>
+where
+    C: Configuration,
+    F: FnOnce(C, Kit) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?);
+        let credentials = Credentials::in_directory(service, None);
+        let kit = Kit::new(service, config.http().clone(), credentials, listener);
+        run(config, kit).await
+    })
+}
+
+/// The measured service, in a process of its own.
+#[derive(Debug)]
+pub struct Measured {
+    process: Child,
+    /// Where it answers.
+    pub address: SocketAddr,
+}
+
+impl Measured {
+    /// Starts this program again, to serve, and waits until `path` is answered with 200.
+    pub fn start(path: &str) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().context("no stdout")?).read_line(&mut line)?;
+        let address = line
+            .trim()
+            .parse()
+            .with_context(|| format!("the service said `{line}`"))?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Connection::open(address)?.get(path)?.is_none() {
+            anyhow::ensure!(Instant::now() < deadline, "the service did not get ready");
+        }
+        Ok(Measured { process, address })
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
+        Ok(line
+            .split_whitespace()
+            .nth(1)
+            .context("no value")?
+            .parse::<u64>()?
+            * 1024)
+    }
+
+    /// Asks for `path` over and over, on several connections at once; in JSON.
+    pub fn load(&self, path: &'static str, connections: usize, requests: usize) -> Result<Value> {
+        let (address, each) = (self.address, requests / connections);
+        let started = Instant::now();
+        let workers: Vec<_> = (0..connections)
+            .map(|_| {
+                std::thread::spawn(move || -> Result<Vec<u64>> {
+                    let mut connection = Connection::open(address)?;
+                    let mut took = Vec::with_capacity(each);
+                    for _ in 0..each {
+                        let sent = Instant::now();
+                        connection
+                            .get(path)?
+                            .with_context(|| format!("{path}: not 200"))?;
+                        took.push(sent.elapsed().as_micros() as u64);
+                    }
+                    Ok(took)
+                })
+            })
+            .collect();
+        let mut took = Vec::new();
+        for worker in workers {
+            took.extend(
+                worker
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a worker panicked"))??,
+            );
+        }
+        let per_second = (took.len() as f64 / started.elapsed().as_secs_f64()).round();
+        Ok(
+            json!({ "connections": connections, "requests": took.len(), "per_second": per_second, "latency_us": spread(took) }),
+        )
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Median, 99th percentile and maximum; in JSON.
+pub fn spread(mut values: Vec<u64>) -> Value {
+    values.sort_unstable();
+    let at = |share: f64| values.get((values.len().saturating_sub(1) as f64 * share) as usize);
+    json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+}
+
+/// A kept-alive connection.
+#[derive(Debug)]
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    /// Connects.
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Connection(BufReader::new(stream)))
+    }
+
+    /// The body, if the answer is 200.
+    pub fn get(&mut self, path: &str) -> Result<Option<String>> {
+        self.0
+            .get_mut()
+            .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())?;
+        let (mut good, mut length, mut line) = (false, 0, String::new());
+        loop {
+            line.clear();
+            anyhow::ensure!(
+                self.0.read_line(&mut line)? > 0,
+                "the connection was closed"
+            );
+            match line.trim_end().split_once(": ") {
+                Some(("content-length", value)) => length = value.parse()?,
+                None if line.starts_with("HTTP/1.1 ") => good = line.starts_with("HTTP/1.1 200"),
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok(good.then(|| String::from_utf8(body)).transpose()?)
+    }
+}
