@@ -47,6 +47,13 @@ impl Web {
         answer(request.call()).with_context(|| format!("GET {path}"))
     }
 
+    /// `GET path` with a query made of these parameters.
+    pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
+        let request = self.agent.get(self.url(path));
+        let request = request.query_pairs(parameters.iter().copied());
+        answer(request.call()).with_context(|| format!("GET {path}"))
+    }
+
     /// `PUT path` with a JSON body and, if there is one, a bearer token.
     pub fn put(&self, path: &str, token: Option<&str>, body: &Value) -> Result<Answer> {
         let request = authorized(self.agent.put(self.url(path)), token);

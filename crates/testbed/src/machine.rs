@@ -361,8 +361,8 @@ pub(crate) fn leave_memory_in_its_file(qmp: &mut Qmp) -> Result<()> {
     .map(drop)
 }
 
-/// A port that was free a moment ago. Another program may take it first; then QEMU says so.
-fn free_port() -> Result<u16> {
+/// A port that was free a moment ago. Another program may take it first; then the one that wanted it says so.
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())

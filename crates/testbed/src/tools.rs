@@ -19,12 +19,19 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The root in `LICHEN_TEST_TOOLS`; without it, what this machine has.
+    /// What machines run in and are reached with: the root in `LICHEN_TEST_TOOLS`; without it, what this machine has.
     pub fn from_env() -> Result<Self> {
-        let given = std::env::var_os("LICHEN_TEST_TOOLS").is_some_and(|value| !value.is_empty());
-        let root = given
-            .then(|| environment_path("LICHEN_TEST_TOOLS"))
-            .transpose()?;
+        Self::from_variable("LICHEN_TEST_TOOLS")
+    }
+
+    /// What looks at appliances from outside, such as Prometheus: the root in `LICHEN_CHECK_TOOLS`, or this machine.
+    pub fn checks() -> Result<Self> {
+        Self::from_variable("LICHEN_CHECK_TOOLS")
+    }
+
+    fn from_variable(name: &str) -> Result<Self> {
+        let given = std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let root = given.then(|| environment_path(name)).transpose()?;
         Ok(Self { root })
     }
 
