@@ -6,6 +6,7 @@ mod climate;
 mod deployer;
 mod events;
 mod generation;
+pub mod monitoring;
 pub mod power;
 mod published;
 
