@@ -7,7 +7,7 @@
 //! * `dashboard.json`, a dashboard for Grafana whose data source is a variable, so that it can be imported and
 //!   provisioned alike.
 //!
-//! And it can be run anywhere: `<service> --config FILE --simulate` serves `/health/ready` and `/metrics` where `http`
+//! And it can be run anywhere: `<service> [run] --config FILE --simulate` serves `/health/ready` and `/metrics` where `http`
 //! in the file says, as the service kit has it, and without hardware or network soon has every series that its
 //! dashboard draws and its rules look at. To Prometheus its job has the name of its crate.
 //!
