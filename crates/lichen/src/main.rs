@@ -44,9 +44,9 @@ Look after:
   rollback HOST [N] Return a device to an earlier generation
   logs HOST         Show a device's journal [-f] [-u UNIT]
   lock              Resolve the package lists with apt's own solver [--check]
-  fetch             Download every locked package and crate; after it no build needs a network
+  fetch [APPLIANCE] Download every locked package and crate, or an appliance's; after it no build needs a network
   test              Run the tests [--quick] [--slow]
-  bench             Measure builds, sizes, booting, memory and latency; prints a table
+  bench [APPLIANCE] Measure builds, sizes, booting, memory and latency; prints a table [--runs N]
   docs              Write the reference of all options
 
 ./lichen COMMAND --help tells more.";

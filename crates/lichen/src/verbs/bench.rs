@@ -8,9 +8,10 @@ use crate::vm::boot;
 use crate::vm::qemu::{Forward, Qemu};
 use crate::vm::tools::Tools;
 use crate::workspace::Workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -21,6 +22,9 @@ pub struct BenchArgs {
     /// A file appliances/<APPLIANCE>.nix
     #[arg(default_value = "climate")]
     appliance: String,
+    /// Measure N times what varies; the table shows medians, and what was least and most
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
 }
 
 /// Measured things and their values, in the order they are printed.
@@ -31,22 +35,34 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     let name = &args.appliance;
     let mut rows = Rows::new();
     let made = build::image(workspace, name, false, false)?;
-    let live = Live::new();
-    build::image(workspace, name, false, false)?;
-    rows.push((
-        "build, nothing changed".into(),
-        ui::duration(live.elapsed()),
-    ));
-    one_line_change(workspace, name, &mut rows)?;
+    let mut builds = |what: &str, build: &dyn Fn() -> Result<Duration>| -> Result<()> {
+        let times: Result<Vec<_>> = (0..args.runs).map(|_| build()).collect();
+        rows.push((format!("build, {what}"), spread(times?, ui::duration)));
+        Ok(())
+    };
+    builds("nothing changed", &|| timed_build(workspace, name))?;
+    let clone = clone(workspace)?;
+    if clone.path(&main_of(name)).exists() {
+        builds("one line of the service changed", &|| {
+            one_line_change(&clone, name)
+        })?;
+    }
+    builds("nothing but its sources there", &|| cold(&clone, name))?;
     sizes(&made.image, &mut rows)?;
-    device(workspace, name, &made, &mut rows)?;
+    device(workspace, name, &made, args.runs, &mut rows)?;
     service(workspace, name, &mut rows)?;
     print!("{}", table(&rows));
     Ok(())
 }
 
-/// A service is edited, in a clone: how long until there is a new image?
-fn one_line_change(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result<()> {
+fn timed_build(workspace: &Workspace, name: &str) -> Result<Duration> {
+    let live = Live::new();
+    build::image(workspace, name, false, false)?;
+    Ok(live.elapsed())
+}
+
+/// What was last committed, in a checkout of its own: a place to change things.
+fn clone(workspace: &Workspace) -> Result<Workspace> {
     let clone = workspace.build("bench")?.join("source");
     if clone.exists() {
         std::fs::remove_dir_all(&clone)
@@ -58,9 +74,18 @@ fn one_line_change(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result
             .arg(workspace.root())
             .arg(&clone),
     )?;
-    let copy = workspace.at(&clone);
-    build::image(&copy, name, false, false)?;
-    let file = copy.path(&format!("crates/{name}/src/main.rs"));
+    Ok(workspace.at(&clone))
+}
+
+/// Where the service begins that an appliance is named after.
+fn main_of(name: &str) -> String {
+    format!("crates/{name}/src/main.rs")
+}
+
+/// A service is edited: how long until there is a new image?
+fn one_line_change(clone: &Workspace, name: &str) -> Result<Duration> {
+    build::image(clone, name, false, false)?;
+    let file = clone.path(&main_of(name));
     let text = std::fs::read_to_string(&file)
         .with_context(|| format!("cannot read {}", file.display()))?;
     let now = std::time::UNIX_EPOCH
@@ -69,13 +94,54 @@ fn one_line_change(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result
         .as_nanos();
     std::fs::write(&file, format!("{text}\n// {now}\n"))
         .with_context(|| format!("cannot write {}", file.display()))?;
+    timed_build(clone, name)
+}
+
+/// What a new machine takes that has fetched the sources: a build in a store where there is nothing else.
+///
+/// The store is a new folder, mounted on /nix in a mount namespace of its own; who is not root becomes it for that, by
+/// a user namespace.
+fn cold(clone: &Workspace, name: &str) -> Result<Duration> {
+    let store = clone.path("build/nix");
+    let lichen = std::env::current_exe().context("cannot tell where this program is")?;
+    let there = |script: &str| {
+        let mut unshare = program("unshare");
+        if !rustix::process::geteuid().is_root() {
+            unshare.args(["--user", "--map-root-user"]);
+        }
+        unshare.args(["--mount", "sh", "-euc", script]);
+        unshare.arg(&store).arg(&lichen).arg(name);
+        unshare.env("LICHEN_ROOT", clone.root());
+        // It may take minutes, and says how it goes.
+        stdout_of(unshare.stderr(Stdio::inherit()))
+    };
+    ui::say("a build in an empty store");
+    there(
+        r#"rm -rf "$0"; mkdir -p "$0/store" "$0/var/nix"; mount --bind "$0" /nix; exec "$1" fetch "$2""#,
+    )?;
     let live = Live::new();
-    build::image(&copy, name, false, false)?;
-    rows.push((
-        "build, one line of the service changed".into(),
-        ui::duration(live.elapsed()),
-    ));
-    Ok(())
+    let image = there(r#"mount --bind "$0" /nix; exec "$1" build "$2""#)?;
+    let took = live.elapsed();
+    ensure!(
+        !image.trim().is_empty(),
+        "the build in an empty store gave no image"
+    );
+    there(r#"rm -rf "$0""#)?;
+    Ok(took)
+}
+
+/// The median of what was measured, the lower one of two, and what was least and most.
+fn spread<T: Ord + Copy>(mut all: Vec<T>, show: impl Fn(T) -> String) -> String {
+    all.sort_unstable();
+    match all.as_slice() {
+        [] => "?".into(),
+        [one] => show(*one),
+        [least, .., most] => {
+            let median = all[(all.len() - 1) / 2];
+            let (least, most) = (show(*least), show(*most));
+            format!("{} ({least} – {most}, {} runs)", show(median), all.len())
+        }
+    }
 }
 
 /// What the image and its layers weigh.
@@ -108,8 +174,46 @@ fn layers(manifest: &str) -> Result<Rows> {
     Ok(layers.iter().filter_map(row).collect())
 }
 
-/// Boots a new card and looks at memory once the appliance answers.
-fn device(workspace: &Workspace, name: &str, made: &Made, rows: &mut Rows) -> Result<()> {
+/// Boots new cards and looks at memory once the appliance answers.
+fn device(
+    workspace: &Workspace,
+    name: &str,
+    made: &Made,
+    runs: u32,
+    rows: &mut Rows,
+) -> Result<()> {
+    let boots: Result<Vec<Boot>> = (0..runs)
+        .map(|_| first_boot(workspace, name, made))
+        .collect();
+    let boots = boots?;
+    rows.push((
+        "power on until it answers (first boot, emulated)".into(),
+        spread(boots.iter().map(|boot| boot.took).collect(), ui::duration),
+    ));
+    for (what, bytes) in [
+        (
+            "RAM in use, idle".to_owned(),
+            boots.iter().filter_map(|boot| boot.used).collect(),
+        ),
+        (
+            format!("RSS of {name}"),
+            boots.iter().filter_map(|boot| boot.resident).collect(),
+        ),
+    ] {
+        rows.push((what, spread(bytes, ui::bytes)));
+    }
+    Ok(())
+}
+
+/// A first boot: how long it took until the appliance answered, and bytes of memory in use after that.
+#[derive(Debug, Default)]
+struct Boot {
+    took: Duration,
+    used: Option<u64>,
+    resident: Option<u64>,
+}
+
+fn first_boot(workspace: &Workspace, name: &str, made: &Made) -> Result<Boot> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
     let tools = vm::tools(workspace, &made.nix)?;
@@ -149,21 +253,20 @@ fn device(workspace: &Workspace, name: &str, made: &Made, rows: &mut Rows) -> Re
                 qemu.file("console.log").display()
             );
         }
-        rows.push((
-            "power on until it answers (first boot, emulated)".into(),
-            ui::duration(live.elapsed()),
-        ));
-        memory(&tools, &config, name, rows)
+        let took = live.elapsed();
+        let boot = memory(&tools, &config, name)?;
+        Ok(Boot { took, ..boot })
     });
     let stopped = qemu.stop();
-    measured.and(stopped)
+    let measured = measured?;
+    stopped.map(|()| measured)
 }
 
-fn memory(tools: &Tools, config: &Path, name: &str, rows: &mut Rows) -> Result<()> {
+fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
     // Whatever belongs to booting has settled by then.
     let script = format!(
         "systemctl is-system-running --wait >/dev/null; sleep 20; cat /proc/meminfo; \
-         cat /proc/$(systemctl show --value -p MainPID {name})/status"
+         cat /proc/$(pgrep -o -x {name})/status || true"
     );
     let text = stdout_of(
         tools
@@ -173,26 +276,23 @@ fn memory(tools: &Tools, config: &Path, name: &str, rows: &mut Rows) -> Result<(
             .arg(name)
             .arg(script),
     )?;
-    let kilobytes = |field: &str| -> Option<u64> {
-        text.lines().find_map(|l| {
+    let bytes = |field: &str| -> Option<u64> {
+        let kilobytes: u64 = text.lines().find_map(|l| {
             l.strip_prefix(field)?
                 .trim_start_matches(':')
                 .split_whitespace()
                 .next()?
                 .parse()
                 .ok()
-        })
+        })?;
+        Some(kilobytes * 1024)
     };
-    let used = kilobytes("MemTotal")
-        .zip(kilobytes("MemAvailable"))
-        .map(|(total, free)| total - free);
-    for (what, value) in [
-        ("RAM in use, idle".to_owned(), used),
-        (format!("RSS of {name}"), kilobytes("VmRSS")),
-    ] {
-        rows.push((what, value.map_or("?".into(), |kb| ui::bytes(kb * 1024))));
-    }
-    Ok(())
+    let total = bytes("MemTotal").zip(bytes("MemAvailable"));
+    Ok(Boot {
+        used: total.map(|(total, free)| total - free),
+        resident: bytes("VmRSS"),
+        ..Boot::default()
+    })
 }
 
 /// The service's own load example, on this machine: it prints JSON.
@@ -268,6 +368,15 @@ mod tests {
             table(&rows),
             "| measured   | value |\n|------------|------:|\n| layer base | 50.0 MB |\n"
         );
+    }
+
+    #[test]
+    fn of_several_runs_the_middle_one_counts() {
+        let seconds = |all: &[u64]| spread(all.to_vec(), |s| format!("{s}s"));
+        assert_eq!(seconds(&[]), "?");
+        assert_eq!(seconds(&[9]), "9s");
+        assert_eq!(seconds(&[9, 7, 8]), "8s (7s – 9s, 3 runs)");
+        assert_eq!(seconds(&[9, 7]), "7s (7s – 9s, 2 runs)");
     }
 
     #[test]

@@ -52,14 +52,10 @@ pub fn image<'a>(
     locked: bool,
     check: bool,
 ) -> Result<Made<'a>> {
-    workspace.check_appliance(appliance)?;
     let live = Live::new();
-    let output = format!("packages.x86_64-linux.{appliance}-image");
-    // Who has an image switches it on.
-    let wanted = Wanted::Of(&[&output, vm::TOOLS]);
-    let nix = sources(workspace, appliance, &wanted, locked)?;
+    let nix = image_sources(workspace, appliance, locked)?;
     let link = workspace.build("")?.join(appliance);
-    let built = nix.build(&output, Some(&link))?;
+    let built = nix.build(&output(appliance), Some(&link))?;
     if check {
         same_twice(&built.derivation)?;
     }
@@ -73,6 +69,22 @@ pub fn image<'a>(
         ui::duration(live.elapsed())
     ));
     Ok(Made { image, nix })
+}
+
+/// Gets what an appliance's image is made of into the store, and what it is switched on in.
+pub fn image_sources<'w>(
+    workspace: &'w Workspace,
+    appliance: &str,
+    locked: bool,
+) -> Result<Nix<'w>> {
+    workspace.check_appliance(appliance)?;
+    let wanted = Wanted::Of(&[&output(appliance), vm::TOOLS]);
+    sources(workspace, appliance, &wanted, locked)
+}
+
+/// What the flake calls an appliance's image.
+fn output(appliance: &str) -> String {
+    format!("packages.x86_64-linux.{appliance}-image")
 }
 
 /// Whose sources are to be there.

@@ -1,5 +1,6 @@
 //! `lichen fetch`: everything a build needs, downloaded and seeded into the store. After it no build needs a network.
 
+use super::build;
 use crate::crates_io::{self, Crate};
 use crate::debian::download;
 use crate::debian::lock::{Key, Lock};
@@ -12,10 +13,16 @@ use std::path::{Path, PathBuf};
 
 /// Download every locked package and crate and seed them into the Nix store
 #[derive(Debug, clap::Args)]
-pub struct Fetch {}
+pub struct Fetch {
+    /// Only what this appliance is made of
+    appliance: Option<String>,
+}
 
 /// Runs the verb.
-pub fn run(workspace: &Workspace, _args: &Fetch) -> Result<()> {
+pub fn run(workspace: &Workspace, args: &Fetch) -> Result<()> {
+    if let Some(appliance) = &args.appliance {
+        return build::image_sources(workspace, appliance, false).map(drop);
+    }
     let lock = Lock::load(&workspace.lock())?;
     let vanished = fetch(workspace, &lock, |_| true)?;
     if vanished.is_empty() {
