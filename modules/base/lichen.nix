@@ -40,6 +40,14 @@ in
         };
       }));
     };
+    softReboot = mkOption {
+      type = types.bool;
+      default = true;
+      description = ''
+        Whether this generation may be gone to by a soft-reboot, where the kernel stays and a live switch does not
+        suffice. It takes seconds; otherwise the device is rebooted.
+      '';
+    };
     healthDeadline = mkOption {
       type = types.ints.positive;
       default = 300;
@@ -57,6 +65,26 @@ in
     environment.etc."lichen/health.json".text = builtins.toJSON {
       deadline = cfg.healthDeadline;
       checks = lib.mapAttrs (_: given) cfg.healthChecks;
+    };
+
+    environment.etc."lichen/soft-reboot" = lib.mkIf cfg.softReboot { text = ""; };
+    # After a soft-reboot, before anything asks what runs.
+    systemd.services.lichen-arrive = {
+      description = "Take note of the soft-reboot";
+      wantedBy = [ "sysinit.target" ];
+      after = [ "systemd-journald.socket" ];
+      before = [
+        "sysinit.target" "shutdown.target"
+        "lichen-bless.service" "lichen-restore-state.service" "lichen-provision.service"
+      ];
+      conflicts = [ "shutdown.target" ];
+      unitConfig = {
+        DefaultDependencies = false;
+        ConditionPathExists = "/.booted";
+        FailureAction = "reboot";
+      };
+      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; ExecStart = "${lichenctl} arrive"; };
+      restartIfChanged = false;
     };
 
     environment.etc."lichen/state.json".text = builtins.toJSON cfg.state;
@@ -92,8 +120,9 @@ in
       conflicts = [ "shutdown.target" ];
       unitConfig = {
         DefaultDependencies = false;
-        # The boot script says so to a generation that is not blessed yet.
-        ConditionKernelCommandLine = "lichen.trial";
+        # The boot script says so to a generation that is not blessed yet; after a soft-reboot the state does.
+        ConditionKernelCommandLine = "|lichen.trial";
+        ConditionPathExists = "|/.booted";
         FailureAction = "reboot";
       };
       serviceConfig = {

@@ -8,8 +8,10 @@
 //! It refuses a toplevel whose layers are not all there, before anything is mounted.
 
 mod mount;
+mod next;
 mod swap;
 
+pub use next::{NEXT, Next};
 pub use swap::Stack;
 
 use std::{
@@ -100,12 +102,18 @@ fn on_data(data: &Path, store_path: &Path) -> PathBuf {
     data.join(store_path.strip_prefix("/").unwrap_or(store_path))
 }
 
-/// Mounts the root of a generation at `root`, which systemd can then be started in.
+/// Mounts the root of a generation at `root`, which systemd can then be started in; before, the factory reset if one
+/// was asked for.
 pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
     let layers = Layers::of(data, toplevel)?.mount()?;
     reset_if_asked(data)?;
     mkdir(root, 0o755)?;
     mount::tmpfs(root).context(|| format!("mounting a tmpfs at {}", root.display()))?;
+    furnish(data, &layers, root)
+}
+
+/// Makes the empty `root` the root of a generation.
+fn furnish(data: &Path, layers: &[PathBuf], root: &Path) -> Result<()> {
     for dir in [
         "usr", "etc", "var", "nix", "proc", "sys", "dev", "run", "home", "mnt", "boot",
     ] {
@@ -120,11 +128,11 @@ pub fn assemble(data: &Path, toplevel: &Path, root: &Path) -> Result<()> {
     }
 
     let usr = root.join("usr");
-    mount::new_overlay(&having(&layers, "usr"), None)
+    mount::new_overlay(&having(layers, "usr"), None)
         .and_then(|overlay| mount::attach(&overlay, &usr))
         .context(|| "mounting /usr".to_owned())?;
 
-    let etc = etc_overlay(data, &layers)?;
+    let etc = etc_overlay(data, layers)?;
     mount::attach(&etc, &root.join("etc")).context(|| "mounting /etc".to_owned())?;
 
     for dir in ["var", "nix"] {

@@ -8,8 +8,9 @@ use rustix::{
     fs::CWD,
     io::Result,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+        UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+        mount_bind, mount_change, move_mount, unmount,
     },
 };
 
@@ -58,6 +59,11 @@ pub fn tmpfs(target: &Path) -> Result<()> {
 /// The same files a second time.
 pub fn bind(source: &Path, target: &Path) -> Result<()> {
     mount_bind(source, target)
+}
+
+/// What is mounted in there from now on is seen there alone.
+pub fn private(target: &Path) -> Result<()> {
+    mount_change(target, MountPropagationFlags::PRIVATE)
 }
 
 /// Below what is mounted at `target` now, where nobody sees it yet. util-linux's mount can't say this.

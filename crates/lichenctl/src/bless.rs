@@ -2,14 +2,15 @@
 //! is due at boot: what Nix's profile says is made to agree with what was booted.
 
 use crate::confirm;
-use crate::generations::{Booted, Running};
+use crate::durable;
+use crate::generations::{self, BOOTED, Booted, CURRENT, Running};
 use crate::health::Health;
 use crate::journal::{self, note};
 use crate::lock::Lock;
 use crate::profile;
 use crate::protect;
 use crate::root::Root;
-use crate::state::{BootState, State};
+use crate::state::BootState;
 use crate::update;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -58,6 +59,16 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
     protect::settle(root, &toplevel)
 }
 
+/// After a soft-reboot, before anything else: `/run` is the same as before, and names what ran then.
+pub fn arrive(root: &Root) -> Result<()> {
+    let toplevel = Booted::read(root).toplevel;
+    let toplevel = toplevel.context("what was gone to can't be found out")?;
+    for link in [CURRENT, BOOTED] {
+        durable::atomic_symlink(&toplevel, &root.at(link))?;
+    }
+    Ok(())
+}
+
 /// At boot: the profile follows what was booted, and a trial that failed is told.
 pub fn reconcile(root: &Root) -> Result<()> {
     let _lock = Lock::wait(root)?;
@@ -75,10 +86,8 @@ pub fn reconcile(root: &Root) -> Result<()> {
         // What is on trial here is not to fail for it.
         journal::error(&format!("{error:#}"));
     }
-    let told = state
-        .and_then(State::failed_trial)
-        .filter(|failed| *failed != generation);
-    if let Some(failed) = told {
+    let failed = state.and_then(|state| generations::failed_trial(root, state));
+    if let Some(failed) = failed {
         let text = format!(
             "generation {failed} was tried and never blessed: this is generation {generation} again"
         );

@@ -77,7 +77,7 @@ fn a_trial_that_nobody_confirms_is_over_whatever_tries_are_left() {
     assert_eq!(device.tries(), 0);
     let state = BootState::load(&device.root.at("boot")).unwrap().state();
     assert_eq!(state.at_boot(), (Generation(1), None));
-    assert_eq!(state.failed_trial(), Some(Generation(2)));
+    assert_eq!(state.out_of_tries(), Some(Generation(2)));
     let late = confirm(&device.root).unwrap_err();
     assert!(late.is::<ConfirmError>(), "{late}");
 }

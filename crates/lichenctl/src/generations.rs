@@ -29,7 +29,7 @@ pub struct Entry {
 #[serde(transparent)]
 pub struct Generations(pub Vec<Entry>);
 
-/// What the kernel's command line says about the generation that was booted.
+/// What the boot script, or the soft-reboot since, says about the generation that was booted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Booted {
     /// `lichen.generation=`
@@ -39,9 +39,23 @@ pub struct Booted {
 }
 
 impl Booted {
-    /// Reads the command line of the running kernel.
+    /// Reads what the root that runs was given, else the command line of the kernel, which knows of no soft-reboot.
     pub fn read(root: &Root) -> Self {
-        Self::of(&fs::read_to_string(root.at("proc/cmdline")).unwrap_or_default())
+        let text = fs::read_to_string(root.at(SOFT_BOOTED))
+            .or_else(|_| fs::read_to_string(root.at("proc/cmdline")));
+        Self::of(&text.unwrap_or_default())
+    }
+
+    /// What a soft-reboot is about to go to.
+    pub fn soon(root: &Root) -> Option<Self> {
+        let path = root.at(NEXT_ROOT).join(SOFT_BOOTED);
+        fs::read_to_string(path).ok().map(|text| Self::of(&text))
+    }
+
+    /// The text that it is read from.
+    pub fn text(generation: Generation, toplevel: &str) -> String {
+        let number = generation.hex();
+        format!("lichen.generation={number} lichen.toplevel={toplevel}\n")
     }
 
     /// The boot script puts the generation it chose first, so the first one counts, whatever follows.
@@ -57,6 +71,11 @@ impl Booted {
         }
     }
 }
+
+/// What a root says that was gone to by a soft-reboot, in words of the kernel's command line: it comes and goes with
+/// that root.
+pub const SOFT_BOOTED: &str = ".booted";
+const NEXT_ROOT: &str = "run/nextroot";
 
 /// Where the toplevel that runs is named; a live switch changes it, the kernel's command line it can't.
 pub const CURRENT: &str = "run/current-system";
@@ -103,6 +122,15 @@ impl Running {
             toplevel: current,
         }
     }
+}
+
+/// The generation whose trial failed. One that runs, or is about to, is at its last try.
+pub fn failed_trial(root: &Root, state: State) -> Option<Generation> {
+    let soon = Booted::soon(root).and_then(|soon| soon.generation);
+    let at_it = [Booted::read(root).generation, soon];
+    state
+        .out_of_tries()
+        .filter(|generation| !at_it.contains(&Some(*generation)))
 }
 
 /// What `gen/<n>.env` says.
@@ -181,6 +209,7 @@ impl fmt::Display for Generations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for entry in &self.0 {
             let trial = entry.trial.map(|tries| match tries {
+                0 if entry.running => "on trial".to_owned(),
                 0 => "trial failed".to_owned(),
                 1 => "on trial, 1 try left".to_owned(),
                 _ => format!("on trial, {tries} tries left"),
@@ -207,6 +236,7 @@ impl fmt::Display for Generations {
 mod tests {
     use super::*;
     use crate::durable::atomic_write;
+    use crate::state::Trial;
     use crate::state::tests::{FIXTURES, fixture};
     use std::path::Path;
 
@@ -282,6 +312,49 @@ mod tests {
             (Some(4), "/nix/store/b".into())
         );
         assert_eq!(running(Some("/nix/store/c")), (None, "/nix/store/c".into()));
+    }
+
+    #[test]
+    fn after_a_soft_reboot_its_root_says_what_was_booted() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let put = |path: &str, text: &str| {
+            fs::create_dir_all(root.at(path).parent().unwrap()).unwrap();
+            atomic_write(&root.at(path), text.as_bytes(), 0o644).unwrap();
+        };
+        let booted = |generation, toplevel: &str| Booted {
+            generation: Some(Generation(generation)),
+            toplevel: Some(toplevel.into()),
+        };
+        let state = State {
+            seq: 7,
+            good: Generation(2),
+            trial: Some(Trial {
+                generation: Generation(16),
+                tries: 0,
+            }),
+        };
+        let failed = || failed_trial(&root, state).map(|failed| failed.0);
+        put(
+            "proc/cmdline",
+            "lichen.generation=2 lichen.trial=2 lichen.toplevel=/nix/store/a\n",
+        );
+        assert_eq!(
+            (Booted::read(&root), Booted::soon(&root)),
+            (booted(2, "/nix/store/a"), None)
+        );
+        assert_eq!(failed(), Some(16), "nobody is at it");
+
+        let text = Booted::text(Generation(16), "/nix/store/b");
+        put("run/nextroot/.booted", &text);
+        assert_eq!(Booted::read(&root), booted(2, "/nix/store/a"));
+        assert_eq!(Booted::soon(&root), Some(booted(16, "/nix/store/b")));
+        assert_eq!(failed(), None, "it is about to be tried");
+
+        fs::remove_file(root.at("run/nextroot/.booted")).unwrap();
+        put(".booted", &text);
+        assert_eq!(Booted::read(&root), booted(16, "/nix/store/b"));
+        assert_eq!(failed(), None, "it is being tried");
     }
 
     #[test]

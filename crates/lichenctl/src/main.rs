@@ -137,6 +137,9 @@ enum Verb {
     /// Take in store paths from standard input, as `lichen deploy` sends them
     #[command(hide = true)]
     Receive,
+    /// Take note of a soft-reboot (runs after each)
+    #[command(hide = true)]
+    Arrive,
     /// Make Nix's system profile agree with what was booted (runs at every boot)
     Reconcile,
     /// Restore services' data if another generation ran before and had changed them (runs at every boot)
@@ -263,6 +266,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let received = receive::receive(&root, &mut std::io::stdin().lock())?;
             println!("{}", serde_json::to_string(&received)?);
         }
+        Verb::Arrive => bless::arrive(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::RestoreState => protect::at_boot(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),

@@ -4,7 +4,7 @@
 
 use crate::confirm::{self, Awaited};
 use crate::facts::{self, Facts};
-use crate::generations::{Booted, Running};
+use crate::generations::{self, Booted, Running};
 use crate::provision::{self, Fate, Report};
 use crate::root::Root;
 use crate::state::{BootState, Generation, State};
@@ -62,6 +62,9 @@ pub struct Status {
     pub next_boot: Option<Generation>,
     /// The generation that used up its tries.
     pub failed_trial: Option<Generation>,
+    /// The generation that a soft-reboot is under way to.
+    #[serde(default)]
+    pub soft_reboot: Option<Generation>,
     /// The confirmation that is awaited, now or after the next boot.
     #[serde(default)]
     pub confirmation: Option<Awaited>,
@@ -105,7 +108,8 @@ pub fn collect(root: &Root) -> Status {
         toplevel: running.toplevel,
         booted: Booted::read(root).generation,
         next_boot: boot.map(|state| state.at_boot().0),
-        failed_trial: boot.and_then(State::failed_trial),
+        failed_trial: boot.and_then(|state| generations::failed_trial(root, state)),
+        soft_reboot: Booted::soon(root).and_then(|soon| soon.generation),
         confirmation: confirm::pending(root),
         boot,
         boot_error,
@@ -284,6 +288,9 @@ impl Status {
     }
 
     fn next_boot_words(&self) -> String {
+        if let Some(generation) = self.soft_reboot {
+            return format!("soft-reboot into generation {generation}, under way");
+        }
         let (Some(state), Some(next)) = (self.boot, self.next_boot) else {
             return format!(
                 "unknown: {}",

@@ -26,6 +26,7 @@ fn status() -> Status {
         boot_error: None,
         next_boot: Some(Generation(12)),
         failed_trial: None,
+        soft_reboot: None,
         confirmation: None,
         system: Some("running".into()),
         failed_units: Some(Vec::new()),

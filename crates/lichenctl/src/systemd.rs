@@ -4,10 +4,12 @@ use crate::plan::Active;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
+const WATCHDOGS: &str = "/sys/class/watchdog";
 
 /// A unit as `systemctl list-units` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +162,25 @@ pub fn reload_manager(reexecute: bool) -> Result<()> {
 
 /// Reboots in a moment: whoever asked for it can still be answered.
 pub fn reboot_soon() -> Result<()> {
+    soon("reboot")
+}
+
+/// Starts userspace over in a moment, in the root that waits. systemd disarms the hardware watchdogs for that, as it
+/// does whenever it starts over itself, and the one to come may be what hangs; so from here on they can't be disarmed.
+/// (`nowayout`: Documentation/ABI/testing/sysfs-class-watchdog of Linux.)
+pub fn soft_reboot_soon() -> Result<()> {
+    for entry in fs::read_dir(WATCHDOGS).into_iter().flatten().flatten() {
+        let switch = entry.path().join("nowayout");
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&switch)
+            .and_then(|mut file| file.write_all(b"1"))
+            .with_context(|| format!("cannot write {}", switch.display()))?;
+    }
+    soon("soft-reboot")
+}
+
+fn soon(verb: &str) -> Result<()> {
     run(
         "systemd-run",
         &[
@@ -168,7 +189,7 @@ pub fn reboot_soon() -> Result<()> {
             "--on-active=2s",
             "--timer-property=AccuracySec=100ms",
             "systemctl",
-            "reboot",
+            verb,
         ],
     )
     .map(drop)

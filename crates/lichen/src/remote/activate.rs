@@ -120,7 +120,9 @@ fn words_of(verb: Verb) -> String {
     format!("runs and is healthy{until}")
 }
 
-const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
+/// The kernel's number of the boot, and how often userspace has started over since.
+const BOOT_ID: &str =
+    "echo $(cat /proc/sys/kernel/random/boot_id) $(systemctl show -P SoftRebootsCount)";
 
 /// Asks until it is clear what runs.
 fn settle(device: &Device, toplevel: &str, boot_id: &str) -> Result<String> {
@@ -182,7 +184,7 @@ fn verdict(look: &Look, toplevel: &str, boot_id: &str) -> Verdict {
     let status = &look.status;
     let rebooted = look.boot_id != boot_id;
     if status.toplevel.as_deref() != Some(toplevel) {
-        let to_come = status.next_boot != status.generation;
+        let to_come = status.next_boot != status.generation || status.soft_reboot.is_some();
         return match (rebooted, look.busy) {
             (true, _) => Verdict::Back,
             (false, true) => Verdict::Wait("it is at it"),
@@ -220,6 +222,7 @@ fn reason(device: &Device) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lichenctl::state::Generation;
 
     const NEW: &str = "/nix/store/new-lichen-x";
 
@@ -282,6 +285,30 @@ mod tests {
             Verdict::Back,
             "the trial is over"
         );
+    }
+
+    #[test]
+    fn a_soft_reboot_is_waited_for_though_the_next_boot_is_of_the_good_one() {
+        let before = |l: &mut Look| {
+            l.status.toplevel = Some("old".into());
+            l.status.generation = Some(Generation(1));
+            l.status.next_boot = l.status.generation;
+        };
+        let about_to = look(|l| {
+            before(l);
+            l.status.soft_reboot = Some(Generation(2));
+        });
+        assert!(matches!(about_to, Verdict::Wait(_)));
+        let arrived = |l: &mut Look| {
+            l.boot_id = "1 1".into();
+            l.status.next_boot = Some(Generation(1));
+        };
+        assert!(matches!(look(arrived), Verdict::Wait(_)), "not blessed yet");
+        let reset = look(|l| {
+            before(l);
+            l.boot_id = "2".into();
+        });
+        assert_eq!(reset, Verdict::Back);
     }
 
     #[test]

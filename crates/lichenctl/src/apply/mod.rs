@@ -2,7 +2,8 @@
 //!
 //! A generation that was switched to live is not good yet: it has never booted. The next boot is its trial, and
 //! the good one stays the one that is known to boot. The state slot is written after the new generation was
-//! found healthy, so that a cut in the middle of a switch boots what ran before.
+//! found healthy, so that a cut in the middle of a switch boots what ran before. A soft-reboot is a trial with a
+//! single try, which is counted in the slot before it begins.
 
 mod scene;
 
@@ -24,7 +25,7 @@ use crate::toplevel::Toplevel;
 use crate::trust;
 use crate::update;
 use anyhow::Result;
-use assemble::Stack;
+use assemble::{Next, Stack};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -191,12 +192,13 @@ fn target(
     before.max().ok_or(ApplyError::NoneBefore)
 }
 
-/// The booted generation, while it is on trial.
+/// The generation that was booted, or is about to be by a soft-reboot, while it is on trial.
 fn on_trial(root: &Root) -> Result<Option<Generation>> {
     let state = BootState::load(&root.at("boot"))?.state();
-    let booted = Booted::read(root).generation;
+    let booted = Booted::soon(root).unwrap_or_else(|| Booted::read(root));
     let trial = state.trial.map(|trial| trial.generation);
-    Ok(trial.filter(|generation| Some(*generation) == booted && *generation != state.good))
+    Ok(trial
+        .filter(|generation| Some(*generation) == booted.generation && *generation != state.good))
 }
 
 fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()> {
@@ -242,7 +244,7 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
     };
     let mut within = None;
     if let Some(confirmation) = how.confirmation
-        && plan.method == Method::TrialBoot
+        && plan.method > Method::Live
     {
         match &confirmation.canary {
             None => within = Some(confirmation.within),
@@ -251,11 +253,21 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
                 .inspect_err(|error| journal::error(&format!("not rebooting: {error:#}")))?,
         }
     }
-    let state = boots_next(root, generation, &to.path, within)?;
+    let next_root = match plan.method {
+        Method::SoftReboot => Some(next_root(root, generation, to)?),
+        _ => None,
+    };
+    let state = boots_next(root, generation, &to.path, within, plan.method)?;
     profile::point(root, generation)?;
     let first_boot = state.trial.is_some();
     if !first_boot && plan.method == Method::Live {
         protect::settle(root, &to.path)?;
+    }
+    if let Some(next_root) = next_root {
+        note(&format!("soft-rebooting into generation {generation}"));
+        systemd::soft_reboot_soon()?;
+        next_root.keep();
+        return Ok(());
     }
     match plan.method {
         Method::TrialBoot if verb == Verb::Switch => {
@@ -271,14 +283,30 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
     Ok(())
 }
 
-/// Decides what the next boot tries, and whether it will have to be confirmed. A good one needs no trial.
+/// The root that a soft-reboot goes to.
+fn next_root(root: &Root, generation: Generation, to: &Toplevel) -> Result<Next> {
+    let text = Booted::text(generation, &to.path);
+    let told = (generations::SOFT_BOOTED, text.as_str());
+    Ok(Next::assemble(
+        &root.at("run/data"),
+        Path::new(&to.path),
+        told,
+    )?)
+}
+
+/// Decides what is tried next, and whether it will have to be confirmed. A good one needs no trial.
 fn boots_next(
     root: &Root,
     generation: Generation,
     toplevel: &str,
     within: Option<u64>,
+    method: Method,
 ) -> Result<State> {
-    let decided = BootState::load(&root.at("boot"))?.boot(generation, TRIES)?;
+    let now = BootState::load(&root.at("boot"))?;
+    let decided = match method {
+        Method::SoftReboot => now.try_now(generation)?,
+        _ => now.boot(generation, TRIES)?,
+    };
     let within = within.filter(|_| decided.state().trial.is_some());
     confirm::demand(root, generation, toplevel, within)?;
     Ok(decided.write()?.state())
@@ -387,6 +415,7 @@ fn back(root: &Root, scene: &Scene, from: &Stack) -> Result<String> {
     let here = Here {
         current: &scene.current,
         booted: &scene.booted,
+        layers: &scene.layers,
         active: &now,
         manager: &systemd::manager(),
     };

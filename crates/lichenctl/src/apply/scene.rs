@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Scene {
     pub(super) current: Toplevel,
     pub(super) booted: Toplevel,
+    pub(super) layers: Stack,
     pub(super) old: Stack,
     pub(super) active: Active,
     manager: BTreeSet<String>,
@@ -34,6 +35,7 @@ impl Scene {
         Ok(Self {
             declared: Declared::of(&old)?,
             old,
+            layers: stack(root, &booted, &booted)?,
             active: systemd::active()?,
             manager: systemd::manager(),
             current,
@@ -46,6 +48,7 @@ impl Scene {
         let here = Here {
             current: &self.current,
             booted: &self.booted,
+            layers: &self.layers,
             active: &self.active,
             manager: &self.manager,
         };

@@ -1,6 +1,8 @@
 //! What it takes to get from the generation that runs to another one, decided before anything is touched.
 //!
-//! The gentlest way that suffices is taken, and said with its reasons: nothing, a live switch, a trial boot.
+//! The gentlest way that suffices is taken, and said with its reasons: nothing, a live switch, a soft-reboot, a trial
+//! boot. A live switch suffices unless what everything else runs on is another: libc, systemd, the message bus. A
+//! soft-reboot is a trial, too, but for firmware, kernel and initrd, which go on.
 
 #[cfg(test)]
 mod tests;
@@ -19,14 +21,19 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How to get there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A generation that has this file may be gone to by a soft-reboot: it knows how to arrive.
+const SOFT_REBOOT: &str = "etc/lichen/soft-reboot";
+
+/// How to get there, the gentler the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// It runs already.
     Nothing,
     /// While everything goes on.
     Live,
+    /// With a userspace that starts over, on the kernel that runs, and has to prove itself.
+    SoftReboot,
     /// With a boot that has to prove itself.
     TrialBoot,
 }
@@ -76,6 +83,8 @@ pub struct Here<'a> {
     pub current: &'a Toplevel,
     /// What was booted, whose kernel it is.
     pub booted: &'a Toplevel,
+    /// The layers of that.
+    pub layers: &'a Stack,
     /// Its units.
     pub active: &'a Active,
     /// The files below /usr that the service manager runs.
@@ -86,10 +95,24 @@ impl Plan {
     /// Decides, from what the generations' layers say. `old` and `new` are those of what runs and of `to`.
     pub fn make(here: &Here<'_>, old: &Stack, to: &Toplevel, new: &Stack, root: &Root) -> Self {
         let layers = layers(here.current, to, &to.sizes(root));
-        let reasons = boot_reasons(here.booted, to);
         let mut files = Files::new(old, new);
-        let mut plan = Self {
-            method: Method::Live,
+        let reexecute = here.manager.iter().any(|file| files.differ(file))
+            || files.differ("etc/systemd/system.conf");
+        let boot = boot_reasons(here.booted, to);
+        let soft = soft_reasons(here, new);
+        let (method, reasons) = if !boot.is_empty() {
+            (Method::TrialBoot, boot)
+        } else if !soft.is_empty() && new.find(SOFT_REBOOT).is_some() {
+            (Method::SoftReboot, soft)
+        } else if !soft.is_empty() {
+            (Method::TrialBoot, soft)
+        } else if here.current.path == to.path {
+            (Method::Nothing, soft)
+        } else {
+            (Method::Live, soft)
+        };
+        Self {
+            method,
             kernel_changed: here.booted.kernel != to.kernel,
             from: here.current.path.clone(),
             to: to.path.clone(),
@@ -98,22 +121,15 @@ impl Plan {
             bytes: layers.iter().filter(|l| l.changed).map(|l| l.bytes).sum(),
             layers,
             units: units::decide(old, new, here.active, &mut |file| files.differ(file)),
-            reexecute: here.manager.iter().any(|file| files.differ(file))
-                || files.differ("etc/systemd/system.conf"),
+            reexecute,
             reasons,
-        };
-        if !plan.reasons.is_empty() {
-            plan.method = Method::TrialBoot;
-        } else if here.current.path == to.path {
-            plan.method = Method::Nothing;
         }
-        plan
     }
 
     /// The same, done without a boot: what `test` does.
     #[must_use]
     pub fn without_boot(mut self) -> Self {
-        if self.method == Method::TrialBoot {
+        if self.method > Method::Live {
             self.method = Method::Live;
             let what = "stays as it was booted: only a boot can change that";
             self.reasons
@@ -150,6 +166,28 @@ fn boot_reasons(booted: &Toplevel, to: &Toplevel) -> Vec<String> {
     }
     if booted.params != to.params {
         reasons.push("the kernel's arguments are others".to_owned());
+    }
+    reasons
+}
+
+/// Why userspace has to start over: what no live switch since the boot can have changed.
+fn soft_reasons(here: &Here<'_>, new: &Stack) -> Vec<String> {
+    let mut files = Files::new(here.layers, new);
+    let core: Vec<_> = (here.manager.iter())
+        .filter(|file| units::is_core(file) && files.differ(file))
+        .map(|file| file.rsplit('/').next().unwrap_or(file))
+        .collect();
+    let mut reasons = Vec::new();
+    if !core.is_empty() {
+        let core = core.join(", ");
+        reasons.push(format!("what systemd itself runs is another: {core}"));
+    }
+    let units = units::overdue(here.layers, new, here.active, &mut |file| {
+        files.differ(file)
+    });
+    if !units.is_empty() {
+        let units = units.join(", ");
+        reasons.push(format!("{units} can't be changed under those who use it"));
     }
     reasons
 }
@@ -200,6 +238,7 @@ impl fmt::Display for Plan {
         let how = match self.method {
             Method::Nothing => "nothing to do: it runs already",
             Method::Live => "live switch",
+            Method::SoftReboot => "soft-reboot",
             Method::TrialBoot => "trial boot",
         };
         let reasons = match self.reasons.as_slice() {

@@ -305,6 +305,7 @@ fn the_gentlest_way_that_suffices_is_taken() {
     let here = Here {
         current: &one,
         booted: &one,
+        layers: &old,
         active: &world.active,
         manager: &BTreeSet::new(),
     };
@@ -336,4 +337,100 @@ fn the_gentlest_way_that_suffices_is_taken() {
 
     let json = serde_json::to_string(&live).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), live);
+}
+
+#[test]
+fn userspace_starts_over_for_what_everything_hangs_on_and_for_nothing_less() {
+    let dir = durable::scratch();
+    let root = Root::new(dir.path());
+    let one = make(&root, "one", "kernel-1");
+    let two = make(&root, "two", "kernel-1");
+    let three = make(&root, "three", "kernel-2");
+    let unit = |x: u8| format!("[Service]\nExecStart=/bin/x {x}\nX-RestartIfChanged=false\n");
+    let (systemd, bus) = ("usr/lib/systemd/systemd", "usr/bin/dbus-daemon");
+    let (libc, another) = ("usr/lib/libc.so.6", "usr/lib/libcrypto.so.3");
+    // Files that differ, and what that means.
+    let cases = [
+        (
+            systemd,
+            Method::SoftReboot,
+            "as what systemd itself runs is another: systemd\n",
+        ),
+        (
+            libc,
+            Method::SoftReboot,
+            "is another: libc.so.6, and dbus.service can't be",
+        ),
+        (
+            bus,
+            Method::SoftReboot,
+            "as dbus.service can't be changed under those who use it",
+        ),
+        (
+            "usr/lib/systemd/system/dbus.service",
+            Method::SoftReboot,
+            "as dbus.service can't be",
+        ),
+        (
+            another,
+            Method::Live,
+            "until the next boot: dbus.service\n  systemd itself starts over",
+        ),
+        (
+            "usr/lib/systemd/system/getty@.service",
+            Method::Live,
+            "until the next boot: getty@tty1",
+        ),
+        (
+            "etc/systemd/system/lichen-x.service",
+            Method::Live,
+            "until the next boot: lichen-x",
+        ),
+        (
+            "etc/systemd/system/x.service",
+            Method::Live,
+            "until the next boot: x.service",
+        ),
+        ("usr/bin/climate", Method::Live, "stop     climate.service"),
+    ];
+    let running = |files: &[&str]| -> BTreeSet<String> {
+        files.iter().map(|file| format!("/{file}")).collect()
+    };
+    for (file, method, said) in cases {
+        let mut world = World::new()
+            .both("x.service", &unit(1))
+            .both("lichen-x.service", &unit(1))
+            .running("x.service", &[])
+            .running("lichen-x.service", &[]);
+        let files = running(&[libc, another, bus]);
+        world.active.units.insert("dbus.service".into(), files);
+        for program in [systemd, bus, another] {
+            world.put("old", program, "1");
+            world.put("new", program, "1");
+        }
+        world.put("new", SOFT_REBOOT, "");
+        world.put("new", file, &unit(2));
+        let (old, new) = (world.stack("old"), world.stack("new"));
+        let here = Here {
+            current: &one,
+            booted: &one,
+            layers: &old,
+            active: &world.active,
+            manager: &running(&[systemd, libc, another]),
+        };
+        let plan = |to: &Toplevel| Plan::make(&here, &old, to, &new, &root);
+        let text = plan(&two).to_string();
+        assert_eq!(plan(&two).method, method, "{file}: {text}");
+        assert!(text.contains(said), "{file}: {text}");
+        assert_eq!(plan(&two).without_boot().method, Method::Live, "{file}");
+
+        // A kernel takes a boot anyhow, and so does a generation that can't be arrived at otherwise.
+        assert_eq!(plan(&three).method, Method::TrialBoot);
+        fs::remove_file(world.dir.path().join("new").join(SOFT_REBOOT)).unwrap();
+        let instead = match method {
+            Method::SoftReboot => Method::TrialBoot,
+            other => other,
+        };
+        assert_eq!(plan(&two).method, instead, "{file}");
+    }
 }

@@ -1,7 +1,9 @@
 //! What a live switch does to units: NixOS's rules, from two generations and what is active.
 //!
 //! Only what changed is touched: a unit whose definition differs, or a service that runs a file which differs.
-//! What carries sessions or the system itself (dbus, logind, getty, sessions) is never restarted under anyone.
+//! What carries sessions or the system itself (dbus, logind, getty, sessions) is never restarted under anyone: NixOS
+//! leaves it as it is until somebody reboots; where nobody would, it is a reason for a soft-reboot. What is declared
+//! `restartIfChanged = false` stays as it is, as in NixOS: whoever says so does not want it stopped.
 
 use super::unit::{self, Difference, FOLDERS, Found, Unit};
 use assemble::Stack;
@@ -31,13 +33,20 @@ pub struct Units {
     pub keep_old: Vec<String>,
 }
 
-/// Names, or beginnings of names, of what is never restarted: everything hangs on it.
-const UNTOUCHED: [&str; 16] = [
+/// What everything else hangs on for as long as userspace lives: it is never restarted.
+const HUNG_ON: [&str; 7] = [
     "dbus.service",
     "dbus.socket",
     "dbus-broker.service",
     "systemd-logind.service",
     "systemd-logind-varlink.socket",
+    "systemd-journald.socket",
+    "systemd-journald-dev-log.socket",
+];
+
+/// Beginnings of names of what is never restarted either, and is as well without: sessions end by themselves, and
+/// what is Lichen's own is done once a boot.
+const LEFT_ALONE: [&str; 9] = [
     "getty@",
     "serial-getty@",
     "console-getty.service",
@@ -46,9 +55,18 @@ const UNTOUCHED: [&str; 16] = [
     "session-",
     "emergency.service",
     "rescue.service",
-    "systemd-journald.socket",
-    "systemd-journald-dev-log.socket",
     "lichen-",
+];
+
+/// Beginnings of names of the files that make a system what it is: libc, the service manager, the message bus. Of any
+/// other library that PID 1 or the bus has open, the old one does no harm until the next boot.
+const CORE: [&str; 6] = [
+    "ld-linux",
+    "libc.so.",
+    "systemd",
+    "libsystemd",
+    "dbus-",
+    "libdbus-",
 ];
 
 /// What the message bus reads when it starts, and when it is told to.
@@ -121,8 +139,33 @@ pub fn decide(
     sets.settle()
 }
 
+/// What everything hangs on that is another one in `new` than in `booted`, which is what it runs of.
+pub(super) fn overdue(
+    booted: &Stack,
+    new: &Stack,
+    active: &Active,
+    differs: &mut dyn FnMut(&str) -> bool,
+) -> Vec<String> {
+    let hung_on = active.units.iter().filter(|(name, files)| {
+        HUNG_ON.contains(&name.as_str())
+            && (match (unit::find(booted, name), unit::find(new, name)) {
+                (Found::Unit(before), Found::Unit(after)) => {
+                    before.difference(&after) == Difference::Restart
+                }
+                (before, after) => before != after,
+            } || files.iter().any(|file| is_core(file) && differs(file)))
+    });
+    hung_on.map(|(name, _)| name.clone()).collect()
+}
+
 fn untouched(name: &str) -> bool {
-    UNTOUCHED.iter().any(|known| name.starts_with(known))
+    HUNG_ON.contains(&name) || LEFT_ALONE.iter().any(|known| name.starts_with(known))
+}
+
+/// Whether a file below /usr is one that nothing can be restarted from under.
+pub(super) fn is_core(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    CORE.iter().any(|known| name.starts_with(known))
 }
 
 #[derive(Default)]

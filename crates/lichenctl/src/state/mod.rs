@@ -91,8 +91,8 @@ impl State {
         }
     }
 
-    /// The generation whose tries are used up: it was tried and never blessed.
-    pub fn failed_trial(self) -> Option<Generation> {
+    /// The generation whose tries are used up: it was tried and never blessed, unless this is its last try.
+    pub fn out_of_tries(self) -> Option<Generation> {
         self.trial
             .filter(|t| t.tries == 0 && t.generation != self.good)
             .map(|t| t.generation)
@@ -211,6 +211,17 @@ impl BootState {
         }
         let trial = (generation != self.state.good).then_some(Trial { generation, tries });
         let good = self.state.good;
+        self.decide(good, trial)
+    }
+
+    /// Soft-reboot: `generation` is tried at once, without the boot script. The try is counted before it is made, as
+    /// the boot script does, and it is the only one: whatever resets the device in between boots the good one.
+    pub fn try_now(self, generation: Generation) -> Result<Self, StateError> {
+        let good = self.state.good;
+        let trial = (generation != good).then_some(Trial {
+            generation,
+            tries: 0,
+        });
         self.decide(good, trial)
     }
 

@@ -128,6 +128,8 @@ type Sum = (u64, Option<(u64, u64)>);
 fn every_verb_on_every_state() {
     let boot7: Verb = |s| s.boot(Generation(7), 3);
     let boot1: Verb = |s| s.boot(Generation(1), 3);
+    let now7: Verb = |s| s.try_now(Generation(7));
+    let now1: Verb = |s| s.try_now(Generation(1));
     let bless1: Verb = |s| s.bless(Generation(1));
     let bless2: Verb = |s| s.bless(Generation(2));
     let bless7: Verb = |s| s.bless(Generation(7));
@@ -139,7 +141,8 @@ fn every_verb_on_every_state() {
     let tried: Sum = (1, Some((2, 0)));
     let of_good: Sum = (1, Some((1, 2)));
     let new: Sum = (1, Some((7, 3)));
-    let table: [(&str, Verb, [Option<Sum>; 4]); 7] = [
+    let once: Sum = (1, Some((7, 0)));
+    let table: [(&str, Verb, [Option<Sum>; 4]); 9] = [
         // verb                         good            pending         used up         trial of the good one
         (
             "boot 7",
@@ -149,6 +152,16 @@ fn every_verb_on_every_state() {
         (
             "boot 1",
             boot1,
+            [Some(good), Some(good), Some(good), Some(good)],
+        ),
+        (
+            "try 7 now",
+            now7,
+            [Some(once), Some(once), Some(once), Some(once)],
+        ),
+        (
+            "try 1 now",
+            now1,
             [Some(good), Some(good), Some(good), Some(good)],
         ),
         (
@@ -223,11 +236,11 @@ fn what_the_boot_script_makes_of_each_state() {
         assert_eq!(before.at_boot(), (Generation(booted), after), "{before:?}");
     }
     assert_eq!(
-        state(4, 1, Some((2, 0))).failed_trial(),
+        state(4, 1, Some((2, 0))).out_of_tries(),
         Some(Generation(2))
     );
-    assert_eq!(state(4, 1, Some((2, 1))).failed_trial(), None);
-    assert_eq!(state(4, 2, Some((2, 0))).failed_trial(), None);
+    assert_eq!(state(4, 1, Some((2, 1))).out_of_tries(), None);
+    assert_eq!(state(4, 2, Some((2, 0))).out_of_tries(), None);
 }
 
 /// A generation that never becomes healthy is booted as often as it has tries, then never again.

@@ -271,7 +271,7 @@ fn nix(root: &Root, arguments: &[&str]) -> Result<()> {
 /// to leaves no other trace than that the attempt was begun.
 fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Result<()> {
     let path = Path::new(toplevel);
-    let needs_boot = apply::dry_run(root, path)?.method == Method::TrialBoot;
+    let needs_boot = apply::dry_run(root, path)?.method >= Method::SoftReboot;
     record.begin(toplevel);
     record.save(root)?;
     let verb = if needs_boot && !config.reboot {
@@ -311,7 +311,7 @@ pub fn remember_failed_trial(root: &Root, state: State) -> Result<()> {
 }
 
 fn failed_trial(root: &Root, state: State) -> Option<String> {
-    toplevel_of(root, state.failed_trial()?)
+    toplevel_of(root, generations::failed_trial(root, state)?)
 }
 
 fn toplevel_of(root: &Root, generation: Generation) -> Option<String> {
