@@ -62,6 +62,28 @@ fn a_plug_pulled_while_it_writes_costs_no_reading_that_was_told() -> Result<()> 
 }
 
 #[test]
+fn a_superblock_torn_by_a_power_cut_is_mended() -> Result<()> {
+    let machine = appliance()?;
+    // The first of its two sectors is written, with another date of the last write in it; the second is not.
+    machine.sh(
+        "data=$(findmnt -nvo SOURCE /run/data); sync; \
+         printf '\\001\\002\\003' | dd of=$data bs=1 seek=$((1024 + 0x30)) conv=notrunc,fsync status=none",
+    )?;
+    machine.pull_plug()?;
+    machine.power_on()?;
+    machine.wait_for_ssh(BOOT)?;
+    let console = std::fs::read_to_string(machine.console().path())?;
+    ensure!(
+        console.contains("a torn superblock got its checksum"),
+        "{console}"
+    );
+    healthy(&machine)?;
+    let data = machine.sh("findmnt -no OPTIONS /run/data")?;
+    ensure!(data.starts_with("rw,"), "{data}");
+    Ok(())
+}
+
+#[test]
 fn a_full_data_partition_is_no_end() -> Result<()> {
     let machine = appliance()?;
     let _hat = machine.plug_sense_hat(21.5, 45.0, 1013.2)?;

@@ -9,6 +9,7 @@
 
 mod mount;
 mod next;
+pub mod superblock;
 mod swap;
 
 pub use next::{NEXT, Next};

@@ -1,5 +1,6 @@
 //! All cuts of all recordings, judged: in as many threads as there are processors to be had.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -9,13 +10,9 @@ use std::time::{Duration, Instant};
 use testbed::cuts::{self, Cut, Ext4, Fate, Fsck, Remains, Sampling};
 use testbed::{Context, Log, Recording, Result, bail, ensure};
 
-use super::data::Memory;
+use super::data::{self, Memory};
 use super::judge::{Expected, Judge, Truth};
 
-/// Ext4 takes it for granted that the two sectors of its superblock are written together, and neither mount nor
-/// `e2fsck -p` gets over it when they were not. Known, counted, and for the initrd to mend: a full e2fsck from a
-/// backup loses what only the journal has.
-const TORN_SUPERBLOCK: &str = "invalid superblock checksum";
 /// What is shown of what went wrong.
 const SHOWN: usize = 10;
 const THREADS: usize = 2;
@@ -80,7 +77,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} boundaries, {} torn and {} reordered writes, {} different file systems on DATA, {} through \
-             e2fsck, {} s; {} left a superblock of DATA torn in two, which nobody mends yet",
+             e2fsck, {} s; {} left a superblock of DATA torn in two, which was mended",
             count(Fate::Whole),
             count(Fate::Torn),
             count(Fate::Reordered),
@@ -161,15 +158,12 @@ fn judge_part(
             tally.mended += 1;
             judged = mend(&fsck, disk, truth, &mut judge);
         }
-        match judged.map_err(|error| format!("{error:#}")) {
-            Err(wrong) if cut.fate != Fate::Whole && wrong.contains(TORN_SUPERBLOCK) => {
-                tally.torn_superblocks += 1;
-            }
-            Err(wrong) => {
-                let phase = phase(recording, &cut);
-                tally.wrong.push(format!("{phase}, {cut}: {wrong}"));
-            }
-            Ok(()) => {}
+        if let Ok(Cow::Owned(_)) = data::mended(disk) {
+            tally.torn_superblocks += 1;
+        }
+        if let Err(wrong) = judged {
+            let phase = phase(recording, &cut);
+            tally.wrong.push(format!("{phase}, {cut}: {wrong:#}"));
         }
         Ok(())
     })?;
@@ -179,7 +173,7 @@ fn judge_part(
 
 /// What the real e2fsck makes of it has to be what was judged.
 fn mend(fsck: &Fsck, disk: &Remains, truth: &Truth, judge: &mut Judge<'_>) -> Result<()> {
-    let mended = fsck.mend(disk, disk.partition("DATA")?)?;
+    let mended = fsck.mend(data::mended(disk)?.as_ref(), disk.partition("DATA")?)?;
     let mended = Ext4::mount(&mended, 0..mended.length())?;
     let mended = truth.look(&mended, &mut Memory::default());
     let mended = mended.context("after e2fsck -p")?;

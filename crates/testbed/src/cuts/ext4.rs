@@ -54,7 +54,7 @@ impl Ext4Read for Reader {
 }
 
 impl Ext4 {
-    /// The one in `range` of the disk, once a mount has replayed its journal.
+    /// The one in `range` of the disk, once a mount has replayed its journal; nothing else is mended.
     pub fn mount(disk: &Remains, range: Range<u64>) -> Result<Self> {
         let disk = journal::recovered(disk, range.start)?;
         let mounted = Self { disk, range };
