@@ -1,7 +1,7 @@
 //! What `lichen publish` wrote, on a web server that machines reach; and devices that follow it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,25 +18,50 @@ const UPDATE: Duration = Duration::from_secs(300);
 /// A folder with a binary cache and a channel.
 #[derive(Debug)]
 pub struct Published {
-    folder: tempfile::TempDir,
+    root: tempfile::TempDir,
+    folder: PathBuf,
     files: Files,
+    to: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Published {
     /// An empty one.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("key.sec"), KEY)?;
-        let files = Files::serve(folder.path())?;
-        Ok(Self { folder, files })
+        let root = tempfile::tempdir()?;
+        fs::write(root.path().join("key.sec"), KEY)?;
+        let folder = root.path().join("bucket/fleet");
+        fs::create_dir_all(&folder)?;
+        Ok(Self {
+            files: Files::serve(&folder)?,
+            to: folder.display().to_string(),
+            environment: Vec::new(),
+            root,
+            folder,
+        })
+    }
+
+    /// What a server of buckets has to serve, for [`Self::through_s3`].
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// From now on the owner publishes through such a server, on this port; machines know nothing of it.
+    pub fn through_s3(&mut self, port: u16, key: &str, secret: &str) {
+        self.to = format!("s3://bucket/fleet?endpoint=127.0.0.1:{port}&scheme=http");
+        self.environment = vec![
+            ("AWS_ACCESS_KEY_ID", key.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", secret.to_owned()),
+        ];
     }
 
     /// Publishes a generation on the channel stable, as its owner would.
     pub fn publish(&self, generation: &Generation) -> Result<()> {
         let mut lichen = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
         lichen.args(["publish", "climate", "--toplevel", &generation.toplevel]);
-        lichen.arg("--to").arg(self.folder.path());
-        lichen.arg("--key").arg(self.folder.path().join("key.sec"));
+        lichen.arg("--to").arg(&self.to);
+        lichen.arg("--key").arg(self.root().join("key.sec"));
+        lichen.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = lichen.output().context("lichen publish")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "lichen publish: {said}");
@@ -54,14 +79,14 @@ impl Published {
     }
 
     fn channel_file(&self) -> PathBuf {
-        self.folder.path().join("channels/climate/stable.json")
+        self.folder.join("channels/climate/stable.json")
     }
 
     /// The server's path of the archive of a store path.
     pub fn archive(&self, store_path: &str) -> Result<String> {
         let name = store_path.rsplit('/').next().unwrap_or_default();
         let hash = name.split('-').next().unwrap_or_default();
-        let info = fs::read_to_string(self.folder.path().join(format!("{hash}.narinfo")))?;
+        let info = fs::read_to_string(self.folder.join(format!("{hash}.narinfo")))?;
         let url = info.lines().find_map(|line| line.strip_prefix("URL: "));
         Ok(format!("/{}", url.context("a narinfo without URL")?))
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fake_s3::FakeS3;
 use tests::*;
 
 /// Three boots that fail, and one that does not.
@@ -10,11 +11,15 @@ const START: &str = "systemctl start --no-block lichenctl-update.service";
 
 #[test]
 fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
-    let (machine, published) = follower()?;
+    let mut published = Published::new()?;
+    let bucket = FakeS3::serve(published.root())?;
+    published.through_s3(bucket.port(), fake_s3::KEY, fake_s3::SECRET);
+    let machine = follower()?;
     let [good, broken] = ["follows-greeting", "follows-broken"].map(Generation::named);
     let (good, broken) = (good?, broken?);
 
     published.publish(&good)?;
+    let archives = archives_among(&bucket.asked());
     let first = published.channel()?;
     // Outside of the maintenance window it is only made ready.
     let before = running(&machine)?;
@@ -39,6 +44,11 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
 
     // What is not healthy is undone, and not tried a second time.
     published.publish(&broken)?;
+    let more = archives_among(&bucket.asked());
+    ensure!(
+        more > 0 && more < archives / 2,
+        "{more} went up after {archives}"
+    );
     let update = published.strike(&machine)?;
     ensure!(update["last"]["ok"] == false, "{update}");
     ensure!(said(&update).contains("climate.service"), "{update}");
@@ -68,7 +78,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
 
 #[test]
 fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -> Result<()> {
-    let (machine, published) = follower()?;
+    let (machine, published) = (follower()?, Published::new()?);
     let good = Generation::named("follows-greeting")?;
     published.publish(&good)?;
     // The toplevel comes last, after all that it refers to.
@@ -114,7 +124,7 @@ fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -
 #[test]
 #[ignore = "slow: a boot that is blessed, three that fail and one more; ./lichen test --slow"]
 fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
-    let (machine, published) = follower()?;
+    let (machine, published) = (follower()?, Published::new()?);
     let old = running(&machine)?;
     // What follows has to be the good one, to which it goes back.
     machine.reboot(BOOT)?;
@@ -146,13 +156,18 @@ fn blessed(machine: &Machine) -> Result<()> {
 }
 
 /// A device that follows a channel on which nothing is yet.
-fn follower() -> Result<(Machine, Published)> {
-    let published = Published::new()?;
+fn follower() -> Result<Machine> {
     let machine = appliance()?;
     let follows = Generation::named("follows")?;
     let done = follows.copy_to(&machine)?.activate(&machine, "switch")?;
     ensure!(done.status == 0, "{done:?}");
-    Ok((machine, published))
+    Ok(machine)
+}
+
+/// How many archives a server of buckets was given.
+fn archives_among(asked: &[String]) -> usize {
+    let archive = |asked: &&String| asked.starts_with("PUT ") && asked.contains("/nar/");
+    asked.iter().filter(archive).count()
 }
 
 fn said(update: &serde_json::Value) -> &str {

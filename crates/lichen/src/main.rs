@@ -12,7 +12,9 @@ mod hash;
 mod imager;
 mod lichen_toml;
 mod nix;
+mod publish;
 mod remote;
+mod s3;
 mod store;
 mod ui;
 mod verbs;
@@ -38,7 +40,7 @@ Deliver:
   deploy HOST... APPLIANCE
                     Send what devices lack, switch, or go back [--boot] [--test] [--dry-run] [--parallel N]
   key generate      Make the key that closures are signed with; `key show` prints the public one
-  publish APPLIANCE Publish on a channel that devices follow, in a folder of static files --to FOLDER [--channel] [--key]
+  publish APPLIANCE Publish on a channel that devices follow, in a folder or bucket --to FOLDER|s3://BUCKET [--channel]
 Look after:
   status HOST...    How devices are, each on one screen [--json]
   rollback HOST [N] Return a device to an earlier generation
