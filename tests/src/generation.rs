@@ -6,12 +6,8 @@ use std::time::Duration;
 
 use testbed::{Context, Machine, Output, Result, ensure};
 
-use crate::healthy;
-
 /// A closure to unpack, hashes to register and syncs to wait for, on an emulated processor.
 const DEPLOY: Duration = Duration::from_secs(180);
-/// Three boots that fail, and one that does not.
-const FALL_BACK: Duration = Duration::from_secs(600);
 
 /// The variant of the appliance that is in tests/generations/`name`.nix.
 #[derive(Debug, Clone)]
@@ -86,26 +82,4 @@ pub fn running(machine: &Machine) -> Result<String> {
         .sh("readlink /run/current-system")?
         .trim()
         .to_owned())
-}
-
-/// Deploys what does not boot, and waits for the old generation to be back by itself.
-pub fn falls_back(machine: &Machine, deploy: impl FnOnce() -> Result<()>) -> Result<()> {
-    let old = running(machine)?;
-    let before = machine.boot_id()?;
-    deploy()?;
-    machine.wait_until("the old generation to be back", FALL_BACK, || {
-        let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
-        ensure!(now != before, "it is still the same boot");
-        ensure!(running(machine)? == old, "it runs {}", running(machine)?);
-        Ok(())
-    })?;
-    healthy(machine)?;
-    let status = status(machine)?;
-    assert_eq!(status["failed_trial"], 2, "{status}");
-    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
-    ensure!(
-        journal.contains("generation 2 was tried and never blessed"),
-        "{journal}"
-    );
-    Ok(())
 }

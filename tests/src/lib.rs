@@ -2,6 +2,7 @@
 //!
 //! A file in `tests/` is a group of stories and is found by being there. `./lichen test` runs them all.
 
+mod aftermath;
 mod climate;
 mod deployer;
 mod events;
@@ -9,18 +10,21 @@ mod generation;
 pub mod monitoring;
 pub mod power;
 mod published;
+mod unattended;
 
 use std::time::Duration;
 
+pub use aftermath::{blessed, falls_back, survives};
 pub use climate::{Climate, Reading, TOKEN};
 pub use deployer::{Deployer, Done};
 pub use events::{Event, for_each_event};
-pub use generation::{Generation, falls_back, running, status};
+pub use generation::{Generation, running, status};
 pub use published::Published;
 pub use testbed::{
     Browser, Console, Context, Disk, Hardware, Machine, Receiver, Recording, Relay, Result,
     Snapshot, Window, bail, ensure, wait_until,
 };
+pub use unattended::Unattended;
 
 /// From power-on to healthy, on two emulated processors that share the host with whatever else it does.
 pub const BOOT: Duration = Duration::from_secs(240);

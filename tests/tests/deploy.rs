@@ -97,7 +97,9 @@ fn a_deploy_cut_off_in_the_middle_of_copying_leaves_the_device_as_it_was() -> Re
 
     // Enough for the connection and a part of the layer that is new.
     owner.wire.cut_after(60_000);
-    let cut = owner.lichen(&["deploy"], &[&greeting.toplevel])?;
+    let what = "(i) cut off in the middle of copying";
+    let deploy = || owner.lichen(&["deploy"], &[&greeting.toplevel]);
+    let cut = survives(&machine, what, deploy)?;
     ensure!(
         cut.status == 1 && cut.stderr.contains("no connection"),
         "{cut:?}"

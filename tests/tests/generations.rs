@@ -56,10 +56,7 @@ fn a_switched_generation_proves_itself_at_its_first_boot() -> Result<()> {
     for_each_event(&machine, [Event::Reboot, Event::PowerCut], |machine| {
         greeting.runs_on(machine)
     })?;
-    machine.wait_until("the generation to be blessed", SOON, || {
-        ensure!(status(&machine)?["boot"]["good"] == 2, "not yet");
-        Ok(())
-    })?;
+    blessed(&machine, 2)?;
     let link = machine.sh("readlink /nix/var/nix/profiles/system")?;
     assert_eq!(link.trim(), "system-2-link");
     Ok(())
@@ -85,11 +82,11 @@ fn a_plug_pulled_in_the_middle_of_a_switch_costs_the_switch_and_nothing_else() -
     let retention = Generation::named("retention")?;
     retention.copy_to(&machine)?;
     machine.sh(&format!(
-        "nix-env -p /nix/var/nix/profiles/system --set {0}; \
-         nohup {0}/bin/switch-to-configuration switch > /run/switch.log 2>&1 & \
-         until grep -q 'starting climate' /run/switch.log; do sleep 0.1; done",
+        "nix-env -p /nix/var/nix/profiles/system --set {}",
         retention.toplevel
     ))?;
+    let switch = format!("{}/bin/switch-to-configuration switch", retention.toplevel);
+    Unattended::begin(&machine, &switch)?.says("starting climate", SOON)?;
     machine.pull_plug()?;
     machine.power_on()?;
     machine.wait_for_ssh(BOOT)?;
@@ -137,19 +134,13 @@ fn of_two_deploys_at_once_one_is_turned_away() -> Result<()> {
     );
     first.copy_to(&machine)?;
     second.copy_to(&machine)?;
-    machine.sh(&format!(
-        "nohup {}/bin/switch-to-configuration switch > /run/first.log 2>&1 & \
-         until grep -q 'switching live' /run/first.log; do sleep 0.1; done",
-        first.toplevel
-    ))?;
+    let switch = format!("{}/bin/switch-to-configuration switch", first.toplevel);
+    let switch = Unattended::begin(&machine, &switch)?;
+    switch.says("switching live", SOON)?;
     let refused = second.activate(&machine, "switch")?;
     assert_eq!(refused.status, 1, "{refused:?}");
     ensure!(refused.stderr.contains("another lichenctl"), "{refused:?}");
-    machine.wait_until("the first deploy to be done", SOON, || {
-        let log = machine.sh("cat /run/first.log")?;
-        ensure!(log.contains("generation 2 runs and is healthy"), "{log}");
-        Ok(())
-    })?;
+    switch.says("generation 2 runs and is healthy", SOON)?;
     first.runs_on(&machine)?;
     healthy(&machine)
 }

@@ -105,7 +105,7 @@ fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -
     machine.power_on()?;
     machine.wait_for_ssh(BOOT)?;
     healthy(&machine)?;
-    blessed(&machine)?;
+    blessed(&machine, 2)?;
     let update = published.strike(&machine)?;
     ensure!(update["last"]["ok"] == true, "{update}");
     let asked = published.files().asked();
@@ -128,7 +128,7 @@ fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
     let old = running(&machine)?;
     // What follows has to be the good one, to which it goes back.
     machine.reboot(BOOT)?;
-    blessed(&machine)?;
+    blessed(&machine, 2)?;
     published.publish(&Generation::named("follows-never-boots")?)?;
     let before = machine.boot_id()?;
     published.followed_by(&machine)?;
@@ -146,13 +146,6 @@ fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
     let update = published.strike(&machine)?;
     ensure!(said(&update).contains("it is not tried again"), "{update}");
     healthy(&machine)
-}
-
-fn blessed(machine: &Machine) -> Result<()> {
-    machine.wait_until("what booted to be blessed", BOOT, || {
-        ensure!(status(machine)?["standing"] == "good");
-        Ok(())
-    })
 }
 
 /// A device that follows a channel on which nothing is yet.

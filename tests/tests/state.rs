@@ -119,7 +119,18 @@ fn a_trial_that_nobody_confirms_gives_the_data_back_at_the_next_boot() -> Result
     machine.sh("touch /var/lib/climate/mark; sync")?;
     machine.wait_for_another_boot(&trial, BOOT)?;
     healthy(&machine)?;
-    assert_eq!(status(&machine)?["generation"], 1);
+    let undone = status(&machine)?;
+    assert_eq!(
+        (&undone["generation"], &undone["failed_trial"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(
+        machine.sh("journalctl --list-boots -q | wc -l")?.trim(),
+        "3",
+        "one boot is enough"
+    );
+    let journal = machine.sh("journalctl -b -1 -t lichenctl -p err -o cat")?;
+    ensure!(journal.contains("not confirmed within 20 s"), "{journal}");
     assert_ne!(machine.try_sh("test -e /var/lib/climate/mark")?.status, 0);
     machine
         .sh(&format!("test -e {COPY}/newer-1/mark"))

@@ -130,6 +130,13 @@ impl Machine {
         Ok(())
     }
 
+    /// Has the clock of the machine, which is off, say this from when it is switched on; see [`Hardware::clock`].
+    pub fn set_clock(&mut self, clock: &'static str) -> Result<()> {
+        ensure!(self.power().is_none(), "the machine is on");
+        self.hardware.clock = Some(clock);
+        Ok(())
+    }
+
     /// Asks the machine to reboot and waits for SSH on the other side.
     pub fn reboot(&self, within: Duration) -> Result<()> {
         let before = self.boot_id()?;

@@ -1,0 +1,65 @@
+//! What becomes of a deploy.
+
+use std::time::{Duration, Instant};
+
+use testbed::{Machine, Result, ensure, figures};
+
+use crate::{BOOT, healthy, running, status};
+
+/// Three boots that fail, and one that does not.
+const FALL_BACK: Duration = Duration::from_secs(600);
+
+/// Waits until this generation is the good one.
+pub fn blessed(machine: &Machine, generation: u64) -> Result<()> {
+    machine.wait_until("the generation to be blessed", BOOT, || {
+        let good = &status(machine)?["boot"]["good"];
+        ensure!(*good == generation, "the good one is {good}");
+        Ok(())
+    })
+}
+
+/// Lets a bad deploy happen, waits until what ran before is healthy, and tells how long that took from the command on.
+/// `what` is the letter of issue and README, and some words.
+pub fn survives<T>(machine: &Machine, what: &str, bad: impl FnOnce() -> Result<T>) -> Result<T> {
+    let old = running(machine)?;
+    let begin = Instant::now();
+    let happened = bad()?;
+    machine.wait_until("the old generation to be back", FALL_BACK, || {
+        let now = running(machine).inspect_err(|_| machine.ssh().hang_up())?;
+        ensure!(now == old, "it runs {now}");
+        Ok(())
+    })?;
+    healthy(machine)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    figures(format!(
+        "bad deploys: {what}: healthy on the old generation {seconds:.1} s after the command"
+    ));
+    Ok(happened)
+}
+
+/// Deploys what does not boot, and waits for the old generation to be back by itself.
+pub fn falls_back(
+    machine: &Machine,
+    what: &str,
+    deploy: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let old = running(machine)?;
+    let before = machine.boot_id()?;
+    survives(machine, what, || {
+        deploy()?;
+        machine.wait_until("another boot of the old generation", FALL_BACK, || {
+            let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
+            ensure!(now != before, "it is still the same boot");
+            ensure!(running(machine)? == old, "it runs {}", running(machine)?);
+            Ok(())
+        })
+    })?;
+    let status = status(machine)?;
+    assert_eq!(status["failed_trial"], 2, "{status}");
+    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+    ensure!(
+        journal.contains("generation 2 was tried and never blessed"),
+        "{journal}"
+    );
+    Ok(())
+}
