@@ -14,7 +14,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
     let mut published = Published::new()?;
     let bucket = FakeS3::serve(published.root())?;
     published.through_s3(bucket.port(), fake_s3::KEY, fake_s3::SECRET);
-    let machine = follower()?;
+    let machine = follower("follows")?;
     let [good, broken] = ["follows-greeting", "follows-broken"].map(Generation::named);
     let (good, broken) = (good?, broken?);
 
@@ -78,7 +78,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
 
 #[test]
 fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -> Result<()> {
-    let (machine, published) = (follower()?, Published::new()?);
+    let (machine, published) = (follower("follows")?, Published::new()?);
     let good = Generation::named("follows-greeting")?;
     published.publish(&good)?;
     // The toplevel comes last, after all that it refers to.
@@ -122,9 +122,46 @@ fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -
 }
 
 #[test]
+fn what_is_found_at_noon_is_taken_by_night_and_boots_when_somebody_reboots() -> Result<()> {
+    let (machine, published) = (follower("night")?, Published::new()?);
+    let arguments = Generation::named("night-arguments")?;
+    published.publish(&arguments)?;
+    published.followed_by(&machine)?;
+    let (old, boot) = (running(&machine)?, machine.boot_id()?);
+    machine.sh("systemctl stop systemd-timesyncd")?;
+    // Only the timers of the device begin anything from here on.
+    let until = |time: &str, what: &str| {
+        machine.sh(&format!("date --set 'tomorrow {time}'"))?;
+        machine.wait_until(what, SOON * 3, || {
+            let status = status(&machine)?;
+            ensure!(said(&status["update"]).contains(what), "{status}");
+            Ok(())
+        })
+    };
+    until(
+        "11:59:58",
+        "is staged as generation 3; it will be switched to from 03:00 on",
+    )?;
+    assert_ne!(status(&machine)?["next_boot"], 3);
+    until("02:59:58", "boots next, whenever somebody reboots")?;
+    assert_eq!(status(&machine)?["next_boot"], 3);
+    assert_eq!((running(&machine)?, machine.boot_id()?), (old, boot));
+    let screen = machine.sh("lichenctl status")?;
+    ensure!(
+        screen.contains("boots next, whenever somebody reboots"),
+        "{screen}"
+    );
+
+    machine.reboot(BOOT)?;
+    blessed(&machine, 3)?;
+    arguments.runs_on(&machine)?;
+    healthy(&machine)
+}
+
+#[test]
 #[ignore = "slow: a boot that is blessed, three that fail and one more; ./lichen test --slow"]
 fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
-    let (machine, published) = (follower()?, Published::new()?);
+    let (machine, published) = (follower("follows")?, Published::new()?);
     let old = running(&machine)?;
     // What follows has to be the good one, to which it goes back.
     machine.reboot(BOOT)?;
@@ -149,9 +186,9 @@ fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
 }
 
 /// A device that follows a channel on which nothing is yet.
-fn follower() -> Result<Machine> {
+fn follower(generation: &str) -> Result<Machine> {
     let machine = appliance()?;
-    let follows = Generation::named("follows")?;
+    let follows = Generation::named(generation)?;
     let done = follows.copy_to(&machine)?.activate(&machine, "switch")?;
     ensure!(done.status == 0, "{done:?}");
     Ok(machine)

@@ -25,6 +25,12 @@ fn a_migration_that_breaks_a_service_costs_none_of_its_history() -> Result<()> {
 
     let migrates = Generation::named("migrates")?;
     migrates.copy_to(&machine)?;
+    let dry = migrates.activate(&machine, "dry-activate")?;
+    ensure!(
+        dry.stdout
+            .contains("a copy of climate's data is made: version 1 → 2"),
+        "{dry:?}"
+    );
     let done = migrates.activate(&machine, "switch")?;
     assert_eq!(done.status, 4, "{done:?}");
     ensure!(

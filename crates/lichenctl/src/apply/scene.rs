@@ -1,9 +1,9 @@
 //! What a change starts from: what runs, what was booted, and their layers, mounted.
 
 use crate::generations::{self, Booted, Running};
-use crate::plan::{Active, Here, Plan};
+use crate::plan::{Active, DataChange, Here, Plan};
 use crate::profile;
-use crate::protect::Declared;
+use crate::protect::{self, Declared};
 use crate::root::Root;
 use crate::systemd;
 use crate::toplevel::Toplevel;
@@ -58,6 +58,13 @@ impl Scene {
             &profile::links(root),
             &to.path,
         ));
+        plan.data = protect::differing(&self.declared, &Declared::of(&new)?)
+            .map(|(name, service, version)| DataChange {
+                service: name.to_owned(),
+                from: service.version.clone(),
+                to: version.to_owned(),
+            })
+            .collect();
         Ok((plan, new))
     }
 }

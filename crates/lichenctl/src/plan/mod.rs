@@ -50,6 +50,17 @@ pub struct LayerChange {
     pub bytes: u64,
 }
 
+/// A service whose data come into another version; what they are now is copied before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataChange {
+    /// The service.
+    pub service: String,
+    /// The version that they are of.
+    pub from: String,
+    /// The version that they will be of.
+    pub to: String,
+}
+
 /// All that is going to happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -75,6 +86,9 @@ pub struct Plan {
     pub reexecute: bool,
     /// Bytes of the layers that change.
     pub bytes: u64,
+    /// Data that come into another version.
+    #[serde(default)]
+    pub data: Vec<DataChange>,
 }
 
 /// What a switch starts from.
@@ -123,6 +137,7 @@ impl Plan {
             units: units::decide(old, new, here.active, &mut |file| files.differ(file)),
             reexecute,
             reasons,
+            data: Vec::new(),
         }
     }
 
@@ -257,6 +272,12 @@ impl fmt::Display for Plan {
         }
         for name in &self.removed_layers {
             writeln!(f, "  layer    {name} goes")?;
+        }
+        for DataChange { service, from, to } in &self.data {
+            writeln!(
+                f,
+                "  data     a copy of {service}'s data is made: version {from} → {to}"
+            )?;
         }
         if self.method != Method::Live {
             return Ok(());

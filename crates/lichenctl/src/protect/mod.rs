@@ -130,7 +130,8 @@ pub fn back_up(
     }))
 }
 
-fn differing<'a>(
+/// The services that both declare, in other versions: as `old` has them, with the version of `new`.
+pub fn differing<'a>(
     old: &'a Declared,
     new: &'a Declared,
 ) -> impl Iterator<Item = (&'a str, &'a Service, &'a str)> {

@@ -69,7 +69,7 @@ impl Decision {
     pub fn words(self, name: &str, toplevel: &str) -> String {
         match self {
             Self::Runs => format!("{name} runs already"),
-            Self::BootsNext => format!("{name} boots next: {toplevel}"),
+            Self::BootsNext => format!("{name} boots next, whenever somebody reboots: {toplevel}"),
             Self::Failed => format!("{name} failed on this device or was rolled back: {toplevel}"),
             Self::Take => format!("{name} is new: {toplevel}"),
         }

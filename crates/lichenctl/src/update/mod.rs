@@ -172,8 +172,10 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
             window.from
         ));
     }
-    take(root, config, record, &toplevel)?;
-    Ok(format!("took {name}: {toplevel}"))
+    Ok(match take(root, config, record, &toplevel)? {
+        Verb::Boot => Decision::BootsNext.words(&name, &toplevel),
+        _ => format!("took {name}: {toplevel}"),
+    })
 }
 
 /// Fetches the channel and holds it against what this device follows, trusts and has seen.
@@ -267,9 +269,9 @@ fn nix(root: &Root, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Makes it run, and remembers if that went wrong. A generation that takes the device down each time it is switched
+/// Makes it run, or what boots next if the device may not be rebooted for it; remembers if that went wrong. A generation that takes the device down each time it is switched
 /// to leaves no other trace than that the attempt was begun.
-fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Result<()> {
+fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Result<Verb> {
     let path = Path::new(toplevel);
     let needs_boot = apply::dry_run(root, path)?.method >= Method::SoftReboot;
     record.begin(toplevel);
@@ -286,7 +288,7 @@ fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Re
     {
         record.fail(toplevel);
     }
-    result
+    result.map(|()| verb)
 }
 
 /// Somebody went back from `toplevel`, and does not want it again with the next run.

@@ -146,7 +146,12 @@ fn a_check_tells_what_there_is_and_remembers_nothing() {
     for (toplevel, tries, reboot, said) in [
         (OLD, None, true, "stable 7 runs already"),
         (NEW, None, true, "stable 7 is new: /nix/store/new"),
-        (NEW, Some(3), false, "stable 7 boots next: /nix/store/new"),
+        (
+            NEW,
+            Some(3),
+            false,
+            "stable 7 boots next, whenever somebody reboots: /nix/store/new",
+        ),
         // Allowed to reboot, it need not wait for somebody who does.
         (NEW, Some(3), true, "stable 7 is new: /nix/store/new"),
         (

@@ -1,0 +1,2 @@
+# What the channel brings by night, and what takes a boot.
+{ imports = [ ./night.nix ./arguments.nix ]; }
