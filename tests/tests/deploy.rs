@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
+use testbed::figures;
 use tests::*;
 
 /// Keys that open nothing: a secret and a public one, and a secret one that nobody trusts.
@@ -38,10 +39,10 @@ fn a_configuration_change_is_a_small_delta_and_is_confirmed() -> Result<()> {
     let done = owner.lichen(&["deploy"], &[&retention.toplevel])?;
     let (wire, took) = (owner.wire.bytes() - wire, start.elapsed());
     ensure!(done.status == 0, "{done:?}");
-    eprintln!(
-        "{wire} bytes on the wire, {took:?} from command to confirmed: {}",
-        done.stderr
-    );
+    figures(format!(
+        "deploy of a configuration change: {wire} bytes on the wire, confirmed {:.1} s after the command",
+        took.as_secs_f64()
+    ));
     retention.runs_on(&machine)?;
     ensure!(done.stderr.contains("delta  config.erofs"), "{done:?}");
     ensure!(wire <= 20_000, "{wire} bytes went over the wire: {done:?}");
@@ -254,13 +255,21 @@ fn what_a_fleet_s_owner_signs_is_let_in_and_nothing_else() -> Result<()> {
 fn a_deploy_that_takes_a_boot_waits_until_it_is_blessed() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;
-    let arguments = Generation::named("arguments")?;
-    let done = owner.lichen(&["deploy"], &[&arguments.toplevel])?;
+    let initrd = Generation::named("another-initrd")?;
+    let (wire, start) = (owner.wire.bytes(), Instant::now());
+    let done = owner.lichen(&["deploy"], &[&initrd.toplevel])?;
+    let (wire, took) = (owner.wire.bytes() - wire, start.elapsed());
     ensure!(
-        done.status == 0 && done.stdout.contains("generation 2 runs and is good"),
+        done.status == 0
+            && done.stdout.contains("generation 2 runs and is good")
+            && done.stderr.contains("the initrd is another one"),
         "{done:?}"
     );
-    arguments.runs_on(&machine)?;
+    figures(format!(
+        "deploy of another initrd: {wire} bytes on the wire, blessed {:.1} s after the command",
+        took.as_secs_f64()
+    ));
+    initrd.runs_on(&machine)?;
     assert_eq!(status(&machine)?["boot"]["good"], 2);
     healthy(&machine)
 }

@@ -96,9 +96,11 @@ impl Device {
             .context("cannot run ssh")
             .hint("apt-get install openssh-client")?;
         if !status.success() {
-            return Err(device
-                .lost(&std::fs::read_to_string(errors).unwrap_or_default())
-                .into());
+            let said = std::fs::read_to_string(errors).unwrap_or_default();
+            crate::fail!(
+                hint: format!("is it on, is that its name or address, is your key on it? `{}` says more", device.by_hand()),
+                "{}", device.lost(&said)
+            );
         }
         Ok(device)
     }
@@ -234,6 +236,13 @@ impl Device {
         } else {
             format!("root@{}", self.host)
         }
+    }
+
+    /// What the user would type to get there.
+    fn by_hand(&self) -> String {
+        let config = self.config.as_ref();
+        let config = config.map_or_else(String::new, |file| format!(" -F {}", file.display()));
+        format!("ssh{config} {}", self.address())
     }
 
     fn lost(&self, complaints: &str) -> Lost {

@@ -1,6 +1,7 @@
 //! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
 
 use super::{build, key};
+use crate::failure::Failure;
 use crate::remote::activate::{Reverted, Verb, activate};
 use crate::remote::closure;
 use crate::remote::pack::{Made, Pack};
@@ -115,7 +116,7 @@ impl Deploy<'_> {
                     Ok(words) => println!("{host}: {words}, {took}"),
                     Err(error) => {
                         if !self.alone {
-                            println!("{host}: FAILED after {took}: {error:#}");
+                            println!("{}", failed_words(host, &took, &error));
                         }
                         failed
                             .lock()
@@ -232,6 +233,18 @@ impl Deploy<'_> {
             .with_context(|| format!("{host} does not say what it received"))?;
         Ok(received.again)
     }
+}
+
+/// What became of one of several devices: what went wrong, and the way out.
+fn failed_words(host: &str, took: &str, error: &anyhow::Error) -> String {
+    let what = format!("{error:#}");
+    // Most errors begin with whom they are about.
+    let what = what.strip_prefix(&format!("{host}: ")).unwrap_or(&what);
+    let hint = error.downcast_ref::<Failure>();
+    let hint = hint.map_or_else(String::new, |failure| {
+        format!("\n{host}: hint: {}", failure.hint)
+    });
+    format!("{host}: FAILED after {took}: {what}{hint}")
 }
 
 fn next<'a>(queue: &Mutex<std::slice::Iter<'a, String>>) -> Option<&'a String> {
