@@ -83,6 +83,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    std::panic::set_hook(quiet_when_nobody_reads(std::panic::take_hook()));
     let cli = Cli::parse();
     let result = Workspace::find().and_then(|workspace| match &cli.verb {
         Verb::Build(args) => verbs::build::run(&workspace, args),
@@ -113,4 +114,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+type Hook = Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync>;
+
+/// Whoever reads the output may have seen enough, as `| head` has: that is no reason to talk of a panic.
+fn quiet_when_nobody_reads(otherwise: Hook) -> Hook {
+    Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout: Broken pipe") {
+            // What a shell makes of a program that SIGPIPE ends.
+            std::process::exit(141);
+        }
+        otherwise(panic);
+    })
 }

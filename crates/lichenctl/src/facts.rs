@@ -10,7 +10,9 @@ use std::process::Command;
 
 const MANIFEST: &str = "run/current-system/manifest.json";
 /// As many as leave the screen to the rest.
-const ERRORS: &str = "5";
+const ERRORS: usize = 5;
+/// What the kernel says at every boot, as the initrd hands the armed watchdog over to systemd; and so it shall be.
+const HANDED_OVER: &str = "watchdog did not stop!";
 
 /// A field that is null could not be found out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,7 +69,7 @@ fn errors() -> Option<Vec<String>> {
         "-p",
         "err",
         "-n",
-        ERRORS,
+        "50",
         "-q",
         "--no-pager",
         "-o",
@@ -75,10 +77,18 @@ fn errors() -> Option<Vec<String>> {
     ];
     let output = Command::new("journalctl").args(arguments).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    output
-        .status
-        .success()
-        .then(|| text.lines().map(str::to_owned).collect())
+    output.status.success().then(|| last(&text))
+}
+
+/// The last errors among these.
+fn last(errors: &str) -> Vec<String> {
+    let mut last: Vec<String> = errors
+        .lines()
+        .filter(|line| !line.ends_with(HANDED_OVER))
+        .map(str::to_owned)
+        .collect();
+    last.drain(..last.len().saturating_sub(ERRORS));
+    last
 }
 
 #[cfg(test)]
@@ -95,5 +105,14 @@ mod tests {
         };
         assert_eq!(memory(text), Some(usage));
         assert_eq!(memory("MemTotal: lots"), None);
+    }
+
+    #[test]
+    fn of_errors_the_last_ones_count_and_what_is_as_it_shall_be_does_not() {
+        let boot = "Nov 25 03:26:01 rack7 kernel: watchdog: watchdog0: watchdog did not stop!\n";
+        assert_eq!(last(boot), Vec::<String>::new());
+        let many: String = (1..=9).map(|n| format!("error {n}\n")).collect();
+        assert_eq!(last(&many)[..2], ["error 5", "error 6"]);
+        assert_eq!(last(&format!("{many}{boot}")).len(), ERRORS);
     }
 }

@@ -113,6 +113,8 @@ impl Deploy<'_> {
                 let result = self.one(host);
                 let took = ui::duration(live.elapsed());
                 match result {
+                    // A plan stands for itself.
+                    Ok(plan) if plan.contains('\n') => println!("{host}: {plan}"),
                     Ok(words) => println!("{host}: {words}, {took}"),
                     Err(error) => {
                         if !self.alone {
