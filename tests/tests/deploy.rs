@@ -255,21 +255,21 @@ fn what_a_fleet_s_owner_signs_is_let_in_and_nothing_else() -> Result<()> {
 fn a_deploy_that_takes_a_boot_waits_until_it_is_blessed() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;
-    let initrd = Generation::named("another-initrd")?;
+    let arguments = Generation::named("arguments")?;
     let (wire, start) = (owner.wire.bytes(), Instant::now());
-    let done = owner.lichen(&["deploy"], &[&initrd.toplevel])?;
+    let done = owner.lichen(&["deploy"], &[&arguments.toplevel])?;
     let (wire, took) = (owner.wire.bytes() - wire, start.elapsed());
     ensure!(
         done.status == 0
             && done.stdout.contains("generation 2 runs and is good")
-            && done.stderr.contains("the initrd is another one"),
+            && done.stderr.contains("the kernel's arguments are others"),
         "{done:?}"
     );
     figures(format!(
-        "deploy of another initrd: {wire} bytes on the wire, blessed {:.1} s after the command",
+        "deploy of another kernel argument: {wire} bytes on the wire, blessed {:.1} s after the command",
         took.as_secs_f64()
     ));
-    initrd.runs_on(&machine)?;
+    arguments.runs_on(&machine)?;
     assert_eq!(status(&machine)?["boot"]["good"], 2);
     healthy(&machine)
 }

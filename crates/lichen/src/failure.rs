@@ -1,5 +1,7 @@
 //! Errors as users meet them: what failed, and the command or the edit that helps.
 
+use crate::remote::activate::Reverted;
+
 /// An error with a way out. `main` prints both lines, once.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -8,6 +10,15 @@ pub struct Failure {
     pub what: String,
     /// The next command, flag or edit.
     pub hint: String,
+}
+
+/// The way out of an error, if there is one.
+pub fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let failure = error.downcast_ref::<Failure>();
+    let reverted = error.downcast_ref::<Reverted>();
+    failure
+        .map(|failure| failure.hint.clone())
+        .or_else(|| reverted.map(Reverted::hint))
 }
 
 /// Ends the function with an error and its hint.

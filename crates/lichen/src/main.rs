@@ -105,8 +105,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            if let Some(failure) = error.downcast_ref::<failure::Failure>() {
-                eprintln!("hint: {}", failure.hint);
+            if let Some(hint) = failure::hint_of(&error) {
+                eprintln!("hint: {hint}");
             }
             if verbs::deploy::reverted(&error) {
                 return ExitCode::from(REVERTED);

@@ -35,6 +35,13 @@ pub struct Reverted {
     why: String,
 }
 
+impl Reverted {
+    /// What to look at.
+    pub fn hint(&self) -> String {
+        format!("`lichen logs {}` shows what its units said", self.host)
+    }
+}
+
 /// What a device says when it is asked what became of it.
 #[derive(Debug, Clone)]
 struct Look {

@@ -1,7 +1,7 @@
 //! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
 
 use super::{build, key};
-use crate::failure::Failure;
+use crate::failure::hint_of;
 use crate::remote::activate::{Reverted, Verb, activate};
 use crate::remote::closure;
 use crate::remote::pack::{Made, Pack};
@@ -242,10 +242,8 @@ fn failed_words(host: &str, took: &str, error: &anyhow::Error) -> String {
     let what = format!("{error:#}");
     // Most errors begin with whom they are about.
     let what = what.strip_prefix(&format!("{host}: ")).unwrap_or(&what);
-    let hint = error.downcast_ref::<Failure>();
-    let hint = hint.map_or_else(String::new, |failure| {
-        format!("\n{host}: hint: {}", failure.hint)
-    });
+    let hint = hint_of(error).map(|hint| format!("\n{host}: hint: {hint}"));
+    let hint = hint.unwrap_or_default();
     format!("{host}: FAILED after {took}: {what}{hint}")
 }
 
@@ -256,4 +254,22 @@ fn next<'a>(queue: &Mutex<std::slice::Iter<'a, String>>) -> Option<&'a String> {
 /// Whether the device is well, on what it ran before: worth an exit status of its own.
 pub fn reverted(error: &anyhow::Error) -> bool {
     error.is::<Reverted>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    #[test]
+    fn of_several_devices_each_says_what_went_wrong_and_the_way_out() {
+        let failure = Failure {
+            what: "one: no connection".into(),
+            hint: "is it on?".into(),
+        };
+        assert_eq!(
+            failed_words("one", "0.3s", &failure.into()),
+            "one: FAILED after 0.3s: no connection\none: hint: is it on?"
+        );
+    }
 }
