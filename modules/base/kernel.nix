@@ -27,7 +27,6 @@ in
       example = "options brcmfmac roamoff=1";
       description = "Lines of {file}`modprobe.d`.";
     };
-    initrd.availableKernelModules = names "Kernel modules in the initrd, besides those of the board." [ "usb-storage" ];
     kernel.sysctl = mkOption {
       default = { };
       example = { "vm.swappiness" = 10; };
