@@ -1,0 +1,380 @@
+//! What the ticker service can be told. The defaults are what an empty file means.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use appliance::{Configuration, HttpSettings};
+use serde::Deserialize;
+
+/// `/etc/ticker/config.json`, written by the service's module.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen and how much to accept.
+    pub http: HttpSettings,
+    /// Where records are kept.
+    pub data: DataSettings,
+    /// What to listen to.
+    pub sources: Vec<SourceSettings>,
+    /// What lies between the feeds and the files.
+    pub queue: QueueSettings,
+    /// When records are written, and made durable.
+    pub flush: FlushSettings,
+    /// When a file is complete.
+    pub segment: SegmentSettings,
+    /// Where files go. The keys are secrets: credentials `ticker.s3-access-key-id` and
+    /// `ticker.s3-secret-access-key`.
+    pub sync: SyncSettings,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// The folder that holds `raw/` [default: $STATE_DIRECTORY].
+    pub directory: Option<PathBuf>,
+    /// With less space than this, synced files are deleted, oldest first; and if there are none, ingesting stops.
+    pub min_free_bytes: u64,
+}
+
+/// The format of a source's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// Coinbase Exchange's WebSocket feed: channels `matches` and `ticker`.
+    Coinbase,
+    /// Binance's combined streams: channels `trade`, `aggTrade` and `bookTicker`.
+    Binance,
+    /// Kraken's WebSocket API v2: channels `trade` and `ticker`.
+    Kraken,
+    /// JSON objects whose fields are named in the configuration.
+    Json,
+    /// Made-up trades, for trying the service without a network.
+    Simulated,
+}
+
+/// One connection.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// Its name in file names, keys, metrics and logs.
+    pub name: String,
+    /// The format of its messages.
+    pub kind: SourceKind,
+    /// `wss://…` or `ws://…` [default: the exchange's public address].
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The channels to subscribe to.
+    pub channels: Vec<String>,
+    /// The symbols to subscribe to, as the exchange writes them.
+    pub symbols: Vec<String>,
+    /// Without a message for this long the connection is taken for dead and made anew.
+    #[serde(default = "silence")]
+    pub silence_seconds: f64,
+    /// Pause after the first failure to connect, doubled with each further one, up to a minute.
+    #[serde(default = "retry")]
+    pub retry_seconds: f64,
+    /// Messages sent after connecting (`json` only; exchanges have their own).
+    #[serde(default)]
+    pub subscribe: Vec<serde_json::Value>,
+    /// Where the values are (`json` only).
+    #[serde(default)]
+    pub fields: FieldNames,
+}
+
+fn silence() -> f64 {
+    60.0
+}
+
+fn retry() -> f64 {
+    1.0
+}
+
+/// Where a `json` source has its values: names, or paths such as `data.price`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FieldNames {
+    /// The channel; without it every message belongs to the source's first channel.
+    pub channel: Option<String>,
+    /// The symbol; without it every message belongs to the source's first symbol.
+    pub symbol: Option<String>,
+    /// A number that grows with every message of a symbol and channel.
+    pub sequence: Option<String>,
+    /// Whether the numbers have no holes, so that a hole is a gap.
+    pub contiguous: bool,
+    /// When it happened: RFC 3339, or seconds, milliseconds, microseconds or nanoseconds since 1970.
+    pub time: Option<String>,
+    /// The price.
+    pub price: Option<String>,
+    /// The size.
+    pub size: Option<String>,
+    /// `buy` or `sell`.
+    pub side: Option<String>,
+    /// The best bid.
+    pub bid: Option<String>,
+    /// The size at the best bid.
+    pub bid_size: Option<String>,
+    /// The best ask.
+    pub ask: Option<String>,
+    /// The size at the best ask.
+    pub ask_size: Option<String>,
+}
+
+/// What happens to a record that finds the queue full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// It waits, and its feed is not read meanwhile: the pressure reaches the sender.
+    Block,
+    /// It is dropped.
+    DropNewest,
+    /// The oldest in the queue is dropped in its favour.
+    DropOldest,
+}
+
+/// What lies between the feeds and the files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueSettings {
+    /// Records it holds.
+    pub records: usize,
+    /// What happens when it is full.
+    pub when_full: WhenFull,
+}
+
+/// When records are written, and made durable. A partition's buffer is due once it has `records`, or once its
+/// oldest record is `seconds` old; what is due is written every `pace_seconds`, all in one go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlushSettings {
+    /// A buffer with this many records is due.
+    pub records: usize,
+    /// A record that waits for this long is due.
+    pub seconds: f64,
+    /// What is due is written this often: a card does not last with an fdatasync per hundred records.
+    pub pace_seconds: f64,
+    /// A buffer with this many records is written at once: the largest row group.
+    pub most_records: usize,
+}
+
+/// When a file is complete; it also is when the hour ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SegmentSettings {
+    /// A file of this size is complete.
+    pub bytes: u64,
+    /// A file with this many row groups is complete: its footer has to fit into memory.
+    pub row_groups: usize,
+}
+
+/// Where files go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncSettings {
+    /// Address of the S3-compatible storage, as `https://s3.eu-central-1.amazonaws.com`; nothing is synced without.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: String,
+    /// The bucket.
+    pub bucket: String,
+    /// Put before every key.
+    pub prefix: String,
+    /// Whether the bucket is part of the path; else of the host name.
+    pub path_style: bool,
+    /// Larger files are uploaded in parts of this size; S3 takes none below 5 MiB.
+    pub part_bytes: usize,
+    /// Attempts for one request before this run gives up.
+    pub attempts: u32,
+    /// Pause after the first failed attempt, doubled after each further one.
+    pub retry_seconds: f64,
+    /// A request that takes longer has failed.
+    pub timeout_seconds: f64,
+    /// Synced files are deleted here when they are older than this.
+    pub retention_days: f64,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        DataSettings {
+            directory: None,
+            min_free_bytes: 512 << 20,
+        }
+    }
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        QueueSettings {
+            records: 10_000,
+            when_full: WhenFull::Block,
+        }
+    }
+}
+
+impl Default for FlushSettings {
+    fn default() -> Self {
+        FlushSettings {
+            records: 100,
+            seconds: 5.0,
+            pace_seconds: 2.0,
+            most_records: 20_000,
+        }
+    }
+}
+
+impl Default for SegmentSettings {
+    fn default() -> Self {
+        SegmentSettings {
+            bytes: 100 << 20,
+            row_groups: 2000,
+        }
+    }
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        SyncSettings {
+            endpoint: None,
+            region: "us-east-1".into(),
+            bucket: String::new(),
+            prefix: String::new(),
+            path_style: true,
+            part_bytes: 8 << 20,
+            attempts: 5,
+            retry_seconds: 1.0,
+            timeout_seconds: 120.0,
+            retention_days: 7.0,
+        }
+    }
+}
+
+impl Config {
+    /// The folder that holds `raw/`, if one was named.
+    pub fn directory(&self) -> Option<PathBuf> {
+        let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        self.data.directory.clone().or_else(from_systemd)
+    }
+}
+
+impl SourceSettings {
+    /// The address to connect to.
+    pub fn url(&self) -> String {
+        self.url.clone().unwrap_or_else(|| {
+            match self.kind {
+                SourceKind::Coinbase => "wss://ws-feed.exchange.coinbase.com",
+                SourceKind::Binance => "wss://stream.binance.com:9443",
+                SourceKind::Kraken => "wss://ws.kraken.com/v2",
+                SourceKind::Json | SourceKind::Simulated => "",
+            }
+            .into()
+        })
+    }
+
+    /// Silence for this long means that the connection is dead.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs_f64(self.silence_seconds)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let named = |what: &str| format!("{what} (source {:?})", self.name);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err(named("name: must be of letters, digits and ._-"));
+        }
+        for (list, name) in [(&self.channels, "channels"), (&self.symbols, "symbols")] {
+            if list.is_empty() || list.iter().any(String::is_empty) {
+                return Err(named(&format!("{name}: must name at least one")));
+            }
+        }
+        let known: &[&str] = match self.kind {
+            SourceKind::Coinbase => &["matches", "ticker"],
+            SourceKind::Binance => &["trade", "aggTrade", "bookTicker"],
+            SourceKind::Kraken => &["trade", "ticker"],
+            SourceKind::Json | SourceKind::Simulated => &[],
+        };
+        let unknown = |c: &&String| !known.is_empty() && !known.contains(&c.as_str());
+        if let Some(channel) = self.channels.iter().find(unknown) {
+            return Err(named(&format!(
+                "channels: {channel:?} is none of {}",
+                known.join(", ")
+            )));
+        }
+        let url = self.url();
+        let address = url.starts_with("wss://") || url.starts_with("ws://");
+        if self.kind != SourceKind::Simulated && !address {
+            return Err(named("url: must begin with wss:// or ws://"));
+        }
+        if !(0.1..=86_400.0).contains(&self.silence_seconds) {
+            return Err(named("silence_seconds: must be between 0.1 and 86400"));
+        }
+        if !(0.01..=60.0).contains(&self.retry_seconds) {
+            return Err(named("retry_seconds: must be between 0.01 and 60"));
+        }
+        if self.kind == SourceKind::Json && self.fields.price.is_none() && self.fields.bid.is_none()
+        {
+            return Err(named("fields: must name at least price or bid"));
+        }
+        Ok(())
+    }
+}
+
+impl Configuration for Config {
+    fn http(&self) -> &HttpSettings {
+        &self.http
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (index, source) in self.sources.iter().enumerate() {
+            source
+                .check()
+                .map_err(|problem| format!("sources[{index}].{problem}"))?;
+            if self.sources[..index].iter().any(|s| s.name == source.name) {
+                let name = &source.name;
+                return Err(format!("sources[{index}].name: {name:?} is taken"));
+            }
+        }
+        let at_least = [
+            ("queue.records", self.queue.records as f64, 1.0),
+            ("flush.records", self.flush.records as f64, 1.0),
+            ("flush.most_records", self.flush.most_records as f64, 1.0),
+            ("flush.seconds", self.flush.seconds, 0.01),
+            ("flush.pace_seconds", self.flush.pace_seconds, 0.01),
+            ("segment.bytes", self.segment.bytes as f64, 4096.0),
+            ("segment.row_groups", self.segment.row_groups as f64, 1.0),
+            ("sync.part_bytes", self.sync.part_bytes as f64, 5_242_880.0),
+            ("sync.attempts", f64::from(self.sync.attempts), 1.0),
+            ("sync.retry_seconds", self.sync.retry_seconds, 0.001),
+            ("sync.timeout_seconds", self.sync.timeout_seconds, 0.1),
+            ("sync.retention_days", self.sync.retention_days, 0.0),
+        ];
+        for (name, value, least) in at_least {
+            // Not `value < least`: that would let NaN in.
+            if !(value >= least && value < 1e12) {
+                return Err(format!("{name}: must be at least {least}"));
+            }
+        }
+        if let Some(endpoint) = &self.sync.endpoint {
+            if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+                return Err("sync.endpoint: must begin with https:// or http://".into());
+            }
+            if self.sync.bucket.is_empty() {
+                return Err("sync.bucket: must be named when there is an endpoint".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn simulate(&mut self) {
+        self.sources = vec![SourceSettings {
+            name: "simulated".into(),
+            kind: SourceKind::Simulated,
+            url: None,
+            channels: vec!["trade".into()],
+            symbols: vec!["AAA-BBB".into(), "CCC-DDD".into()],
+            silence_seconds: silence(),
+            retry_seconds: retry(),
+            subscribe: Vec::new(),
+            fields: FieldNames::default(),
+        }];
+    }
+}

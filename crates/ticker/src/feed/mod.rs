@@ -1,0 +1,322 @@
+//! Feeds: one task per source, which connects, listens, and connects again.
+
+mod binance;
+mod coinbase;
+mod decode;
+mod json;
+mod kraken;
+mod numbers;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use appliance::{Component, Heartbeat, Kit, Shutdown};
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+pub use decode::{Decoded, Decoder, Garbage};
+use numbers::Numbers;
+
+use crate::Clock;
+use crate::config::{SourceKind, SourceSettings};
+use crate::queue::Queue;
+use crate::record::{Record, Stream};
+use crate::stats::Stats;
+
+const SLOWEST_RETRY: Duration = Duration::from_secs(60);
+/// A connection that has lasted for this long was a good one: the next failure is a first one again.
+const GOOD: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(15);
+/// The largest message that is taken.
+const LARGEST: usize = 4 << 20;
+/// Messages that could not be understood are logged this often, and counted always.
+const COMPLAIN: Duration = Duration::from_secs(10);
+/// How often a feed looks whether it is to stop for want of room, and says that it is alive.
+const LOOK: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_secs(90);
+
+/// One source.
+pub struct Feed {
+    index: usize,
+    settings: SourceSettings,
+    decoder: Decoder,
+    streams: Arc<[Stream]>,
+    numbers: Vec<Numbers>,
+    first: usize,
+    queue: Queue,
+    clock: Clock,
+    stats: Arc<Stats>,
+    component: Component,
+    heartbeat: Heartbeat,
+    shutdown: Shutdown,
+    complained: Option<Instant>,
+}
+
+/// What all feeds share.
+#[derive(Clone)]
+pub struct Shared {
+    /// All streams.
+    pub streams: Arc<[Stream]>,
+    /// Where records go.
+    pub queue: Queue,
+    /// What time it is, in µs since 1970.
+    pub clock: Clock,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
+impl Feed {
+    /// The source `settings`, which is the `index`-th and whose first stream is `first`. `last` has the highest
+    /// number that is known of each stream.
+    pub fn new(
+        kit: &Kit,
+        shared: &Shared,
+        settings: &SourceSettings,
+        index: usize,
+        first: usize,
+        last: &[Option<i64>],
+    ) -> Self {
+        let count = settings.channels.len() * settings.symbols.len();
+        // Sources are few and live as long as the process.
+        let name: &'static str = Box::leak(settings.name.clone().into_boxed_str());
+        Feed {
+            index,
+            settings: settings.clone(),
+            decoder: Decoder::new(settings, first as u32),
+            streams: shared.streams.clone(),
+            numbers: last[first..first + count]
+                .iter()
+                .map(|last| Numbers::after(*last))
+                .collect(),
+            first,
+            queue: shared.queue.clone(),
+            clock: shared.clock.clone(),
+            stats: shared.stats.clone(),
+            component: kit.component(name),
+            heartbeat: kit.heartbeat(name, BEAT),
+            shutdown: kit.shutdown().clone(),
+            complained: None,
+        }
+    }
+
+    /// Listens until the service is asked to stop.
+    pub async fn run(mut self) {
+        self.component.degraded("not connected yet");
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            let shutdown = self.shutdown.clone();
+            let ended = tokio::select! {
+                ended = self.listen() => ended,
+                () = shutdown.requested() => return,
+            };
+            let stats = self.stats.source(self.index);
+            stats.connected.store(false, Relaxed);
+            if let Err(error) = ended {
+                stats.failures.fetch_add(1, Relaxed);
+                self.component.degraded(format!("{error:#}"));
+            }
+            failures = if began.elapsed() >= GOOD {
+                1
+            } else {
+                failures + 1
+            };
+            let pause = pause(self.settings.retry_seconds, failures, fastrand::f64());
+            tracing::info!(
+                source = self.settings.name,
+                pause_ms = pause.as_millis() as u64,
+                "connecting again"
+            );
+            let until = Instant::now() + pause;
+            while Instant::now() < until || self.stats.is_stopped() {
+                self.heartbeat.beat();
+                let slice = (until.saturating_duration_since(Instant::now())).min(LOOK);
+                tokio::select! {
+                    () = sleep(slice.max(Duration::from_millis(1))) => {}
+                    () = shutdown.requested() => return,
+                }
+            }
+        }
+    }
+
+    /// One connection, until it ends; an error says why, unless it was ended for want of room.
+    async fn listen(&mut self) -> anyhow::Result<()> {
+        self.heartbeat.beat();
+        if self.settings.kind == SourceKind::Simulated {
+            return self.simulate().await;
+        }
+        let url = self.decoder.url(&self.settings);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(LARGEST))
+            .max_frame_size(Some(LARGEST));
+        let connect = tokio_tungstenite::connect_async_with_config(&url, Some(config), true);
+        let (mut socket, _) = timeout(CONNECT, connect)
+            .await
+            .with_context(|| format!("{url} does not answer"))?
+            .with_context(|| format!("cannot connect to {url}"))?;
+        for wish in self.decoder.subscribe(&self.settings) {
+            socket.send(Message::text(wish)).await?;
+        }
+        let stats = self.stats.clone();
+        let stats = stats.source(self.index);
+        stats.connects.fetch_add(1, Relaxed);
+        stats.connected.store(true, Relaxed);
+        self.component.ok();
+
+        let silence = self.settings.silence();
+        let slice = LOOK.min(silence);
+        let mut heard = Instant::now();
+        let look = sleep_until(heard + slice);
+        tokio::pin!(look);
+        let mut news = false;
+        let mut records = Vec::new();
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = socket.next() => message,
+                () = &mut look => {
+                    self.heartbeat.beat();
+                    let now = Instant::now();
+                    if news {
+                        (heard, news) = (now, false);
+                    }
+                    if now - heard >= silence {
+                        stats.silences.fetch_add(1, Relaxed);
+                        bail!("silent for {} s", silence.as_secs_f64());
+                    }
+                    if self.stats.is_stopped() {
+                        return Ok(());
+                    }
+                    look.as_mut().reset(now + slice);
+                    continue;
+                }
+            };
+            match message {
+                Some(Ok(Message::Text(text))) => {
+                    news = true;
+                    self.message(&text, &mut records).await;
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    news = true;
+                    match std::str::from_utf8(&bytes) {
+                        Ok(text) => self.message(text, &mut records).await,
+                        Err(error) => self.garbage(&error, "binary"),
+                    }
+                }
+                Some(Ok(Message::Close(frame))) => match frame {
+                    Some(frame) => bail!("the source closed the connection: {frame}"),
+                    None => bail!("the source closed the connection"),
+                },
+                // A ping is answered by the library, and says that the connection is alive, not that the feed is.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => bail!("the connection ended"),
+            }
+        }
+    }
+
+    async fn message(&mut self, text: &str, records: &mut Vec<Record>) {
+        let now = (self.clock)();
+        let stats = self.stats.source(self.index);
+        stats.heard.store(now, Relaxed);
+        match self.decoder.decode(text, now, records) {
+            Ok(Decoded::Records) => {}
+            Ok(Decoded::Other) => {
+                stats.other.fetch_add(1, Relaxed);
+            }
+            // Of a list, what could be understood before is kept.
+            Err(error) => self.garbage(&error, text),
+        }
+        for record in records.drain(..) {
+            let index = record.stream as usize;
+            let stream = &self.streams[index];
+            let counters = self.stats.stream(record.stream);
+            let number = stream.numbered.and_then(|by| record.number(by));
+            if let Some(number) = number
+                && !self.numbers[index - self.first].accept(number, stream, counters)
+            {
+                continue;
+            }
+            self.queue.put(record).await;
+            counters.received.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn garbage(&mut self, error: &dyn std::fmt::Display, text: &str) {
+        self.stats.source(self.index).garbage.fetch_add(1, Relaxed);
+        if self.complained.is_some_and(|at| at.elapsed() < COMPLAIN) {
+            return;
+        }
+        self.complained = Some(Instant::now());
+        let beginning: String = text.chars().take(200).collect();
+        tracing::warn!(
+            source = self.settings.name,
+            %error,
+            message = beginning,
+            "a message that cannot be understood is skipped"
+        );
+    }
+
+    /// A market that nobody trades at.
+    async fn simulate(&mut self) -> anyhow::Result<()> {
+        let stats = self.stats.clone();
+        stats.source(self.index).connected.store(true, Relaxed);
+        self.component.ok();
+        let mut price = 100.0;
+        for number in self
+            .numbers
+            .iter()
+            .filter_map(Numbers::last)
+            .max()
+            .unwrap_or(0)
+            + 1..
+        {
+            self.heartbeat.beat();
+            sleep(Duration::from_millis(100)).await;
+            price *= 1.0 + (fastrand::f64() - 0.5) / 1000.0;
+            for index in 0..self.numbers.len() {
+                let stream = (self.first + index) as u32;
+                let counters = self.stats.stream(stream);
+                self.numbers[index].accept(number, &self.streams[stream as usize], counters);
+                counters.received.fetch_add(1, Relaxed);
+                let now = (self.clock)();
+                let record = Record {
+                    time: Some(now),
+                    trade_id: Some(number),
+                    buy: Some(fastrand::bool()),
+                    price: Some((price * 100.0).round() / 100.0),
+                    size: Some(f64::from(fastrand::u16(1..1000)) / 1000.0),
+                    ..Record::empty(stream, now)
+                };
+                self.queue.put(record).await;
+            }
+            if self.stats.is_stopped() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long to wait before the next attempt: doubled with each failure, and never the same for two devices that
+/// lost the same source. `chance` is between 0 and 1.
+fn pause(first: f64, failures: u32, chance: f64) -> Duration {
+    let longest = Duration::from_secs_f64(first) * 2u32.pow(failures.saturating_sub(1).min(10));
+    longest.min(SLOWEST_RETRY).mul_f64(0.5 + chance / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_gone_is_asked_ever_more_slowly_and_never_in_step() {
+        let longest: Vec<u64> = (1..=8).map(|n| pause(1.0, n, 1.0).as_secs()).collect();
+        assert_eq!(longest, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pause(1.0, 3, 0.0), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,119 @@
+//! Market data, around the clock: WebSocket feeds → Parquet files → S3.
+//!
+//! One task per source listens; one thread owns the files; between them is a bounded queue. Uploading is another
+//! process (`ticker sync`), so that neither's troubles are the other's.
+
+pub mod config;
+pub mod feed;
+pub mod queue;
+pub mod record;
+pub mod stats;
+pub mod status;
+pub mod store;
+pub mod sync;
+pub mod writer;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use appliance::Kit;
+
+use config::Config;
+use feed::{Feed, Shared};
+use queue::Queue;
+use stats::{Numbers, Stats};
+use store::{Space, Store};
+use writer::Writing;
+
+/// What time it is, in µs since 1970; tests and simulations have their own.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The time of this machine.
+pub fn real_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_micros() as i64)
+    })
+}
+
+/// Runs the service until it is asked to stop; says every `interval` how it is.
+pub async fn run(config: Config, kit: Kit, interval: Duration) -> anyhow::Result<()> {
+    let directory = config
+        .directory()
+        .context("nothing says where to keep records: set data.directory or $STATE_DIRECTORY")?;
+    let clock = real_clock();
+    let streams: Arc<[_]> = record::streams(&config).into();
+    let stats = Arc::new(Stats::new(&streams));
+    let latch = kit.latch("salvage");
+    let opened = {
+        let (directory, streams, stats) = (directory.clone(), streams.clone(), stats.clone());
+        let (flush, segment) = (config.flush.clone(), config.segment.clone());
+        tokio::task::spawn_blocking(move || Store::open(&directory, streams, flush, segment, stats))
+    };
+    let (store, last) = opened
+        .await?
+        .with_context(|| format!("cannot use {}", directory.display()))?;
+    drop(latch);
+    let space = Space::new(store.place(), config.data.min_free_bytes);
+    let queue = Queue::new(config.queue.clone(), stats.clone());
+    let writing = Writing::start(
+        &kit,
+        store,
+        space,
+        queue.clone(),
+        clock.clone(),
+        stats.clone(),
+    )?;
+
+    let shared = Shared {
+        streams,
+        queue,
+        clock,
+        stats: stats.clone(),
+    };
+    let mut feeds = tokio::task::JoinSet::new();
+    let mut first = 0;
+    for (index, source) in config.sources.iter().enumerate() {
+        feeds.spawn(Feed::new(&kit, &shared, source, index, first, &last).run());
+        first += source.channels.len() * source.symbols.len();
+    }
+    if config.sources.is_empty() {
+        kit.component("sources")
+            .degraded("no sources are configured");
+    }
+    let watching = tokio::spawn(watch(
+        kit.clone(),
+        directory.clone(),
+        stats.clone(),
+        interval,
+    ));
+    kit.register_metrics(|registry| {
+        registry.register_collector(Box::new(Numbers(stats.clone())));
+        registry.register_collector(Box::new(status::SyncNumbers(directory)));
+    });
+    let numbers = stats.clone();
+    kit.json_metrics(move || numbers.json());
+    let served = kit.serve(status::routes(stats.clone())).await;
+
+    // From the source to the sink, so that what was received last is written before the end.
+    while feeds.join_next().await.is_some() {}
+    watching.abort();
+    tokio::task::spawn_blocking(move || writing.stop()).await??;
+    stats.log();
+    served
+}
+
+/// Says how it is, and whether `ticker sync` gets anywhere.
+async fn watch(kit: Kit, directory: std::path::PathBuf, stats: Arc<Stats>, interval: Duration) {
+    let sync = kit.component("sync");
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        stats.log();
+        match sync::Report::read(&directory).and_then(|report| report.problem) {
+            Some(problem) => sync.degraded(problem),
+            None => sync.ok(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the service says about itself: `/api/status`, the numbers of the last sync, and `ticker status`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use appliance::clock;
+use appliance::prometheus_client::collector::Collector;
+use appliance::prometheus_client::encoding::DescriptorEncoder;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::stats::{Stats, gauge};
+use crate::store::{Place, free_bytes};
+use crate::sync::{Ledger, Report};
+
+/// The routes of the service.
+pub fn routes(stats: Arc<Stats>) -> Router {
+    let status = move || std::future::ready(Json(stats.json()));
+    Router::new().route("/api/status", get(status))
+}
+
+/// The last sync as Prometheus metrics.
+#[derive(Debug)]
+pub struct SyncNumbers(pub PathBuf);
+
+impl Collector for SyncNumbers {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        // Before the first run there is nothing to tell but that nothing has failed.
+        let report = Report::read(&self.0).unwrap_or_default();
+        let gauges = [
+            (
+                "ticker_sync_pending_files",
+                "Files that wait for the storage",
+                report.pending_files as f64,
+            ),
+            (
+                "ticker_sync_pending_bytes",
+                "Their size",
+                report.pending_bytes as f64,
+            ),
+            (
+                "ticker_sync_complete_timestamp_seconds",
+                "When nothing waited last",
+                report.complete_at as f64 / 1000.0,
+            ),
+            (
+                "ticker_sync_failed",
+                "Whether the last sync left something undone",
+                f64::from(u8::from(report.problem.is_some())),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            gauge(&mut encoder, name, help, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// What `ticker status` says: of the running service, and of its files.
+pub fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
+    let place = Place::of(directory);
+    let ledger = Ledger::of(&place);
+    let folder = |path: PathBuf| -> anyhow::Result<(u64, u64, u64)> {
+        let (mut files, mut bytes, mut synced) = (0, 0, 0);
+        let names = Place::files(&path).with_context(|| path.display().to_string())?;
+        for name in names {
+            files += 1;
+            // It may be moved at any moment.
+            bytes += path.join(&name).metadata().map_or(0, |m| m.len());
+            synced += u64::from(ledger.is_synced(&name));
+        }
+        Ok((files, bytes, synced))
+    };
+    let (active, active_bytes, _) = folder(place.active())?;
+    let (ready, ready_bytes, synced) = folder(place.ready())?;
+    let service =
+        running(config.http.port).unwrap_or_else(|error| json!({ "error": error.to_string() }));
+    Ok(json!({
+        "service": service,
+        "files": {
+            "active": active, "active_bytes": active_bytes,
+            "ready": ready, "ready_bytes": ready_bytes, "synced": synced,
+            "free_bytes": free_bytes(directory)?,
+        },
+        "sync": Report::read(directory),
+    }))
+}
+
+fn running(port: u16) -> Result<Value, ureq::Error> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(std::time::Duration::from_secs(5)))
+        .build()
+        .into();
+    let mut answer = agent
+        .get(format!("http://127.0.0.1:{port}/api/status"))
+        .call()?;
+    let text = answer.body_mut().read_to_string()?;
+    serde_json::from_str(&text).map_err(|error| ureq::Error::Io(error.into()))
+}
+
+/// [`of`] for people.
+pub fn in_words(status: &Value) -> String {
+    let mut lines = Vec::new();
+    let service = &status["service"];
+    match service["error"].as_str() {
+        Some(error) => lines.push(format!("service: does not answer ({error})")),
+        None => {
+            let mib = service["resident_bytes"].as_f64().unwrap_or_default() / 1048576.0;
+            lines.push(format!(
+                "service: {} received, {} flushed, {} queued, {} dropped, {} lost, {mib:.1} MiB{}",
+                service["received"],
+                service["flushed"],
+                service["queued"],
+                service["dropped"],
+                service["lost"],
+                if service["stopped"] == true {
+                    ", STOPPED: the disk is full"
+                } else {
+                    ""
+                },
+            ));
+            for (name, source) in service["sources"].as_object().into_iter().flatten() {
+                let is = if source["connected"] == true {
+                    "connected"
+                } else {
+                    "NOT CONNECTED"
+                };
+                lines.push(format!(
+                    "  {name}: {is}; {} connects, {} failures, {} silences, {} garbage",
+                    source["connects"], source["failures"], source["silences"], source["garbage"]
+                ));
+            }
+        }
+    }
+    let files = &status["files"];
+    lines.push(format!(
+        "files: {} active, {} ready ({} bytes), {} of them synced; {} bytes free",
+        files["active"], files["ready"], files["ready_bytes"], files["synced"], files["free_bytes"]
+    ));
+    match &status["sync"] {
+        Value::Null => lines.push("sync: has not run yet".into()),
+        sync => {
+            let at = clock::rfc3339(sync["at"].as_i64().unwrap_or_default());
+            let problem = sync["problem"]
+                .as_str()
+                .map(|p| format!("; {p}"))
+                .unwrap_or_default();
+            lines.push(format!(
+                "sync: {at}, {} files wait{problem}",
+                sync["pending_files"]
+            ));
+        }
+    }
+    lines.join("\n")
+}
