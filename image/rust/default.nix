@@ -114,6 +114,12 @@ let
         binds = "--ro-bind ${vendored} /vendor";
         inherit vendored;
       };
+      # Members that only tests need are not here, so that manifests must not speak of them.
+      forTests = m: builtins.any (n: (workspace.workspace.dependencies.${n} or { }) ? path && ! builtins.elem n names)
+        (builtins.attrNames (m.manifest.dev-dependencies or { }));
+      lean = builtins.concatStringsSep "" (map (m: ''
+        awk '/^\[/ { skip = /^\[dev-dependencies/ } !skip' ${m.folder}/Cargo.toml > lean.toml; mv lean.toml ${m.folder}/Cargo.toml
+      '') (builtins.filter forTests these));
       setup = ''
         # What cargo remembers of rustc would be in no fixed order.
         export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0 CARGO_CACHE_RUSTC_INFO=0
@@ -140,7 +146,7 @@ let
         for folder in ${words (map (m: m.folder) these)}; do
           mkdir -p $folder; cp --no-preserve=mode $1 $folder/Cargo.toml; shift
         done
-        stub ${words (builtins.concatMap stubs these)}
+        ${lean}stub ${words (builtins.concatMap stubs these)}
         build
         # Only what is not ours may be reused.
         for member in ${words names}; do
@@ -152,7 +158,7 @@ let
     in debian.inRust name (env // { inherit deps; sources = map source names; }) ''
       ${setup}
       ${builtins.concatStringsSep "\n" (map (n: "mkdir -p ${members.${n}.folder}; cp -r --no-preserve=mode ${source n}/. ${members.${n}.folder}") names)}
-      stub ${words (builtins.concatMap named these)}
+      ${lean}stub ${words (builtins.concatMap named these)}
       tar -x --zstd -f $deps
       build
       mkdir -p $out/bin
