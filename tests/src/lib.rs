@@ -10,6 +10,7 @@ mod generation;
 pub mod monitoring;
 pub mod power;
 mod published;
+mod ticker;
 mod unattended;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use testbed::{
     Browser, Console, Context, Disk, Hardware, Machine, Receiver, Recording, Relay, Result,
     Snapshot, Window, bail, ensure, wait_until,
 };
+pub use ticker::{Ticker, market_feed, ticker_appliance, ticker_is_healthy};
 pub use unattended::Unattended;
 
 /// From power-on to healthy, on two emulated processors that share the host with whatever else it does.
