@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use market::{Bucket, Feed, Format, Mischief, Session};
+use fake_s3::Bucket;
+use market::{Feed, Format, Mischief, Session};
 use serde_json::{Value, json};
 use testbed::{Context, Machine, Result, Web, ensure};
 
@@ -21,8 +22,8 @@ pub fn ticker_appliance() -> Result<Machine> {
 
 fn ticker_snapshot() -> Result<Snapshot> {
     let toml = lichen_toml_with(&[
-        ("ticker.s3-access-key-id", market::KEY),
-        ("ticker.s3-secret-access-key", market::SECRET),
+        ("ticker.s3-access-key-id", fake_s3::KEY),
+        ("ticker.s3-secret-access-key", fake_s3::SECRET),
     ])?;
     snapshot_of("ticker", &toml, ticker_is_healthy)
 }
@@ -80,7 +81,7 @@ impl<'m> Ticker<'m> {
             "url": format!("ws://{HOST}:{}", feed.address().port()), "retry_seconds": 0.5,
         }]);
         config["sync"]["endpoint"] = format!("http://{HOST}:{}", bucket.port()).into();
-        config["sync"]["bucket"] = market::NAME.into();
+        config["sync"]["bucket"] = fake_s3::BUCKET.into();
         config["sync"]["attempts"] = 2.into();
         self.machine
             .write_file(CONFIG, config.to_string().as_bytes())?;

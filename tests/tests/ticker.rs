@@ -1,6 +1,7 @@
 //! What the ticker appliance is for: what a market says, kept in a bucket, whatever fails in between.
 
-use market::{Bucket, kept};
+use fake_s3::Bucket;
+use market::kept;
 use testbed::figures;
 use tests::*;
 

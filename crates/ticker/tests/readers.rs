@@ -5,7 +5,8 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use market::{Bucket, Feed, Format};
+use fake_s3::Bucket;
+use market::{Feed, Format};
 use serde_json::{Value, json};
 use support::*;
 

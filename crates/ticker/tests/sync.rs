@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use market::{Bucket, Feed, Format, Kept, kept};
+use fake_s3::Bucket;
+use market::{Feed, Format, Kept, kept};
 use serde_json::{Value, json};
 use support::*;
 
@@ -251,7 +252,7 @@ fn a_wrong_key_is_named_and_a_missing_one_too() {
     );
     let secrets = directory.path().join("wrong");
     fs::create_dir_all(&secrets).unwrap();
-    fs::write(secrets.join("ticker.s3-access-key-id"), market::KEY).unwrap();
+    fs::write(secrets.join("ticker.s3-access-key-id"), fake_s3::KEY).unwrap();
     fs::write(secrets.join("ticker.s3-secret-access-key"), "a guess").unwrap();
     let mut command = ticker();
     command

@@ -22,7 +22,7 @@ fn with(port: u16, bucket: &str, key: &str, secret: &str) -> Client {
 /// A server with one bucket, `lab`, and the folder that it is.
 pub(crate) fn server() -> (tempfile::TempDir, FakeS3) {
     let root = tempfile::tempdir().unwrap();
-    std::fs::create_dir(root.path().join("lab")).unwrap();
+    std::fs::create_dir(root.path().join(fake_s3::BUCKET)).unwrap();
     let server = FakeS3::serve(root.path()).unwrap();
     (root, server)
 }
@@ -30,7 +30,7 @@ pub(crate) fn server() -> (tempfile::TempDir, FakeS3) {
 #[test]
 fn what_is_put_is_there_and_what_is_not_is_not() {
     let (root, server) = server();
-    let client = client(&server, "lab");
+    let client = client(&server, fake_s3::BUCKET);
     assert_eq!(client.get("channels/a.json").unwrap(), None);
     assert!(!client.has("channels/a.json").unwrap());
     client.put("channels/a.json", b"one").unwrap();
@@ -44,7 +44,7 @@ fn what_is_put_is_there_and_what_is_not_is_not() {
 #[test]
 fn what_is_big_goes_up_in_parts_and_again_what_got_lost() {
     let (root, server) = server();
-    let client = client(&server, "lab");
+    let client = client(&server, fake_s3::BUCKET);
     let big = root.path().join("big");
     let bytes: Vec<u8> = (0..PART * 2 + 5).map(|n| (n / 999) as u8).collect();
     std::fs::write(&big, &bytes).unwrap();
@@ -70,7 +70,7 @@ fn what_is_big_goes_up_in_parts_and_again_what_got_lost() {
 #[test]
 fn what_is_given_up_leaves_what_was_there_and_no_parts() {
     let (root, server) = server();
-    let client = client(&server, "lab");
+    let client = client(&server, fake_s3::BUCKET);
     client.put("images/big", b"before").unwrap();
     let big = root.path().join("big");
     File::create(&big).unwrap().set_len(PART + 1).unwrap();
@@ -100,9 +100,9 @@ fn trouble_is_called_by_its_name() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let deserted = nobody.local_addr().unwrap().port();
     drop(nobody);
-    let mut late = client(&server, "lab");
+    let mut late = client(&server, fake_s3::BUCKET);
     late.clock = || Timestamp::now() - jiff::SignedDuration::from_hours(24 * 365);
-    let mut early = client(&server, "lab");
+    let mut early = client(&server, fake_s3::BUCKET);
     early.clock = || Timestamp::now() + jiff::SignedDuration::from_hours(2);
     for (client, what, hint) in [
         (
@@ -111,17 +111,17 @@ fn trouble_is_called_by_its_name() {
             "aws s3 mb s3://none",
         ),
         (
-            with(port, "lab", "AKIDOTHER", SECRET),
+            with(port, fake_s3::BUCKET, "AKIDOTHER", SECRET),
             "AKIDOTHER",
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
         (
-            with(port, "lab", KEY, "wrong"),
+            with(port, fake_s3::BUCKET, KEY, "wrong"),
             "knows the access key AKIDLICHEN, with another secret",
             "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
         (
-            with(deserted, "lab", KEY, SECRET),
+            with(deserted, fake_s3::BUCKET, KEY, SECRET),
             "can't be reached",
             "?endpoint=HOST",
         ),
@@ -143,7 +143,7 @@ fn trouble_is_called_by_its_name() {
 #[test]
 fn a_bucket_of_another_region_is_told_with_its_region() {
     let (_root, server) = server();
-    let client = client(&server, "lab");
+    let client = client(&server, fake_s3::BUCKET);
     let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong</Message>\
                 <Region>eu-west-1</Region></Error>";
     let refusal = Refusal::of(400, |_| None, body);

@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use appliance::testing::nobody;
-use market::{Bucket, Feed, Format, Session};
+use fake_s3::Bucket;
+use market::{Feed, Format, Session};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -217,7 +218,7 @@ impl Drop for Program {
 /// Settings of `sync` for a bucket of ours.
 pub fn sync_settings(bucket: &Bucket) -> Value {
     json!({
-        "endpoint": bucket.url(), "bucket": market::NAME, "part_bytes": 5 << 20,
+        "endpoint": bucket.url(), "bucket": fake_s3::BUCKET, "part_bytes": 5 << 20,
         "attempts": 4, "retry_seconds": 0.01, "timeout_seconds": 5,
     })
 }
@@ -228,8 +229,8 @@ pub fn sync(config: &Value, args: &[&str]) -> (Option<i32>, String, String) {
     let (file, secrets) = (directory.join("sync.json"), directory.join("credentials"));
     std::fs::write(&file, config.to_string()).unwrap();
     std::fs::create_dir_all(&secrets).unwrap();
-    std::fs::write(secrets.join("ticker.s3-access-key-id"), market::KEY).unwrap();
-    std::fs::write(secrets.join("ticker.s3-secret-access-key"), market::SECRET).unwrap();
+    std::fs::write(secrets.join("ticker.s3-access-key-id"), fake_s3::KEY).unwrap();
+    std::fs::write(secrets.join("ticker.s3-secret-access-key"), fake_s3::SECRET).unwrap();
     finished(
         ticker()
             .args(["sync", "--config"])
