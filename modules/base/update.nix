@@ -50,8 +50,8 @@ in
       type = types.bool;
       default = true;
       description = ''
-        Whether the device reboots for an update that can't be switched to live, such as another kernel. If not, the
-        next reboot, whoever asks for it, is into the new generation.
+        Whether the device reboots, or soft-reboots, for an update that can't be switched to live, such as another
+        kernel or message bus. If not, the next reboot, whoever asks for it, is into the new generation.
       '';
     };
   };

@@ -129,7 +129,8 @@ fn a_plug_pulled_during_a_soft_reboot_costs_the_new_generation() -> Result<()> {
         let second = machine.try_sh("lichenctl boot /run/current-system")?;
         ensure!(second.stderr.contains("is on trial"), "{second:?}");
 
-        machine.sh("systemctl soft-reboot --no-block")?;
+        // The connection may go before the command has ended.
+        let _ = machine.try_sh("systemctl soft-reboot --no-block");
         machine.wait_until("userspace to be stopping", SOON, || {
             let gone = machine.ssh().attempt(&[], "true")?.status == 255;
             ensure!(gone, "it lets us in");

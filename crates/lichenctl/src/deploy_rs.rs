@@ -3,9 +3,9 @@
 //! the confirmation.
 //!
 //! The command line is that of deploy-rs's `src/bin/activate.rs`, as `src/deploy.rs` there calls it. What differs:
-//! a generation that is not healthy is left with or without `--auto-rollback`. Where only a trial boot can bring
-//! the generation, the canary is waited for before the reboot, as the client does not come back after it; then
-//! health alone decides.
+//! a generation that is not healthy is left with or without `--auto-rollback`. Where only a soft-reboot or
+//! a trial boot can bring the generation, the canary is waited for before it, as the client does not come back after
+//! it; then health alone decides.
 
 use crate::apply::{self, Verb};
 use crate::confirm::Confirmation;

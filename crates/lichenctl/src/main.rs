@@ -152,7 +152,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Confirm {
-    /// Go back unless `lichenctl confirm` comes so many seconds after it is healthy; after a trial boot, too
+    /// Go back unless `lichenctl confirm` comes so many seconds after it is healthy; after a soft-reboot or a trial boot, too
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=confirm::LONGEST))]
     confirm_within: Option<u64>,
 }
