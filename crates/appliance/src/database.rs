@@ -92,6 +92,8 @@ impl Schema {
 
     fn set_up(&self, connection: Connection) -> anyhow::Result<Connection> {
         connection.busy_timeout(Duration::from_secs(5))?;
+        // First of all: another program's file stays as it is.
+        self.is_made(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -256)?;
@@ -102,36 +104,35 @@ impl Schema {
 
     /// Brings an empty file up to date; refuses what is not ours or is newer.
     fn migrate(&self, connection: &Connection) -> anyhow::Result<()> {
-        let pragma =
-            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        let of_file = || anyhow::Ok((pragma("application_id")?, pragma("user_version")?));
-        if of_file()? == (self.application, self.version) {
-            return Ok(());
-        }
         // Two processes may find it empty at once: who comes second looks again.
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let made = of_file().and_then(|(application, version)| {
-            if (application, version) == (self.application, self.version) {
-                return Ok(());
-            }
-            if application == self.application {
-                let (found, known) = (version, self.version);
-                return Err(Unusable::Newer { found, known }.into());
-            }
-            let tables: u32 =
-                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-            anyhow::ensure!(
-                (application, version, tables) == (0, 0, 0),
-                Unusable::Foreign
-            );
-            connection.execute_batch(&format!(
-                "{} PRAGMA application_id = {}; PRAGMA user_version = {};",
-                self.tables, self.application, self.version
-            ))?;
-            Ok(())
-        });
+        let made = match self.is_made(connection) {
+            Ok(false) => connection
+                .execute_batch(&format!(
+                    "{} PRAGMA application_id = {}; PRAGMA user_version = {};",
+                    self.tables, self.application, self.version
+                ))
+                .map_err(Into::into),
+            judged => judged.map(drop),
+        };
         connection.execute_batch(if made.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         made
+    }
+
+    /// Whether the file is one of ours, of this version; else it is empty, or an error.
+    fn is_made(&self, connection: &Connection) -> anyhow::Result<bool> {
+        let pragma =
+            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let (application, found) = (pragma("application_id")?, pragma("user_version")?);
+        let known = self.version;
+        if application == self.application {
+            anyhow::ensure!(found == known, Unusable::Newer { found, known });
+            return Ok(true);
+        }
+        let tables: u32 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        anyhow::ensure!((application, found, tables) == (0, 0, 0), Unusable::Foreign);
+        Ok(false)
     }
 
     /// Copies the file `from` to the file `to`, or to stdout if that is `-`. Returns its rows.
