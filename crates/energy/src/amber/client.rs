@@ -1,0 +1,243 @@
+//! How Amber is asked: one request at a time, never for long, never more often than it allows.
+
+use std::io::Read;
+use std::time::Duration;
+
+use appliance::Secret;
+use jiff::civil::Date;
+use serde_json::Value;
+use ureq::http::{HeaderMap, Response};
+
+use super::{Price, Rows, Site, Usage, price, rows, site, usage};
+use crate::config::AmberSettings;
+
+/// A week of two channels in intervals of 5 minutes is 2 MB.
+const LARGEST_BODY: u64 = 16 << 20;
+/// Attempts at one request, if it is the other side that fails.
+const ATTEMPTS: u32 = 3;
+
+/// Why there is no answer to use.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AmberError {
+    /// 401 or 403.
+    #[error("Amber refuses the token (status {0})")]
+    Refused(u16),
+    /// 404.
+    #[error("Amber knows no such site")]
+    NoSuchSite,
+    /// 429, and for how long.
+    #[error("Amber asks to wait {} s", .0.as_secs())]
+    TooMany(Duration),
+    /// 5xx, after several attempts, and for how long not to come back if it said so.
+    #[error("Amber is out of order (status {0})")]
+    OutOfOrder(u16, Option<Duration>),
+    /// Any other status: a request that Amber does not understand.
+    #[error("Amber answers with status {0}: {1}")]
+    Unexpected(u16, String),
+    /// No answer within the time limit.
+    #[error("Amber does not answer within {} s", .0.as_secs())]
+    Slow(Duration),
+    /// No connection.
+    #[error("Amber cannot be reached: {0}")]
+    Unreachable(String),
+    /// An answer that is no list of anything.
+    #[error("Amber's answer makes no sense: {0}")]
+    Nonsense(String),
+}
+
+/// What is left of the requests that Amber allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests left before the window ends.
+    pub remaining: u64,
+    /// Until the window ends.
+    pub reset: Duration,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// What it holds.
+    pub rows: Rows<T>,
+    /// What is left of the requests that Amber allows, if it says so.
+    pub limit: Option<Limit>,
+}
+
+/// Someone who asks Amber.
+#[derive(Debug)]
+pub struct Amber {
+    agent: ureq::Agent,
+    url: String,
+    token: Secret,
+    timeout: Duration,
+    /// How long a second between attempts lasts; tests are in a hurry.
+    second: Duration,
+}
+
+impl Amber {
+    /// Asks as configured, with the token of the account.
+    pub fn new(settings: &AmberSettings, token: Secret, second: Duration) -> Self {
+        let timeout = Duration::from_secs(settings.timeout_seconds);
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(timeout.min(Duration::from_secs(10))))
+            .timeout_global(Some(timeout))
+            .user_agent(concat!("lichen-energy/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Amber {
+            agent,
+            url: settings.url.trim_end_matches('/').to_owned(),
+            token,
+            timeout,
+            second,
+        }
+    }
+
+    /// The places of the account.
+    pub fn sites(&self) -> Result<Answered<Site>, AmberError> {
+        self.list("/sites", site)
+    }
+
+    /// Prices of the interval that runs, and of some before and after it.
+    pub fn current(
+        &self,
+        site: &str,
+        previous: u32,
+        next: u32,
+        resolution: Option<u16>,
+    ) -> Result<Answered<Price>, AmberError> {
+        let resolution =
+            resolution.map_or(String::new(), |minutes| format!("&resolution={minutes}"));
+        let query = format!("previous={previous}&next={next}{resolution}");
+        self.list(&format!("/sites/{site}/prices/current?{query}"), price)
+    }
+
+    /// Prices of days of the market, at most 7.
+    pub fn prices(
+        &self,
+        site: &str,
+        (from, to): (Date, Date),
+        resolution: Option<u16>,
+    ) -> Result<Answered<Price>, AmberError> {
+        let resolution =
+            resolution.map_or(String::new(), |minutes| format!("&resolution={minutes}"));
+        let query = format!("startDate={from}&endDate={to}{resolution}");
+        self.list(&format!("/sites/{site}/prices?{query}"), price)
+    }
+
+    /// Usage of days of the market, at most 7.
+    pub fn usage(
+        &self,
+        site: &str,
+        (from, to): (Date, Date),
+    ) -> Result<Answered<Usage>, AmberError> {
+        let query = format!("startDate={from}&endDate={to}");
+        self.list(&format!("/sites/{site}/usage?{query}"), usage)
+    }
+
+    fn list<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<Answered<T>, AmberError> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.ask(path, &read) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            // What says how long it will last is not asked again before.
+            let may_pass = matches!(
+                error,
+                AmberError::OutOfOrder(_, None) | AmberError::Unreachable(_) | AmberError::Slow(_)
+            );
+            if !may_pass || attempt == ATTEMPTS {
+                return Err(error);
+            }
+            let pause = self
+                .second
+                .mul_f64(f64::from(2u32.pow(attempt)) * (0.5 + fastrand::f64()));
+            tracing::debug!(path, attempt, ?pause, "{error}; trying again");
+            std::thread::sleep(pause);
+            attempt += 1;
+        }
+    }
+
+    fn ask<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<Answered<T>, AmberError> {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {}", self.token.expose()))
+            .header("accept", "application/json")
+            .call()
+            .map_err(|error| self.failed(error))?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(refusal(status, &mut response));
+        }
+        let limit = limit(response.headers());
+        let mut body = Vec::new();
+        let mut reader = response.body_mut().as_reader().take(LARGEST_BODY);
+        // A body that breaks off is used as far as it goes.
+        if let Err(error) = reader.read_to_end(&mut body) {
+            tracing::debug!(path, %error, bytes = body.len(), "the answer broke off");
+            if body.is_empty() {
+                return Err(AmberError::Unreachable(error.to_string()));
+            }
+        }
+        let rows = rows(&body, read).map_err(AmberError::Nonsense)?;
+        Ok(Answered { rows, limit })
+    }
+
+    fn failed(&self, error: ureq::Error) -> AmberError {
+        match error {
+            ureq::Error::Timeout(_) => AmberError::Slow(self.timeout),
+            other => AmberError::Unreachable(other.to_string()),
+        }
+    }
+}
+
+fn refusal(status: u16, response: &mut Response<ureq::Body>) -> AmberError {
+    let headers = response.headers();
+    let retry_after = seconds(headers, "retry-after");
+    match status {
+        401 | 403 => AmberError::Refused(status),
+        404 => AmberError::NoSuchSite,
+        // Without a word it is the window of 300 s.
+        429 => AmberError::TooMany(
+            retry_after
+                .or_else(|| seconds(headers, "ratelimit-reset"))
+                .unwrap_or(Duration::from_secs(300)),
+        ),
+        500..=599 => AmberError::OutOfOrder(status, retry_after),
+        _ => {
+            let mut said = String::new();
+            let _ = (response.body_mut().as_reader().take(300)).read_to_string(&mut said);
+            AmberError::Unexpected(status, said.trim().to_owned())
+        }
+    }
+}
+
+fn limit(headers: &HeaderMap) -> Option<Limit> {
+    Some(Limit {
+        remaining: headers
+            .get("ratelimit-remaining")?
+            .to_str()
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?,
+        reset: seconds(headers, "ratelimit-reset")?,
+    })
+}
+
+/// A number of seconds, no more than an hour: a typing error there must not silence us for a year.
+fn seconds(headers: &HeaderMap, name: &str) -> Option<Duration> {
+    let seconds: u64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(3600)))
+}

@@ -1,0 +1,188 @@
+//! What the energy service can be told. The defaults are what an empty file means.
+
+use std::path::PathBuf;
+
+use appliance::{Configuration, HttpSettings};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+use crate::cache;
+
+/// `/etc/energy/config.json`, written by the service's module.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen and how much to accept.
+    pub http: HttpSettings,
+    /// What to ask Amber for. The token is a secret: credential `energy.amber-token`.
+    pub amber: AmberSettings,
+    /// Where what Amber said is kept, and for how long.
+    pub cache: CacheSettings,
+    /// What the page shows.
+    pub display: DisplaySettings,
+    /// Whether to make prices and usage up instead of keeping Amber's.
+    pub simulate: bool,
+}
+
+/// What to ask Amber for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AmberSettings {
+    /// Where its API is.
+    pub url: String,
+    /// The site [default: the account's active one].
+    pub site_id: Option<String>,
+    /// Length of the intervals, 5 or 30 minutes [default: those that are billed].
+    pub resolution: Option<u16>,
+    /// How far ahead prices are asked for.
+    pub forecast_hours: u32,
+    /// An answer that takes longer is none.
+    pub timeout_seconds: u64,
+    /// Time between two looks for new usage, which Amber has once a day.
+    pub usage_minutes: u64,
+}
+
+/// Where what Amber said is kept, and for how long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// The file [default: cache.sqlite in $STATE_DIRECTORY, else in memory only].
+    pub file: Option<PathBuf>,
+    /// What is older is deleted.
+    pub retention_days: u32,
+}
+
+/// What the page shows.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DisplaySettings {
+    /// Time zone of days and hours, such as Australia/Sydney [default: the device's].
+    pub time_zone: Option<String>,
+    /// Data that Amber has not confirmed for this long are called stale.
+    pub stale_after_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            http: HttpSettings {
+                port: 5050,
+                ..HttpSettings::default()
+            },
+            amber: AmberSettings::default(),
+            cache: CacheSettings::default(),
+            display: DisplaySettings::default(),
+            simulate: false,
+        }
+    }
+}
+
+impl Default for AmberSettings {
+    fn default() -> Self {
+        AmberSettings {
+            url: "https://api.amber.com.au/v1".into(),
+            site_id: None,
+            resolution: None,
+            forecast_hours: 16,
+            timeout_seconds: 30,
+            usage_minutes: 30,
+        }
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        CacheSettings {
+            file: None,
+            retention_days: 730,
+        }
+    }
+}
+
+impl Default for DisplaySettings {
+    fn default() -> Self {
+        DisplaySettings {
+            time_zone: None,
+            // Two runs of the timer may fail before anyone is told.
+            stale_after_seconds: 900,
+        }
+    }
+}
+
+impl CacheSettings {
+    /// The file, if there is to be one.
+    pub fn path(&self) -> Option<PathBuf> {
+        let from_systemd = || {
+            let directory = std::env::var_os("STATE_DIRECTORY")?;
+            Some(PathBuf::from(directory).join(cache::FILE))
+        };
+        self.file.clone().or_else(from_systemd)
+    }
+}
+
+impl DisplaySettings {
+    /// The time zone of days and hours. A device without one lives in UTC.
+    pub fn zone(&self) -> Result<TimeZone, String> {
+        match &self.time_zone {
+            None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
+            Some(name) => TimeZone::get(name).map_err(|_| {
+                format!("time_zone: `{name}` is no time zone such as Australia/Sydney")
+            }),
+        }
+    }
+}
+
+impl Configuration for Config {
+    fn http(&self) -> &HttpSettings {
+        &self.http
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let amber = &self.amber;
+        if !amber.url.starts_with("https://") && !amber.url.starts_with("http://") {
+            return Err("amber.url: must begin with https://".into());
+        }
+        let is_id = |id: &String| {
+            !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        if amber.site_id.as_ref().is_some_and(|id| !is_id(id)) {
+            return Err("amber.site_id: must be letters and digits".into());
+        }
+        if amber
+            .resolution
+            .is_some_and(|minutes| minutes != 5 && minutes != 30)
+        {
+            return Err("amber.resolution: must be 5 or 30".into());
+        }
+        let ranges = [
+            (
+                "amber.forecast_hours",
+                u64::from(amber.forecast_hours),
+                1..=48,
+            ),
+            ("amber.timeout_seconds", amber.timeout_seconds, 1..=120),
+            ("amber.usage_minutes", amber.usage_minutes, 5..=1440),
+            (
+                "cache.retention_days",
+                u64::from(self.cache.retention_days),
+                2..=36_500,
+            ),
+            (
+                "display.stale_after_seconds",
+                self.display.stale_after_seconds,
+                60..=86_400,
+            ),
+        ];
+        for (name, value, range) in ranges {
+            if !range.contains(&value) {
+                let (low, high) = (range.start(), range.end());
+                return Err(format!("{name}: must be between {low} and {high}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn simulate(&mut self) {
+        self.simulate = true;
+    }
+}

@@ -1,0 +1,284 @@
+//! `energy dashboard`: shows what the cache holds, and how old that is.
+//!
+//! One thread owns the cache and keeps what the page shows in memory, so that it is there at once, whatever the card
+//! is doing; it notices by itself when the sync has written.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use appliance::{Component, Heartbeat, Kit, Latch, clock, database};
+use jiff::tz::TimeZone;
+use tokio::sync::oneshot;
+
+use crate::amber::Price;
+use crate::cache::{Cache, DayTotals};
+use crate::config::Config;
+use crate::sync::{KEY, State};
+use crate::{days, http, simulated};
+
+const QUEUE: usize = 256;
+/// A slow card may take its time.
+const BEAT: Duration = Duration::from_secs(60);
+/// How soon a change is seen.
+const SLICE: Duration = Duration::from_secs(1);
+/// Time alone changes what is shown: a day ends, a price is over.
+const FRESH: Duration = Duration::from_secs(60);
+/// Days whose usage is shown.
+const DAYS: i64 = 8;
+const HOUR: i64 = 3600;
+
+/// Runs the service until it is asked to stop.
+pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
+    let zone = config.display.zone().unwrap_or_else(|problem| {
+        kit.component("time zone")
+            .degraded(format!("display.{problem}"));
+        TimeZone::UTC
+    });
+    let reading = Reading::start(&kit, &config, zone)?;
+    let parts = Arc::new(http::Parts {
+        reader: reading.reader.clone(),
+        stale_after: config.display.stale_after_seconds as i64,
+    });
+    http::register_metrics(&kit, &parts);
+    let served = kit.serve(http::routes(parts)).await;
+    tokio::task::spawn_blocking(move || reading.stop()).await?;
+    served
+}
+
+/// What the page shows.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// How the last looks at Amber went.
+    pub state: State,
+    /// Prices from an hour ago on.
+    pub prices: Vec<Price>,
+    /// The last days of which something is known, newest first.
+    pub days: Vec<Day>,
+    /// When the newest usage begins, in seconds since 1970.
+    pub newest_usage: Option<i64>,
+    /// The time zone's name.
+    pub zone: String,
+    /// Whether the cache can be read.
+    pub readable: bool,
+}
+
+/// A day of the house.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Day {
+    /// Its date.
+    pub date: jiff::civil::Date,
+    /// Start and end, in seconds since 1970.
+    pub span: (i64, i64),
+    /// What went through the meter.
+    pub totals: DayTotals,
+}
+
+/// Asks the thread that owns the cache; copies ask the same one.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    queue: SyncSender<Job>,
+    seen: Arc<Mutex<Arc<Seen>>>,
+}
+
+type Question = Box<dyn FnOnce(&anyhow::Result<Cache>) + Send>;
+
+enum Job {
+    Answer(Question),
+    Stop,
+}
+
+impl Reader {
+    /// What was seen last.
+    pub fn seen(&self) -> Arc<Seen> {
+        self.seen.lock().expect("no panic while held").clone()
+    }
+
+    /// Asks the cache itself.
+    pub async fn ask<V: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Cache) -> anyhow::Result<V> + Send + 'static,
+    ) -> anyhow::Result<V> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Answer(Box::new(move |cache| {
+            let answer = match cache {
+                Ok(cache) => question(cache),
+                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            };
+            let _ = reply.send(answer);
+        }));
+        (self.queue.try_send(job)).map_err(|_| anyhow::anyhow!("the cache is busy"))?;
+        answer.await.context("the cache is closed")?
+    }
+}
+
+/// The running thread.
+struct Reading {
+    reader: Reader,
+    thread: JoinHandle<()>,
+}
+
+impl Reading {
+    /// Starts reading. The service is ready once it has tried to open the cache.
+    fn start(kit: &Kit, config: &Config, zone: TimeZone) -> anyhow::Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let seen = Arc::new(Mutex::default());
+        let book = Book {
+            path: config.cache.path().filter(|_| !config.simulate),
+            simulate: config.simulate,
+            stale_after: config.display.stale_after_seconds as i64,
+            zone,
+            cache: Err(anyhow::anyhow!("the cache was not opened yet")),
+            seen: Arc::clone(&seen),
+            opened: Instant::now(),
+            fresh: None,
+            cached: kit.component("cache"),
+            amber: kit.component("amber"),
+        };
+        match &book.path {
+            Some(path) => tracing::info!(path = %path.display(), "cache"),
+            None => tracing::warn!("the cache is in memory only and filled by nobody else"),
+        }
+        let heartbeat = kit.heartbeat("cache", BEAT);
+        let latch = kit.latch("cache");
+        let thread = std::thread::Builder::new()
+            .name("cache".into())
+            .spawn(move || book.run(&jobs, &heartbeat, latch))
+            .context("cannot start the cache's thread")?;
+        Ok(Reading {
+            reader: Reader { queue, seen },
+            thread,
+        })
+    }
+
+    fn stop(self) {
+        let _ = self.reader.queue.send(Job::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// The thread's own state.
+struct Book {
+    path: Option<PathBuf>,
+    simulate: bool,
+    stale_after: i64,
+    zone: TimeZone,
+    cache: anyhow::Result<Cache>,
+    seen: Arc<Mutex<Arc<Seen>>>,
+    /// When opening it was last tried.
+    opened: Instant,
+    /// When what is shown was looked up.
+    fresh: Option<Instant>,
+    cached: Component,
+    amber: Component,
+}
+
+impl Book {
+    fn run(mut self, jobs: &Receiver<Job>, heartbeat: &Heartbeat, latch: Latch) {
+        self.open(false);
+        self.look();
+        drop(latch);
+        loop {
+            heartbeat.beat();
+            match jobs.recv_timeout(SLICE) {
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Job::Answer(question)) => question(&self.cache),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.look();
+        }
+        if let Ok(cache) = self.cache {
+            cache.close();
+        }
+    }
+
+    fn open(&mut self, suspect: bool) {
+        self.opened = Instant::now();
+        self.fresh = None;
+        self.cache = match &self.path {
+            Some(path) => Cache::open_suspect(path, suspect),
+            None => Cache::in_memory(),
+        };
+    }
+
+    /// Sees what there is to be seen, if that may have changed.
+    fn look(&mut self) {
+        if self.cache.is_err() && self.opened.elapsed() >= SLICE {
+            self.open(false);
+        }
+        let changed = match &mut self.cache {
+            Ok(cache) => cache.changed_by_others().unwrap_or(true),
+            Err(_) => false,
+        };
+        if !changed && self.fresh.is_some_and(|fresh| fresh.elapsed() < FRESH) {
+            return;
+        }
+        self.fresh = Some(Instant::now());
+        match self.see() {
+            Ok(seen) => {
+                self.cached.ok();
+                self.judge(&seen.state);
+                *self.seen.lock().expect("no panic while held") = Arc::new(seen);
+            }
+            Err(error) => {
+                self.cached
+                    .degraded(format!("the cache cannot be read: {error:#}"));
+                let mut seen = self.seen.lock().expect("no panic while held");
+                Arc::make_mut(&mut seen).readable = false;
+                drop(seen);
+                if database::is_damage(&error) {
+                    self.open(true);
+                }
+            }
+        }
+    }
+
+    fn see(&mut self) -> anyhow::Result<Seen> {
+        let cache = match &mut self.cache {
+            Ok(cache) => cache,
+            Err(error) => anyhow::bail!("{error:#}"),
+        };
+        let now = clock::now_ms() / 1000;
+        if self.simulate {
+            simulated::fill(cache, now)?;
+        }
+        let today = days::at(now, &self.zone);
+        let mut known = Vec::new();
+        for day in (0..DAYS).map(|ago| days::after(today, -ago)) {
+            let span = days::span(day, &self.zone);
+            let totals = cache.totals(span.0, span.1)?;
+            known.extend(totals.map(|totals| Day {
+                date: day,
+                span,
+                totals,
+            }));
+        }
+        Ok(Seen {
+            state: cache.setting(KEY)?,
+            prices: cache.prices(now - HOUR, now + 48 * HOUR)?,
+            days: known,
+            newest_usage: cache.newest()?.1,
+            zone: self.zone.iana_name().unwrap_or("UTC").to_owned(),
+            readable: true,
+        })
+    }
+
+    /// Amber's part in how we are.
+    fn judge(&self, state: &State) {
+        let age = state
+            .success
+            .map(|success| (clock::now_ms() - success).max(0) / 1000);
+        match (age, &state.error) {
+            (None, Some(error)) => self.amber.degraded(error),
+            (None, None) => self.amber.degraded("there are no prices yet"),
+            (Some(age), error) if age > self.stale_after => {
+                let why = error.as_deref().unwrap_or("the sync does not run");
+                self.amber.degraded(format!("prices are old: {why}"));
+            }
+            _ => self.amber.ok(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The service's own page and API.
+
+mod data;
+mod metrics;
+mod now;
+mod page;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::dashboard::Reader;
+
+pub use metrics::register as register_metrics;
+
+/// What the handlers look at.
+#[derive(Clone)]
+pub struct Api(Arc<Parts>);
+
+/// The parts of the service that answer for something.
+pub struct Parts {
+    /// Who has the cache.
+    pub reader: Reader,
+    /// Seconds after which prices are called stale.
+    pub stale_after: i64,
+}
+
+/// The routes of the service.
+pub fn routes(parts: Arc<Parts>) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/energy.css", get(page::style))
+        .route("/energy.js", get(page::script))
+        .route("/api/health", get(now::health))
+        .route("/api/now", get(now::now))
+        .route("/api/prices", get(data::prices))
+        .route("/api/usage", get(data::usage))
+        .route("/api/usage/days", get(data::usage_by_day))
+        .with_state(Api(parts))
+}

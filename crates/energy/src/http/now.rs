@@ -1,0 +1,129 @@
+//! `/api/health` and `/api/now`: what holds at this moment, from memory.
+
+use appliance::clock;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use crate::amber::{Channel, Kind, Level, Price, SpikeStatus, word};
+use crate::dashboard::{Day, Seen};
+
+/// How old what we show is.
+#[derive(Debug, Serialize, PartialEq)]
+pub(super) struct Health {
+    /// `live` while Amber confirms what is shown, else `cache`.
+    source: &'static str,
+    /// Seconds since Amber last did.
+    pub(super) cache_age: Option<i64>,
+    /// `ok`, `stale`, or `unknown` before the first time.
+    status: &'static str,
+    /// Why the last look at Amber failed, if it did.
+    last_error: Option<String>,
+    timestamp: String,
+}
+
+impl Health {
+    pub(super) fn of(seen: &Seen, stale_after: i64, now_ms: i64) -> Self {
+        // Negative if the clock was set back meanwhile.
+        let age = (seen.state.success).map(|success| ((now_ms - success) / 1000).max(0));
+        let (source, status) = match age {
+            Some(age) if age <= stale_after => ("live", "ok"),
+            Some(_) => ("cache", "stale"),
+            None => ("cache", "unknown"),
+        };
+        Health {
+            source,
+            cache_age: age,
+            status,
+            last_error: seen.state.error.clone(),
+            timestamp: clock::rfc3339(now_ms),
+        }
+    }
+}
+
+pub(super) async fn health(api: State<Api>) -> Json<Health> {
+    let State(Api(parts)) = api;
+    let seen = parts.reader.seen();
+    Json(Health::of(&seen, parts.stale_after, clock::now_ms()))
+}
+
+pub(super) async fn now(api: State<Api>) -> Json<Value> {
+    let State(Api(parts)) = api;
+    let (seen, now_ms) = (parts.reader.seen(), clock::now_ms());
+    let now = now_ms / 1000;
+    let mut channels = Map::new();
+    for price in present(&seen, now) {
+        channels.insert(word(price.channel), json!(PriceBody::of(price)));
+    }
+    let site = (seen.state.site.as_ref())
+        .map(|site| json!({ "id": site.id, "network": site.network, "interval_minutes": site.interval_minutes }));
+    Json(json!({
+        "now": now,
+        "time_zone": seen.zone,
+        "site": site,
+        "health": Health::of(&seen, parts.stale_after, now_ms),
+        "prices": channels,
+        "days": seen.days.iter().map(|day| day_body(day, now)).collect::<Vec<_>>(),
+    }))
+}
+
+/// Each channel's price now, as far as it is known.
+pub(super) fn present(seen: &Seen, now: i64) -> impl Iterator<Item = &Price> {
+    (seen.prices.iter()).filter(move |price| price.start <= now && now < price.end())
+}
+
+/// A price as the API tells it; times in seconds since 1970.
+#[derive(Debug, Serialize)]
+pub(super) struct PriceBody {
+    channel: Channel,
+    kind: Kind,
+    from: i64,
+    to: i64,
+    /// Cents to pay per kWh: negative for what is earned.
+    per_kwh: f64,
+    /// Amber's own forecast of it.
+    predicted: Option<f64>,
+    spot_per_kwh: Option<f64>,
+    level: Option<Level>,
+    spike: SpikeStatus,
+    renewables: Option<f64>,
+    estimate: bool,
+}
+
+impl PriceBody {
+    pub(super) fn of(price: &Price) -> Self {
+        PriceBody {
+            channel: price.channel,
+            kind: price.kind,
+            from: price.start,
+            to: price.end(),
+            per_kwh: price.per_kwh,
+            predicted: price.predicted,
+            spot_per_kwh: price.spot_per_kwh,
+            level: price.level,
+            spike: price.spike,
+            renewables: price.renewables,
+            estimate: price.estimate,
+        }
+    }
+}
+
+/// A day as the API tells it: kWh and cents.
+pub(super) fn day_body(day: &Day, now: i64) -> Value {
+    let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+    let (from, to) = day.span;
+    json!({
+        "date": day.date.to_string(),
+        "from": from,
+        "to": to,
+        "today": (from..to).contains(&now),
+        "complete": day.totals.minutes * 60 >= to - from,
+        "estimated": day.totals.estimated,
+        "kwh": rounded(day.totals.kwh),
+        "cost": rounded(day.totals.cost),
+        "fed_in_kwh": rounded(day.totals.fed_in_kwh),
+        "earned": rounded(day.totals.earned),
+    })
+}

@@ -1,0 +1,95 @@
+//! `energy import-env FILE`: what the variables of an installation's `.env` become.
+
+use appliance::import::{self, Becomes, Imported, Variable};
+
+use crate::cache::FILE;
+use crate::config::Config;
+
+/// Where the database has always been.
+pub const STATE_DIRECTORY: &str = "/var/lib/home-energy-analysis";
+
+/// Reads the text of an `.env` file.
+pub fn import(text: &str) -> Result<Imported, String> {
+    import::import::<Config>("energy", text, take)
+}
+
+fn take(variable: &Variable) -> Result<Becomes, String> {
+    let (section, key, value) = match variable.name {
+        "AMBER_TOKEN" => return Ok(Becomes::Secret(crate::sync::TOKEN)),
+        "AMBER_SITE_ID" => ("amber", "site_id", variable.value.into()),
+        "PORT" => ("http", "port", variable.whole()?),
+        "RETENTION_DAYS" => ("cache", "retention_days", variable.whole()?),
+        "SQLITE_PATH" => {
+            let why = format!(
+                "the cache is {STATE_DIRECTORY}/{FILE}; yours is taken over with `energy restore {}`",
+                variable.value
+            );
+            return Ok(Becomes::Nothing(why));
+        }
+        "DEBUG" => {
+            variable.truth()?;
+            let why = "what is logged is chosen with LOG=debug in the unit's environment";
+            return Ok(Becomes::Nothing(why.into()));
+        }
+        _ => return Ok(variable.unknown()),
+    };
+    Ok(Becomes::Setting(section, key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_env_file_becomes_configuration_and_secrets() {
+        let imported = import(
+            "AMBER_TOKEN=psk_0123456789abcdef0123456789abcdef\nAMBER_SITE_ID=\"01F5A5CRKMZ5BCX9P1S4V990AM\"\n\
+             PORT=5050\nSQLITE_PATH=/home/pi/energy/cache.sqlite\nRETENTION_DAYS=365 # a year\nDEBUG=false\nFLASK_ENV=x\n",
+        )
+        .unwrap();
+        assert_eq!(
+            imported.config,
+            json!({
+                "amber": { "site_id": "01F5A5CRKMZ5BCX9P1S4V990AM" },
+                "http": { "port": 5050 },
+                "cache": { "retention_days": 365 },
+            })
+        );
+        assert_eq!(
+            imported.lichen_toml(),
+            "[secrets]\n\"energy.amber-token\" = \"psk_0123456789abcdef0123456789abcdef\"\n"
+        );
+        assert!(
+            imported
+                .nix()
+                .contains("    amber.site_id = \"01F5A5CRKMZ5BCX9P1S4V990AM\";\n")
+        );
+        assert!(
+            !imported.nix().contains("psk_"),
+            "a secret must not get into the configuration"
+        );
+        assert_eq!(imported.notes.len(), 3);
+        assert!(imported.notes[0].contains("energy restore /home/pi/energy/cache.sqlite"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_by_line_and_name() {
+        assert_eq!(
+            import("PORT=http").unwrap_err(),
+            "line 1: PORT: `http` is not a whole number"
+        );
+        assert_eq!(
+            import("DEBUG=maybe").unwrap_err(),
+            "line 1: DEBUG: `maybe` is neither true nor false"
+        );
+        let problem = import("AMBER_SITE_ID=../../etc").unwrap_err();
+        assert_eq!(problem, "amber.site_id: must be letters and digits");
+        assert!(
+            import("RETENTION_DAYS=0")
+                .unwrap_err()
+                .starts_with("cache.retention_days: must be")
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! `energy sync`: one look at Amber, into the cache.
+//!
+//! What matters most comes first, and each answer is kept before the next question: a run that is cut short has done
+//! that much. That Amber or the network fails is no failure of the device: it is written into the cache, where the
+//! dashboard finds it, and tried again at the next run.
+
+mod backlog;
+mod state;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use appliance::{Credentials, Secret, clock};
+
+use crate::amber::{Amber, AmberError, Answered, Limit, Site};
+use crate::cache::Cache;
+use crate::config::{AmberSettings, Config};
+use crate::days;
+
+pub use state::{KEY, State};
+
+/// The credential that holds the account's token.
+pub const TOKEN: &str = "amber-token";
+/// Try again later (EX_TEMPFAIL of sysexits): Amber or the network, not the device.
+pub const EXIT_LATER: u8 = 75;
+
+/// The account's limit is shared with whatever else its owner runs: that much is left to the others.
+const LEFT_TO_OTHERS: u64 = 10;
+/// Weeks of the past that one run asks for.
+const WEEKS_PER_RUN: usize = 4;
+/// Days for which Amber has usage.
+const DAYS_OF_USAGE: i64 = 89;
+/// Days of prices that a new cache begins with.
+const DAYS_OF_PRICES: i64 = 7;
+/// How long a token that was refused is not shown again, unless it is another one.
+const REFUSED_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// How a run went.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// Prices are up to date.
+    Done,
+    /// It was not yet time to ask again.
+    NotYet(String),
+    /// Amber could not be asked.
+    Failed(String),
+}
+
+/// Runs the job: exit status 0, or [`EXIT_LATER`] if Amber had nothing to say.
+pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
+    let path = config.cache.path();
+    let path = path.context("there is no cache to fill: set cache.file or $STATE_DIRECTORY")?;
+    let mut cache = Cache::open(&path)?;
+    let token = credentials
+        .get(TOKEN)
+        .with_context(|| format!("credential {}", credentials.full_name(TOKEN)))?;
+    let outcome = look(
+        &mut cache,
+        config,
+        token,
+        clock::now_ms(),
+        Duration::from_secs(1),
+    );
+    cache.close();
+    Ok(match outcome? {
+        Outcome::Done => ExitCode::SUCCESS,
+        Outcome::NotYet(why) => {
+            tracing::info!("Amber is not asked: {why}");
+            ExitCode::SUCCESS
+        }
+        Outcome::Failed(why) => {
+            tracing::warn!("{why}");
+            ExitCode::from(EXIT_LATER)
+        }
+    })
+}
+
+/// One look at Amber. An error is one of the cache, never one of Amber.
+pub fn look(
+    cache: &mut Cache,
+    config: &Config,
+    token: Option<Secret>,
+    now: i64,
+    second: Duration,
+) -> anyhow::Result<Outcome> {
+    let mut state: State = cache.setting(KEY)?;
+    let Some(token) = token else {
+        let why = "there is no token: give the secret energy.amber-token in lichen.toml";
+        state.failed(now, why, 0, None);
+        cache.set(KEY, &state)?;
+        return Ok(Outcome::Failed(why.into()));
+    };
+    if let Some(why) = state.must_wait(now, &token) {
+        return Ok(Outcome::NotYet(why));
+    }
+    state.attempts += 1;
+    let mut look = Look {
+        amber: Amber::new(&config.amber, token.clone(), second),
+        settings: &config.amber,
+        cache,
+        state,
+        now,
+        limit: None,
+    };
+    let asked = look.ask(config.cache.retention_days)?;
+    let Look {
+        mut state, cache, ..
+    } = look;
+    let outcome = match asked {
+        Ok(()) => {
+            state.succeeded();
+            Outcome::Done
+        }
+        Err(error) => {
+            let wait = match &error {
+                AmberError::TooMany(wait) => wait.as_millis() as i64,
+                AmberError::OutOfOrder(_, Some(wait)) => wait.as_millis() as i64,
+                AmberError::Refused(_) => REFUSED_MS,
+                _ => 0,
+            };
+            let refused = matches!(error, AmberError::Refused(_)).then_some(&token);
+            let mut why = error.to_string();
+            if refused.is_some() {
+                why.push_str(": give another one as energy.amber-token in lichen.toml");
+            }
+            state.failed(now, &why, wait, refused);
+            Outcome::Failed(why)
+        }
+    };
+    cache.set(KEY, &state)?;
+    let forgotten = cache.forget(config.cache.retention_days)?;
+    if forgotten > 0 {
+        tracing::info!(
+            rows = forgotten,
+            "what is older than it has to be kept was deleted"
+        );
+    }
+    Ok(outcome)
+}
+
+/// A look that is under way.
+struct Look<'l> {
+    amber: Amber,
+    settings: &'l AmberSettings,
+    cache: &'l mut Cache,
+    state: State,
+    now: i64,
+    limit: Option<Limit>,
+}
+
+/// How asking went: on the inside Amber's answer, on the outside the cache's.
+type Asked<T> = anyhow::Result<Result<T, AmberError>>;
+
+/// Leaves with Amber's error as the cache's are left with `?`.
+macro_rules! answer {
+    ($asked:expr) => {
+        match $asked {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+}
+
+impl Look<'_> {
+    fn ask(&mut self, retention_days: u32) -> Asked<()> {
+        let site = answer!(self.site());
+        let today = days::market_day(self.now / 1000);
+        answer!(self.current(&site)?);
+        self.state.success = Some(self.now);
+        // Readable by the dashboard while the past is being asked for.
+        self.cache.set(KEY, &self.state)?;
+
+        let keep = i64::from(retention_days) - 1;
+        let usage_from = days::after(today, -DAYS_OF_USAGE.min(keep));
+        let prices_from = days::after(today, -DAYS_OF_PRICES.min(keep));
+        let since = self.now - self.state.usage_checked;
+        let usage_due = !(0..self.settings.usage_minutes as i64 * 60_000).contains(&since);
+        let mut weeks = WEEKS_PER_RUN;
+        while usage_due && weeks > 0 && self.may_ask() {
+            let (_, settled) = self.cache.settled(usage_from, today)?;
+            let Some(week) = self.state.usage.next(usage_from, today, &settled) else {
+                self.state.usage_checked = self.now;
+                break;
+            };
+            let answered = answer!(self.amber.usage(&site.id, week));
+            let rows = self.accept(answered, "usage");
+            let news = self.cache.keep_usage(&rows)?;
+            tracing::info!(from = %week.0, to = %week.1, rows = rows.len(), news, "usage");
+            let (_, settled) = self.cache.settled(week.0, week.1)?;
+            self.state.usage.had(week, today, &settled);
+            weeks -= 1;
+            if week.1 == today {
+                self.state.usage_checked = self.now;
+                break;
+            }
+        }
+        while weeks > 0 && self.may_ask() {
+            let (settled, _) = self.cache.settled(prices_from, today)?;
+            let yesterday = days::after(today, -1);
+            let Some(week) = self.state.prices.next(prices_from, yesterday, &settled) else {
+                break;
+            };
+            let answered = answer!(self.amber.prices(&site.id, week, self.settings.resolution));
+            let rows = self.accept(answered, "prices");
+            let news = self.cache.keep_prices(&rows)?;
+            tracing::info!(from = %week.0, to = %week.1, rows = rows.len(), news, "past prices");
+            let (settled, _) = self.cache.settled(week.0, week.1)?;
+            self.state.prices.had(week, today, &settled);
+            weeks -= 1;
+            if week.1 == yesterday {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The site: as configured or the account's, looked up once a day, as the length of its intervals may change.
+    fn site(&mut self) -> Result<Site, AmberError> {
+        let wanted = self.settings.site_id.as_deref();
+        let known =
+            (self.state.site.clone()).filter(|site| wanted.is_none_or(|wanted| wanted == site.id));
+        let age = self.now - self.state.site_checked;
+        let answered = match known {
+            Some(site) if (0..DAY_MS).contains(&age) => return Ok(site),
+            Some(site) => match self.amber.sites() {
+                Ok(answered) => answered,
+                Err(error @ (AmberError::Refused(_) | AmberError::TooMany(_))) => {
+                    return Err(error);
+                }
+                // It is the same one, most likely: prices matter more.
+                Err(error) => {
+                    tracing::warn!("the site was not looked up again: {error}");
+                    return Ok(site);
+                }
+            },
+            None => self.amber.sites()?,
+        };
+        let sites = self.accept(answered, "sites");
+        let site = match wanted {
+            Some(wanted) => sites.into_iter().find(|site| site.id == wanted),
+            None => {
+                let active = sites.iter().filter(|site| site.status == "active");
+                let others: Vec<&str> = active.skip(1).map(|site| site.id.as_str()).collect();
+                if !others.is_empty() {
+                    tracing::warn!(
+                        ?others,
+                        "the account has several sites; amber.site_id chooses one"
+                    );
+                }
+                let is_active = |site: &Site| site.status == "active";
+                let first = sites.iter().position(is_active);
+                sites.into_iter().nth(first.unwrap_or(0))
+            }
+        };
+        let site = site.ok_or(AmberError::NoSuchSite)?;
+        if self.state.site.as_ref() != Some(&site) {
+            tracing::info!(
+                site = site.id,
+                network = site.network,
+                minutes = site.interval_minutes,
+                "site"
+            );
+        }
+        self.state.site = Some(site.clone());
+        self.state.site_checked = self.now;
+        Ok(site)
+    }
+
+    /// The price now, those to come, and those since the last settled one.
+    fn current(&mut self, site: &Site) -> Asked<()> {
+        let minutes = self.settings.resolution.unwrap_or(site.interval_minutes);
+        let interval = i64::from(minutes) * 60;
+        let (newest, _) = self.cache.newest()?;
+        let missed = newest.map_or(i64::MAX, |newest| self.now / 1000 - newest) / interval + 1;
+        // What is older than a day comes by the week.
+        let previous = missed.clamp(2, 86_400 / interval) as u32;
+        let next = self.settings.forecast_hours * 60 / u32::from(minutes);
+        let asked = self
+            .amber
+            .current(&site.id, previous, next, self.settings.resolution);
+        let rows = self.accept(answer!(asked), "prices");
+        if rows.is_empty() {
+            return Ok(Err(AmberError::Nonsense(
+                "no price in it makes sense".into(),
+            )));
+        }
+        let news = self.cache.keep_prices(&rows)?;
+        tracing::info!(rows = rows.len(), news, "prices");
+        Ok(Ok(()))
+    }
+
+    fn accept<T>(&mut self, answered: Answered<T>, what: &str) -> Vec<T> {
+        self.limit = answered.limit;
+        let rows = answered.rows;
+        if rows.bad > 0 {
+            self.state.rejected += rows.bad as u64;
+            let problem = rows.problem.unwrap_or_default();
+            tracing::warn!(
+                bad = rows.bad,
+                good = rows.good.len(),
+                "{what} that make no sense: {problem}"
+            );
+        }
+        rows.good
+    }
+
+    /// Whether there is room for questions that can wait.
+    fn may_ask(&self) -> bool {
+        self.limit
+            .is_none_or(|limit| limit.remaining > LEFT_TO_OTHERS)
+    }
+}

@@ -1,0 +1,191 @@
+//! The program itself: exit statuses, and what its commands do to the cache.
+
+#[path = "support/amber.rs"]
+mod amber;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use amber::{FakeAmber, Mood, TOKEN};
+use energy::cache::{Cache, FILE};
+use serde_json::json;
+
+fn energy(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_energy"));
+    command
+        .args(arguments)
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("STATE_DIRECTORY")
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .env("TZ", "Australia/Sydney");
+    command
+}
+
+fn finished(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// The sync as systemd runs it: the state directory and credentials by environment.
+fn sync(directory: &Path, amber: &FakeAmber, token: &str) -> (Option<i32>, String) {
+    let config = directory.join("config.json");
+    let amber = json!({ "url": amber.url("127.0.0.1"), "timeout_seconds": 5 });
+    let settings = json!({ "amber": amber, "cache": { "retention_days": 3 } });
+    std::fs::write(&config, settings.to_string()).unwrap();
+    std::fs::write(directory.join("energy.amber-token"), token).unwrap();
+    let mut command = energy(&["sync", "--config", config.to_str().unwrap()]);
+    command
+        .env("STATE_DIRECTORY", directory)
+        .env("CREDENTIALS_DIRECTORY", directory);
+    let (status, _, stderr) = finished(&mut command);
+    (status, stderr)
+}
+
+#[test]
+fn a_bad_configuration_is_one_sentence_and_exit_64() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.json");
+    for (text, complaint) in [
+        (
+            r#"{"amber":{"token":"psk_x"}}"#,
+            "amber.token: unknown field `token`",
+        ),
+        (
+            r#"{"amber":{"resolution":15}}"#,
+            "amber.resolution: must be 5 or 30",
+        ),
+        (
+            r#"{"amber":{"url":"ftp://x"}}"#,
+            "amber.url: must begin with https://",
+        ),
+        (
+            r#"{"cache":{"retention_days":1}}"#,
+            "cache.retention_days: must be between 2",
+        ),
+        (
+            r#"{"display":{"stale_after_seconds":1}}"#,
+            "display.stale_after_seconds: must be",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        for verb in [
+            &["--check-config"][..],
+            &["dashboard", "--config"],
+            &["sync", "--config"],
+        ] {
+            let (status, stdout, stderr) = finished(energy(verb).arg(&file));
+            assert_eq!((status, stdout.as_str()), (Some(64), ""), "{text}");
+            assert!(
+                stderr.contains(complaint) && stderr.lines().count() == 1,
+                "{stderr}"
+            );
+        }
+    }
+    std::fs::write(&file, "{}").unwrap();
+    let (status, ..) = finished(energy(&["--check-config"]).arg(&file));
+    assert_eq!(status, Some(0));
+}
+
+#[test]
+fn the_sync_s_exit_status_tells_whose_fault_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let amber = FakeAmber::start();
+    assert_eq!(sync(directory.path(), &amber, TOKEN).0, Some(0));
+    let (prices, usage) = Cache::open(&directory.path().join(FILE))
+        .unwrap()
+        .count()
+        .unwrap();
+    assert!(prices > 500 && usage > 500, "{prices} {usage}");
+
+    amber.becomes(Mood::Status(503, "Retry-After: 60\r\n".into()));
+    let (status, said) = sync(directory.path(), &amber, TOKEN);
+    assert_eq!(status, Some(75), "{said}");
+    assert!(
+        said.contains("Amber is out of order (status 503)"),
+        "{said}"
+    );
+
+    amber.becomes(Mood::Friendly);
+    let (status, said) = sync(directory.path(), &amber, TOKEN);
+    assert_eq!(status, Some(0));
+    assert!(said.contains("Amber is not asked: "), "{said}");
+
+    // A cache that cannot be written is the device's own trouble.
+    let nowhere = directory.path().join("nowhere");
+    std::fs::write(&nowhere, "a file, no folder").unwrap();
+    let mut command = energy(&["sync", "--config"]);
+    command.arg(directory.path().join("config.json"));
+    let (status, _, said) = finished(command.env("STATE_DIRECTORY", &nowhere));
+    assert_eq!(status, Some(1), "{said}");
+}
+
+#[test]
+fn a_token_is_never_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let amber = FakeAmber::start();
+    let (status, said) = sync(directory.path(), &amber, "psk_wrong");
+    assert_eq!(status, Some(75));
+    assert!(
+        said.contains("Amber refuses the token") && !said.contains("psk_"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_backup_is_restored_whole() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let amber = FakeAmber::start();
+    sync(here.path(), &amber, TOKEN);
+    let backup = here.path().join("backup");
+    let place = |directory: &Path| format!("--state-directory={}", directory.display());
+    let (status, _, said) = finished(energy(&["backup"]).arg(&backup).arg(place(here.path())));
+    assert_eq!(status, Some(0), "{said}");
+    let (status, _, said) = finished(energy(&["restore"]).arg(&backup).arg(place(there.path())));
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("prices restored"), "{said}");
+    let count = |directory: &Path| Cache::open(&directory.join(FILE)).unwrap().count().unwrap();
+    assert_eq!(count(here.path()), count(there.path()));
+}
+
+#[test]
+fn syncs_killed_at_any_moment_leave_a_whole_cache() {
+    let directory = tempfile::tempdir().unwrap();
+    let amber = FakeAmber::start();
+    sync(directory.path(), &amber, TOKEN);
+    let before = Cache::open(&directory.path().join(FILE))
+        .unwrap()
+        .count()
+        .unwrap();
+    let config = directory.path().join("config.json");
+    for milliseconds in [1, 3, 5, 8, 12, 20, 30, 45] {
+        let mut command = energy(&["sync", "--config", config.to_str().unwrap()]);
+        command
+            .env("STATE_DIRECTORY", directory.path())
+            .env("CREDENTIALS_DIRECTORY", directory.path());
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let after = Cache::open(&directory.path().join(FILE))
+        .unwrap()
+        .count()
+        .unwrap();
+    assert!(
+        after.0 >= before.0 && after.1 >= before.1,
+        "{before:?} {after:?}"
+    );
+    let kept = std::fs::read_dir(directory.path()).unwrap().any(|entry| {
+        entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains(".damaged-")
+    });
+    assert!(!kept, "it was damaged");
+}
