@@ -179,7 +179,7 @@ fn database<T: Default>(
     ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<Rc<T>> {
     let mut files = Vec::new();
-    for suffix in ["", "-wal"] {
+    for suffix in ["", "-wal", "-journal"] {
         if let Some(Node::File(_, bytes)) = data.node(&format!("{path}{suffix}"))? {
             files.push((suffix, bytes));
         }
