@@ -119,9 +119,9 @@ impl<'m> Ticker<'m> {
         resident.with_context(|| format!("no memory in {status}"))
     }
 
-    /// Runs the sync to its end; its exit status.
+    /// Runs the sync from its beginning to its end, also if the timer's is on its way; its exit status.
     pub fn syncs(&self) -> Result<i32> {
-        self.machine.sh("systemctl start ticker-sync")?;
+        self.machine.sh("systemctl restart ticker-sync")?;
         let status = self
             .machine
             .sh("systemctl show ticker-sync -P ExecMainStatus")?;
