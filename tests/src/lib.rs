@@ -5,6 +5,7 @@
 mod aftermath;
 mod climate;
 mod deployer;
+pub mod energy;
 mod events;
 mod generation;
 pub mod monitoring;

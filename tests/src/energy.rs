@@ -1,0 +1,107 @@
+//! The energy service as its users meet it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::{Context, Machine, Result, Snapshot, Web, ensure};
+
+use crate::{BOOT, lichen_toml_with, nothing_failed, snapshot_of, started};
+
+#[path = "../../crates/energy/tests/support/amber.rs"]
+pub mod amber;
+
+use amber::FakeAmber;
+
+const PORT: u16 = 5050;
+const CONFIG: &str = "/etc/energy/config.json";
+/// The host as machines see it.
+const HOST: &str = "10.0.2.2";
+/// A dashboard that was restarted, and a timer that spreads over most of a minute.
+const PATIENCE: Duration = Duration::from_secs(150);
+const SYNC: &str = "home-energy-sync-cache.service";
+
+/// The service on one machine.
+#[derive(Debug)]
+pub struct Energy<'m> {
+    machine: &'m Machine,
+    web: Web,
+}
+
+/// An energy appliance that has booted for the first time, with the token in lichen.toml and no way to Amber.
+pub fn energy_appliance() -> Result<Machine> {
+    started(&energy_snapshot()?)
+}
+
+fn energy_snapshot() -> Result<Snapshot> {
+    let toml = lichen_toml_with(&[("energy.amber-token", amber::TOKEN)])?;
+    snapshot_of("energy", &toml, energy_healthy)
+}
+
+/// Waits until nothing is left to do and nothing has failed, and the page is served.
+pub fn energy_healthy(machine: &Machine) -> Result<()> {
+    machine.wait_until("a healthy energy appliance", BOOT, || {
+        nothing_failed(machine)?;
+        let sync = machine.try_sh(&format!("systemctl is-active {SYNC}"))?;
+        ensure!(sync.stdout.trim() == "inactive", "the sync is {sync:?}");
+        Energy::of(machine)?.web.get("/health")?.success()?;
+        Ok(())
+    })
+}
+
+impl<'m> Energy<'m> {
+    /// The service of `machine`.
+    pub fn of(machine: &'m Machine) -> Result<Self> {
+        let web = machine.web(PORT)?;
+        Ok(Self { machine, web })
+    }
+
+    /// Its web server.
+    pub fn web(&self) -> &Web {
+        &self.web
+    }
+
+    /// Has it ask this Amber, and live where days are those of the market, until the next boot.
+    pub fn ask(&self, amber: &FakeAmber) -> Result<()> {
+        let mut config: Value = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
+        config["amber"]["url"] = json!(amber.url(HOST));
+        config["display"]["time_zone"] = "Australia/Brisbane".into();
+        self.machine
+            .write_file(CONFIG, config.to_string().as_bytes())?;
+        self.machine
+            .sh("systemctl restart home-energy-dashboard")
+            .map(drop)
+    }
+
+    /// Has it look at Amber now, as the timer would; an error if the device is at fault.
+    pub fn sync(&self) -> Result<()> {
+        self.machine
+            .sh(&format!("systemctl start {SYNC}"))
+            .map(drop)
+    }
+
+    /// What `/api/health` says.
+    pub fn health(&self) -> Result<Value> {
+        self.web.get("/api/health")?.success()?.json()
+    }
+
+    /// Waits until `/api/health` says this status.
+    pub fn is(&self, status: &str) -> Result<Value> {
+        self.machine
+            .wait_until(&format!("status {status}"), PATIENCE, || {
+                let health = self.health()?;
+                ensure!(health["status"] == status, "it says {health}");
+                Ok(health)
+            })
+    }
+
+    /// The price of what is drawn now, in cents, and when its interval begins.
+    pub fn price(&self) -> Result<(f64, i64)> {
+        let now = self.web.get("/api/now")?.success()?.json()?;
+        let general = &now["prices"]["general"];
+        let cents = general["per_kwh"].as_f64();
+        let from = general["from"].as_i64();
+        cents
+            .zip(from)
+            .with_context(|| format!("no price in {now}"))
+    }
+}
