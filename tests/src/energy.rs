@@ -18,7 +18,9 @@ const CONFIG: &str = "/etc/energy/config.json";
 const HOST: &str = "10.0.2.2";
 /// A dashboard that was restarted, and a timer that spreads over most of a minute.
 const PATIENCE: Duration = Duration::from_secs(150);
+const DASHBOARD: &str = "home-energy-dashboard.service";
 const SYNC: &str = "home-energy-sync-cache.service";
+const STATE: &str = "/var/lib/home-energy-analysis";
 
 /// The service on one machine.
 #[derive(Debug)]
@@ -67,8 +69,11 @@ impl<'m> Energy<'m> {
         config["display"]["time_zone"] = "Australia/Brisbane".into();
         self.machine
             .write_file(CONFIG, config.to_string().as_bytes())?;
+        // Where there is internet, the real one has refused this token, and would be left alone for an hour.
         self.machine
-            .sh("systemctl restart home-energy-dashboard")
+            .sh(&format!(
+                "systemctl stop {SYNC} {DASHBOARD}; rm -rf {STATE}/*; systemctl start {DASHBOARD}"
+            ))
             .map(drop)
     }
 
