@@ -84,6 +84,21 @@ impl<'m> Energy<'m> {
             .map(drop)
     }
 
+    /// Has it look at Amber until it knows all that there is: each look asks for four weeks of the last 89 days.
+    pub fn catch_up(&self) -> Result<()> {
+        for _ in 0..4 {
+            self.sync()?;
+        }
+        self.machine.wait_until("usage of yesterday", PATIENCE, || {
+            let now = self.web.get("/api/now")?.success()?.json()?;
+            ensure!(
+                now["days"].as_array().is_some_and(|days| !days.is_empty()),
+                "{now}"
+            );
+            Ok(())
+        })
+    }
+
     /// What `/api/health` says.
     pub fn health(&self) -> Result<Value> {
         self.web.get("/api/health")?.success()?.json()

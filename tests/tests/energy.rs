@@ -26,7 +26,7 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
 
     let mut amber = amber::FakeAmber::start();
     energy.ask(&amber)?;
-    energy.sync()?;
+    energy.catch_up()?;
     let health = energy.is("ok")?;
     ensure!(health["source"] == "live", "{health}");
     let (cents, from) = energy.price()?;
@@ -97,9 +97,9 @@ fn the_cache_outlives_a_power_cut() -> Result<()> {
     let energy = Energy::of(&machine)?;
     let amber = amber::FakeAmber::start();
     energy.ask(&amber)?;
-    energy.sync()?;
+    energy.catch_up()?;
     energy.is("ok")?;
-    let intervals = || -> Result<usize> {
+    let days = || -> Result<usize> {
         let told = energy
             .web()
             .get("/api/usage/days?days=60")?
@@ -107,13 +107,13 @@ fn the_cache_outlives_a_power_cut() -> Result<()> {
             .json()?;
         Ok(told["days"].as_array().map_or(0, Vec::len))
     };
-    let before = intervals()?;
+    let before = days()?;
     ensure!(before > 20, "{before} days");
     // In the middle of another look at Amber.
     machine.sh("systemctl start --no-block home-energy-sync-cache.service")?;
     Event::PowerCut.happen(&machine)?;
     energy_healthy(&machine)?;
-    let after = intervals()?;
+    let after = days()?;
     ensure!(after >= before, "{before} days before, {after} after");
     ensure!(
         energy.health()?["cache_age"].is_number(),
