@@ -145,10 +145,9 @@ fn the_timer_looks_at_amber_by_itself_and_neither_program_may_do_much() -> Resul
     for unit in UNITS {
         machine.sh(&format!("systemd-analyze security --no-pager --threshold=20 {unit} > /run/security || {{ cat /run/security; false; }}"))?;
     }
-    let resident = machine.sh("systemctl show home-energy-dashboard -p MemoryCurrent --value")?;
-    println!(
-        "figures: energy's dashboard on the device takes {} kB",
-        resident.trim().parse::<u64>()? / 1000
-    );
+    let resident =
+        machine.sh("ps -o rss= -p $(systemctl show -P MainPID home-energy-dashboard)")?;
+    let kibibytes: u64 = resident.trim().parse()?;
+    println!("figures: RSS of energy's dashboard on the device: {kibibytes} KiB");
     Ok(())
 }
