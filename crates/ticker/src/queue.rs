@@ -1,6 +1,7 @@
 //! What lies between the feeds and the writer: a bounded number of records.
 //!
-//! The writer takes all there is at once, so that a busy queue costs one lock per batch on its side.
+//! The writer takes all there is at once, so that a busy queue costs one lock per batch on its side; and it is woken
+//! for half a queue, since waking it for every record costs more than all the rest.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
@@ -72,20 +73,19 @@ impl Queue {
                 }
             }
         }
-        // Only who finds it empty has to wake the writer.
-        if records.is_empty() {
+        records.push_back(record);
+        if records.len() == inner.half() {
             inner.filled.notify_one();
         }
-        records.push_back(record);
         true
     }
 
-    /// Takes all there is into `batch`, which must be empty; waits for something to come, but not longer than
+    /// Takes all there is into `batch`, which must be empty; waits for half a queue to come, but not longer than
     /// `timeout`. False once it is closed and empty.
     pub fn take(&self, batch: &mut VecDeque<Record>, timeout: Duration) -> bool {
         let inner = &*self.0;
         let mut records = inner.records.lock().expect("no panic while held");
-        if records.0.is_empty() && !records.1 {
+        if records.0.len() < inner.half() && !records.1 {
             let waited = inner.filled.wait_timeout(records, timeout);
             records = waited.expect("no panic while held").0;
         }
@@ -106,5 +106,12 @@ impl Queue {
     pub fn close(&self) {
         self.0.records.lock().expect("no panic while held").1 = true;
         self.0.filled.notify_one();
+    }
+}
+
+impl Inner {
+    /// What the writer is woken for.
+    fn half(&self) -> usize {
+        self.settings.records.div_ceil(2)
     }
 }
