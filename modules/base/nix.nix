@@ -36,9 +36,6 @@ in
       # What is registered as valid is on the card: a power cut after that loses nothing.
       fsync-metadata = true;
       fsync-store-paths = true;
-      # Nor may what is gone be registered as valid: a write-ahead log is synced later, and a power cut in the middle of
-      # gc then leaves paths that Nix takes for whole and would not copy again. Truncating a journal comes before deleting.
-      use-sqlite-wal = false;
       # Closures are needed whole; where they came from is not.
       keep-derivations = false;
     };

@@ -146,8 +146,9 @@ pub fn nothing_failed(machine: &Machine) -> Result<()> {
     let failed = machine.sh("systemctl list-units --failed --plain --no-legend")?;
     ensure!(
         state.trim() == "running",
-        "the system is {}; failed: {failed:?}",
-        state.trim()
+        "the system is {}; failed: {failed:?}; under way: {:?}",
+        state.trim(),
+        machine.sh("systemctl list-jobs --plain --no-legend")?
     );
     Ok(())
 }
