@@ -20,6 +20,9 @@ use std::process::Command;
 /// How many of the newest generations stay unless told otherwise.
 pub const KEEP: usize = 5;
 
+/// Where a store with the device's database has no files: what is deleted there is forgotten, and nothing else.
+const NO_FILES: &str = "/run/lichen/no-store";
+
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -53,19 +56,40 @@ pub fn superfluous(
 pub fn collect(root: &Root, keep: usize, _lock: &Lock) -> Result<Removed> {
     let mut removed = prune(root, keep, None, Path::new(""))?;
     if root.is_device() {
-        let output = Command::new("nix-store")
-            .arg("--gc")
-            .output()
-            .context("cannot run nix-store")?;
-        anyhow::ensure!(
-            output.status.success(),
-            "nix-store --gc: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        let said = String::from_utf8_lossy(&output.stdout);
-        removed.store = said.lines().last().map(str::to_owned);
+        removed.store = sweep()?;
     }
     Ok(removed)
+}
+
+/// Has Nix remove what is dead, and gives its last words. All of it is forgotten first, and that is durable: Nix
+/// deletes before its database's write-ahead log is on the card, and what it takes for whole it would never copy
+/// again. (Its other way to keep that database, `use-sqlite-wal = false`, locks by a file that a cut leaves behind.)
+fn sweep() -> Result<Option<String>> {
+    let dead = nix_store(&["--gc", "--print-dead"], None)?;
+    let dead: Vec<&str> = dead.lines().collect();
+    if !dead.is_empty() {
+        fs::create_dir_all(NO_FILES).with_context(|| format!("cannot make {NO_FILES}"))?;
+        let store = format!("local?real={NO_FILES}");
+        nix_store(&[&["--delete"], &dead[..]].concat(), Some(&store))?;
+        durable::sync_file_system(Path::new("/nix"))?;
+    }
+    let said = nix_store(&["--gc"], None)?;
+    Ok(said.lines().last().map(str::to_owned))
+}
+
+/// What nix-store says, of the store of the device or of another.
+fn nix_store(arguments: &[&str], store: Option<&str>) -> Result<String> {
+    let mut command = Command::new("nix-store");
+    command.args(arguments);
+    command.envs(store.map(|store| ("NIX_REMOTE", store)));
+    let output = command.output().context("cannot run nix-store")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "nix-store {}: {}",
+        arguments[0],
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The part of [`collect`] that concerns BOOT and the roots. Spares `also`, and the kernel folder `kernel`.
