@@ -68,6 +68,15 @@ in
     };
 
     environment.etc."lichen/soft-reboot" = lib.mkIf cfg.softReboot { text = ""; };
+    # By hand (`systemctl soft-reboot`) userspace would start over in a root whose mounts were taken from it, and let
+    # nobody in. lichenctl assembles one first.
+    systemd.targets.soft-reboot.unitConfig.RefuseManualStart = true;
+    systemd.targets.lichen-soft-reboot = {
+      description = "Soft-reboot into the root that lichenctl has assembled";
+      requires = [ "soft-reboot.target" ];
+      after = [ "soft-reboot.target" ];
+      unitConfig.DefaultDependencies = false;
+    };
     # After a soft-reboot, before anything asks what runs.
     systemd.services.lichen-arrive = {
       description = "Take note of the soft-reboot";

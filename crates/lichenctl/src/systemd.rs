@@ -10,6 +10,8 @@ use std::process::Command;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 const WATCHDOGS: &str = "/sys/class/watchdog";
+/// The target that brings systemd's own, which nobody may start by hand.
+const SOFT_REBOOT: &str = "lichen-soft-reboot.target";
 
 /// A unit as `systemctl list-units` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +164,7 @@ pub fn reload_manager(reexecute: bool) -> Result<()> {
 
 /// Reboots in a moment: whoever asked for it can still be answered.
 pub fn reboot_soon() -> Result<()> {
-    soon("reboot")
+    soon(&["reboot"])
 }
 
 /// Starts userspace over in a moment, in the root that waits. systemd disarms the hardware watchdogs for that, as it
@@ -177,22 +179,19 @@ pub fn soft_reboot_soon() -> Result<()> {
             .and_then(|mut file| file.write_all(b"1"))
             .with_context(|| format!("cannot write {}", switch.display()))?;
     }
-    soon("soft-reboot")
+    let at_all_costs = "--job-mode=replace-irreversibly";
+    soon(&["start", "--no-block", at_all_costs, SOFT_REBOOT])
 }
 
-fn soon(verb: &str) -> Result<()> {
-    run(
-        "systemd-run",
-        &[
-            "--quiet",
-            "--collect",
-            "--on-active=2s",
-            "--timer-property=AccuracySec=100ms",
-            "systemctl",
-            verb,
-        ],
-    )
-    .map(drop)
+fn soon(command: &[&str]) -> Result<()> {
+    let timer = [
+        "--quiet",
+        "--collect",
+        "--on-active=2s",
+        "--timer-property=AccuracySec=100ms",
+        "systemctl",
+    ];
+    run("systemd-run", &[&timer, command].concat()).map(drop)
 }
 
 fn output(arguments: &[&str]) -> Result<String> {
