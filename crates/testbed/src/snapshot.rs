@@ -185,7 +185,9 @@ impl Snapshot {
 /// Reading a whole image to name it would take longer than starting from its snapshot: a path of the Nix store
 /// says what it holds, and for any other file its size and times do.
 fn key(image: &Path, inputs: &[&str], hardware: &Hardware) -> Result<String> {
-    let file = fs::metadata(image).with_context(|| format!("image {}", image.display()))?;
+    // What is asked for is a link into the store, that is turned to the next image.
+    let image = fs::canonicalize(image).with_context(|| format!("image {}", image.display()))?;
+    let file = fs::metadata(&image).with_context(|| format!("image {}", image.display()))?;
     let mut hasher = DefaultHasher::new();
     (image, file.len(), file.mtime(), file.mtime_nsec()).hash(&mut hasher);
     (inputs, format!("{hardware:?}"), Tools::from_env()?.name()).hash(&mut hasher);

@@ -30,9 +30,15 @@ pub fn first_boot() -> Result<Recording> {
 /// by a trial boot, its blessing, and another gc.
 /// What ends with a mark has made its toplevel durable.
 pub fn life() -> Result<Recording> {
+    let [greeting, next] = [
+        Generation::named("greeting")?,
+        Generation::named("retention")?,
+    ];
     let inputs = [
         include_str!("recorded.rs"),
         include_str!("../generation.rs"),
+        &greeting.toplevel,
+        &next.toplevel,
     ];
     snapshot()?.record(&inputs, |machine, marker| {
         machine.wait_for_ssh(SOON)?;
@@ -45,7 +51,6 @@ pub fn life() -> Result<Recording> {
         climate.measures(5)?;
         marker.mark("start", json!({ "toplevel": first }))?;
 
-        let greeting = Generation::named("greeting")?;
         let done = greeting.copy_to(machine)?.activate(machine, "switch")?;
         ensure!(done.status == 0, "{done:?}");
         marker.mark("deploy", json!({ "toplevel": greeting.toplevel }))?;
@@ -65,7 +70,6 @@ pub fn life() -> Result<Recording> {
         machine.sh("lichenctl gc --keep 0")?;
         marker.mark("gc", json!({ "toplevel": first }))?;
 
-        let next = Generation::named("retention")?;
         let done = next.copy_to(machine)?.activate(machine, "boot")?;
         ensure!(done.status == 0, "{done:?}");
         marker.mark("boot", json!({ "toplevel": next.toplevel }))?;
