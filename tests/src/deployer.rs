@@ -1,7 +1,7 @@
 //! Someone who looks after the appliance from their own machine, with the host's `lichen`.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -47,13 +47,15 @@ impl Deployer {
     pub fn of(machine: &Machine) -> Result<Self> {
         let wire = Relay::to(machine.port(22)?)?;
         let home = tempfile::Builder::new().prefix("lichen-").tempdir()?;
+        let known = home.path().join("known_hosts");
         let config = format!(
-            "Host {NAME}\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}/known_hosts\n  \
+            "Host *\n  HostName 127.0.0.1\n  IdentityFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}\n  \
              StrictHostKeyChecking accept-new\n\
-             Host nowhere\n  HostName 127.0.0.1\n  Port 1\n",
-            wire.port(),
+             Host nowhere\n  Port 1\n\
+             Host {NAME}\n  Port {}\n",
             testbed::private_key()?.display(),
-            home.path().display()
+            known.display(),
+            wire.port(),
         );
         fs::write(home.path().join("ssh.conf"), config)?;
         // `lichen` runs the ssh that it finds; here it is the one of the test tools.
@@ -71,6 +73,18 @@ impl Deployer {
             fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         }
         Ok(Self { home, wire })
+    }
+
+    /// They can log in to another machine, too, as `name`.
+    pub fn knows(&self, name: &str, machine: &Machine) -> Result<()> {
+        let mut config = OpenOptions::new()
+            .append(true)
+            .open(self.home.path().join("ssh.conf"))?;
+        Ok(writeln!(
+            config,
+            "Host {name}\n  Port {}",
+            machine.port(22)?
+        )?)
     }
 
     /// Runs `lichen` on the appliance: `verb`, options, the appliance's name, and `what`.

@@ -1,6 +1,7 @@
 //! The words stories are told in: an appliance as its owner gets it, what healthy means, and what may happen.
 //!
-//! A file in `tests/` is a group of stories and is found by being there. `./lichen test` runs them all.
+//! A file in `tests/` is a group of stories and is found by being there. `./lichen test` runs them all,
+//! `./lichen test GROUP` and `./lichen test STORY` those whose name contains that.
 
 mod aftermath;
 mod climate;

@@ -89,6 +89,48 @@ fn a_configuration_change_is_a_small_delta_and_is_confirmed() -> Result<()> {
 }
 
 #[test]
+fn several_devices_are_updated_at_once_whether_or_not_one_is_there() -> Result<()> {
+    let machine = appliance()?;
+    let other = appliance()?;
+    let owner = Deployer::of(&machine)?;
+    owner.knows("other", &other)?;
+    let retention = Generation::named("retention")?;
+    let deploy = |option, said: &str| {
+        let hosts = ["nowhere", "other", &retention.toplevel];
+        let done = owner.lichen(&["deploy", "--parallel", "2", option], &hosts)?;
+        ensure!(
+            done.status == 1
+                && done.stdout.contains(&format!("appliance: {said}"))
+                && done.stdout.contains(&format!("other: {said}"))
+                && done.stdout.contains("nowhere: FAILED")
+                && done.stdout.lines().count() <= 4
+                && done.stderr.contains("1 of 3 devices were not updated"),
+            "{done:?}"
+        );
+        Ok(())
+    };
+
+    let old = machine.sh("readlink /run/current-system")?;
+    deploy("--boot", "boots next")?;
+    for device in [&machine, &other] {
+        assert_eq!(device.sh("readlink /run/current-system")?, old);
+        let listed = device.sh("lichenctl list")?;
+        ensure!(listed.contains("on trial, 3 tries left"), "{listed}");
+    }
+    deploy("--test", "runs and is healthy, until its next boot")?;
+    for device in [&machine, &other] {
+        retention.runs_on(device)?;
+        healthy(device)?;
+    }
+    let told = owner.lichen(&["status"], &["other", "nowhere"])?;
+    ensure!(
+        told.status == 1 && told.stdout.lines().count() >= 3,
+        "{told:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_deploy_cut_off_in_the_middle_of_copying_leaves_the_device_as_it_was() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;

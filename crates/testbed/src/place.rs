@@ -27,14 +27,14 @@ pub fn story_name() -> String {
     let thread = thread::current();
     match thread.name() {
         Some(name) if name != "main" => name.replace("::", "-"),
-        // Under --test-threads=1 stories run on the main thread, which does not have their names: their group
-        // and their place in it is what there is, and the same in the next run.
-        _ => format!("{}-{}", group(), NAMELESS.fetch_add(1, Ordering::Relaxed)),
+        // Under --test-threads=1 stories run on the main thread, which does not have their names: their place
+        // among all is what there is, and the same in the next run.
+        _ => format!("{}-{}", program(), NAMELESS.fetch_add(1, Ordering::Relaxed)),
     }
 }
 
 /// The name of this test binary, without what cargo appends to it.
-fn group() -> String {
+fn program() -> String {
     let exe = std::env::current_exe().unwrap_or_default();
     let stem = exe.file_stem().unwrap_or_default().to_string_lossy();
     stem.rsplit_once('-')

@@ -22,7 +22,7 @@ pub struct TestArgs {
     /// Also the stories that take long, such as the Raspberry Pi 4 under emulation
     #[arg(long, conflicts_with = "quick")]
     slow: bool,
-    /// Only the stories whose name contains this
+    /// Only the stories whose name, or whose group's, contains this
     #[arg(conflicts_with = "quick")]
     story: Option<String>,
 }

@@ -1,0 +1,3 @@
+//! The stories, a module for each group.
+
+automod::dir!("tests");
