@@ -38,8 +38,9 @@ in
       device = lib.mkDefault "/dev/disk/by-partlabel/BOOT";
       fsType = lib.mkDefault "vfat";
       # A broken BOOT must not keep a running system down; and what a power cut left of a file that nothing names
-      # must not make it read-only, when that file is removed.
-      options = lib.mkDefault [ "noatime" "umask=0077" "errors=continue" "nofail" "x-systemd.device-timeout=60s" ];
+      # must not make it read-only, when that file is removed. Its device is there, since the kernel came from it; only
+      # a machine with very much else to do is late to say so, and without BOOT it would read no lichen.toml.
+      options = lib.mkDefault [ "noatime" "umask=0077" "errors=continue" "nofail" "x-systemd.device-timeout=300s" ];
     };
 
     systemd.timers.fstrim = lib.mkIf config.services.fstrim.enable {

@@ -138,7 +138,7 @@ in
   };
   "swap and file systems are fstab's" = {
     expr = file "fstab" { swapDevices = [{ device = "/var/swapfile"; size = 512; priority = 1; }]; fileSystems."/mnt/my data" = { label = "data"; fsType = "ext4"; options = [ "nofail" ]; }; };
-    expected = "/dev/disk/by-partlabel/BOOT /boot vfat noatime,umask=0077,errors=continue,nofail,x-systemd.device-timeout=60s 0 2\n"
+    expected = "/dev/disk/by-partlabel/BOOT /boot vfat noatime,umask=0077,errors=continue,nofail,x-systemd.device-timeout=300s 0 2\n"
       + "/dev/disk/by-label/data /mnt/my\\040data ext4 nofail 0 2\n"
       + "/var/swapfile none swap defaults,pri=1 0 0\n";
   };
