@@ -64,10 +64,8 @@ fn main() -> anyhow::Result<()> {
             m = fastrand::bool(),
         )?;
         decoder.decode(&text, now, &mut records)?;
-        for record in records.drain(..) {
-            runtime.block_on(queue.put(record));
-        }
         if number % 1000 == 999 {
+            runtime.block_on(queue.put(&mut records));
             queue.take(&mut batch, Duration::ZERO);
             for record in batch.drain(..) {
                 store.take(record)?;

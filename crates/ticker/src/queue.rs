@@ -1,7 +1,7 @@
 //! What lies between the feeds and the writer: a bounded number of records.
 //!
-//! The writer takes all there is at once, so that a busy queue costs one lock per batch on its side; and it is woken
-//! for half a queue, since waking it for every record costs more than all the rest.
+//! A feed puts in what one read of its socket brought, and the writer takes all there is at once: one lock for many
+//! records. The writer is woken for half a queue, since waking it for every record costs more than all the rest.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
@@ -38,9 +38,9 @@ impl Queue {
         }))
     }
 
-    /// Puts a record in, or does with it what is configured for a full queue.
-    pub async fn put(&self, record: Record) {
-        if self.try_put(record) {
+    /// Moves `records` in, or does with those for which there is no room what is configured for a full queue.
+    pub async fn put(&self, records: &mut Vec<Record>) {
+        if self.try_put(records) {
             return;
         }
         self.0.stats.stalled();
@@ -49,35 +49,38 @@ impl Queue {
             tokio::pin!(emptied);
             // Asked to be told before looking again, or the telling may be missed.
             emptied.as_mut().enable();
-            if self.try_put(record) {
+            if self.try_put(records) {
                 return;
             }
             emptied.await;
         }
     }
 
-    /// Whether the record is dealt with; if not, it has to wait.
-    fn try_put(&self, record: Record) -> bool {
+    /// Whether all of the records are dealt with; if not, those that are left have to wait.
+    fn try_put(&self, records: &mut Vec<Record>) -> bool {
         let inner = &*self.0;
-        let (records, _) = &mut *inner.records.lock().expect("no panic while held");
-        if records.len() >= inner.settings.records {
-            match inner.settings.when_full {
-                WhenFull::Block => return false,
-                WhenFull::DropNewest => {
-                    inner.stats.dropped(1);
-                    return true;
-                }
-                WhenFull::DropOldest => {
-                    records.pop_front();
-                    inner.stats.dropped(1);
-                }
+        let (queued, _) = &mut *inner.records.lock().expect("no panic while held");
+        let before = queued.len();
+        let room = inner.settings.records.saturating_sub(before);
+        let over = records.len().saturating_sub(room);
+        match inner.settings.when_full {
+            WhenFull::Block => queued.extend(records.drain(..records.len() - over)),
+            WhenFull::DropNewest => {
+                queued.extend(records.drain(..records.len() - over));
+                records.clear();
+                inner.stats.dropped(over as u64);
+            }
+            WhenFull::DropOldest => {
+                let queued_too_long = over.min(before);
+                queued.drain(..queued_too_long);
+                queued.extend(records.drain(..).skip(over - queued_too_long));
+                inner.stats.dropped(over as u64);
             }
         }
-        records.push_back(record);
-        if records.len() == inner.half() {
+        if before < inner.half() && queued.len() >= inner.half() {
             inner.filled.notify_one();
         }
-        true
+        records.is_empty()
     }
 
     /// Takes all there is into `batch`, which must be empty; waits for half a queue to come, but not longer than

@@ -206,7 +206,7 @@ fn fields_of_any_json_are_found_by_their_paths() {
         ),
         (
             r#"{"n":1,"data":{"p":1,"id":"A"}} x"#,
-            "trailing characters",
+            "there is more than a value",
         ),
         (r#"7"#, "an object or a list of objects"),
     ] {

@@ -4,43 +4,51 @@
 //! in the address, `btcusdt@trade` for instance; each message is `{"stream": …, "data": …}`. Times are in ms. `m`
 //! says that the buyer is the maker. `t` and `a` have no holes, `u` has.
 
-use serde::Deserialize;
+use std::borrow::Cow;
 
 use super::decode::{Decoded, Garbage, Number, Table};
+use super::reader::Reader;
 use crate::config::SourceSettings;
 use crate::record::Record;
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    stream: Option<&'a str>,
-    data: Option<Data<'a>>,
+/// Fields of all three kinds; `a` is a trade's number in one of them and a price in another.
+#[derive(Default)]
+struct Data<'a> {
+    symbol: Option<Cow<'a, str>>,
+    trade: Option<i64>,
+    price: Option<Number>,
+    quantity: Option<Number>,
+    traded: Option<i64>,
+    maker_buys: Option<bool>,
+    update: Option<i64>,
+    bid: Option<Number>,
+    bid_size: Option<Number>,
+    ask_or_aggregate: Option<Number>,
+    ask_size: Option<Number>,
 }
 
-/// Fields of all three kinds; `a` is a trade's number in one of them and a price in another.
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(rename = "s")]
-    symbol: Option<&'a str>,
-    #[serde(rename = "t")]
-    trade: Option<i64>,
-    #[serde(rename = "p")]
-    price: Option<Number>,
-    #[serde(rename = "q")]
-    quantity: Option<Number>,
-    #[serde(rename = "T")]
-    traded: Option<i64>,
-    #[serde(rename = "m")]
-    maker_buys: Option<bool>,
-    #[serde(rename = "u")]
-    update: Option<i64>,
-    #[serde(rename = "b")]
-    bid: Option<Number>,
-    #[serde(rename = "B")]
-    bid_size: Option<Number>,
-    #[serde(rename = "a")]
-    ask_or_aggregate: Option<Number>,
-    #[serde(rename = "A")]
-    ask_size: Option<Number>,
+impl<'a> Data<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Garbage> {
+        let mut data = Data::default();
+        reader.object(|reader, name| {
+            match name {
+                "s" => data.symbol = reader.text()?,
+                "t" => data.trade = reader.whole()?,
+                "p" => data.price = reader.number()?,
+                "q" => data.quantity = reader.number()?,
+                "T" => data.traded = reader.whole()?,
+                "m" => data.maker_buys = reader.truth()?,
+                "u" => data.update = reader.whole()?,
+                "b" => data.bid = reader.number()?,
+                "B" => data.bid_size = reader.number()?,
+                "a" => data.ask_or_aggregate = reader.number()?,
+                "A" => data.ask_size = reader.number()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(data)
+    }
 }
 
 /// The address that subscribes to everything wanted. Symbols are in small letters there, and in capitals elsewhere.
@@ -63,15 +71,26 @@ pub fn decode(
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
-    let message: Message = serde_json::from_str(text)?;
-    let (Some(name), Some(data)) = (message.stream, message.data) else {
+    let (mut name, mut data) = (None, None);
+    let mut reader = Reader::of(text);
+    reader.object(|reader, member| {
+        match member {
+            "stream" => name = reader.text()?,
+            "data" if !reader.null()? => data = Some(Data::read(reader)?),
+            "data" => {}
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    reader.end()?;
+    let (Some(name), Some(data)) = (name, data) else {
         return Ok(Decoded::Other);
     };
     let (_, channel) = name
         .split_once('@')
         .ok_or(Garbage::Missing("a stream without a channel"))?;
     let symbol = data.symbol.ok_or(Garbage::Missing("no symbol"))?;
-    let Some(stream) = table.find(channel, symbol) else {
+    let Some(stream) = table.find(channel, &symbol) else {
         return Ok(Decoded::Other);
     };
     let real = |number: Option<Number>| number.map(Number::real);

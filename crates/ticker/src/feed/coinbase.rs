@@ -4,21 +4,23 @@
 //! match's `side` is the maker's, a ticker's the taker's. `sequence` counts all messages of a product, those of
 //! other channels too; `trade_id` has no holes. After subscribing, the last match is sent again as `last_match`.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use super::decode::{Decoded, Garbage, Number, Table, rfc3339};
+use super::reader::Reader;
 use crate::config::SourceSettings;
 use crate::record::Record;
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Message<'a> {
-    r#type: &'a str,
-    product_id: Option<&'a str>,
+    kind: Option<Cow<'a, str>>,
+    product: Option<Cow<'a, str>>,
     sequence: Option<i64>,
     trade_id: Option<i64>,
-    time: Option<&'a str>,
-    side: Option<&'a str>,
+    time: Option<Cow<'a, str>>,
+    side: Option<Cow<'a, str>>,
     price: Option<Number>,
     size: Option<Number>,
     last_size: Option<Number>,
@@ -26,8 +28,36 @@ struct Message<'a> {
     best_bid_size: Option<Number>,
     best_ask: Option<Number>,
     best_ask_size: Option<Number>,
-    #[serde(borrow)]
-    message: Option<std::borrow::Cow<'a, str>>,
+    message: Option<Cow<'a, str>>,
+}
+
+impl<'a> Message<'a> {
+    fn read(text: &'a str) -> Result<Self, Garbage> {
+        let mut message = Message::default();
+        let mut reader = Reader::of(text);
+        reader.object(|reader, name| {
+            match name {
+                "type" => message.kind = reader.text()?,
+                "product_id" => message.product = reader.text()?,
+                "sequence" => message.sequence = reader.whole()?,
+                "trade_id" => message.trade_id = reader.whole()?,
+                "time" => message.time = reader.text()?,
+                "side" => message.side = reader.text()?,
+                "price" => message.price = reader.number()?,
+                "size" => message.size = reader.number()?,
+                "last_size" => message.last_size = reader.number()?,
+                "best_bid" => message.best_bid = reader.number()?,
+                "best_bid_size" => message.best_bid_size = reader.number()?,
+                "best_ask" => message.best_ask = reader.number()?,
+                "best_ask_size" => message.best_ask_size = reader.number()?,
+                "message" => message.message = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(message)
+    }
 }
 
 /// What to say after connecting.
@@ -46,8 +76,9 @@ pub fn decode(
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
-    let message: Message = serde_json::from_str(text)?;
-    let channel = match message.r#type {
+    let message = Message::read(text)?;
+    let kind = message.kind.ok_or(Garbage::Missing("no type"))?;
+    let channel = match &*kind {
         "match" | "last_match" => "matches",
         "ticker" => "ticker",
         "error" => {
@@ -56,10 +87,8 @@ pub fn decode(
         }
         _ => return Ok(Decoded::Other),
     };
-    let symbol = message
-        .product_id
-        .ok_or(Garbage::Missing("no product_id"))?;
-    let Some(stream) = table.find(channel, symbol) else {
+    let symbol = message.product.ok_or(Garbage::Missing("no product_id"))?;
+    let Some(stream) = table.find(channel, &symbol) else {
         return Ok(Decoded::Other);
     };
     let trade = channel == "matches";
@@ -72,7 +101,7 @@ pub fn decode(
     message.price.ok_or(Garbage::Missing("no price"))?;
     let real = |number: Option<Number>| number.map(Number::real);
     records.push(Record {
-        time: message.time.and_then(rfc3339),
+        time: message.time.and_then(|time| rfc3339(&time)),
         sequence: message.sequence,
         trade_id: message.trade_id,
         buy: message.side.map(|side| (side == "buy") != trade),

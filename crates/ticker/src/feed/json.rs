@@ -1,8 +1,9 @@
 //! JSON whose fields the configuration names; one object or a list of them per message.
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 
 use super::decode::{Decoded, Garbage, Number, Table, rfc3339, since_1970};
+use super::reader::Reader;
 use crate::config::SourceSettings;
 use crate::record::Record;
 
@@ -65,9 +66,17 @@ pub fn decode(
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let found = Message(paths).deserialize(&mut json)?;
-    json.end()?;
+    let mut reader = Reader::of(text);
+    let mut found = Vec::new();
+    match reader.peek()? {
+        b'[' => reader.list(|reader| {
+            found.push(Found::read(paths, reader)?);
+            Ok(())
+        })?,
+        b'{' => found.push(Found::read(paths, &mut reader)?),
+        _ => return Err(reader.garbage("an object or a list of objects was expected")),
+    }
+    reader.end()?;
     let before = records.len();
     for found in found {
         let channel = found.channel.as_deref().unwrap_or(&paths.first.0);
@@ -101,148 +110,91 @@ pub fn decode(
     })
 }
 
-struct Found {
-    channel: Option<String>,
-    symbol: Option<String>,
+struct Found<'a> {
+    channel: Option<Cow<'a, str>>,
+    symbol: Option<Cow<'a, str>>,
     record: Record,
 }
 
-/// An object or a list of objects.
-struct Message<'p>(&'p Paths);
-
-impl<'de> DeserializeSeed<'de> for Message<'_> {
-    type Value = Vec<Found>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Vec<Found>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Message<'_> {
-    type Value = Vec<Found>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object or a list of objects")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Found>, A::Error> {
+impl<'a> Found<'a> {
+    fn read(paths: &Paths, reader: &mut Reader<'a>) -> Result<Self, Garbage> {
         let mut found = Found {
             channel: None,
             symbol: None,
             record: Record::empty(0, 0),
         };
-        let all: Vec<&(Vec<String>, Slot)> = self.0.paths.iter().collect();
-        Object {
-            paths: all,
-            depth: 0,
-            found: &mut found,
-        }
-        .visit_map(map)?;
-        Ok(vec![found])
+        let all: Vec<_> = paths.paths.iter().collect();
+        found.object(&all, 0, reader)?;
+        Ok(found)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Found>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(found) = list.next_element_seed(Message(self.0))? {
-            all.extend(found);
-        }
-        Ok(all)
-    }
-}
-
-/// The object at the end of the first `depth` names of `paths`.
-struct Object<'p, 'f> {
-    paths: Vec<&'p (Vec<String>, Slot)>,
-    depth: usize,
-    found: &'f mut Found,
-}
-
-impl<'de> DeserializeSeed<'de> for Object<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Object<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            let here = self
-                .paths
-                .iter()
-                .filter(|(path, _)| path[self.depth] == *name);
+    /// The object at the end of the first `depth` names of `paths`.
+    fn object(
+        &mut self,
+        paths: &[&(Vec<String>, Slot)],
+        depth: usize,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), Garbage> {
+        reader.object(|reader, name| {
+            let here = paths.iter().filter(|(path, _)| path[depth] == name);
             let here: Vec<_> = here.copied().collect();
             match here.as_slice() {
-                [] => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                [(path, slot)] if path.len() == self.depth + 1 => {
-                    let value: Option<Scalar> = map.next_value()?;
-                    if let Some(value) = value {
-                        put(self.found, *slot, &value).map_err(serde::de::Error::custom)?;
-                    }
-                }
-                _ => map.next_value_seed(Object {
-                    paths: here,
-                    depth: self.depth + 1,
-                    found: &mut *self.found,
-                })?,
+                [] => reader.skip(),
+                _ if reader.null()? => Ok(()),
+                [(path, slot)] if path.len() == depth + 1 => self.put(*slot, reader),
+                _ => self.object(&here, depth + 1, reader),
             }
+        })
+    }
+
+    fn put(&mut self, slot: Slot, reader: &mut Reader<'a>) -> Result<(), Garbage> {
+        let record = &mut self.record;
+        match slot {
+            Slot::Channel => self.channel = name(reader)?,
+            Slot::Symbol => self.symbol = name(reader)?,
+            Slot::Sequence => {
+                let number = reader.number()?;
+                let whole = number.and_then(Number::whole);
+                let whole =
+                    whole.ok_or(Garbage::Missing("a sequence number must be a whole number"));
+                record.sequence = Some(whole?);
+            }
+            Slot::Time => record.time = Some(time(reader)?),
+            Slot::Side => {
+                record.buy = name(reader)?.map(|side| side.eq_ignore_ascii_case("buy"));
+            }
+            Slot::Price => record.price = reader.number()?.map(Number::real),
+            Slot::Size => record.size = reader.number()?.map(Number::real),
+            Slot::Bid => record.bid = reader.number()?.map(Number::real),
+            Slot::BidSize => record.bid_size = reader.number()?.map(Number::real),
+            Slot::Ask => record.ask = reader.number()?.map(Number::real),
+            Slot::AskSize => record.ask_size = reader.number()?.map(Number::real),
         }
         Ok(())
     }
 }
 
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Scalar<'a> {
-    Number(Number),
-    #[serde(borrow)]
-    Text(std::borrow::Cow<'a, str>),
+/// A name, which may be a whole number.
+fn name<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Garbage> {
+    match reader.peek()? {
+        b'"' => reader.text(),
+        _ => Ok(reader.whole()?.map(|number| number.to_string().into())),
+    }
 }
 
-fn put(found: &mut Found, slot: Slot, value: &Scalar) -> Result<(), &'static str> {
-    let text = || match value {
-        Scalar::Text(text) => Ok(text.to_string()),
-        Scalar::Number(Number::Whole(number)) => Ok(number.to_string()),
-        Scalar::Number(Number::Real(_)) => Err("a name was expected, and there is a number"),
+/// A time in words, or a number, which may be in a string.
+fn time(reader: &mut Reader) -> Result<i64, Garbage> {
+    let text = match reader.peek()? {
+        b'"' => reader.text()?,
+        _ => None,
     };
-    let number = match value {
-        Scalar::Number(number) => Some(*number),
-        Scalar::Text(_) => None,
+    let number = match &text {
+        Some(text) => Number::parse(text),
+        None => reader.number()?,
     };
-    let real = number.map(Number::real).ok_or("a number was expected");
-    let record = &mut found.record;
-    match slot {
-        Slot::Channel => found.channel = Some(text()?),
-        Slot::Symbol => found.symbol = Some(text()?),
-        Slot::Sequence => {
-            let whole = number.and_then(Number::whole);
-            record.sequence = Some(whole.ok_or("a sequence number must be a whole number")?);
-        }
-        Slot::Time => {
-            record.time = match value {
-                Scalar::Number(number) => Some(since_1970(number.real())),
-                Scalar::Text(text) => Some(rfc3339(text).ok_or("a time was expected")?),
-            }
-        }
-        Slot::Side => record.buy = Some(text()?.eq_ignore_ascii_case("buy")),
-        Slot::Price => record.price = Some(real?),
-        Slot::Size => record.size = Some(real?),
-        Slot::Bid => record.bid = Some(real?),
-        Slot::BidSize => record.bid_size = Some(real?),
-        Slot::Ask => record.ask = Some(real?),
-        Slot::AskSize => record.ask_size = Some(real?),
-    }
-    Ok(())
+    let words = || text.as_deref().and_then(rfc3339);
+    number
+        .map(|number| since_1970(number.real()))
+        .or_else(words)
+        .ok_or(Garbage::Missing("a time was expected"))
 }

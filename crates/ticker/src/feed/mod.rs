@@ -6,6 +6,8 @@ mod decode;
 mod json;
 mod kraken;
 mod numbers;
+mod reader;
+mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,13 +15,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use appliance::{Component, Heartbeat, Kit, Shutdown};
-use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 pub use decode::{Decoded, Decoder, Garbage};
 use numbers::Numbers;
+use socket::Socket;
 
 use crate::Clock;
 use crate::config::{SourceKind, SourceSettings};
@@ -31,8 +31,6 @@ const SLOWEST_RETRY: Duration = Duration::from_secs(60);
 /// A connection that has lasted for this long was a good one: the next failure is a first one again.
 const GOOD: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(15);
-/// The largest message that is taken.
-const LARGEST: usize = 4 << 20;
 /// Messages that could not be understood are logged this often, and counted always.
 const COMPLAIN: Duration = Duration::from_secs(10);
 /// How often a feed looks whether it is to stop for want of room, and says that it is alive.
@@ -54,6 +52,8 @@ pub struct Feed {
     heartbeat: Heartbeat,
     shutdown: Shutdown,
     complained: Option<Instant>,
+    /// Records on their way to the queue.
+    records: Vec<Record>,
 }
 
 /// What all feeds share.
@@ -100,6 +100,7 @@ impl Feed {
             heartbeat: kit.heartbeat(name, BEAT),
             shutdown: kit.shutdown().clone(),
             complained: None,
+            records: Vec::new(),
         }
     }
 
@@ -111,8 +112,12 @@ impl Feed {
             let began = Instant::now();
             let shutdown = self.shutdown.clone();
             let ended = tokio::select! {
-                ended = self.listen() => ended,
-                () = shutdown.requested() => return,
+                ended = self.listen() => Some(ended),
+                () = shutdown.requested() => None,
+            };
+            let Some(ended) = ended else {
+                self.stats.lost(self.records.len() as u64);
+                return;
             };
             let stats = self.stats.source(self.index);
             stats.connected.store(false, Relaxed);
@@ -150,16 +155,12 @@ impl Feed {
             return self.simulate().await;
         }
         let url = self.decoder.url(&self.settings);
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(LARGEST))
-            .max_frame_size(Some(LARGEST));
-        let connect = tokio_tungstenite::connect_async_with_config(&url, Some(config), true);
-        let (mut socket, _) = timeout(CONNECT, connect)
+        let mut socket = timeout(CONNECT, Socket::connect(&url))
             .await
             .with_context(|| format!("{url} does not answer"))?
             .with_context(|| format!("cannot connect to {url}"))?;
         for wish in self.decoder.subscribe(&self.settings) {
-            socket.send(Message::text(wish)).await?;
+            socket.send(wish).await?;
         }
         let stats = self.stats.clone();
         let stats = stats.source(self.index);
@@ -173,11 +174,27 @@ impl Feed {
         let look = sleep_until(heard + slice);
         tokio::pin!(look);
         let mut news = false;
-        let mut records = Vec::new();
         loop {
-            let message = tokio::select! {
+            // What came with the handshake is looked at before there is more.
+            let now = (self.clock)();
+            let ended = loop {
+                match socket.next() {
+                    Ok(Some(message)) => {
+                        news = true;
+                        self.message(message, now);
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
+            if news {
+                stats.heard.store(now, Relaxed);
+            }
+            self.queue.put(&mut self.records).await;
+            ended?;
+            tokio::select! {
                 biased;
-                message = socket.next() => message,
+                filled = socket.fill() => filled?,
                 () = &mut look => {
                     self.heartbeat.beat();
                     let now = Instant::now();
@@ -192,58 +209,51 @@ impl Feed {
                         return Ok(());
                     }
                     look.as_mut().reset(now + slice);
-                    continue;
                 }
-            };
-            match message {
-                Some(Ok(Message::Text(text))) => {
-                    news = true;
-                    self.message(&text, &mut records).await;
-                }
-                Some(Ok(Message::Binary(bytes))) => {
-                    news = true;
-                    match std::str::from_utf8(&bytes) {
-                        Ok(text) => self.message(text, &mut records).await,
-                        Err(error) => self.garbage(&error, "binary"),
-                    }
-                }
-                Some(Ok(Message::Close(frame))) => match frame {
-                    Some(frame) => bail!("the source closed the connection: {frame}"),
-                    None => bail!("the source closed the connection"),
-                },
-                // A ping is answered by the library, and says that the connection is alive, not that the feed is.
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.into()),
-                None => bail!("the connection ended"),
             }
         }
     }
 
-    async fn message(&mut self, text: &str, records: &mut Vec<Record>) {
-        let now = (self.clock)();
-        let stats = self.stats.source(self.index);
-        stats.heard.store(now, Relaxed);
-        match self.decoder.decode(text, now, records) {
+    /// What a message, received at `now`, holds that was not there before is put to `records`.
+    fn message(&mut self, message: &[u8], now: i64) {
+        let text = match std::str::from_utf8(message) {
+            Ok(text) => text,
+            Err(error) => return self.garbage(&error, "binary"),
+        };
+        let before = self.records.len();
+        match self.decoder.decode(text, now, &mut self.records) {
             Ok(Decoded::Records) => {}
             Ok(Decoded::Other) => {
-                stats.other.fetch_add(1, Relaxed);
+                self.stats.source(self.index).other.fetch_add(1, Relaxed);
             }
             // Of a list, what could be understood before is kept.
             Err(error) => self.garbage(&error, text),
         }
-        for record in records.drain(..) {
-            let index = record.stream as usize;
-            let stream = &self.streams[index];
-            let counters = self.stats.stream(record.stream);
-            let number = stream.numbered.and_then(|by| record.number(by));
-            if let Some(number) = number
-                && !self.numbers[index - self.first].accept(number, stream, counters)
-            {
-                continue;
+        let mut records = std::mem::take(&mut self.records);
+        let mut kept = before;
+        for at in before..records.len() {
+            if self.accept(&records[at]) {
+                records.swap(kept, at);
+                kept += 1;
             }
-            self.queue.put(record).await;
-            counters.received.fetch_add(1, Relaxed);
         }
+        records.truncate(kept);
+        self.records = records;
+    }
+
+    /// Whether a record is to be kept; it is counted.
+    fn accept(&mut self, record: &Record) -> bool {
+        let index = record.stream as usize;
+        let stream = &self.streams[index];
+        let counters = self.stats.stream(record.stream);
+        let number = stream.numbered.and_then(|by| record.number(by));
+        if let Some(number) = number
+            && !self.numbers[index - self.first].accept(number, stream, counters)
+        {
+            return false;
+        }
+        counters.received.fetch_add(1, Relaxed);
+        true
     }
 
     fn garbage(&mut self, error: &dyn std::fmt::Display, text: &str) {
@@ -279,10 +289,6 @@ impl Feed {
             sleep(Duration::from_millis(100)).await;
             price *= 1.0 + (fastrand::f64() - 0.5) / 1000.0;
             for index in 0..self.numbers.len() {
-                let stream = (self.first + index) as u32;
-                let counters = self.stats.stream(stream);
-                self.numbers[index].accept(number, &self.streams[stream as usize], counters);
-                counters.received.fetch_add(1, Relaxed);
                 let now = (self.clock)();
                 let record = Record {
                     time: Some(now),
@@ -290,10 +296,13 @@ impl Feed {
                     buy: Some(fastrand::bool()),
                     price: Some((price * 100.0).round() / 100.0),
                     size: Some(f64::from(fastrand::u16(1..1000)) / 1000.0),
-                    ..Record::empty(stream, now)
+                    ..Record::empty((self.first + index) as u32, now)
                 };
-                self.queue.put(record).await;
+                if self.accept(&record) {
+                    self.records.push(record);
+                }
             }
+            self.queue.put(&mut self.records).await;
             if self.stats.is_stopped() {
                 break;
             }

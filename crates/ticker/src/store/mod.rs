@@ -11,7 +11,6 @@ mod rows;
 mod segment;
 mod space;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,7 +33,8 @@ pub struct Store {
     flush: FlushSettings,
     segment: SegmentSettings,
     stats: Arc<Stats>,
-    open: HashMap<u32, Partition>,
+    /// By their streams.
+    open: Vec<Option<Partition>>,
     written: i64,
 }
 
@@ -76,13 +76,14 @@ impl Store {
                 Err(error) => stats.not_salvaged(&name, &error),
             }
         }
+        let open = streams.iter().map(|_| None).collect();
         let store = Store {
             place,
             streams,
             flush,
             segment,
             stats,
-            open: HashMap::new(),
+            open,
             written: 0,
         };
         Ok((store, last))
@@ -91,14 +92,14 @@ impl Store {
     /// Takes a record into its buffer. On an error it has not been taken, and may be offered again.
     pub fn take(&mut self, record: Record) -> Result<(), SegmentError> {
         let hour = record.received.div_euclid(HOUR);
-        if let Some(partition) = self.open.get(&record.stream) {
+        if let Some(partition) = &self.open[record.stream as usize] {
             if partition.hour != hour {
                 self.close(record.stream, record.received)?;
             } else if partition.buffer.len() >= self.flush.most_records {
                 self.write(record.stream, record.received)?;
             }
         }
-        let partition = self.open.entry(record.stream).or_insert(Partition {
+        let partition = self.open[record.stream as usize].get_or_insert(Partition {
             hour,
             buffer: Vec::new(),
             segment: None,
@@ -118,8 +119,10 @@ impl Store {
         let oldest = now - (self.flush.seconds * SECOND as f64) as i64;
         let hour = now.div_euclid(HOUR);
         let mut outcome = Ok(());
-        for stream in self.open.keys().copied().collect::<Vec<_>>() {
-            let partition = &self.open[&stream];
+        for stream in self.all() {
+            let Some(partition) = &self.open[stream as usize] else {
+                continue;
+            };
             let due = partition.buffer.len() >= self.flush.records
                 || (partition.buffer.first())
                     .is_some_and(|r| !(oldest..=now).contains(&r.received));
@@ -137,17 +140,20 @@ impl Store {
     /// Writes everything and completes all files.
     pub fn finish(&mut self, now: i64) -> Result<(), SegmentError> {
         let mut outcome = Ok(());
-        for stream in self.open.keys().copied().collect::<Vec<_>>() {
+        for stream in self.all() {
             outcome = outcome.and(self.close(stream, now));
         }
-        let left: usize = self.open.values().map(|p| p.buffer.len()).sum();
-        self.stats.lost(left as u64);
+        self.stats.lost(self.waiting() as u64);
         outcome
     }
 
     /// Records that wait in buffers.
     pub fn waiting(&self) -> usize {
-        self.open.values().map(|p| p.buffer.len()).sum()
+        self.open.iter().flatten().map(|p| p.buffer.len()).sum()
+    }
+
+    fn all(&self) -> std::ops::Range<u32> {
+        0..self.open.len() as u32
     }
 
     /// Where its files are.
@@ -157,7 +163,7 @@ impl Store {
 
     /// Makes a row group of a buffer, durably, and completes the file if it has become large.
     fn write(&mut self, stream: u32, now: i64) -> Result<(), SegmentError> {
-        let Some(partition) = self.open.get_mut(&stream) else {
+        let Some(partition) = &mut self.open[stream as usize] else {
             return Ok(());
         };
         if partition.buffer.is_empty() {
@@ -180,9 +186,10 @@ impl Store {
             segment.length(),
             bytes.len(),
         );
+        // What a burst needed is not kept for ever; what is needed time and again is.
+        let enough = 2 * partition.buffer.len().max(self.flush.records);
         partition.buffer.clear();
-        // What a burst needed is not kept for ever.
-        partition.buffer.shrink_to(4 * self.flush.records);
+        partition.buffer.shrink_to(enough);
         if segment.length() >= self.segment.bytes || segment.row_groups() >= self.segment.row_groups
         {
             self.complete(stream)?;
@@ -194,12 +201,12 @@ impl Store {
     fn close(&mut self, stream: u32, now: i64) -> Result<(), SegmentError> {
         self.write(stream, now)?;
         self.complete(stream)?;
-        self.open.remove(&stream);
+        self.open[stream as usize] = None;
         Ok(())
     }
 
     fn complete(&mut self, stream: u32) -> Result<(), SegmentError> {
-        let Some(partition) = self.open.get_mut(&stream) else {
+        let Some(partition) = &mut self.open[stream as usize] else {
             return Ok(());
         };
         if let Some(segment) = &partition.segment {

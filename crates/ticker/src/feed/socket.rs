@@ -1,0 +1,342 @@
+//! A WebSocket (RFC 6455), the client's side, made for many small messages.
+//!
+//! The handshake and the frames are tungstenite's. The reading is not: tungstenite gives each message memory of its
+//! own, and a task wakes for each. Here a read takes all that has come, and messages are looked at where they lie.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::{Response, generate_request};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::http::{StatusCode, Uri};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tungstenite::protocol::frame::{Frame, FrameHeader};
+
+/// The largest message that is taken.
+const LARGEST: usize = 4 << 20;
+/// How much is read at once.
+const READ: usize = 64 << 10;
+
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// A connection.
+pub struct Socket {
+    wire: Box<dyn Wire>,
+    /// What has been read; up to `seen` it has been looked at, too.
+    read: BytesMut,
+    seen: usize,
+    /// The frames so far of a message that comes in several.
+    parts: Option<Vec<u8>>,
+    whole: Vec<u8>,
+    /// What has to be said to the other side, beginning with answers to its pings.
+    owed: Vec<u8>,
+}
+
+impl Socket {
+    /// Connects to a `ws://` or `wss://` address.
+    pub async fn connect(url: &str) -> anyhow::Result<Self> {
+        let request = url.into_client_request()?;
+        let wire = wire(request.uri()).await?;
+        let (request, key) = generate_request(request)?;
+        let mut socket = Socket {
+            wire,
+            read: BytesMut::new(),
+            seen: 0,
+            parts: None,
+            whole: Vec::new(),
+            owed: request,
+        };
+        socket.flush().await?;
+        let response = loop {
+            socket.fill().await?;
+            if let Some((length, response)) = Response::try_parse(&socket.read)? {
+                socket.seen = length;
+                break response;
+            }
+            ensure!(
+                socket.read.len() < READ,
+                "the answer to the handshake is too long"
+            );
+        };
+        let status = response.status();
+        ensure!(
+            status == StatusCode::SWITCHING_PROTOCOLS,
+            "the answer is {status}"
+        );
+        let accepted = response.headers().get("Sec-WebSocket-Accept");
+        ensure!(
+            accepted.is_some_and(|accepted| *accepted == derive_accept_key(key.as_bytes())),
+            "the answer is no WebSocket's"
+        );
+        Ok(socket)
+    }
+
+    /// Sends a message.
+    pub async fn send(&mut self, text: String) -> anyhow::Result<()> {
+        self.owe(Frame::message(text, OpCode::Data(Data::Text), true))?;
+        self.flush().await
+    }
+
+    /// Waits for more to come. May be given up at any time, and nothing is lost.
+    pub async fn fill(&mut self) -> anyhow::Result<()> {
+        self.flush().await?;
+        self.read.advance(std::mem::take(&mut self.seen));
+        if self.read.is_empty() && self.read.capacity() > 2 * READ {
+            // What a large message needed is not kept for ever.
+            self.read = BytesMut::new();
+        }
+        self.read.reserve(READ / 2);
+        ensure!(
+            self.wire.read_buf(&mut self.read).await? > 0,
+            "the connection ended"
+        );
+        Ok(())
+    }
+
+    /// The next message that has come whole, text or not. An error ends the connection.
+    pub fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
+        loop {
+            let mut header = Cursor::new(&self.read[self.seen..]);
+            let Some((frame, length)) = FrameHeader::parse(&mut header)? else {
+                return Ok(None);
+            };
+            let before = self.parts.as_ref().map_or(0, Vec::len) as u64;
+            ensure!(
+                before.saturating_add(length) <= LARGEST as u64,
+                "a message has more than {LARGEST} bytes"
+            );
+            let from = self.seen + header.position() as usize;
+            let to = from + length as usize;
+            if to > self.read.len() {
+                return Ok(None);
+            }
+            self.seen = to;
+            let extended = frame.rsv1 || frame.rsv2 || frame.rsv3 || frame.mask.is_some();
+            ensure!(!extended, "a frame is not as a server's must be");
+            let payload = from..to;
+            match (frame.opcode, &mut self.parts, frame.is_final) {
+                (OpCode::Data(Data::Text | Data::Binary), None, true) => {
+                    return Ok(Some(&self.read[payload]));
+                }
+                (OpCode::Data(Data::Text | Data::Binary), None, false) => {
+                    self.parts = Some(self.read[payload].to_vec());
+                }
+                (OpCode::Data(Data::Continue), Some(parts), last) => {
+                    parts.extend_from_slice(&self.read[payload]);
+                    if last {
+                        self.whole = self.parts.take().unwrap_or_default();
+                        return Ok(Some(&self.whole));
+                    }
+                }
+                (OpCode::Control(Control::Ping), _, true) => {
+                    let same = self.read[payload].to_vec();
+                    self.owe(Frame::pong(same))?;
+                }
+                (OpCode::Control(Control::Pong), _, true) => {}
+                (OpCode::Control(Control::Close), _, true) => match &self.read[payload] {
+                    [high, low, reason @ ..] => bail!(
+                        "the source closed the connection: {} {}",
+                        u16::from_be_bytes([*high, *low]),
+                        String::from_utf8_lossy(reason)
+                    ),
+                    _ => bail!("the source closed the connection"),
+                },
+                (opcode, ..) => bail!("a frame is out of turn: {opcode}"),
+            }
+        }
+    }
+
+    fn owe(&mut self, mut frame: Frame) -> anyhow::Result<()> {
+        // Not a secret: it keeps what a client says from looking like something else to old proxies.
+        frame.header_mut().mask = Some(fastrand::u32(..).to_ne_bytes());
+        Ok(frame.format(&mut self.owed)?)
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        while !self.owed.is_empty() {
+            let written = self.wire.write(&self.owed).await?;
+            ensure!(written > 0, "the connection ended");
+            self.owed.drain(..written);
+        }
+        Ok(self.wire.flush().await?)
+    }
+}
+
+async fn wire(uri: &Uri) -> anyhow::Result<Box<dyn Wire>> {
+    let host = uri.host().context("the address has no host")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let secret = uri.scheme_str() == Some("wss");
+    let port = uri.port_u16().unwrap_or(if secret { 443 } else { 80 });
+    let wire = TcpStream::connect((host, port)).await?;
+    wire.set_nodelay(true)?;
+    if !secret {
+        return Ok(Box::new(wire));
+    }
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned())?;
+    Ok(Box::new(
+        TlsConnector::from(Arc::new(config))
+            .connect(name, wire)
+            .await?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(wire: impl Wire + 'static) -> Socket {
+        Socket {
+            wire: Box::new(wire),
+            read: BytesMut::new(),
+            seen: 0,
+            parts: None,
+            whole: Vec::new(),
+            owed: Vec::new(),
+        }
+    }
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length = match payload.len() {
+            length @ ..126 => vec![length as u8],
+            length @ ..65536 => [vec![126], (length as u16).to_be_bytes().to_vec()].concat(),
+            length => [vec![127], (length as u64).to_be_bytes().to_vec()].concat(),
+        };
+        [vec![first], length, payload.to_vec()].concat()
+    }
+
+    /// All messages in `bytes`, which come `piece` at a time; why it ended; and what was answered.
+    async fn heard(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, String, Vec<u8>) {
+        let (ours, mut theirs) = tokio::io::duplex(piece);
+        let mut socket = socket(ours);
+        let listen = async move {
+            let mut messages = Vec::new();
+            loop {
+                match socket.next() {
+                    Ok(Some(message)) => messages.push(message.to_vec()),
+                    Err(error) => return (messages, error.to_string()),
+                    Ok(None) => {
+                        if let Err(error) = socket.fill().await {
+                            return (messages, error.to_string());
+                        }
+                    }
+                }
+            }
+        };
+        let speak = async {
+            let (mut reader, mut writer) = tokio::io::split(&mut theirs);
+            let mut answers = Vec::new();
+            let write = async {
+                // Whoever hears enough does not listen to the end.
+                let _ = writer.write_all(bytes).await;
+                let _ = writer.shutdown().await;
+            };
+            let read = reader.read_to_end(&mut answers);
+            let (_, read) = tokio::join!(write, read);
+            read.expect("a pipe");
+            answers
+        };
+        let ((messages, error), answers) = tokio::join!(listen, speak);
+        (messages, error, answers)
+    }
+
+    #[tokio::test]
+    async fn messages_come_whole_however_they_are_cut() {
+        let (medium, large) = (vec![b'm'; 300], vec![b'l'; 200_000]);
+        let bytes = [
+            frame(0x81, b"short"),
+            frame(0x01, b"in "),
+            frame(0x89, b"alive?"),
+            frame(0x00, b"three "),
+            frame(0x80, b"parts"),
+            frame(0x82, &medium),
+            frame(0x8A, b""),
+            frame(0x81, b""),
+            frame(0x81, &large),
+            frame(0x81, b"last"),
+            frame(0x88, &[&1001u16.to_be_bytes()[..], b"bye"].concat()),
+        ]
+        .concat();
+        for piece in [1, 2, 3, 7, 64, 1000, 1 << 20] {
+            let (messages, error, answers) = heard(&bytes, piece).await;
+            let expected: [&[u8]; 6] = [b"short", b"in three parts", &medium, b"", &large, b"last"];
+            assert_eq!(messages, expected, "{piece}");
+            assert_eq!(error, "the source closed the connection: 1001 bye");
+            let [0x8A, 0x86, mask @ ..] = &answers[..] else {
+                panic!("{answers:?}")
+            };
+            let said: Vec<u8> = (mask[4..].iter().zip(mask[..4].iter().cycle()))
+                .map(|(byte, mask)| byte ^ mask)
+                .collect();
+            assert_eq!(said, b"alive?");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_server_must_not_send_ends_the_connection_after_what_was_good() {
+        for (bytes, complaint) in [
+            (frame(0x80, b"x"), "out of turn"),
+            (
+                [frame(0x01, b"x"), frame(0x81, b"y")].concat(),
+                "out of turn",
+            ),
+            (frame(0x09, b"x"), "out of turn"),
+            (frame(0x83, b"x"), "opcode"),
+            (frame(0xC1, b"x"), "as a server's must be"),
+            (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], "as a server's must be"),
+            (vec![0x81, 127, 0, 0, 0, 0, 0, 64, 0, 1], "more than"),
+            (
+                vec![0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255],
+                "more than",
+            ),
+            (vec![0x81, 100, b'{'], "the connection ended"),
+        ] {
+            let bytes = [frame(0x81, b"good"), bytes].concat();
+            let (messages, error, _) = heard(&bytes, 1 << 20).await;
+            assert_eq!(messages, [b"good"], "{complaint}");
+            assert!(
+                error.to_lowercase().contains(complaint),
+                "{error}: {complaint}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_no_websocket_is_told_by_the_answer() {
+        for (answer, complaint) in [
+            (
+                "HTTP/1.1 403 Forbidden\r\n\r\n",
+                "the answer is 403 Forbidden",
+            ),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "no WebSocket's"),
+            ("", "the connection ended"),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+                .await
+                .expect("a port");
+            let url = format!("ws://{}", listener.local_addr().expect("an address"));
+            let serve = async {
+                let (mut wire, _) = listener.accept().await.expect("a connection");
+                let mut asked = [0; 1024];
+                wire.read(&mut asked).await.expect("a question");
+                wire.write_all(answer.as_bytes()).await.expect("an answer");
+            };
+            let (socket, ()) = tokio::join!(Socket::connect(&url), serve);
+            let error = socket.err().expect("no socket").to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}
