@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::process::parse_stat;
 use crate::{Configuration, Credentials, Kit};
 
 /// Runs the service on port 0 and tells its address on stdout; the other end of [`Measured::start`].
@@ -44,8 +45,14 @@ pub struct Measured {
 impl Measured {
     /// Starts this program again, to serve, and waits until `path` is answered with 200.
     pub fn start(path: &str) -> Result<Self> {
+        Measured::start_with(&[], path)
+    }
+
+    /// The same, with more arguments behind `serve`.
+    pub fn start_with(arguments: &[&str], path: &str) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -75,6 +82,13 @@ impl Measured {
             .context("no value")?
             .parse::<u64>()?
             * 1024)
+    }
+
+    /// Processor time that it has used so far, its own and the kernel's for it, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let (ticks, _) = parse_stat(&stat).context("no processor time")?;
+        Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
 
     /// Asks for `path` over and over, on several connections at once; in JSON.

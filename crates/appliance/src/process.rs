@@ -35,7 +35,7 @@ impl ProcessUsage {
 }
 
 /// Processor ticks and threads of /proc/PID/stat. The command's name may hold spaces and parentheses.
-fn parse_stat(stat: &str) -> Option<(u64, u64)> {
+pub(crate) fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     Some((number(14)? + number(15)?, number(20)?))
