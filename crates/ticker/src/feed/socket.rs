@@ -45,8 +45,13 @@ pub struct Socket {
 impl Socket {
     /// Connects to a `ws://` or `wss://` address.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
+        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+        Self::connect_trusting(RootCertStore::from_iter(roots), url).await
+    }
+
+    async fn connect_trusting(roots: RootCertStore, url: &str) -> anyhow::Result<Self> {
         let request = url.into_client_request()?;
-        let wire = wire(request.uri()).await?;
+        let wire = wire(request.uri(), roots).await?;
         let (request, key) = generate_request(request)?;
         let mut socket = Socket {
             wire,
@@ -172,7 +177,7 @@ impl Socket {
     }
 }
 
-async fn wire(uri: &Uri) -> anyhow::Result<Box<dyn Wire>> {
+async fn wire(uri: &Uri, roots: RootCertStore) -> anyhow::Result<Box<dyn Wire>> {
     let host = uri.host().context("the address has no host")?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let secret = uri.scheme_str() == Some("wss");
@@ -182,7 +187,6 @@ async fn wire(uri: &Uri) -> anyhow::Result<Box<dyn Wire>> {
     if !secret {
         return Ok(Box::new(wire));
     }
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -196,6 +200,11 @@ async fn wire(uri: &Uri) -> anyhow::Result<Box<dyn Wire>> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::SinkExt;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tungstenite::Message;
+
     use super::*;
 
     fn socket(wire: impl Wire + 'static) -> Socket {
@@ -311,6 +320,62 @@ mod tests {
                 error.to_lowercase().contains(complaint),
                 "{error}: {complaint}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn whom_nobody_vouches_for_hears_nothing() {
+        let identity = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let identity = identity.expect("a certificate");
+        let certificate = identity.cert.der().clone();
+        let key = identity
+            .signing_key
+            .serialize_der()
+            .try_into()
+            .expect("a key");
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .expect("a server");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut trusted = RootCertStore::empty();
+        trusted.add(certificate).expect("a root");
+
+        for (roots, heard) in [(RootCertStore::empty(), None), (trusted, Some("ticks"))] {
+            let serve = async {
+                let (wire, _) = listener.accept().await.expect("a connection");
+                let wire = acceptor.accept(wire).await.ok()?;
+                let mut socket = tokio_tungstenite::accept_async(wire)
+                    .await
+                    .expect("a handshake");
+                socket
+                    .send(Message::text("ticks"))
+                    .await
+                    .expect("who listens");
+                Some(())
+            };
+            let url = format!("wss://localhost:{port}/");
+            let listen = async {
+                let mut socket = Socket::connect_trusting(roots, &url).await?;
+                loop {
+                    if let Some(message) = socket.next()? {
+                        return anyhow::Ok(String::from_utf8_lossy(message).into_owned());
+                    }
+                    socket.fill().await?;
+                }
+            };
+            let (listened, served) = tokio::join!(listen, serve);
+            match heard {
+                Some(heard) => assert_eq!(listened.expect("a message"), heard),
+                None => {
+                    let error = format!("{:#}", listened.expect_err("no trust"));
+                    assert!(error.contains("certificate"), "{error}");
+                    assert_eq!(served, None);
+                }
+            }
         }
     }
 
