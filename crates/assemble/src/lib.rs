@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_generation_is_refused_when_one_of_its_layers_is_missing() {
-        let data = tempdir("missing-layer");
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path();
         let toplevel = data.join("nix/store/t");
         fs::create_dir_all(&toplevel).unwrap();
         fs::write(data.join("nix/store/base.erofs"), "").unwrap();
@@ -254,13 +255,13 @@ mod tests {
             "/nix/store/config.erofs\n/nix/store/base.erofs\n",
         )
         .unwrap();
-        let error = Layers::of(&data, Path::new("/nix/store/t"))
+        let error = Layers::of(data, Path::new("/nix/store/t"))
             .unwrap_err()
             .to_string();
         assert!(error.contains("config.erofs"), "{error}");
 
         fs::write(data.join("nix/store/config.erofs"), "").unwrap();
-        let layers = Layers::of(&data, Path::new("/nix/store/t")).unwrap();
+        let layers = Layers::of(data, Path::new("/nix/store/t")).unwrap();
         assert_eq!(
             layers.0,
             [
@@ -272,36 +273,31 @@ mod tests {
 
     #[test]
     fn a_device_keeps_its_machine_id_and_replaces_a_torn_one() {
-        let data = tempdir("machine-id");
-        let first = machine_id(&data).unwrap();
-        assert_eq!(machine_id(&data).unwrap(), first);
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path();
+        let first = machine_id(data).unwrap();
+        assert_eq!(machine_id(data).unwrap(), first);
         fs::write(data.join("machine-id"), "").unwrap();
-        assert_eq!(machine_id(&data).unwrap().trim_end().len(), 32);
+        assert_eq!(machine_id(data).unwrap().trim_end().len(), 32);
     }
 
     #[test]
     fn a_factory_reset_takes_state_and_identity_and_nothing_else() {
-        let data = tempdir("reset");
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path();
         for folder in ["var/lib/x", "nix/store"] {
             fs::create_dir_all(data.join(folder)).unwrap();
         }
         fs::write(data.join("machine-id"), "x").unwrap();
-        reset_if_asked(&data).unwrap();
+        reset_if_asked(data).unwrap();
         assert!(data.join("var/lib/x").exists(), "nobody asked");
 
         fs::write(data.join(RESET), "").unwrap();
         // As after a cut in the middle.
         fs::remove_file(data.join("machine-id")).unwrap();
-        reset_if_asked(&data).unwrap();
+        reset_if_asked(data).unwrap();
         assert_eq!(fs::read_dir(data.join("var")).unwrap().count(), 0);
         assert!(data.join("nix/store").exists());
         assert!(!data.join(RESET).exists());
-    }
-
-    pub(crate) fn tempdir(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("assemble-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        dir
     }
 }

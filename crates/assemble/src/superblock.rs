@@ -113,17 +113,16 @@ fn le32(bytes: &[u8], at: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{path::PathBuf, process::Command};
+    use std::process::Command;
+
+    use tempfile::{NamedTempFile, TempPath};
 
     /// In the first sector: when it was written last, how often it was mounted, whether the journal is to be replayed.
     const CHANGES: [(usize, u8); 3] = [(0x30, 0xa5), (0x34, 0x03), (0x60, 0x04)];
 
     /// A file system that mke2fs made, for which a part of its superblock was written and a part was not.
-    fn torn(name: &str) -> (PathBuf, File) {
-        let path = crate::tests::tempdir(name).join("data");
-        let mut options = File::options();
-        let file = options.create_new(true).read(true).write(true);
-        let file = file.open(&path).unwrap();
+    fn torn() -> (TempPath, File) {
+        let (file, path) = NamedTempFile::new().unwrap().into_parts();
         file.set_len(160 << 20).unwrap();
         run("mkfs.ext4", &["-q", "-b4096"], &path, 0..=0);
         for (at, bits) in CHANGES {
@@ -159,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_torn_superblock_gets_its_checksum_and_nothing_else() {
-        let (path, file) = torn("torn");
+        let (path, file) = torn();
         let before = superblock(&file);
         // Nobody else gets over it: 4 says that errors were left.
         run("e2fsck", &["-p"], &path, 4..=255);
@@ -180,7 +179,7 @@ mod tests {
         let inode_size = 0x58;
         let incompatible = 0x61;
         for at in [uuid, inode_size, incompatible] {
-            let (path, file) = torn("damaged");
+            let (path, file) = torn();
             change(&file, at, 0xff);
             let before = superblock(&file);
             let error = mend(&path).unwrap_err().to_string();
@@ -188,7 +187,7 @@ mod tests {
             assert_eq!(superblock(&file), before);
         }
         // Nor is there anything to go by without a backup, or in what is no ext4.
-        let (path, file) = torn("no-backup");
+        let (path, file) = torn();
         file.set_len(100 << 20).unwrap();
         let error = mend(&path).unwrap_err().to_string();
         assert!(error.contains("a backup of the superblock"), "{error}");

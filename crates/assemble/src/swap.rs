@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_file_is_that_of_the_topmost_layer_that_has_it() {
-        let dir = crate::tests::tempdir("stack");
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
         let (config, base) = (dir.join("config"), dir.join("base"));
         for (layer, file) in [(&config, "etc/a"), (&base, "etc/a"), (&base, "etc/b")] {
             fs::create_dir_all(layer.join("etc")).unwrap();
@@ -118,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_plain_folder_is_not_mounted() {
-        let dir = crate::tests::tempdir("mounted");
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
         fs::create_dir_all(dir.join("x")).unwrap();
         assert!(!is_mounted(&dir.join("x")));
         assert!(is_mounted(Path::new("/proc")));
