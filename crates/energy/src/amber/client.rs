@@ -37,12 +37,22 @@ pub enum AmberError {
     /// No answer within the time limit.
     #[error("Amber does not answer within {} s", .0.as_secs())]
     Slow(Duration),
-    /// No connection.
-    #[error("Amber cannot be reached: {0}")]
+    /// No connection, for a reason that the journal has.
+    #[error("Amber can't be reached")]
     Unreachable(String),
-    /// An answer that is no list of anything.
-    #[error("Amber's answer makes no sense: {0}")]
+    /// An answer that is no list of anything, with what is wrong with it.
+    #[error("Amber's answer makes no sense")]
     Nonsense(String),
+}
+
+impl AmberError {
+    /// What the message leaves out, as it tells people in a kitchen nothing.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            AmberError::Unreachable(detail) | AmberError::Nonsense(detail) => Some(detail),
+            _ => None,
+        }
+    }
 }
 
 /// What is left of the requests that Amber allows.

@@ -1,5 +1,8 @@
 //! What Amber publishes by the day: which days are still to be asked for.
 //!
+//! The newest comes first, as it is what people look at; a round goes down from there, a week at a time, over as many
+//! runs as that takes, and never back up before it is over or another day begins.
+//!
 //! A day is settled when all of it is there for good. One that never will be (before the account began, a meter that
 //! was not read) is let go once it is old enough, so that nothing is asked for for ever.
 
@@ -15,47 +18,47 @@ const WEEK: i64 = 7;
 /// Meters are read late, and guesses are corrected, within this time.
 const PATIENCE: i64 = 14;
 
-/// How far one kind of data is settled.
+/// Which days of one kind of data are not to be asked for (again).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(default)]
 pub struct Backlog {
-    /// Everything up to this day is settled or let go.
-    through: Option<Date>,
+    /// Old days that were asked for in vain.
+    let_go: BTreeSet<Date>,
+    /// The newest day when the round that is under way began, and the oldest that it has asked for.
+    round: Option<(Date, Date)>,
 }
 
 impl Backlog {
-    /// The days to ask for next, of `first..=last`, given those that are settled already.
+    /// The days to ask for next, of `first..=last`, given those that are settled already; none if the round is over.
     pub fn next(
         &mut self,
         first: Date,
         last: Date,
         settled: &BTreeSet<Date>,
     ) -> Option<(Date, Date)> {
-        self.pass(first, last, settled);
-        let from = self.from(first);
-        (from <= last).then(|| (from, last.min(days::after(from, WEEK - 1))))
+        self.let_go = self.let_go.split_off(&first);
+        self.round = self.round.filter(|(newest, _)| *newest == last);
+        let below = self.round.map_or(last, |(_, asked)| days::after(asked, -1));
+        let open = |day: &Date| !settled.contains(day) && !self.let_go.contains(day);
+        let mut newest_first = days::every(first, below)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev();
+        let Some(to) = newest_first.find(open) else {
+            self.round = None;
+            return None;
+        };
+        let week = days::every(days::after(to, 1 - WEEK).max(first), to);
+        let from = week.into_iter().find(open).unwrap_or(to);
+        Some((from, to))
     }
 
-    /// These days were asked for.
-    pub fn had(&mut self, week: (Date, Date), today: Date, settled: &BTreeSet<Date>) {
-        let old = days::after(today, -PATIENCE);
-        for day in days::every(week.0, week.1) {
-            if day > old && !settled.contains(&day) {
-                break;
-            }
-            self.through = Some(day);
-        }
-    }
-
-    fn pass(&mut self, first: Date, last: Date, settled: &BTreeSet<Date>) {
-        while self.from(first) <= last && settled.contains(&self.from(first)) {
-            self.through = Some(self.from(first));
-        }
-    }
-
-    fn from(&self, first: Date) -> Date {
-        let next = self.through.map(|through| days::after(through, 1));
-        next.map_or(first, |next| next.max(first))
+    /// These days, of those until `last`, were answered, and those of them are `settled` now.
+    pub fn had(&mut self, week: (Date, Date), last: Date, settled: &BTreeSet<Date>) {
+        self.round = Some((last, week.0));
+        let young = days::after(last, -PATIENCE);
+        let in_vain = days::every(week.0, week.1).filter(|day| !settled.contains(day));
+        self.let_go.extend(in_vain.take_while(|day| *day <= young));
     }
 }
 
@@ -67,65 +70,84 @@ mod tests {
 
     const TODAY: Date = date(2026, 11, 25);
 
-    /// Asks until there is nothing more to ask for now; the weeks it asked for.
-    fn asked(backlog: &mut Backlog, settled: &BTreeSet<Date>) -> Vec<(Date, Date)> {
+    /// A round: the weeks that were asked for, with `answered` settled by that.
+    fn round(
+        backlog: &mut Backlog,
+        settled: &mut BTreeSet<Date>,
+        answered: &BTreeSet<Date>,
+    ) -> Vec<(Date, Date)> {
         let mut weeks = Vec::new();
         while let Some(week) = backlog.next(days::after(TODAY, -30), TODAY, settled) {
             assert!(weeks.len() < 20, "for ever: {weeks:?}");
             weeks.push(week);
+            settled.extend(days::every(week.0, week.1).filter(|day| answered.contains(day)));
             backlog.had(week, TODAY, settled);
-            if week.1 == TODAY {
-                break;
-            }
-            if weeks.len() > 1 && weeks[weeks.len() - 2] == week {
-                break;
-            }
         }
         weeks
     }
 
+    fn until_yesterday() -> BTreeSet<Date> {
+        days::every(date(2026, 10, 1), date(2026, 11, 24)).collect()
+    }
+
     #[test]
-    fn the_past_is_asked_for_week_by_week_and_only_once() {
-        let all: BTreeSet<Date> = days::every(date(2026, 10, 1), date(2026, 11, 24)).collect();
-        let mut backlog = Backlog::default();
-        assert_eq!(
-            asked(&mut backlog, &BTreeSet::new())[0],
-            (date(2026, 10, 26), date(2026, 11, 1))
+    fn the_newest_week_is_asked_for_first_and_every_day_once() {
+        let (mut backlog, mut settled) = (Backlog::default(), BTreeSet::new());
+        let weeks = round(&mut backlog, &mut settled, &until_yesterday());
+        assert_eq!(weeks[0], (date(2026, 11, 19), TODAY));
+        assert_eq!(weeks[1], (date(2026, 11, 12), date(2026, 11, 18)));
+        let mut asked: Vec<Date> = (weeks.iter())
+            .flat_map(|week| days::every(week.0, week.1))
+            .collect();
+        asked.sort();
+        assert!(
+            asked
+                .into_iter()
+                .eq(days::every(days::after(TODAY, -30), TODAY))
         );
-        let mut backlog = Backlog::default();
+        let weeks = round(&mut backlog, &mut settled, &until_yesterday());
+        assert_eq!(weeks, [(TODAY, TODAY)], "only today is not settled");
+    }
+
+    #[test]
+    fn a_round_goes_on_in_the_next_run_and_begins_anew_with_another_day() {
+        let (mut backlog, settled) = (Backlog::default(), BTreeSet::new());
+        let first = days::after(TODAY, -30);
+        let week = backlog.next(first, TODAY, &settled).unwrap();
         assert_eq!(
-            asked(&mut backlog, &all),
-            [(TODAY, TODAY)],
-            "only today is not settled"
+            backlog.next(first, TODAY, &settled),
+            Some(week),
+            "it had no answer"
         );
+        backlog.had(week, TODAY, &settled);
+        let text = serde_json::to_string(&backlog).unwrap();
+        let mut backlog: Backlog = serde_json::from_str(&text).unwrap();
+        let second = backlog.next(first, TODAY, &settled).unwrap();
+        assert_eq!(second, (date(2026, 11, 12), date(2026, 11, 18)));
+        let tomorrow = days::after(TODAY, 1);
+        assert_eq!(backlog.next(first, tomorrow, &settled).unwrap().1, tomorrow);
     }
 
     #[test]
     fn days_that_never_come_are_let_go_when_they_are_old() {
-        let mut backlog = Backlog::default();
-        let weeks = asked(&mut backlog, &BTreeSet::new());
+        let (mut backlog, nothing) = (Backlog::default(), BTreeSet::new());
+        let weeks = round(&mut backlog, &mut nothing.clone(), &nothing);
+        assert_eq!(weeks.last().unwrap().0, days::after(TODAY, -30));
+        let weeks = round(&mut backlog, &mut nothing.clone(), &nothing);
         assert_eq!(weeks.last().unwrap().0, date(2026, 11, 12), "{weeks:?}");
     }
 
     #[test]
     fn a_day_that_is_missing_is_asked_for_until_it_comes() {
-        let mut settled: BTreeSet<Date> =
-            days::every(date(2026, 10, 1), date(2026, 11, 24)).collect();
+        let mut settled = until_yesterday();
         settled.remove(&date(2026, 11, 20));
-        let mut backlog = Backlog::default();
-        assert_eq!(asked(&mut backlog, &settled), [(date(2026, 11, 20), TODAY)]);
-        assert_eq!(asked(&mut backlog, &settled), [(date(2026, 11, 20), TODAY)]);
+        let (mut backlog, nothing) = (Backlog::default(), BTreeSet::new());
+        for _ in 0..2 {
+            let weeks = round(&mut backlog, &mut settled, &nothing);
+            assert_eq!(weeks, [(date(2026, 11, 20), TODAY)]);
+        }
         settled.insert(date(2026, 11, 20));
-        assert_eq!(asked(&mut backlog, &settled), [(TODAY, TODAY)]);
-    }
-
-    #[test]
-    fn it_outlives_a_restart() {
-        let backlog = Backlog {
-            through: Some(TODAY),
-        };
-        let text = serde_json::to_string(&backlog).unwrap();
-        assert_eq!(text, "\"2026-11-25\"");
-        assert_eq!(serde_json::from_str::<Backlog>(&text).unwrap(), backlog);
+        let weeks = round(&mut backlog, &mut settled, &nothing);
+        assert_eq!(weeks, [(TODAY, TODAY)]);
     }
 }

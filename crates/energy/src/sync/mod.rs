@@ -114,6 +114,9 @@ pub fn look(
             Outcome::Done
         }
         Err(error) => {
+            if let Some(detail) = error.detail() {
+                tracing::warn!("{error}: {detail}");
+            }
             let wait = match &error {
                 AmberError::TooMany(wait) => wait.as_millis() as i64,
                 AmberError::OutOfOrder(_, Some(wait)) => wait.as_millis() as i64,
@@ -191,10 +194,6 @@ impl Look<'_> {
             let (_, settled) = self.cache.settled(week.0, week.1)?;
             self.state.usage.had(week, today, &settled);
             weeks -= 1;
-            if week.1 == today {
-                self.state.usage_checked = self.now;
-                break;
-            }
         }
         while weeks > 0 && self.may_ask() {
             let (settled, _) = self.cache.settled(prices_from, today)?;
@@ -207,11 +206,8 @@ impl Look<'_> {
             let news = self.cache.keep_prices(&rows)?;
             tracing::info!(from = %week.0, to = %week.1, rows = rows.len(), news, "past prices");
             let (settled, _) = self.cache.settled(week.0, week.1)?;
-            self.state.prices.had(week, today, &settled);
+            self.state.prices.had(week, yesterday, &settled);
             weeks -= 1;
-            if week.1 == yesterday {
-                break;
-            }
         }
         Ok(Ok(()))
     }

@@ -30,9 +30,11 @@ pub struct State {
     pub site_checked: i64,
     /// When usage was asked for.
     pub usage_checked: i64,
-    /// Which days' usage is still to come.
+    /// Which days' usage is still to come. Under `usage` older programs keep another thing, and one may come back.
+    #[serde(rename = "usage_backlog")]
     pub usage: Backlog,
     /// Which days' prices are still to come.
+    #[serde(rename = "prices_backlog")]
     pub prices: Backlog,
     /// Until when Amber is not to be asked, and when that was said.
     wait: Option<(i64, i64)>,
