@@ -34,6 +34,8 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/energy.js", get(page::script))
         .route("/api/health", get(now::health))
         .route("/api/now", get(now::now))
+        // The same, under a name that nobody but the device's own screen asks by: the kiosk looks whether it is.
+        .route("/api/now/wall", get(now::now))
         .route("/api/prices", get(data::prices))
         .route("/api/usage", get(data::usage))
         .route("/api/usage/days", get(data::usage_by_day))

@@ -10,6 +10,10 @@ const HOURS_BEHIND = 4;
 const HOURS_SHOWN = 18;
 const SVG = "http://www.w3.org/2000/svg";
 
+// The device's own screen asks by another name, so that the device knows whether anything is on it.
+const WALL = new URLSearchParams(location.search).has("wall");
+document.documentElement.toggleAttribute("data-wall", WALL);
+
 const byId = (id) => document.getElementById(id);
 let said = null; // the last answer of api/now, and when it came
 let answers = false;
@@ -34,6 +38,13 @@ function ageWords(seconds) {
   return `${Math.round(seconds / 86400)} days ago`;
 }
 
+// A time that has passed, with as much of its date as it takes to tell.
+function moment(seconds) {
+  const age = now() - seconds;
+  const date = age < 72_000 ? {} : age < 6 * 86_400 ? { weekday: "short" } : { day: "numeric", month: "short" };
+  return format(seconds, { ...date, hour: "numeric", minute: "2-digit" });
+}
+
 async function fetchJson(path) {
   const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
@@ -44,7 +55,7 @@ async function fetchJson(path) {
 
 async function refreshNow() {
   try {
-    const body = await fetchJson("api/now");
+    const body = await fetchJson(WALL ? "api/now/wall" : "api/now");
     said = { body, at: Date.now() };
     answers = true;
   } catch {
@@ -86,12 +97,11 @@ function showState(time) {
   if (!said) return tell(answers ? "none" : "bad", answers ? "Loading…" : "The display's service does not answer");
   const health = said.body.health;
   const age = health.cache_age == null ? null : health.cache_age + Math.round((Date.now() - said.at) / 1000);
-  if (!answers) return tell("bad", `No answer since ${ageWords((Date.now() - said.at) / 1000)}; prices from ${ageWords(age ?? 0)}`);
+  const from = age == null ? "" : `prices are from ${moment(now() - age)}`;
+  const told = (...parts) => parts.filter(Boolean).join("; ");
+  if (!answers) return tell("bad", told(`No answer since ${moment(said.body.now)}`, from));
   if (age == null) return tell("bad", health.last_error ?? "No prices yet");
-  if (health.status === "stale") {
-    const why = health.last_error ? `: ${health.last_error}` : "";
-    return tell(age > 6 * 3600 ? "bad" : "warn", `Prices from ${ageWords(age)}${why}`);
-  }
+  if (health.status === "stale") return tell(age > 6 * 3600 ? "bad" : "warn", told(health.last_error, from));
   tell("good", `Updated ${ageWords(age)}`);
 }
 
