@@ -33,7 +33,8 @@ let
         OnSuccess = def.onSuccess;
         Documentation = def.documentation;
       };
-      triggers = def.restartTriggers ++ extraTriggers;
+      # A package prints as /usr, whatever its version.
+      triggers = def.restartTriggers ++ packagesIn (concatStrings (map (t: if builtins.isPath t then "" else toString t) def.restartTriggers)) ++ extraTriggers;
     in
     body (lib.mapAttrs (_: lib.concatStringsSep " ") lists
       // optionalAttrs (def.description != "") { Description = def.description; }

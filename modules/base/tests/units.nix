@@ -106,15 +106,16 @@ in
       [ (unit "a" "b" == unit "a" "b") (unit "a" "b" == unit "c" "b") (unit "a" "b" == unit "a" "c") ];
     expected = [ true false false ];
   };
-  "so does a new version of a package that the unit runs, though its path stays" = {
+  "so does a new version of a package that the unit runs or names, though its path stays" = {
     expr =
       let
         version = v: { outPath = lib.addContextFrom "${derivation { name = "climate-${v}"; builder = "b"; system = "s"; }}" "/usr"; };
         unit = v: text "x.service" { systemd.services.x.serviceConfig.ExecStart = "${version v}/bin/climate"; };
+        named = v: text "x.service" { systemd.services.x = { serviceConfig.ExecStart = "x"; restartTriggers = [ (version v) ]; }; };
         line = what: v: lib.filter (lib.hasPrefix what) (lib.splitString "\n" (lib.unsafeDiscardStringContext (unit v)));
       in
-      [ (line "ExecStart" "1" == line "ExecStart" "2") (line "X-Restart" "1" == line "X-Restart" "2") (lib.length (line "X-Restart" "1")) ];
-    expected = [ true false 1 ];
+      [ (line "ExecStart" "1" == line "ExecStart" "2") (line "X-Restart" "1" == line "X-Restart" "2") (lib.length (line "X-Restart" "1")) (named "1" == named "2") ];
+    expected = [ true false 1 false ];
   };
   "what a switch shall do is in the unit" = {
     expr = text "x.service" { systemd.services.x = { serviceConfig.ExecStart = "x"; restartIfChanged = false; stopIfChanged = false; }; };
