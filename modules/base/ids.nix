@@ -45,6 +45,7 @@ let
     recorder = 902;
     rack = 903;
     energy = 904;
+    kiosk = 905;
   };
   fixed = import ./debian/accounts.nix;
 in

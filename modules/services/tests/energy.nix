@@ -1,7 +1,8 @@
 # What the energy service's options become.
 { lib, modules }:
 let
-  pkgs = { lichenctl.outPath = "/usr"; energy.outPath = "/usr"; };
+  pkgs = lib.genAttrs [ "lichenctl" "energy" "cage" "chromium" "curl" "fonts-dejavu-core" "libgl1-mesa-dri" "seatd" "xkb-data" ]
+    (name: { type = "derivation"; inherit name; outPath = "/usr"; });
   eval = energy: modules.evalAppliance {
     inherit pkgs;
     modules = [{ _file = "appliances/x.nix"; services.energy = { enable = true; } // energy; }];
@@ -59,6 +60,34 @@ in
   "simulated, it asks nobody" = {
     expr = etc { simulate = true; } ? "systemd/system/home-energy-sync-cache.timer";
     expected = false;
+  };
+  "without a screen there is no browser" = {
+    expr = map (name: etc { } ? ${name}) [ "energy/kiosk" "systemd/system/cage-tty1.service" ];
+    expected = [ false false ];
+  };
+  "the screen waits for the page and counts for nothing when there is none" = {
+    expr = lib.filter (l: lib.any (p: lib.hasPrefix p l) [ "After" "Condition" "ExecStartPre" "Restart" "User" ])
+      (lib.splitString "\n" (etc { kiosk.enable = true; port = 80; })."systemd/system/cage-tty1.service".text);
+    expected = [
+      "After=seatd.service systemd-user-sessions.service getty@tty1.service home-energy-dashboard.service"
+      "ConditionPathExistsGlob=/dev/dri/card*"
+      "ExecStartPre=/usr/bin/curl --silent --show-error --fail --output /dev/null --max-time 5 --retry 1000 --retry-delay 1 --retry-all-errors --retry-max-time 60 http://127.0.0.1:80/api/health"
+      "Restart=always" "RestartMaxDelaySec=60s" "RestartMode=direct" "RestartSec=1s" "RestartSteps=6"
+      "User=kiosk"
+    ];
+  };
+  "the browser's arguments are the user's, too, and its page is the only one" = {
+    expr =
+      let made = etc { kiosk = { enable = true; browserArguments = [ "--force-dark-mode" ]; }; }; in
+      [
+        (lib.hasInfix "--force-dark-mode 'http://127.0.0.1:5050/?wall'\n" made."energy/kiosk".text)
+        (builtins.fromJSON made."chromium/policies/managed/energy.json".text).URLAllowlist
+      ];
+    expected = [ true [ "127.0.0.1:5050" ] ];
+  };
+  "a screen without a page is refused" = {
+    expr = lib.length (modules.evalAppliance { inherit pkgs; modules = [{ services.energy.kiosk.enable = true; }]; }).failedAssertions;
+    expected = 1;
   };
   "the firewall is opened only if asked" = {
     expr = map (c: (eval c).config.networking.firewall.allowedTCPPorts) [ { } { openFirewall = true; } ];

@@ -1,0 +1,109 @@
+# The page of energy on an attached screen: cage and Chromium, which may reach nothing but the page.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkEnableOption mkIf mkOption types;
+  cfg = config.services.energy;
+  page = "http://127.0.0.1:${toString cfg.port}/";
+  curl = "${pkgs.curl}/bin/curl --silent --show-error --fail";
+  program = ''
+    #!/bin/sh
+    # A page that asks for nothing any more is not what it seems to be, whatever became of it.
+    (
+      while sleep 180; do
+        all=$(${curl} --max-time 10 ${page}metrics) || continue # the page itself says that nobody answers
+        asked=$(printf '%s' "$all" | grep -F '"/api/now/wall"')
+        [ "$asked" != "$before" ] || { echo "the page asks for nothing: starting over" >&2; kill -KILL $$; }
+        before=$asked
+      done
+    ) &
+    # Nothing of a session is kept: its folder goes with the unit. In a process of its own, the network may be given
+    # up while a slow card is being read, and the page with it.
+    exec ${pkgs.chromium}/bin/chromium --ozone-platform=wayland --kiosk --user-data-dir="$XDG_RUNTIME_DIR/profile" \
+      --no-first-run --noerrdialogs --disable-session-crashed-bubble --disable-breakpad --disable-component-update \
+      --password-store=basic --disk-cache-size=16777216 --disable-pinch --overscroll-history-navigation=0 \
+      --enable-features=NetworkServiceInProcess2 ${lib.escapeShellArgs cfg.kiosk.browserArguments} '${page}?wall'
+  '';
+in
+{
+  options.services.energy.kiosk = {
+    enable = mkEnableOption "the page on the attached screen";
+    browserArguments = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "--force-dark-mode" "--force-device-scale-factor=1.5" ];
+      description = "Further arguments of Chromium.";
+    };
+  };
+
+  config = mkIf cfg.kiosk.enable {
+    assertions = [{ assertion = cfg.enable; message = "services.energy.kiosk.enable: there is no page to show without services.energy.enable."; }];
+
+    users.users.kiosk = { isSystemUser = true; group = "kiosk"; };
+    users.groups.kiosk = { };
+
+    environment.etc."energy/kiosk" = { text = program; mode = "0755"; };
+    # https://chromeenterprise.google/policies/
+    environment.etc."chromium/policies/managed/energy.json".text = builtins.toJSON {
+      URLBlocklist = [ "*" ];
+      URLAllowlist = [ "127.0.0.1:${toString cfg.port}" ];
+      BrowserSignin = 0;
+      MetricsReportingEnabled = false;
+      PasswordManagerEnabled = false;
+      SearchSuggestEnabled = false;
+      TranslateEnabled = false;
+    };
+
+    services.cage = { enable = true; user = "kiosk"; program = "/etc/energy/kiosk"; };
+    systemd.services.cage-tty1 = {
+      description = lib.mkForce "The page of energy on the screen";
+      after = [ "home-energy-dashboard.service" ];
+      # A page that is open stays what it was, so a new one is a reason to start over.
+      restartTriggers = [ pkgs.energy program ];
+      serviceConfig = {
+        # Until there is something to show; then anew, for as long as it takes.
+        ExecStartPre = "${curl} --output /dev/null --max-time 5 --retry 1000 --retry-delay 1 --retry-all-errors --retry-max-time 60 ${page}api/health";
+        TimeoutStartSec = "90s";
+        TimeoutStopSec = "10s";
+
+        # It is the first to go when something is scarce, never the dashboard; and it goes as a whole, as a browser
+        # whose pages were killed shows nothing.
+        MemoryHigh = "60%";
+        MemoryMax = "70%";
+        CPUWeight = 20;
+        OOMScoreAdjust = 500;
+        OOMPolicy = "kill";
+        TasksMax = 512;
+
+        CapabilityBoundingSet = "";
+        DevicePolicy = "closed";
+        DeviceAllow = "char-drm rw";
+        IPAddressDeny = "any";
+        IPAddressAllow = "localhost";
+        LockPersonality = true;
+        NoNewPrivileges = true;
+        PrivateIPC = true;
+        PrivateMounts = true;
+        PrivateTmp = true;
+        ProtectClock = true;
+        ProtectControlGroups = true;
+        ProtectHome = true;
+        ProtectHostname = true;
+        ProtectKernelLogs = true;
+        ProtectKernelModules = true;
+        ProtectKernelTunables = true;
+        ProtectProc = "invisible";
+        ProtectSystem = "strict";
+        RemoveIPC = true;
+        RestrictAddressFamilies = [ "AF_INET" "AF_INET6" "AF_UNIX" "AF_NETLINK" ];
+        # Chromium shuts its pages in with these, and compiles what they run.
+        RestrictNamespaces = "user pid net";
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        SystemCallArchitectures = "native";
+        SystemCallErrorNumber = "EPERM";
+        SystemCallFilter = [ "@system-service" "@sandbox" "@pkey" "chroot" ];
+        UMask = "0077";
+      };
+    };
+  };
+}
