@@ -28,6 +28,10 @@ pub struct Hardware {
     pub memory: u32,
     /// What its clock says when it is switched on, as `2001-02-03T04:05:06`; the host's time if not given.
     pub clock: Option<&'static str>,
+    /// Width and height of its screen, in pixels, if it has one.
+    pub screen: Option<(u32, u32)>,
+    /// Whether the network ends at the host: who comes from there gets in, and nothing gets out.
+    pub cut_off: bool,
 }
 
 impl Default for Hardware {
@@ -37,6 +41,8 @@ impl Default for Hardware {
             cpus: 2,
             memory: 1024,
             clock: None,
+            screen: None,
+            cut_off: false,
         }
     }
 }
@@ -132,6 +138,10 @@ impl Hardware {
         qemu.args(["-device", "virtio-blk-pci,drive=disk"]);
         qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         qemu.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
+        if let Some((width, height)) = self.screen {
+            let screen = format!("virtio-gpu-pci,romfile=,xres={width},yres={height}");
+            qemu.args(["-device", &screen]);
+        }
         Ok(())
     }
 }

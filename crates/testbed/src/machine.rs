@@ -16,7 +16,7 @@ use crate::place::{self, Lock};
 use crate::process::Leashed;
 use crate::ssh::{self, Output};
 use crate::wait::wait_until;
-use crate::{Console, Disk, Hardware, Qmp, Ssh, Tools, Web};
+use crate::{Console, Disk, Hardware, Picture, Qmp, Ssh, Tools, Web};
 
 /// No story takes longer than this from one power-on to the next.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -137,6 +137,13 @@ impl Machine {
         Ok(())
     }
 
+    /// Has the network of the machine, which is off, end at the host; see [`Hardware::cut_off`].
+    pub fn cut_off(&mut self) -> Result<()> {
+        ensure!(self.power().is_none(), "the machine is on");
+        self.hardware.cut_off = true;
+        Ok(())
+    }
+
     /// Asks the machine to reboot and waits for SSH on the other side.
     pub fn reboot(&self, within: Duration) -> Result<()> {
         let before = self.boot_id()?;
@@ -223,6 +230,19 @@ impl Machine {
         Ok(Web::new(self.port(port)?))
     }
 
+    /// What its screen shows; kept as `name`.png, too, among what the calling story leaves behind.
+    pub fn screen(&self, name: &str) -> Result<Picture> {
+        let file = self.log.with_file_name(format!("{name}.png"));
+        let raw = self.directory.path().join("screen.ppm");
+        self.qmp(|qmp| {
+            for (file, format) in [(&file, "png"), (&raw, "ppm")] {
+                qmp.execute("screendump", json!({ "filename": file, "format": format }))?;
+            }
+            Ok(())
+        })?;
+        Picture::from_ppm(&fs::read(raw)?)
+    }
+
     /// Talks to its QEMU.
     pub fn qmp<T>(&self, talk: impl FnOnce(&mut Qmp) -> Result<T>) -> Result<T> {
         let mut power = self.power();
@@ -303,8 +323,15 @@ impl Machine {
             let forwards = ports
                 .iter()
                 .map(|(guest, host)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
-            qemu.arg("-netdev")
-                .arg(format!("user,id=net{}", forwards.collect::<String>()));
+            let cut_off = if self.hardware.cut_off {
+                ",restrict=on"
+            } else {
+                ""
+            };
+            qemu.arg("-netdev").arg(format!(
+                "user,id=net{cut_off}{}",
+                forwards.collect::<String>()
+            ));
         }
         if matches!(start, Start::Warm { .. }) {
             qemu.args(["-incoming", "defer"]);
