@@ -67,6 +67,8 @@ let
       $bb mkdir $out
       for pack in $packs; do $bb cp $pack/* $out/; done
     '';
+  # Images that only slow stories ask for: tests/images/<name>.nix.
+  testImages = builtins.mapAttrs (name: file: (appliance name file).config.system.build.image) (named "tests/images");
 in {
   inherit nixosConfigurations;
 
@@ -88,7 +90,8 @@ in {
     let build = nixosConfigurations.${name}.config.system.build; in [
       { name = "${name}-image"; value = build.image; }
       { name = "${name}-toplevel"; value = build.toplevel; }
-    ]) (builtins.attrNames nixosConfigurations));
+    ]) (builtins.attrNames nixosConfigurations)
+    ++ map (name: { name = "test-image-${name}"; value = testImages.${name}; }) (builtins.attrNames testImages));
 
   # Units and service configurations are verified on the way to every toplevel; what is left to check is the
   # module system itself.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::{Context, Machine, Result, Snapshot, Web, ensure};
+use testbed::{Context, Hardware, Machine, Result, Snapshot, Web, ensure};
 
-use crate::{BOOT, lichen_toml_with, nothing_failed, snapshot_of, started};
+use crate::{BOOT, card_from, image_of, lichen_toml_with, nothing_failed, snapshot_of, started};
 
 #[path = "../../crates/energy/tests/support/amber.rs"]
 pub mod amber;
@@ -35,8 +35,25 @@ pub fn energy_appliance() -> Result<Machine> {
 }
 
 fn energy_snapshot() -> Result<Snapshot> {
-    let toml = lichen_toml_with(&[("energy.amber-token", amber::TOKEN)])?;
-    snapshot_of("energy", &toml, energy_healthy)
+    snapshot_of("energy", &owners()?, energy_healthy)
+}
+
+fn owners() -> Result<String> {
+    lichen_toml_with(&[("energy.amber-token", amber::TOKEN)])
+}
+
+/// The same with a browser, at its first boot, with this screen or without one.
+pub fn energy_kiosk(screen: Option<(u32, u32)>) -> Result<Machine> {
+    let card = card_from(&image_of("energy-kiosk")?)?.write_boot_file("lichen.toml", &owners()?)?;
+    let hardware = Hardware {
+        screen,
+        memory: 2048,
+        ..Hardware::default()
+    };
+    let machine = Machine::boot(card, hardware)?;
+    machine.wait_for_ssh(BOOT)?;
+    energy_healthy(&machine)?;
+    Ok(machine)
 }
 
 /// Waits until nothing is left to do and nothing has failed, and the page is served.

@@ -79,7 +79,7 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
         .context("what was expected of now two hours ago")?;
     let dom = see("without-network", (1024, 600, false))?;
     ensure!(
-        dom.contains("data-is=\"warn\">Prices from 2 h ago"),
+        dom.contains("data-is=\"warn\">Amber can't be reached; prices are from "),
         "{dom}"
     );
     ensure!(dom.contains("Expected until"), "{dom}");
@@ -92,34 +92,46 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
 }
 
 #[test]
-fn the_cache_outlives_a_power_cut() -> Result<()> {
-    let machine = energy_appliance()?;
-    let energy = Energy::of(&machine)?;
+fn the_cache_outlives_a_power_cut_and_is_shown_by_a_device_that_boots_without_network() -> Result<()> {
+    let mut machine = energy_appliance()?;
     let amber = amber::FakeAmber::start();
-    energy.ask(&amber)?;
-    energy.catch_up()?;
-    energy.is("ok")?;
-    let days = || -> Result<usize> {
-        let told = energy
-            .web()
-            .get("/api/usage/days?days=60")?
-            .success()?
-            .json()?;
+    let days = |energy: &Energy<'_>| -> Result<usize> {
+        let told = energy.web().get("/api/usage/days?days=60")?;
+        let told = told.success()?.json()?;
         Ok(told["days"].as_array().map_or(0, Vec::len))
     };
-    let before = days()?;
+    let before = {
+        let energy = Energy::of(&machine)?;
+        energy.ask(&amber)?;
+        energy.catch_up()?;
+        energy.is("ok")?;
+        days(&energy)?
+    };
     ensure!(before > 20, "{before} days");
     // In the middle of another look at Amber.
     machine.sh("systemctl start --no-block home-energy-sync-cache.service")?;
-    Event::PowerCut.happen(&machine)?;
+    machine.pull_plug()?;
+    machine.cut_off()?;
+    machine.power_on()?;
+    machine.wait_for_ssh(BOOT)?;
     energy_healthy(&machine)?;
-    let after = days()?;
+    let energy = Energy::of(&machine)?;
+    let after = days(&energy)?;
     ensure!(after >= before, "{before} days before, {after} after");
+    energy.sync()?;
+    let health = energy.health()?;
     ensure!(
-        energy.health()?["cache_age"].is_number(),
-        "{}",
-        energy.health()?
+        health["cache_age"].is_number() && health["last_error"] == "Amber can't be reached",
+        "{health}"
     );
+    energy.price().context("a price of a while ago")?;
+    let window = Window {
+        width: 1024,
+        height: 600,
+        dark: false,
+    };
+    let page = Browser::from_env()?.open(&energy.web().url("/"), window, SETTLE, "cut-off")?;
+    ensure!(page.dom.contains("28.8 kWh"), "no usage in {}", page.dom);
     Ok(())
 }
 
@@ -150,4 +162,98 @@ fn the_timer_looks_at_amber_by_itself_and_neither_program_may_do_much() -> Resul
     let kibibytes: u64 = resident.trim().parse()?;
     println!("figures: RSS of energy's dashboard on the device: {kibibytes} KiB");
     Ok(())
+}
+
+const KIOSK: &str = "cage-tty1.service";
+/// From the start of the browser until its page is drawn: emulated, it takes a minute and a half.
+const DRAWN: Duration = Duration::from_secs(360);
+
+#[test]
+#[ignore = "slow: a browser under emulation; ./lichen test --slow"]
+fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result<()> {
+    let machine = energy_kiosk(Some((1024, 600)))?;
+    let energy = Energy::of(&machine)?;
+    let number = |unit: &str, property: &str| -> Result<u64> {
+        let value = machine.sh(&format!("systemctl show --value -p {property} {unit}"))?;
+        let number = value.trim().parse();
+        number.with_context(|| format!("{property} of {unit} is {value}"))
+    };
+    // Microseconds since power-on.
+    let waited = || -> Result<()> {
+        let shown = number(KIOSK, "ExecMainStartTimestampMonotonic")?;
+        let served = number(UNITS[0], "ActiveEnterTimestampMonotonic")?;
+        ensure!(shown > served, "the page at {served}, the screen at {shown}");
+        Ok(())
+    };
+    waited()?;
+
+    // Without a page there is nothing to show, for as long as it takes.
+    machine.sh(&format!("systemctl stop {} {KIOSK}", UNITS[0]))?;
+    machine.sh(&format!("systemctl start --no-block {KIOSK}"))?;
+    machine.wait_until("a screen that has waited for 10 s", SOON, || {
+        let state = machine.sh(&format!("systemctl show --value -p SubState {KIOSK}"))?;
+        ensure!(state.trim() == "start-pre", "it is {state}");
+        let since = number(KIOSK, "InactiveExitTimestampMonotonic")?;
+        let uptime: f64 = machine.sh("cut -d' ' -f1 /proc/uptime")?.trim().parse()?;
+        ensure!(uptime * 1e6 > (since + 10_000_000) as f64, "since {since}");
+        Ok(())
+    })?;
+    let cage = machine.try_sh("pgrep -x cage")?;
+    ensure!(cage.status == 1, "there is a compositor: {cage:?}");
+
+    let amber = amber::FakeAmber::start();
+    energy.ask(&amber)?;
+    let begun = std::time::Instant::now();
+    energy.catch_up()?;
+    let drawn = |name: &str| {
+        machine.wait_until("the price's colour on the screen", DRAWN, || {
+            let now = energy.web().get("/api/now")?.success()?.json()?;
+            let level = now["prices"]["general"]["level"].as_str();
+            let colour = colour_of(level.context("a price without a level")?)?;
+            let picture = machine.screen(name)?;
+            let (page, price) = (picture.share([0xf1, 0xf0, 0xec]), picture.share(colour));
+            ensure!(page > 0.05 && price > 0.1, "page {page:.2}, {level:?} {price:.2}");
+            Ok(())
+        })
+    };
+    drawn("wall")?;
+    println!("figures: kiosk, emulated: page drawn after {} s", begun.elapsed().as_secs());
+    waited()?;
+    let used = number(KIOSK, "MemoryCurrent")? >> 20;
+    println!("figures: kiosk: {used} MiB, of which files {}", machine.sh(&format!(
+        "awk '/^file /{{print int($2 / 1048576) \" MiB\"}}' /sys/fs/cgroup/system.slice/{KIOSK}/memory.stat"))?.trim());
+    machine.sh(&format!("systemd-analyze security --no-pager --threshold=25 {KIOSK} > /run/security || {{ cat /run/security; false; }}"))?;
+
+    let dashboard = number(UNITS[0], "MainPID")?;
+    machine.sh(&format!("systemctl kill --signal=KILL {KIOSK}"))?;
+    machine.wait_until("a screen that has begun anew", SOON, || {
+        ensure!(number(KIOSK, "NRestarts")? > 0, "not yet");
+        let cage = machine.sh("pgrep -x cage");
+        cage.map(drop)
+    })?;
+    let lost = machine.screen("wall-lost")?;
+    ensure!(lost.share([0xf1, 0xf0, 0xec]) < 0.01, "what is seen is the old picture");
+    drawn("wall-again")?;
+    ensure!(number(UNITS[0], "MainPID")? == dashboard, "the dashboard was restarted");
+    energy_healthy(&machine)
+}
+
+#[test]
+#[ignore = "slow: a first boot of its own; ./lichen test --slow"]
+fn without_a_screen_the_kiosk_is_not_missed() -> Result<()> {
+    let machine = energy_kiosk(None)?;
+    let state = machine.sh(&format!("systemctl show -p ActiveState,ConditionResult {KIOSK}"))?;
+    for wanted in ["ActiveState=inactive", "ConditionResult=no"] {
+        ensure!(state.contains(wanted), "{wanted} in {state}");
+    }
+    machine.sh("lichenctl status").map(drop)
+}
+
+/// What energy.css has for a level, by day.
+fn colour_of(level: &str) -> Result<[u8; 3]> {
+    let css = include_str!("../../crates/energy/src/page/energy.css");
+    let (_, rest) = (css.split_once(&format!("--{level}: #"))).context("no such level")?;
+    let value = u32::from_str_radix(&rest[..6], 16)?;
+    let [_, red, green, blue] = value.to_be_bytes();
+    Ok([red, green, blue])
 }

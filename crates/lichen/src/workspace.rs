@@ -80,7 +80,16 @@ impl Workspace {
 
     /// Appliances are discovered, never listed: `appliances/<name>.nix`.
     pub fn appliances(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.path("appliances"))
+        self.modules_in("appliances")
+    }
+
+    /// Images that nobody but slow stories want: `tests/images/<name>.nix`.
+    pub fn test_images(&self) -> Vec<String> {
+        self.modules_in("tests/images")
+    }
+
+    fn modules_in(&self, folder: &str) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.path(folder))
             .into_iter()
             .flatten()
             .flatten()

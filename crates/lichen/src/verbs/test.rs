@@ -91,6 +91,11 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         made = Some(build::image(workspace, &appliance, false, false)?);
     }
     let made = made.context("there is no appliance to test")?;
+    for image in workspace.test_images().iter().filter(|_| args.slow) {
+        let output = format!("packages.x86_64-linux.test-image-{image}");
+        made.nix
+            .build(&output, Some(&workspace.build("")?.join(image)))?;
+    }
     let tools = vm::tools(workspace, &made.nix)?;
     let checks = (made.nix).build("packages.x86_64-linux.check-tools", None)?;
     let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
