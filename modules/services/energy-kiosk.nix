@@ -59,7 +59,7 @@ in
       after = [ "home-energy-dashboard.service" ];
       # A page that is open stays what it was, so a new one is a reason to start over.
       restartTriggers = [ pkgs.energy program ];
-      serviceConfig = {
+      serviceConfig = removeAttrs (import ./common/sandbox.nix) [ "MemoryDenyWriteExecute" "PrivateUsers" "ProcSubset" ] // {
         # Until there is something to show; then anew, for as long as it takes.
         ExecStartPre = "${curl} --output /dev/null --max-time 5 --retry 1000 --retry-delay 1 --retry-all-errors --retry-max-time 60 ${page}api/health";
         TimeoutStartSec = "90s";
@@ -74,33 +74,12 @@ in
         OOMPolicy = "kill";
         TasksMax = 512;
 
-        CapabilityBoundingSet = "";
-        DevicePolicy = "closed";
         DeviceAllow = "char-drm rw";
         IPAddressDeny = "any";
         IPAddressAllow = "localhost";
-        LockPersonality = true;
-        NoNewPrivileges = true;
-        PrivateIPC = true;
-        PrivateMounts = true;
-        PrivateTmp = true;
-        ProtectClock = true;
-        ProtectControlGroups = true;
-        ProtectHome = true;
-        ProtectHostname = true;
-        ProtectKernelLogs = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        ProtectProc = "invisible";
-        ProtectSystem = "strict";
-        RemoveIPC = true;
         RestrictAddressFamilies = [ "AF_INET" "AF_INET6" "AF_UNIX" "AF_NETLINK" ];
         # Chromium shuts its pages in with these, and compiles what they run.
         RestrictNamespaces = "user pid net";
-        RestrictRealtime = true;
-        RestrictSUIDSGID = true;
-        SystemCallArchitectures = "native";
-        SystemCallErrorNumber = "EPERM";
         SystemCallFilter = [ "@system-service" "@sandbox" "@pkey" "chroot" ];
         UMask = "0077";
       };
