@@ -92,7 +92,8 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
 }
 
 #[test]
-fn the_cache_outlives_a_power_cut_and_is_shown_by_a_device_that_boots_without_network() -> Result<()> {
+fn the_cache_outlives_a_power_cut_and_is_shown_by_a_device_that_boots_without_network() -> Result<()>
+{
     let mut machine = energy_appliance()?;
     let amber = amber::FakeAmber::start();
     let days = |energy: &Energy<'_>| -> Result<usize> {
@@ -180,7 +181,8 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
     };
     // Microseconds since power-on. A page answers some before systemd has been told that it is ready.
     let waited = || -> Result<()> {
-        let [shown, begun] = [KIOSK, UNITS[0]].map(|unit| number(unit, "ExecMainStartTimestampMonotonic"));
+        let [shown, begun] =
+            [KIOSK, UNITS[0]].map(|unit| number(unit, "ExecMainStartTimestampMonotonic"));
         let (shown, begun) = (shown?, begun?);
         ensure!(shown > begun, "the page at {begun}, the screen at {shown}");
         Ok(())
@@ -212,12 +214,18 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
             let colour = colour_of(level.context("a price without a level")?)?;
             let picture = machine.screen(name)?;
             let (page, price) = (picture.share([0xf1, 0xf0, 0xec]), picture.share(colour));
-            ensure!(page > 0.05 && price > 0.1, "page {page:.2}, {level:?} {price:.2}");
+            ensure!(
+                page > 0.05 && price > 0.1,
+                "page {page:.2}, {level:?} {price:.2}"
+            );
             Ok(())
         })
     };
     drawn("wall")?;
-    println!("figures: kiosk, emulated: page drawn after {} s", begun.elapsed().as_secs());
+    println!(
+        "figures: kiosk, emulated: page drawn after {} s",
+        begun.elapsed().as_secs()
+    );
     waited()?;
     let used = number(KIOSK, "MemoryCurrent")? >> 20;
     println!("figures: kiosk: {used} MiB, of which files {}", machine.sh(&format!(
@@ -232,9 +240,15 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
         cage.map(drop)
     })?;
     let lost = machine.screen("wall-lost")?;
-    ensure!(lost.share([0xf1, 0xf0, 0xec]) < 0.01, "what is seen is the old picture");
+    ensure!(
+        lost.share([0xf1, 0xf0, 0xec]) < 0.01,
+        "what is seen is the old picture"
+    );
     drawn("wall-again")?;
-    ensure!(number(UNITS[0], "MainPID")? == dashboard, "the dashboard was restarted");
+    ensure!(
+        number(UNITS[0], "MainPID")? == dashboard,
+        "the dashboard was restarted"
+    );
     energy_healthy(&machine)
 }
 
@@ -242,7 +256,9 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
 #[ignore = "slow: a first boot of its own; ./lichen test --slow"]
 fn without_a_screen_the_kiosk_is_not_missed() -> Result<()> {
     let machine = energy_kiosk(None)?;
-    let state = machine.sh(&format!("systemctl show -p ActiveState,ConditionResult {KIOSK}"))?;
+    let state = machine.sh(&format!(
+        "systemctl show -p ActiveState,ConditionResult {KIOSK}"
+    ))?;
     for wanted in ["ActiveState=inactive", "ConditionResult=no"] {
         ensure!(state.contains(wanted), "{wanted} in {state}");
     }
