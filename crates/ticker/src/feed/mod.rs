@@ -233,7 +233,10 @@ impl Feed {
         let mut kept = before;
         for at in before..records.len() {
             if self.accept(&records[at]) {
-                records.swap(kept, at);
+                // Nearly always it is there already.
+                if kept < at {
+                    records[kept] = records[at];
+                }
                 kept += 1;
             }
         }
