@@ -1,5 +1,6 @@
 # Crates of this workspace → binaries. Dependencies are compiled in a derivation of their own, which knows only
-# manifests and Cargo.lock, so that an edit of a service recompiles that service alone.
+# manifests and Cargo.lock, so that an edit of a service recompiles that service alone. It begins with what the local
+# crates of a program depend on themselves, so that what the kit needs is compiled once for all services.
 { lib, debian, root }:
 let
   workspace = builtins.fromTOML (builtins.readFile (root + "/Cargo.toml"));
@@ -140,8 +141,10 @@ let
         cp --no-preserve=mode $manifest Cargo.toml
         cp --no-preserve=mode $lock Cargo.lock
       '';
-      deps = debian.inRust "${name}-deps.tar.zst" env ''
+      seeds = map (n: (program { name = n; inherit target static; }).deps) (builtins.filter (n: n != name) names);
+      deps = debian.inRust "${name}-deps.tar.zst" (env // { inherit seeds; }) ''
         ${setup}
+        for seed in $seeds; do tar -x --zstd -f $seed; done
         set -- $manifests
         for folder in ${words (map (m: m.folder) these)}; do
           mkdir -p $folder; cp --no-preserve=mode $1 $folder/Cargo.toml; shift
