@@ -396,7 +396,8 @@ mod tests {
             let serve = async {
                 let (mut wire, _) = listener.accept().await.expect("a connection");
                 let mut asked = [0; 1024];
-                wire.read(&mut asked).await.expect("a question");
+                let length = wire.read(&mut asked).await.expect("a question");
+                assert!(asked[..length].starts_with(b"GET "));
                 wire.write_all(answer.as_bytes()).await.expect("an answer");
             };
             let (socket, ()) = tokio::join!(Socket::connect(&url), serve);
