@@ -120,11 +120,14 @@ fn the_cache_outlives_a_power_cut_and_is_shown_by_a_device_that_boots_without_ne
     let after = days(&energy)?;
     ensure!(after >= before, "{before} days before, {after} after");
     energy.sync()?;
-    let health = energy.health()?;
-    ensure!(
-        health["cache_age"].is_number() && health["last_error"] == "Amber can't be reached",
-        "{health}"
-    );
+    machine.wait_until("the dashboard to say so", SOON, || {
+        let health = energy.health()?;
+        ensure!(
+            health["cache_age"].is_number() && health["last_error"] == "Amber can't be reached",
+            "{health}"
+        );
+        Ok(())
+    })?;
     energy.price().context("a price of a while ago")?;
     let window = Window {
         width: 1024,
