@@ -131,6 +131,18 @@ impl<'m> Energy<'m> {
             })
     }
 
+    /// Waits until `/api/health` says that Amber can't be reached: the dashboard hears it from the cache.
+    pub fn is_without_amber(&self) -> Result<Value> {
+        self.machine.wait_until("no Amber", PATIENCE, || {
+            let health = self.health()?;
+            ensure!(
+                health["last_error"] == "Amber can't be reached",
+                "it says {health}"
+            );
+            Ok(health)
+        })
+    }
+
     /// The price of what is drawn now, in cents, and when its interval begins.
     pub fn price(&self) -> Result<(f64, i64)> {
         let now = self.web.get("/api/now")?.success()?.json()?;
