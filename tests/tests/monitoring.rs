@@ -86,6 +86,13 @@ fn every_alert_looks_at_series_that_its_service_has_and_is_silent_when_all_is_we
                 watched.has_label(label).with_context(|| name.to_owned())?;
             }
         }
+        // A service has its state on the disk of this host, about which an alert may well be right.
+        let disk = rustix::fs::statvfs(std::env::temp_dir())?;
+        let room = disk.f_bavail * 5 > disk.f_blocks;
+        let about_disk = |rule: &Value| {
+            let query = rule["query"].as_str().unwrap_or_default();
+            query.contains("state_disk_size_bytes")
+        };
         wait_until("silence", SOON, || {
             for rule in watched
                 .prometheus
@@ -96,7 +103,7 @@ fn every_alert_looks_at_series_that_its_service_has_and_is_silent_when_all_is_we
             {
                 ensure!(rule["health"] == "ok", "{rule}");
                 ensure!(
-                    rule["state"] == "inactive",
+                    rule["state"] == "inactive" || (about_disk(rule) && !room),
                     "{} is {}",
                     rule["name"],
                     rule["state"]
