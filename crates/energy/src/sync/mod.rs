@@ -70,10 +70,7 @@ pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCod
             tracing::info!("Amber is not asked: {why}");
             ExitCode::SUCCESS
         }
-        Outcome::Failed(why) => {
-            tracing::warn!("{why}");
-            ExitCode::from(EXIT_LATER)
-        }
+        Outcome::Failed(_) => ExitCode::from(EXIT_LATER),
     })
 }
 
@@ -89,6 +86,7 @@ pub fn look(
     let Some(token) = token else {
         let why = "there is no token: give the secret energy.amber-token in lichen.toml";
         state.failed(now, why, 0, None);
+        tracing::warn!("{why}");
         cache.set(KEY, &state)?;
         return Ok(Outcome::Failed(why.into()));
     };
@@ -114,9 +112,6 @@ pub fn look(
             Outcome::Done
         }
         Err(error) => {
-            if let Some(detail) = error.detail() {
-                tracing::warn!("{error}: {detail}");
-            }
             let wait = match &error {
                 AmberError::TooMany(wait) => wait.as_millis() as i64,
                 AmberError::OutOfOrder(_, Some(wait)) => wait.as_millis() as i64,
@@ -129,6 +124,10 @@ pub fn look(
                 why.push_str(": give another one as energy.amber-token in lichen.toml");
             }
             state.failed(now, &why, wait, refused);
+            match error.detail() {
+                Some(detail) => tracing::warn!("{why}: {detail}"),
+                None => tracing::warn!("{why}"),
+            }
             Outcome::Failed(why)
         }
     };
