@@ -136,7 +136,7 @@ let
         EOF
         stub() { for file; do [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }; done; }
         # Offline, with nothing at hand but what the lock names, cargo can choose no other version.
-        build() { cargo build --release --offline --target ${target} -p ${name} 2>&1; }
+        build() { cargo build --release --offline --target ${target} -p ${name} "$@" 2>&1; }
         cd work
         cp --no-preserve=mode $manifest Cargo.toml
         cp --no-preserve=mode $lock Cargo.lock
@@ -150,7 +150,8 @@ let
           mkdir -p $folder; cp --no-preserve=mode $1 $folder/Cargo.toml; shift
         done
         ${lean}stub ${words (builtins.concatMap stubs these)}
-        build
+        # Whatever others may want of it: SQLite takes as long as all the rest, and begins here.
+        build --all-features
         # Only what is not ours may be reused.
         for member in ${words names}; do
           rm -rf target/${target}/release/{.fingerprint,deps,build}/{,lib}{$member,''${member//-/_}}{-*,.*}
