@@ -282,6 +282,8 @@ async fn speak(
         let next = {
             let state = &mut *state.lock().expect("no panic while held");
             owed += match state.session.rate {
+                // All of them are made before the first is sent: who listens is not to wait for their making.
+                0.0 if state.session.limit > 0 => state.session.limit as f64,
                 0.0 => 256.0,
                 rate => rate * BUNDLE.as_secs_f64(),
             };
@@ -375,7 +377,7 @@ fn text(format: Format, symbol: &str, number: i64) -> String {
         ),
         Format::Binance => format!(
             r#"{{"stream":"{}@trade","data":{{"e":"trade","E":1764039600123,"s":"{symbol}","t":{number},"p":"{price:.2}","q":"{size:.3}","T":1764039600120,"m":{},"M":true}}}}"#,
-            symbol.to_lowercase(),
+            symbol.to_ascii_lowercase(),
             number % 2 == 1,
         ),
         Format::Kraken => format!(

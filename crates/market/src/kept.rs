@@ -5,9 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::RowAccessor;
 
 use crate::feed::{price, size};
 
@@ -70,8 +69,9 @@ fn read(path: &Path, column: &str, kept: &mut Kept) -> anyhow::Result<()> {
         .next()
         .context("no symbol in the path")?;
     let numbers = kept.numbers.entry(symbol.to_owned()).or_default();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
-    let groups = builder.metadata().row_groups().to_vec();
+    let reader = SerializedFileReader::new(File::open(path)?)?;
+    let metadata = reader.metadata();
+    let groups = metadata.row_groups();
     ensure!(
         groups.iter().all(|g| g.sorting_columns().is_some()),
         "row groups do not say that they are sorted"
@@ -82,38 +82,22 @@ fn read(path: &Path, column: &str, kept: &mut Kept) -> anyhow::Result<()> {
             .all(|g| g.columns().iter().all(|c| c.statistics().is_some())),
         "a column has no statistics"
     );
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let place = |name: &str| {
+        let found = columns.iter().position(|column| column.name() == name);
+        found.with_context(|| format!("no column {name}"))
+    };
+    let (at, of_number) = (place("received")?, place(column)?);
+    let (of_price, of_size) = (place("price")?, place("size")?);
     let mut last = i64::MIN;
-    for batch in builder.build()? {
-        let batch = batch?;
-        let whole = |name: &str| {
-            Some(
-                batch
-                    .column_by_name(name)?
-                    .as_primitive_opt::<Int64Type>()?
-                    .clone(),
-            )
-        };
-        let real = |name: &str| {
-            Some(
-                batch
-                    .column_by_name(name)?
-                    .as_primitive_opt::<Float64Type>()?
-                    .clone(),
-            )
-        };
-        let found = whole(column).with_context(|| format!("no column {column}"))?;
-        let (prices, sizes) = (
-            real("price").context("no price")?,
-            real("size").context("no size")?,
-        );
-        let received = batch.column_by_name("received").context("no received")?;
-        for at in received.as_primitive::<TimestampMicrosecondType>().values() {
-            ensure!(*at >= last, "not sorted by received");
-            last = *at;
-        }
-        for index in 0..batch.num_rows() {
-            let number = found.value(index);
-            let (paid, much) = (prices.value(index), sizes.value(index));
+    for group in 0..groups.len() {
+        for row in reader.get_row_group(group)?.get_row_iter(None)? {
+            let row = row?;
+            let received = row.get_timestamp_micros(at)?;
+            ensure!(received >= last, "not sorted by received");
+            last = received;
+            let number = row.get_long(of_number)?;
+            let (paid, much) = (row.get_double(of_price)?, row.get_double(of_size)?);
             ensure!(
                 (paid - price(number)).abs() < 1e-9 && (much - size(number)).abs() < 1e-9,
                 "{number} has price {paid} and size {much}"

@@ -63,12 +63,12 @@ fn main() -> anyhow::Result<()> {
             size = fastrand::u32(..100_000),
             m = fastrand::bool(),
         )?;
-        decoder.decode(&text, now, &mut records)?;
+        decoder.decode(text.as_bytes(), now, &mut records)?;
         if number % 1000 == 999 {
             runtime.block_on(queue.put(&mut records));
             queue.take(&mut batch, Duration::ZERO);
             for record in batch.drain(..) {
-                store.take(record)?;
+                store.take(&record)?;
             }
             store.tick(now)?;
         }

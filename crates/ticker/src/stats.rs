@@ -49,6 +49,14 @@ pub struct StreamStats {
     pub duplicates: AtomicU64,
 }
 
+impl StreamStats {
+    /// A record was received. Its stream is one feed's, which alone counts here: no need to lock the bus for it.
+    pub fn received(&self) {
+        self.received
+            .store(self.received.load(Relaxed) + 1, Relaxed);
+    }
+}
+
 /// What is counted per source.
 #[derive(Debug, Default)]
 pub struct SourceStats {

@@ -102,10 +102,14 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &mut VecDeque<crate::record::Record>) -> Result<(), SegmentError> {
-        while let Some(record) = batch.front() {
-            self.store.take(*record)?;
-            batch.pop_front();
-        }
+        let mut outcome = Ok(());
+        let mut records = batch.iter();
+        let taken = records.position(|record| {
+            outcome = self.store.take(record);
+            outcome.is_err()
+        });
+        batch.drain(..taken.unwrap_or(batch.len()));
+        outcome?;
         self.store.tick((self.clock)())
     }
 

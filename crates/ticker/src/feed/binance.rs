@@ -4,120 +4,144 @@
 //! in the address, `btcusdt@trade` for instance; each message is `{"stream": …, "data": …}`. Times are in ms. `m`
 //! says that the buyer is the maker. `t` and `a` have no holes, `u` has.
 
-use std::borrow::Cow;
-
-use super::decode::{Decoded, Garbage, Number, Table};
-use super::reader::Reader;
+use super::decode::{Decoded, Garbage, Table};
+use super::number::Number;
+use super::reader::{Members, Reader, Text};
 use crate::config::SourceSettings;
 use crate::record::Record;
 
-/// Fields of all three kinds; `a` is a trade's number in one of them and a price in another.
-#[derive(Default)]
-struct Data<'a> {
-    symbol: Option<Cow<'a, str>>,
-    trade: Option<i64>,
-    price: Option<Number>,
-    quantity: Option<Number>,
-    traded: Option<i64>,
-    maker_buys: Option<bool>,
-    update: Option<i64>,
-    bid: Option<Number>,
-    bid_size: Option<Number>,
-    ask_or_aggregate: Option<Number>,
-    ask_size: Option<Number>,
+#[derive(Clone, Copy)]
+enum Field {
+    Stream,
+    Data,
+    Trade,
+    Price,
+    Quantity,
+    Traded,
+    MakerBuys,
+    Update,
+    Bid,
+    BidSize,
+    /// A trade's number in one kind of message, a price in another.
+    AskOrAggregate,
+    AskSize,
+    Unwanted,
 }
 
-impl<'a> Data<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Garbage> {
-        let mut data = Data::default();
-        reader.object(|reader, name| {
-            match name {
-                "s" => data.symbol = reader.text()?,
-                "t" => data.trade = reader.whole()?,
-                "p" => data.price = reader.number()?,
-                "q" => data.quantity = reader.number()?,
-                "T" => data.traded = reader.whole()?,
-                "m" => data.maker_buys = reader.truth()?,
-                "u" => data.update = reader.whole()?,
-                "b" => data.bid = reader.number()?,
-                "B" => data.bid_size = reader.number()?,
-                "a" => data.ask_or_aggregate = reader.number()?,
-                "A" => data.ask_size = reader.number()?,
-                _ => reader.skip()?,
+const MESSAGE: Members<Field, 2> = Members::of([("stream", Field::Stream), ("data", Field::Data)]);
+const DATA: Members<Field, 14> = Members::of([
+    ("e", Field::Unwanted),
+    ("E", Field::Unwanted),
+    ("s", Field::Unwanted),
+    ("t", Field::Trade),
+    ("p", Field::Price),
+    ("q", Field::Quantity),
+    ("T", Field::Traded),
+    ("m", Field::MakerBuys),
+    ("M", Field::Unwanted),
+    ("u", Field::Update),
+    ("b", Field::Bid),
+    ("B", Field::BidSize),
+    ("a", Field::AskOrAggregate),
+    ("A", Field::AskSize),
+]);
+
+struct Message<'a> {
+    stream: Option<Text<'a>>,
+    has_data: bool,
+    record: Record,
+    maker_buys: Option<bool>,
+    ask_or_aggregate: Option<Number>,
+}
+
+impl<'a> Message<'a> {
+    fn read(text: &'a [u8], now: i64) -> Result<Self, Garbage> {
+        let mut message = Message {
+            stream: None,
+            has_data: false,
+            record: Record::empty(0, now),
+            maker_buys: None,
+            ask_or_aggregate: None,
+        };
+        let mut reader = Reader::of(text);
+        reader.members(&MESSAGE, |reader, field| match field {
+            Field::Stream => message.stream = reader.text(),
+            _ if reader.null() => {}
+            _ => {
+                message.has_data = true;
+                reader.members(&DATA, |reader, field| message.put(field, reader));
             }
-            Ok(())
-        })?;
-        Ok(data)
+        });
+        reader.end()?;
+        Ok(message)
+    }
+
+    #[inline(always)]
+    fn put(&mut self, field: Field, reader: &mut Reader<'a>) {
+        let record = &mut self.record;
+        match field {
+            Field::Trade => record.trade_id = reader.whole(),
+            Field::Price => record.price = reader.real(),
+            Field::Quantity => record.size = reader.real(),
+            Field::Traded => record.time = reader.whole(),
+            Field::MakerBuys => self.maker_buys = reader.truth(),
+            Field::Update => record.sequence = reader.whole(),
+            Field::Bid => record.bid = reader.real(),
+            Field::BidSize => record.bid_size = reader.real(),
+            Field::AskOrAggregate => self.ask_or_aggregate = reader.number(),
+            Field::AskSize => record.ask_size = reader.real(),
+            Field::Stream | Field::Data | Field::Unwanted => reader.skip(),
+        }
     }
 }
 
-/// The address that subscribes to everything wanted. Symbols are in small letters there, and in capitals elsewhere.
+/// The address that subscribes to everything wanted.
 pub fn url(source: &SourceSettings) -> String {
-    let names: Vec<String> = source
-        .channels
-        .iter()
-        .flat_map(|channel| {
-            let symbols = source.symbols.iter();
-            symbols.map(move |symbol| format!("{}@{channel}", symbol.to_lowercase()))
-        })
-        .collect();
+    let names = source.channels.iter().flat_map(|channel| {
+        let symbols = source.symbols.iter();
+        symbols.map(move |symbol| name(channel, symbol))
+    });
+    let names: Vec<String> = names.collect();
     format!("{}/stream?streams={}", source.url(), names.join("/"))
+}
+
+/// What a stream is called: with the symbol in small letters, which is in capitals elsewhere.
+pub fn name(channel: &str, symbol: &str) -> String {
+    format!("{}@{channel}", symbol.to_lowercase())
 }
 
 /// One message.
 pub fn decode(
     table: &Table,
-    text: &str,
+    text: &[u8],
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
-    let (mut name, mut data) = (None, None);
-    let mut reader = Reader::of(text);
-    reader.object(|reader, member| {
-        match member {
-            "stream" => name = reader.text()?,
-            "data" if !reader.null()? => data = Some(Data::read(reader)?),
-            "data" => {}
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    reader.end()?;
-    let (Some(name), Some(data)) = (name, data) else {
+    let message = Message::read(text, now)?;
+    let name = message.stream.filter(|_| message.has_data);
+    let found = name.and_then(|name| table.find_name(&name.bytes()));
+    let Some((stream, channel)) = found else {
         return Ok(Decoded::Other);
     };
-    let (_, channel) = name
-        .split_once('@')
-        .ok_or(Garbage::Missing("a stream without a channel"))?;
-    let symbol = data.symbol.ok_or(Garbage::Missing("no symbol"))?;
-    let Some(stream) = table.find(channel, &symbol) else {
-        return Ok(Decoded::Other);
+    let mut record = Record {
+        stream,
+        ..message.record
     };
-    let real = |number: Option<Number>| number.map(Number::real);
-    let mut record = Record::empty(stream, now);
+    let (number, price);
     if channel == "bookTicker" {
-        let update = data.update.ok_or(Garbage::Missing("no update number"))?;
-        data.bid
-            .or(data.ask_or_aggregate)
-            .ok_or(Garbage::Missing("no price"))?;
-        record.sequence = Some(update);
-        record.bid = real(data.bid);
-        record.bid_size = real(data.bid_size);
-        record.ask = real(data.ask_or_aggregate);
-        record.ask_size = real(data.ask_size);
+        record.ask = message.ask_or_aggregate.map(Number::real).into();
+        price = record.bid.get().or(record.ask.get());
+        number = record.sequence.get();
     } else {
-        let aggregate = data.ask_or_aggregate.and_then(Number::whole);
-        let number = data
-            .trade
-            .or(aggregate)
-            .ok_or(Garbage::Missing("no trade number"))?;
-        let price = data.price.ok_or(Garbage::Missing("no price"))?;
-        record.trade_id = Some(number);
-        record.time = data.traded.map(|ms| ms.saturating_mul(1000));
-        record.price = Some(price.real());
-        record.size = real(data.quantity);
-        record.buy = data.maker_buys.map(|maker| !maker);
+        let aggregate = message.ask_or_aggregate.and_then(Number::whole);
+        number = record.trade_id.get().or(aggregate);
+        price = record.price.get();
+        record.trade_id = number.into();
+        record.time = record.time.get().map(|ms| ms.saturating_mul(1000)).into();
+        record.buy = message.maker_buys.map(|maker| !maker);
     }
+    number.ok_or(Garbage::Missing("no number of a trade or an update"))?;
+    price.ok_or(Garbage::Missing("no price"))?;
     records.push(record);
     Ok(Decoded::Records)
 }

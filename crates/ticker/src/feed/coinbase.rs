@@ -4,60 +4,46 @@
 //! match's `side` is the maker's, a ticker's the taker's. `sequence` counts all messages of a product, those of
 //! other channels too; `trade_id` has no holes. After subscribing, the last match is sent again as `last_match`.
 
-use std::borrow::Cow;
-
 use serde_json::json;
 
-use super::decode::{Decoded, Garbage, Number, Table, rfc3339};
-use super::reader::Reader;
+use super::decode::{Decoded, Garbage, Table, rfc3339};
+use super::reader::{Reader, Text};
 use crate::config::SourceSettings;
-use crate::record::Record;
+use crate::record::{Maybe, Record};
 
+/// What is not in a record as it is.
 #[derive(Default)]
-struct Message<'a> {
-    kind: Option<Cow<'a, str>>,
-    product: Option<Cow<'a, str>>,
-    sequence: Option<i64>,
-    trade_id: Option<i64>,
-    time: Option<Cow<'a, str>>,
-    side: Option<Cow<'a, str>>,
-    price: Option<Number>,
-    size: Option<Number>,
-    last_size: Option<Number>,
-    best_bid: Option<Number>,
-    best_bid_size: Option<Number>,
-    best_ask: Option<Number>,
-    best_ask_size: Option<Number>,
-    message: Option<Cow<'a, str>>,
+struct Words<'a> {
+    kind: Option<Text<'a>>,
+    product: Option<Text<'a>>,
+    time: Option<Text<'a>>,
+    side: Option<Text<'a>>,
+    last_size: Maybe<f64>,
+    message: Option<Text<'a>>,
 }
 
-impl<'a> Message<'a> {
-    fn read(text: &'a str) -> Result<Self, Garbage> {
-        let mut message = Message::default();
-        let mut reader = Reader::of(text);
-        reader.object(|reader, name| {
-            match name {
-                "type" => message.kind = reader.text()?,
-                "product_id" => message.product = reader.text()?,
-                "sequence" => message.sequence = reader.whole()?,
-                "trade_id" => message.trade_id = reader.whole()?,
-                "time" => message.time = reader.text()?,
-                "side" => message.side = reader.text()?,
-                "price" => message.price = reader.number()?,
-                "size" => message.size = reader.number()?,
-                "last_size" => message.last_size = reader.number()?,
-                "best_bid" => message.best_bid = reader.number()?,
-                "best_bid_size" => message.best_bid_size = reader.number()?,
-                "best_ask" => message.best_ask = reader.number()?,
-                "best_ask_size" => message.best_ask_size = reader.number()?,
-                "message" => message.message = reader.text()?,
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        reader.end()?;
-        Ok(message)
-    }
+fn read<'a>(text: &'a [u8], record: &mut Record) -> Result<Words<'a>, Garbage> {
+    let mut words = Words::default();
+    let mut reader = Reader::of(text);
+    reader.object(|reader, name| match name {
+        "type" => words.kind = reader.text(),
+        "product_id" => words.product = reader.text(),
+        "sequence" => record.sequence = reader.whole(),
+        "trade_id" => record.trade_id = reader.whole(),
+        "time" => words.time = reader.text(),
+        "side" => words.side = reader.text(),
+        "price" => record.price = reader.real(),
+        "size" => record.size = reader.real(),
+        "last_size" => words.last_size = reader.real(),
+        "best_bid" => record.bid = reader.real(),
+        "best_bid_size" => record.bid_size = reader.real(),
+        "best_ask" => record.ask = reader.real(),
+        "best_ask_size" => record.ask_size = reader.real(),
+        "message" => words.message = reader.text(),
+        _ => reader.skip(),
+    });
+    reader.end()?;
+    Ok(words)
 }
 
 /// What to say after connecting.
@@ -72,46 +58,42 @@ pub fn subscribe(source: &SourceSettings) -> Vec<String> {
 /// One message.
 pub fn decode(
     table: &Table,
-    text: &str,
+    text: &[u8],
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
-    let message = Message::read(text)?;
-    let kind = message.kind.ok_or(Garbage::Missing("no type"))?;
-    let channel = match &*kind {
+    let mut record = Record::empty(0, now);
+    let words = read(text, &mut record)?;
+    let kind = words.kind.ok_or(Garbage::Missing("no type"))?;
+    let channel = match &*kind.meaning() {
         "match" | "last_match" => "matches",
         "ticker" => "ticker",
         "error" => {
-            let said = message.message.unwrap_or_default();
-            return Err(Garbage::Refused(said.into_owned()));
+            let said = words.message.map(|said| said.meaning().into_owned());
+            return Err(Garbage::Refused(said.unwrap_or_default()));
         }
         _ => return Ok(Decoded::Other),
     };
-    let symbol = message.product.ok_or(Garbage::Missing("no product_id"))?;
-    let Some(stream) = table.find(channel, &symbol) else {
+    let symbol = words.product.ok_or(Garbage::Missing("no product_id"))?;
+    let Some(stream) = table.find(channel, &symbol.bytes()) else {
         return Ok(Decoded::Other);
     };
     let trade = channel == "matches";
     let number = if trade {
-        message.trade_id
+        record.trade_id
     } else {
-        message.sequence
+        record.sequence
     };
-    number.ok_or(Garbage::Missing("no trade_id or sequence"))?;
-    message.price.ok_or(Garbage::Missing("no price"))?;
-    let real = |number: Option<Number>| number.map(Number::real);
+    let missing = Garbage::Missing("no trade_id or sequence");
+    number.get().ok_or(missing)?;
+    record.price.get().ok_or(Garbage::Missing("no price"))?;
+    let time = words.time.and_then(|time| rfc3339(&time.meaning()));
     records.push(Record {
-        time: message.time.and_then(|time| rfc3339(&time)),
-        sequence: message.sequence,
-        trade_id: message.trade_id,
-        buy: message.side.map(|side| (side == "buy") != trade),
-        price: real(message.price),
-        size: real(message.size.or(message.last_size)),
-        bid: real(message.best_bid),
-        bid_size: real(message.best_bid_size),
-        ask: real(message.best_ask),
-        ask_size: real(message.best_ask_size),
-        ..Record::empty(stream, now)
+        stream,
+        time: time.into(),
+        buy: words.side.map(|side| side.is("buy") != trade),
+        size: record.size.get().or(words.last_size.get()).into(),
+        ..record
     });
     Ok(Decoded::Records)
 }

@@ -1,5 +1,7 @@
 //! Messages → records.
 
+use foldhash::HashMap;
+
 use super::{binance, coinbase, json, kraken};
 use crate::config::{SourceKind, SourceSettings};
 use crate::record::Record;
@@ -43,27 +45,33 @@ pub struct Decoder {
 /// Which stream a channel and a symbol are.
 #[derive(Debug)]
 pub struct Table {
-    channels: Vec<String>,
-    symbols: std::collections::HashMap<String, usize>,
-    first: u32,
+    channels: Vec<(String, HashMap<Vec<u8>, u32>)>,
 }
 
 impl Table {
-    /// The streams of `source`, the first of which is `first`.
-    pub fn new(source: &SourceSettings, first: u32) -> Self {
-        let symbols = source.symbols.iter().cloned().enumerate();
+    /// The streams of `source`, the first of which is `first`. `name` says what a source calls a symbol in a channel.
+    pub fn new(source: &SourceSettings, first: u32, name: impl Fn(&str, &str) -> String) -> Self {
+        let mut stream = first..;
+        let channel = |channel: &String| {
+            let names = source.symbols.iter().map(|symbol| name(channel, symbol));
+            let streams = names.map(String::into_bytes).zip(&mut stream).collect();
+            (channel.clone(), streams)
+        };
         Table {
-            channels: source.channels.clone(),
-            symbols: symbols.map(|(index, symbol)| (symbol, index)).collect(),
-            first,
+            channels: source.channels.iter().map(channel).collect(),
         }
     }
 
     /// The stream, if it was asked for.
-    pub fn find(&self, channel: &str, symbol: &str) -> Option<u32> {
-        let channel = self.channels.iter().position(|c| c == channel)?;
-        let symbol = self.symbols.get(symbol)?;
-        Some(self.first + (channel * self.symbols.len() + symbol) as u32)
+    pub fn find(&self, channel: &str, name: &[u8]) -> Option<u32> {
+        let (_, streams) = self.channels.iter().find(|(name, _)| name == channel)?;
+        streams.get(name).copied()
+    }
+
+    /// The stream, where names alone tell channels apart; and its channel.
+    pub fn find_name(&self, name: &[u8]) -> Option<(u32, &str)> {
+        let mut channels = self.channels.iter();
+        channels.find_map(|(channel, streams)| Some((*streams.get(name)?, channel.as_str())))
     }
 }
 
@@ -72,7 +80,10 @@ impl Decoder {
     pub fn new(source: &SourceSettings, first: u32) -> Self {
         Decoder {
             kind: source.kind,
-            table: Table::new(source, first),
+            table: Table::new(source, first, |channel, symbol| match source.kind {
+                SourceKind::Binance => binance::name(channel, symbol),
+                _ => symbol.to_owned(),
+            }),
             json: json::Paths::new(source),
         }
     }
@@ -98,7 +109,7 @@ impl Decoder {
     /// Appends what `text`, received at `now` (µs since 1970), holds to `records`.
     pub fn decode(
         &self,
-        text: &str,
+        text: &[u8],
         now: i64,
         records: &mut Vec<Record>,
     ) -> Result<Decoded, Garbage> {
@@ -109,73 +120,6 @@ impl Decoder {
             SourceKind::Json => json::decode(&self.json, &self.table, text, now, records),
             SourceKind::Simulated => Ok(Decoded::Other),
         }
-    }
-}
-
-/// A number as JSON has it, or in a string as exchanges write it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Number {
-    /// A whole one.
-    Whole(i64),
-    /// Any other.
-    Real(f64),
-}
-
-impl Number {
-    /// As a price or size.
-    pub fn real(self) -> f64 {
-        match self {
-            Number::Whole(number) => number as f64,
-            Number::Real(number) => number,
-        }
-    }
-
-    /// As a sequence number.
-    pub fn whole(self) -> Option<i64> {
-        match self {
-            Number::Whole(number) => Some(number),
-            Number::Real(_) => None,
-        }
-    }
-
-    /// A number in a string.
-    pub fn parse(text: &str) -> Option<Self> {
-        if let Some(number) = Number::short(text.as_bytes()) {
-            return Some(number);
-        }
-        match text.parse() {
-            Ok(number) => Some(Number::Whole(number)),
-            Err(_) => Number::real_of(text),
-        }
-    }
-
-    /// Digits, perhaps with a point among them, as nearly all prices are. Fifteen of them are a whole number that a
-    /// float holds exactly, and so is the power of ten: what the division gives is the float nearest to the text.
-    fn short(text: &[u8]) -> Option<Self> {
-        const POWERS: [f64; 16] = [
-            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-        ];
-        if text.len() > 16 || !text.first()?.is_ascii_digit() {
-            return None;
-        }
-        let (mut digits, mut point) = (0, None);
-        for (at, byte) in text.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' => digits = digits * 10 + i64::from(byte - b'0'),
-                b'.' if point.is_none() => point = Some(text.len() - 1 - at),
-                _ => return None,
-            }
-        }
-        Some(match point {
-            Some(decimals) => Number::Real(digits as f64 / POWERS[decimals]),
-            None => Number::Whole(digits),
-        })
-    }
-
-    /// A number in a string that is not whole.
-    pub fn real_of(text: &str) -> Option<Self> {
-        let number: f64 = text.parse().ok()?;
-        number.is_finite().then_some(Number::Real(number))
     }
 }
 
@@ -195,28 +139,4 @@ pub fn since_1970(number: f64) -> i64 {
         _ => 1e-3,
     };
     (number * exponent) as i64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Number;
-
-    #[test]
-    fn a_number_in_a_string_is_what_the_standard_library_says() {
-        let mut random = fastrand::Rng::with_seed(1);
-        for _ in 0..200_000 {
-            let length = random.usize(..20);
-            let text: String = (0..length)
-                .map(|_| char::from(b"00123456789.."[random.usize(..13)]))
-                .collect();
-            let real = text.parse().ok();
-            assert_eq!(Number::parse(&text).map(Number::real), real, "{text}");
-            let whole = text.parse().ok();
-            assert_eq!(
-                Number::parse(&text).and_then(Number::whole),
-                whole,
-                "{text}"
-            );
-        }
-    }
 }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::decode::{Decoded, Garbage, Number, Table, rfc3339, since_1970};
-use super::reader::Reader;
+use super::decode::{Decoded, Garbage, Table, rfc3339, since_1970};
+use super::number::Number;
+use super::reader::{Reader, Text};
 use crate::config::SourceSettings;
 use crate::record::Record;
 
@@ -62,40 +63,34 @@ impl Paths {
 pub fn decode(
     paths: &Paths,
     table: &Table,
-    text: &str,
+    text: &[u8],
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
     let mut reader = Reader::of(text);
     let mut found = Vec::new();
-    match reader.peek()? {
-        b'[' => reader.list(|reader| {
-            found.push(Found::read(paths, reader)?);
-            Ok(())
-        })?,
-        b'{' => found.push(Found::read(paths, &mut reader)?),
-        _ => return Err(reader.garbage("an object or a list of objects was expected")),
+    match reader.peek() {
+        b'[' => reader.list(|reader| found.push(Found::read(paths, reader))),
+        b'{' => found.push(Found::read(paths, &mut reader)),
+        _ => reader.expected("an object or a list of objects was expected"),
     }
     reader.end()?;
     let before = records.len();
     for found in found {
         let channel = found.channel.as_deref().unwrap_or(&paths.first.0);
         let symbol = found.symbol.as_deref().unwrap_or(&paths.first.1);
-        let Some(stream) = table.find(channel, symbol) else {
+        let Some(stream) = table.find(channel, symbol.as_bytes()) else {
             continue;
         };
         let wanted = |slot| paths.paths.iter().any(|(_, s)| *s == slot);
         // Neither price is what feeds say about themselves; a price without its number is cut short.
-        if found
-            .record
-            .price
-            .or(found.record.bid)
-            .or(found.record.ask)
-            .is_none()
-        {
+        let Record {
+            price, bid, ask, ..
+        } = found.record;
+        if price.get().or(bid.get()).or(ask.get()).is_none() {
             continue;
         }
-        if wanted(Slot::Sequence) && found.record.sequence.is_none() {
+        if wanted(Slot::Sequence) && found.record.sequence.get().is_none() {
             return Err(Garbage::Missing("no sequence number"));
         }
         records.push(Record {
@@ -117,84 +112,76 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn read(paths: &Paths, reader: &mut Reader<'a>) -> Result<Self, Garbage> {
+    fn read(paths: &Paths, reader: &mut Reader<'a>) -> Self {
         let mut found = Found {
             channel: None,
             symbol: None,
             record: Record::empty(0, 0),
         };
         let all: Vec<_> = paths.paths.iter().collect();
-        found.object(&all, 0, reader)?;
-        Ok(found)
+        found.object(&all, 0, reader);
+        found
     }
 
     /// The object at the end of the first `depth` names of `paths`.
-    fn object(
-        &mut self,
-        paths: &[&(Vec<String>, Slot)],
-        depth: usize,
-        reader: &mut Reader<'a>,
-    ) -> Result<(), Garbage> {
+    fn object(&mut self, paths: &[&(Vec<String>, Slot)], depth: usize, reader: &mut Reader<'a>) {
         reader.object(|reader, name| {
             let here = paths.iter().filter(|(path, _)| path[depth] == name);
             let here: Vec<_> = here.copied().collect();
             match here.as_slice() {
                 [] => reader.skip(),
-                _ if reader.null()? => Ok(()),
+                _ if reader.null() => {}
                 [(path, slot)] if path.len() == depth + 1 => self.put(*slot, reader),
                 _ => self.object(&here, depth + 1, reader),
             }
-        })
+        });
     }
 
-    fn put(&mut self, slot: Slot, reader: &mut Reader<'a>) -> Result<(), Garbage> {
+    fn put(&mut self, slot: Slot, reader: &mut Reader<'a>) {
         let record = &mut self.record;
         match slot {
-            Slot::Channel => self.channel = name(reader)?,
-            Slot::Symbol => self.symbol = name(reader)?,
-            Slot::Sequence => {
-                let number = reader.number()?;
-                let whole = number.and_then(Number::whole);
-                let whole =
-                    whole.ok_or(Garbage::Missing("a sequence number must be a whole number"));
-                record.sequence = Some(whole?);
-            }
-            Slot::Time => record.time = Some(time(reader)?),
+            Slot::Channel => self.channel = name(reader),
+            Slot::Symbol => self.symbol = name(reader),
+            Slot::Sequence => match reader.number() {
+                Some(Number::Whole(number)) => record.sequence = Some(number).into(),
+                _ => reader.expected("a sequence number must be a whole number"),
+            },
+            Slot::Time => record.time = time(reader).into(),
             Slot::Side => {
-                record.buy = name(reader)?.map(|side| side.eq_ignore_ascii_case("buy"));
+                record.buy = name(reader).map(|side| side.eq_ignore_ascii_case("buy"));
             }
-            Slot::Price => record.price = reader.number()?.map(Number::real),
-            Slot::Size => record.size = reader.number()?.map(Number::real),
-            Slot::Bid => record.bid = reader.number()?.map(Number::real),
-            Slot::BidSize => record.bid_size = reader.number()?.map(Number::real),
-            Slot::Ask => record.ask = reader.number()?.map(Number::real),
-            Slot::AskSize => record.ask_size = reader.number()?.map(Number::real),
+            Slot::Price => record.price = reader.real(),
+            Slot::Size => record.size = reader.real(),
+            Slot::Bid => record.bid = reader.real(),
+            Slot::BidSize => record.bid_size = reader.real(),
+            Slot::Ask => record.ask = reader.real(),
+            Slot::AskSize => record.ask_size = reader.real(),
         }
-        Ok(())
     }
 }
 
 /// A name, which may be a whole number.
-fn name<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Garbage> {
-    match reader.peek()? {
-        b'"' => reader.text(),
-        _ => Ok(reader.whole()?.map(|number| number.to_string().into())),
+fn name<'a>(reader: &mut Reader<'a>) -> Option<Cow<'a, str>> {
+    match reader.peek() {
+        b'"' => reader.text().map(Text::meaning),
+        _ => reader.whole().get().map(|number| number.to_string().into()),
     }
 }
 
 /// A time in words, or a number, which may be in a string.
-fn time(reader: &mut Reader) -> Result<i64, Garbage> {
-    let text = match reader.peek()? {
-        b'"' => reader.text()?,
-        _ => None,
+fn time(reader: &mut Reader) -> Option<i64> {
+    let time = match reader.peek() {
+        b'"' => {
+            let text = reader.text().map(Text::meaning).unwrap_or_default();
+            match Number::parse(&text) {
+                Some(number) => Some(since_1970(number.real())),
+                None => rfc3339(&text),
+            }
+        }
+        _ => reader.number().map(|number| since_1970(number.real())),
     };
-    let number = match &text {
-        Some(text) => Number::parse(text),
-        None => reader.number()?,
-    };
-    let words = || text.as_deref().and_then(rfc3339);
-    number
-        .map(|number| since_1970(number.real()))
-        .or_else(words)
-        .ok_or(Garbage::Missing("a time was expected"))
+    if time.is_none() {
+        reader.expected("a time was expected");
+    }
+    time
 }

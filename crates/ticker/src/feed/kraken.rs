@@ -3,82 +3,74 @@
 //! Written from its documentation, "Spot WebSocket v2" (docs.kraken.com/api). Numbers are JSON numbers, times
 //! RFC 3339. A trade's `trade_id` has no holes; a snapshot after subscribing repeats the last fifty.
 
-use std::borrow::Cow;
-
 use serde_json::json;
 
-use super::decode::{Decoded, Garbage, Number, Table, rfc3339};
-use super::reader::Reader;
+use super::decode::{Decoded, Garbage, Table, rfc3339};
+use super::reader::{Reader, Text};
 use crate::config::SourceSettings;
-use crate::record::Record;
+use crate::record::{Maybe, Record};
 
 #[derive(Default)]
 struct Message<'a> {
-    channel: Option<Cow<'a, str>>,
+    channel: Option<Text<'a>>,
     data: Vec<Item<'a>>,
     success: Option<bool>,
-    error: Option<Cow<'a, str>>,
+    error: Option<Text<'a>>,
 }
 
-#[derive(Default)]
+/// A record, and what is not in it as it is.
 struct Item<'a> {
-    symbol: Option<Cow<'a, str>>,
-    side: Option<Cow<'a, str>>,
-    price: Option<Number>,
-    qty: Option<Number>,
-    trade_id: Option<i64>,
-    timestamp: Option<Cow<'a, str>>,
-    bid: Option<Number>,
-    bid_qty: Option<Number>,
-    ask: Option<Number>,
-    ask_qty: Option<Number>,
-    last: Option<Number>,
+    record: Record,
+    symbol: Option<Text<'a>>,
+    side: Option<Text<'a>>,
+    time: Option<Text<'a>>,
+    last: Maybe<f64>,
 }
 
 impl<'a> Message<'a> {
-    fn read(text: &'a str) -> Result<Self, Garbage> {
+    fn read(text: &'a [u8], now: i64) -> Result<Self, Garbage> {
         let mut message = Message::default();
         let mut reader = Reader::of(text);
-        reader.object(|reader, name| {
-            match name {
-                "channel" => message.channel = reader.text()?,
-                "data" if !reader.null()? => reader.list(|reader| {
-                    message.data.push(Item::read(reader)?);
-                    Ok(())
-                })?,
-                "data" => {}
-                "success" => message.success = reader.truth()?,
-                "error" => message.error = reader.text()?,
-                _ => reader.skip()?,
+        reader.object(|reader, name| match name {
+            "channel" => message.channel = reader.text(),
+            "data" if !reader.null() => {
+                reader.list(|reader| message.data.push(Item::read(reader, now)));
             }
-            Ok(())
-        })?;
+            "data" => {}
+            "success" => message.success = reader.truth(),
+            "error" => message.error = reader.text(),
+            _ => reader.skip(),
+        });
         reader.end()?;
         Ok(message)
     }
 }
 
 impl<'a> Item<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Garbage> {
-        let mut item = Item::default();
-        reader.object(|reader, name| {
-            match name {
-                "symbol" => item.symbol = reader.text()?,
-                "side" => item.side = reader.text()?,
-                "price" => item.price = reader.number()?,
-                "qty" => item.qty = reader.number()?,
-                "trade_id" => item.trade_id = reader.whole()?,
-                "timestamp" => item.timestamp = reader.text()?,
-                "bid" => item.bid = reader.number()?,
-                "bid_qty" => item.bid_qty = reader.number()?,
-                "ask" => item.ask = reader.number()?,
-                "ask_qty" => item.ask_qty = reader.number()?,
-                "last" => item.last = reader.number()?,
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(item)
+    fn read(reader: &mut Reader<'a>, now: i64) -> Self {
+        let mut record = Record::empty(0, now);
+        let (mut symbol, mut side, mut time, mut last) = (None, None, None, Maybe::NONE);
+        reader.object(|reader, name| match name {
+            "symbol" => symbol = reader.text(),
+            "side" => side = reader.text(),
+            "price" => record.price = reader.real(),
+            "qty" => record.size = reader.real(),
+            "trade_id" => record.trade_id = reader.whole(),
+            "timestamp" => time = reader.text(),
+            "bid" => record.bid = reader.real(),
+            "bid_qty" => record.bid_size = reader.real(),
+            "ask" => record.ask = reader.real(),
+            "ask_qty" => record.ask_size = reader.real(),
+            "last" => last = reader.real(),
+            _ => reader.skip(),
+        });
+        Item {
+            record,
+            symbol,
+            side,
+            time,
+            last,
+        }
     }
 }
 
@@ -94,44 +86,42 @@ pub fn subscribe(source: &SourceSettings) -> Vec<String> {
 /// One message.
 pub fn decode(
     table: &Table,
-    text: &str,
+    text: &[u8],
     now: i64,
     records: &mut Vec<Record>,
 ) -> Result<Decoded, Garbage> {
-    let message = Message::read(text)?;
+    let message = Message::read(text, now)?;
     if message.success == Some(false) {
-        let said = message.error.unwrap_or_default();
-        return Err(Garbage::Refused(said.into_owned()));
+        let said = message.error.map(|said| said.meaning().into_owned());
+        return Err(Garbage::Refused(said.unwrap_or_default()));
     }
-    let channel = match message.channel.as_deref() {
-        Some(channel @ ("trade" | "ticker")) => channel,
+    let channel = match message.channel.map(Text::meaning).as_deref() {
+        Some("trade") => "trade",
+        Some("ticker") => "ticker",
         _ => return Ok(Decoded::Other),
     };
     let before = records.len();
     for item in message.data {
         let symbol = item.symbol.ok_or(Garbage::Missing("no symbol"))?;
-        let Some(stream) = table.find(channel, &symbol) else {
+        let Some(stream) = table.find(channel, &symbol.bytes()) else {
             continue;
         };
-        item.price
-            .or(item.bid)
-            .or(item.last)
+        let record = item.record;
+        let price = record.price.get().or(item.last.get());
+        price
+            .or(record.bid.get())
             .ok_or(Garbage::Missing("no price"))?;
         if channel == "trade" {
-            item.trade_id.ok_or(Garbage::Missing("no trade_id"))?;
+            let number = record.trade_id.get();
+            number.ok_or(Garbage::Missing("no trade_id"))?;
         }
-        let real = |number: Option<Number>| number.map(Number::real);
+        let time = item.time.and_then(|time| rfc3339(&time.meaning()));
         records.push(Record {
-            time: item.timestamp.and_then(|time| rfc3339(&time)),
-            trade_id: item.trade_id,
-            buy: item.side.map(|side| side == "buy"),
-            price: real(item.price.or(item.last)),
-            size: real(item.qty),
-            bid: real(item.bid),
-            bid_size: real(item.bid_qty),
-            ask: real(item.ask),
-            ask_size: real(item.ask_qty),
-            ..Record::empty(stream, now)
+            stream,
+            time: time.into(),
+            buy: item.side.map(|side| side.is("buy")),
+            price: price.into(),
+            ..record
         });
     }
     Ok(match records.len() > before {

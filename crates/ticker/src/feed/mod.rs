@@ -3,9 +3,10 @@
 mod binance;
 mod coinbase;
 mod decode;
+mod gaps;
 mod json;
 mod kraken;
-mod numbers;
+mod number;
 mod reader;
 mod socket;
 
@@ -18,7 +19,7 @@ use appliance::{Component, Heartbeat, Kit, Shutdown};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use decode::{Decoded, Decoder, Garbage};
-use numbers::Numbers;
+use gaps::Numbers;
 use socket::Socket;
 
 use crate::Clock;
@@ -216,18 +217,14 @@ impl Feed {
 
     /// What a message, received at `now`, holds that was not there before is put to `records`.
     fn message(&mut self, message: &[u8], now: i64) {
-        let text = match std::str::from_utf8(message) {
-            Ok(text) => text,
-            Err(error) => return self.garbage(&error, "binary"),
-        };
         let before = self.records.len();
-        match self.decoder.decode(text, now, &mut self.records) {
+        match self.decoder.decode(message, now, &mut self.records) {
             Ok(Decoded::Records) => {}
             Ok(Decoded::Other) => {
                 self.stats.source(self.index).other.fetch_add(1, Relaxed);
             }
             // Of a list, what could be understood before is kept.
-            Err(error) => self.garbage(&error, text),
+            Err(error) => self.garbage(&error, message),
         }
         let mut records = std::mem::take(&mut self.records);
         let mut kept = before;
@@ -255,16 +252,17 @@ impl Feed {
         {
             return false;
         }
-        counters.received.fetch_add(1, Relaxed);
+        counters.received();
         true
     }
 
-    fn garbage(&mut self, error: &dyn std::fmt::Display, text: &str) {
+    fn garbage(&mut self, error: &Garbage, message: &[u8]) {
         self.stats.source(self.index).garbage.fetch_add(1, Relaxed);
         if self.complained.is_some_and(|at| at.elapsed() < COMPLAIN) {
             return;
         }
         self.complained = Some(Instant::now());
+        let text = String::from_utf8_lossy(message);
         let beginning: String = text.chars().take(200).collect();
         tracing::warn!(
             source = self.settings.name,
@@ -294,11 +292,11 @@ impl Feed {
             for index in 0..self.numbers.len() {
                 let now = (self.clock)();
                 let record = Record {
-                    time: Some(now),
-                    trade_id: Some(number),
+                    time: Some(now).into(),
+                    trade_id: Some(number).into(),
                     buy: Some(fastrand::bool()),
-                    price: Some((price * 100.0).round() / 100.0),
-                    size: Some(f64::from(fastrand::u16(1..1000)) / 1000.0),
+                    price: Some((price * 100.0).round() / 100.0).into(),
+                    size: Some(f64::from(fastrand::u16(1..1000)) / 1000.0).into(),
                     ..Record::empty((self.first + index) as u32, now)
                 };
                 if self.accept(&record) {

@@ -110,6 +110,13 @@ impl Socket {
 
     /// The next message that has come whole, text or not. An error ends the connection.
     pub fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
+        if self.parts.is_none()
+            && let Some((header, whole)) = small_text(&self.read[self.seen..])
+        {
+            let from = self.seen + header;
+            self.seen += whole;
+            return Ok(Some(&self.read[from..self.seen]));
+        }
         loop {
             let mut header = Cursor::new(&self.read[self.seen..]);
             let Some((frame, length)) = FrameHeader::parse(&mut header)? else {
@@ -175,6 +182,18 @@ impl Socket {
         }
         Ok(self.wire.flush().await?)
     }
+}
+
+/// The length of the frame that `bytes` begin with, and that of its header, if it is what nearly all are: all of a text
+/// that is not long, and whole.
+#[inline]
+fn small_text(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (header, length) = match bytes {
+        [0x81, length @ ..=125, ..] => (2, usize::from(*length)),
+        [0x81, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => return None,
+    };
+    (bytes.len() >= header + length).then_some((header, header + length))
 }
 
 async fn wire(uri: &Uri, roots: RootCertStore) -> anyhow::Result<Box<dyn Wire>> {

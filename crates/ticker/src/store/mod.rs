@@ -90,7 +90,7 @@ impl Store {
     }
 
     /// Takes a record into its buffer. On an error it has not been taken, and may be offered again.
-    pub fn take(&mut self, record: Record) -> Result<(), SegmentError> {
+    pub fn take(&mut self, record: &Record) -> Result<(), SegmentError> {
         let hour = record.received.div_euclid(HOUR);
         if let Some(partition) = &self.open[record.stream as usize] {
             if partition.hour != hour {
@@ -104,7 +104,7 @@ impl Store {
             buffer: Vec::new(),
             segment: None,
         });
-        partition.buffer.push(record);
+        partition.buffer.push(*record);
         Ok(())
     }
 

@@ -1,45 +1,56 @@
-//! Records → Arrow → the bytes of one row group.
+//! Records → the bytes of one row group.
 //!
 //! A row group is encoded in one go from its records and nothing of it stays in memory: what a partition costs
 //! between two flushes is its records alone, not a set of column writers.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
-};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::data_type::{BoolType, DataType, DoubleType, Int64Type};
 use parquet::errors::Result;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::{ColumnPath, TypePtr};
 
 use crate::record::{Kind, Record};
 
-static TRADES: LazyLock<SchemaRef> =
-    LazyLock::new(|| schema(&["sequence", "trade_id"], &["price", "size"]));
-static QUOTES: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let prices = ["price", "size", "bid", "bid_size", "ask", "ask_size"];
-    schema(&["sequence"], &prices)
+static TRADES: LazyLock<TypePtr> = LazyLock::new(|| {
+    schema(
+        "message trades {
+            required int64 received (timestamp(micros, true));
+            optional int64 time (timestamp(micros, true));
+            optional int64 sequence;
+            optional int64 trade_id;
+            optional double price;
+            optional double size;
+            optional boolean buy;
+        }",
+    )
+});
+static QUOTES: LazyLock<TypePtr> = LazyLock::new(|| {
+    schema(
+        "message quotes {
+            required int64 received (timestamp(micros, true));
+            optional int64 time (timestamp(micros, true));
+            optional int64 sequence;
+            optional double price;
+            optional double size;
+            optional double bid;
+            optional double bid_size;
+            optional double ask;
+            optional double ask_size;
+            optional boolean buy;
+        }",
+    )
 });
 
-fn schema(numbers: &[&str], prices: &[&str]) -> SchemaRef {
-    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields = vec![
-        Field::new("received", time.clone(), false),
-        Field::new("time", time, true),
-    ];
-    let column = |name: &&str, kind: DataType| Field::new(*name, kind, true);
-    fields.extend(numbers.iter().map(|name| column(name, DataType::Int64)));
-    fields.extend(prices.iter().map(|name| column(name, DataType::Float64)));
-    fields.push(Field::new("buy", DataType::Boolean, true));
-    Arc::new(Schema::new(fields))
+fn schema(message: &str) -> TypePtr {
+    Arc::new(parse_message_type(message).expect("a schema"))
 }
 
-static PROPERTIES: LazyLock<WriterProperties> = LazyLock::new(|| {
+static PROPERTIES: LazyLock<Arc<WriterProperties>> = LazyLock::new(|| {
     let mut properties = WriterProperties::builder()
         .set_created_by("ticker".into())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -47,7 +58,6 @@ static PROPERTIES: LazyLock<WriterProperties> = LazyLock::new(|| {
         // A row group is a page or two: statistics of the chunk say all there is to say.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_max_row_group_row_count(None)
         .set_sorting_columns(Some(vec![SortingColumn {
             column_idx: 0,
             descending: false,
@@ -61,54 +71,67 @@ static PROPERTIES: LazyLock<WriterProperties> = LazyLock::new(|| {
     for name in ["price", "size", "bid", "bid_size", "ask", "ask_size"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
     }
-    properties.build()
+    Arc::new(properties.build())
 });
 
 /// A Parquet file of one row group, sorted by when the records were received.
 pub fn encode(kind: Kind, records: &mut [Record]) -> Result<Vec<u8>> {
     // Already so, unless the clock was set back.
     records.sort_by_key(|record| record.received);
-    let schema = match kind {
+    let schema: &TypePtr = match kind {
         Kind::Trade => &TRADES,
         Kind::Quote => &QUOTES,
     };
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| column(field.name(), records))
-        .collect();
-    let batch = RecordBatch::try_new(Arc::clone(schema), columns)?;
-    let options = ArrowWriterOptions::new()
-        .with_properties(PROPERTIES.clone())
-        .with_skip_arrow_metadata(true);
     let mut bytes = Vec::with_capacity(2048 + records.len() * 24);
-    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, batch.schema(), options)?;
-    writer.write(&batch)?;
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema.clone(), PROPERTIES.clone())?;
+    let mut group = writer.next_row_group()?;
+    for field in schema.get_fields() {
+        write_column(field.name(), records, &mut group)?;
+    }
+    group.close()?;
     writer.close()?;
     Ok(bytes)
 }
 
-fn column(name: &str, records: &[Record]) -> ArrayRef {
-    let times = |times: TimestampMicrosecondArray| Arc::new(times.with_timezone("UTC"));
-    let numbers = |of: fn(&Record) -> Option<i64>| -> ArrayRef {
-        Arc::new(records.iter().map(of).collect::<Int64Array>())
-    };
-    let prices = |of: fn(&Record) -> Option<f64>| -> ArrayRef {
-        Arc::new(records.iter().map(of).collect::<Float64Array>())
-    };
+type Group<'a, 'b> = SerializedRowGroupWriter<'a, &'b mut Vec<u8>>;
+
+fn write_column(name: &str, records: &[Record], group: &mut Group) -> Result<()> {
     match name {
-        "received" => times(TimestampMicrosecondArray::from_iter_values(
-            records.iter().map(|r| r.received),
-        )),
-        "time" => times(records.iter().map(|r| r.time).collect()),
-        "sequence" => numbers(|r| r.sequence),
-        "trade_id" => numbers(|r| r.trade_id),
-        "price" => prices(|r| r.price),
-        "size" => prices(|r| r.size),
-        "bid" => prices(|r| r.bid),
-        "bid_size" => prices(|r| r.bid_size),
-        "ask" => prices(|r| r.ask),
-        "ask_size" => prices(|r| r.ask_size),
-        _ => Arc::new(records.iter().map(|r| r.buy).collect::<BooleanArray>()),
+        "received" => write::<Int64Type>(group, records, |r| Some(r.received)),
+        "time" => write::<Int64Type>(group, records, |r| r.time.get()),
+        "sequence" => write::<Int64Type>(group, records, |r| r.sequence.get()),
+        "trade_id" => write::<Int64Type>(group, records, |r| r.trade_id.get()),
+        "price" => write::<DoubleType>(group, records, |r| r.price.get()),
+        "size" => write::<DoubleType>(group, records, |r| r.size.get()),
+        "bid" => write::<DoubleType>(group, records, |r| r.bid.get()),
+        "bid_size" => write::<DoubleType>(group, records, |r| r.bid_size.get()),
+        "ask" => write::<DoubleType>(group, records, |r| r.ask.get()),
+        "ask_size" => write::<DoubleType>(group, records, |r| r.ask_size.get()),
+        _ => write::<BoolType>(group, records, |r| r.buy),
     }
+}
+
+/// The next column. A column writer takes so many values at a time as stay in the processor's nearest cache.
+fn write<T: DataType>(
+    group: &mut Group,
+    records: &[Record],
+    of: impl Fn(&Record) -> Option<T::T>,
+) -> Result<()> {
+    const SOME: usize = 1024;
+    let mut column = group.next_column()?.expect("as many as the schema has");
+    let writer = column.typed::<T>();
+    let (mut values, mut present) = (Vec::with_capacity(SOME), Vec::with_capacity(SOME));
+    let required = writer.get_descriptor().max_def_level() == 0;
+    for some in records.chunks(SOME) {
+        values.clear();
+        present.clear();
+        for record in some {
+            let value = of(record);
+            present.push(i16::from(value.is_some()));
+            values.extend(value);
+        }
+        let present = (!required).then_some(present.as_slice());
+        writer.write_batch(&values, present, None)?;
+    }
+    column.close()
 }
