@@ -9,7 +9,7 @@ in
   options.services.cage = {
     enable = mkEnableOption "one program, full-screen, on the attached display";
     user = mkOption { type = types.str; default = "demo"; description = "The user that the program runs as."; };
-    program = mkOption { type = types.path; example = "/etc/kiosk"; description = "The program, which takes no arguments."; };
+    program = mkOption { type = types.path; example = "/etc/kiosk"; description = "The program, with arguments as in {manpage}`systemd.service(5)` if it takes any."; };
     extraArguments = mkOption { type = types.listOf types.str; default = [ ]; example = [ "-d" ]; description = "Arguments of cage itself."; };
     environment = mkOption { type = types.attrsOf types.str; default = { }; example = { WLR_LIBINPUT_NO_DEVICES = "1"; }; description = "Further environment variables of the program and of cage."; };
   };

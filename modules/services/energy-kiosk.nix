@@ -5,24 +5,15 @@ let
   cfg = config.services.energy;
   page = "http://127.0.0.1:${toString cfg.port}/";
   curl = "${pkgs.curl}/bin/curl --silent --show-error --fail";
-  program = ''
-    #!/bin/sh
-    # A page that asks for nothing any more is not what it seems to be, whatever became of it.
-    (
-      while sleep 180; do
-        all=$(${curl} --max-time 10 ${page}metrics) || continue # the page itself says that nobody answers
-        asked=$(printf '%s' "$all" | grep -F '"/api/now/wall"')
-        [ "$asked" != "$before" ] || { echo "the page asks for nothing: starting over" >&2; kill -KILL $$; }
-        before=$asked
-      done
-    ) &
-    # Nothing of a session is kept: its folder goes with the unit. In a process of its own, the network may be given
-    # up while a slow card is being read, and the page with it.
-    exec ${pkgs.chromium}/bin/chromium --ozone-platform=wayland --kiosk --user-data-dir="$XDG_RUNTIME_DIR/profile" \
-      --no-first-run --noerrdialogs --disable-session-crashed-bubble --disable-breakpad --disable-component-update \
-      --password-store=basic --disk-cache-size=16777216 --disable-pinch --overscroll-history-navigation=0 \
-      --enable-features=NetworkServiceInProcess2 ${lib.escapeShellArgs cfg.kiosk.browserArguments} '${page}?wall'
-  '';
+  # Nothing of a session is kept: its folder goes with the unit. In a process of its own, the network may be given
+  # up while a slow card is being read, and the page with it.
+  browser = lib.escapeShellArgs ([
+    "${pkgs.chromium}/bin/chromium" "--ozone-platform=wayland" "--kiosk" "--user-data-dir=/run/cage/profile"
+    "--no-first-run" "--noerrdialogs" "--disable-session-crashed-bubble" "--disable-breakpad"
+    "--disable-component-update" "--password-store=basic" "--disk-cache-size=16777216" "--disable-pinch"
+    "--overscroll-history-navigation=0" "--enable-features=NetworkServiceInProcess2"
+  ] ++ cfg.kiosk.browserArguments ++ [ "${page}?wall" ]);
+  program = "${pkgs.energy}/bin/energy kiosk ${page} -- ${browser}";
 in
 {
   options.services.energy.kiosk = {
@@ -41,7 +32,6 @@ in
     users.users.kiosk = { isSystemUser = true; group = "kiosk"; };
     users.groups.kiosk = { };
 
-    environment.etc."energy/kiosk" = { text = program; mode = "0755"; };
     # https://chromeenterprise.google/policies/
     environment.etc."chromium/policies/managed/energy.json".text = builtins.toJSON {
       URLBlocklist = [ "*" ];
@@ -53,12 +43,12 @@ in
       TranslateEnabled = false;
     };
 
-    services.cage = { enable = true; user = "kiosk"; program = "/etc/energy/kiosk"; };
+    services.cage = { enable = true; user = "kiosk"; inherit program; };
     systemd.services.cage-tty1 = {
       description = lib.mkForce "The page of energy on the screen";
       after = [ "home-energy-dashboard.service" ];
       # A page that is open stays what it was, so a new one is a reason to start over.
-      restartTriggers = [ pkgs.energy program ];
+      restartTriggers = [ pkgs.energy ];
       serviceConfig = removeAttrs (import ./common/sandbox.nix) [ "MemoryDenyWriteExecute" "PrivateUsers" "ProcSubset" ] // {
         # Until there is something to show; then anew, for as long as it takes.
         ExecStartPre = "${curl} --output /dev/null --max-time 5 --retry 1000 --retry-delay 1 --retry-all-errors --retry-max-time 60 ${page}api/health";

@@ -173,6 +173,8 @@ fn the_timer_looks_at_amber_by_itself_and_neither_program_may_do_much() -> Resul
 const KIOSK: &str = "cage-tty1.service";
 /// From the start of the browser until its page is drawn: emulated, it takes a minute and a half.
 const DRAWN: Duration = Duration::from_secs(360);
+/// Longer than a page may ask for nothing.
+const STANDS: Duration = Duration::from_secs(240);
 
 #[test]
 #[ignore = "slow: a browser under emulation; ./lichen test --slow"]
@@ -250,6 +252,15 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
         "what is seen is the old picture"
     );
     drawn("wall-again")?;
+
+    // A page that stands still asks for nothing any more.
+    let restarts = number(KIOSK, "NRestarts")?;
+    machine.sh("pkill -STOP -f type=renderer")?;
+    machine.wait_until("a screen that has begun anew by itself", STANDS, || {
+        ensure!(number(KIOSK, "NRestarts")? > restarts, "not yet");
+        Ok(())
+    })?;
+    drawn("wall-after-it-stood")?;
     ensure!(
         number(UNITS[0], "MainPID")? == dashboard,
         "the dashboard was restarted"

@@ -42,6 +42,7 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     let parts = Arc::new(http::Parts {
         reader: reading.reader.clone(),
         stale_after: config.display.stale_after_seconds as i64,
+        wall: Mutex::default(),
     });
     http::register_metrics(&kit, &parts);
     let served = kit.serve(http::routes(parts)).await;

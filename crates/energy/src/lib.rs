@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod days;
 mod http;
 pub mod import;
+pub mod kiosk;
 mod simulated;
 pub mod sync;
 

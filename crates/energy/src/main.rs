@@ -1,12 +1,13 @@
 //! `energy`: the dashboard, the sync, and the commands that look after the cache.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use appliance::import::ImportEnv;
 use clap::{Parser, Subcommand};
 use energy::config::Config;
-use energy::{cache, import, sync};
+use energy::{cache, import, kiosk, sync};
 
 /// Shows prices and usage of electricity
 #[derive(Debug, Parser)]
@@ -26,6 +27,14 @@ enum Command {
     Dashboard(appliance::Args),
     /// Look at Amber once, into the cache; exit status 75 if Amber or the network fails
     Sync(appliance::Args),
+    /// Show the dashboard at PAGE in a browser, until that ends or its page stands still
+    Kiosk {
+        /// The dashboard's address
+        page: String,
+        /// The browser and its arguments
+        #[arg(last = true, required = true, value_name = "BROWSER")]
+        command: Vec<OsString>,
+    },
     /// Copy the cache to FILE while the service runs
     Backup {
         /// The file to write, - for stdout
@@ -68,6 +77,7 @@ fn main() -> ExitCode {
                 sync::run(&config, &credentials)
             })
         }
+        Some(Command::Kiosk { page, command }) => appliance::report(kiosk::run(&page, &command)),
         Some(Command::Backup { file, place }) => appliance::report(back_up(&file, &place)),
         Some(Command::Restore { file, place }) => appliance::report(restore(&file, &place)),
         Some(Command::ImportEnv(command)) => appliance::report(command.run(import::import)),

@@ -170,6 +170,23 @@ fn what_the_sync_writes_is_seen_without_a_restart() {
 }
 
 #[test]
+fn the_dashboard_knows_whether_the_wall_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    synced(directory.path(), 2);
+    let dashboard = dashboard(directory.path());
+    let asked = || dashboard.get("/api/wall").json()["asked_seconds_ago"].clone();
+    dashboard.get("/api/now").json();
+    assert_eq!(asked(), Value::Null);
+    let [said, same] = ["/api/now/wall", "/api/now"].map(|path| dashboard.get(path).json());
+    assert_eq!(said["prices"], same["prices"]);
+    assert!(
+        asked().as_f64().is_some_and(|ago| ago < 60.0),
+        "{}",
+        asked()
+    );
+}
+
+#[test]
 fn days_tell_what_was_used_and_whether_that_is_all() {
     let directory = tempfile::tempdir().unwrap();
     synced(directory.path(), 0);

@@ -5,7 +5,8 @@ mod metrics;
 mod now;
 mod page;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::routing::get;
@@ -24,6 +25,8 @@ pub struct Parts {
     pub reader: Reader,
     /// Seconds after which prices are called stale.
     pub stale_after: i64,
+    /// When the device's own screen last asked.
+    pub wall: Mutex<Option<Instant>>,
 }
 
 /// The routes of the service.
@@ -34,8 +37,9 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/energy.js", get(page::script))
         .route("/api/health", get(now::health))
         .route("/api/now", get(now::now))
-        // The same, under a name that nobody but the device's own screen asks by: the kiosk looks whether it is.
-        .route("/api/now/wall", get(now::now))
+        // The same, under a name that nobody but the device's own screen asks by; and when it did.
+        .route("/api/now/wall", get(now::now_on_the_wall))
+        .route("/api/wall", get(now::wall))
         .route("/api/prices", get(data::prices))
         .route("/api/usage", get(data::usage))
         .route("/api/usage/days", get(data::usage_by_day))

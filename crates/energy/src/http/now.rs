@@ -1,5 +1,7 @@
 //! `/api/health` and `/api/now`: what holds at this moment, from memory.
 
+use std::time::Instant;
+
 use appliance::clock;
 use axum::Json;
 use axum::extract::State;
@@ -47,6 +49,18 @@ pub(super) async fn health(api: State<Api>) -> Json<Health> {
     let State(Api(parts)) = api;
     let seen = parts.reader.seen();
     Json(Health::of(&seen, parts.stale_after, clock::now_ms()))
+}
+
+/// `/api/now/wall`.
+pub(super) async fn now_on_the_wall(api: State<Api>) -> Json<Value> {
+    *api.0.0.wall.lock().expect("no panic while held") = Some(Instant::now());
+    now(api).await
+}
+
+/// `/api/wall`: how many seconds ago the device's own screen asked, null if it never did.
+pub(super) async fn wall(api: State<Api>) -> Json<Value> {
+    let asked = *api.0.0.wall.lock().expect("no panic while held");
+    Json(json!({ "asked_seconds_ago": asked.map(|at| at.elapsed().as_secs_f64()) }))
 }
 
 pub(super) async fn now(api: State<Api>) -> Json<Value> {

@@ -1,0 +1,136 @@
+//! The page on the device's own screen: a browser, for as long as its page asks for news.
+//!
+//! systemd restarts a browser that has died. One whose page stands still is alive in its eyes, and wrong on the wall; but
+//! then it asks for nothing any more, and the dashboard knows.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// How often the dashboard is asked, and the browser looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// A page asks every 10 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Until it asks for the first time, a browser on a slow card takes longer than that.
+const BEGINNING: Duration = Duration::from_secs(600);
+
+/// What the dashboard says of the wall.
+#[derive(Debug, Deserialize)]
+struct Wall {
+    asked_seconds_ago: Option<f64>,
+}
+
+/// Runs `command`, a browser that shows the dashboard at `page`, until it ends or its page stands still, which is the
+/// error.
+pub fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
+    let (program, arguments) = command.split_first().context("no browser to start")?;
+    let mut browser = Command::new(program)
+        .args(arguments)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(LOOK * 2))
+        .build()
+        .new_agent();
+    let address = format!("{}/api/wall", page.trim_end_matches('/'));
+    let mut page = Page::opened(Instant::now());
+    loop {
+        sleep(LOOK);
+        if let Some(status) = browser.try_wait()? {
+            bail!("the browser ended: {status}");
+        }
+        if !page.is_alive(asked(&agent, &address), Instant::now()) {
+            browser.kill()?;
+            browser.wait()?;
+            bail!("the page asks for nothing any more");
+        }
+    }
+}
+
+/// How long ago the page asked the dashboard, if it did; `None` while the dashboard does not answer.
+fn asked(agent: &ureq::Agent, address: &str) -> Option<Option<Duration>> {
+    let text = agent.get(address).call().ok()?.body_mut().read_to_string();
+    let wall: Wall = serde_json::from_str(&text.ok()?).ok()?;
+    let ago = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    Some(wall.asked_seconds_ago.map(ago))
+}
+
+/// What is known of a page.
+struct Page {
+    /// When there was last no reason to doubt it.
+    good: Instant,
+    patience: Duration,
+}
+
+impl Page {
+    fn opened(now: Instant) -> Self {
+        Page {
+            good: now,
+            patience: BEGINNING,
+        }
+    }
+
+    /// Whether it is to be left alone. A page whose dashboard is away says so by itself.
+    fn is_alive(&mut self, asked: Option<Option<Duration>>, now: Instant) -> bool {
+        match asked {
+            None => self.good = now,
+            Some(Some(ago)) if now.checked_sub(ago).is_some_and(|at| at > self.good) => {
+                self.good = now - ago;
+                self.patience = PATIENCE;
+            }
+            Some(_) => {}
+        }
+        now - self.good < self.patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_browser_may_take_long_to_begin_with_but_its_page_may_not_stand_still() {
+        let begun = Instant::now();
+        let mut page = Page::opened(begun);
+        // What an earlier browser asked is nothing to this one.
+        assert!(page.is_alive(Some(Some(seconds(300))), begun + seconds(200)));
+        assert!(page.is_alive(Some(None), begun + seconds(599)));
+        assert!(!page.is_alive(Some(None), begun + seconds(601)));
+
+        let mut page = Page::opened(begun);
+        assert!(page.is_alive(Some(Some(seconds(2))), begun + seconds(100)));
+        assert!(page.is_alive(Some(Some(seconds(57))), begun + seconds(155)));
+        assert!(!page.is_alive(Some(Some(seconds(62))), begun + seconds(160)));
+    }
+
+    #[test]
+    fn a_dashboard_that_is_away_is_no_fault_of_the_page() {
+        let begun = Instant::now();
+        let mut page = Page::opened(begun);
+        assert!(page.is_alive(Some(Some(seconds(2))), begun + seconds(100)));
+        assert!(page.is_alive(None, begun + seconds(1000)));
+        // It is back, and has heard nothing yet.
+        assert!(page.is_alive(Some(None), begun + seconds(1059)));
+        assert!(!page.is_alive(Some(None), begun + seconds(1061)));
+    }
+
+    #[test]
+    fn a_browser_that_ends_is_the_end() {
+        for (browser, complaint) in [
+            ("false", "the browser ended: exit status: 1"),
+            ("/nonexistent", "cannot start /nonexistent"),
+        ] {
+            let ended = run("http://127.0.0.1:9", &[browser.into()]);
+            let error = format!("{:#}", ended.expect_err("an end"));
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}
