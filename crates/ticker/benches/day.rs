@@ -51,12 +51,12 @@ fn main() -> anyhow::Result<()> {
     for number in 0..messages {
         use std::fmt::Write;
         let now = BEGIN + number as i64 * STEP;
-        let symbol = &symbols[fastrand::usize(..SYMBOLS)];
+        let symbol = fastrand::usize(..SYMBOLS);
         text.clear();
         // Prices that wander, and sizes of all kinds: what does not compress to nothing.
         write!(
             text,
-            r#"{{"stream":"x@trade","data":{{"e":"trade","E":{ms},"s":"{symbol}","t":{number},"p":"{price}.{cents:02}","q":"0.{size:05}","T":{ms},"m":{m},"M":true}}}}"#,
+            r#"{{"stream":"s{symbol:02}usd@trade","data":{{"e":"trade","E":{ms},"s":"S{symbol:02}USD","t":{number},"p":"{price}.{cents:02}","q":"0.{size:05}","T":{ms},"m":{m},"M":true}}}}"#,
             ms = now / 1000 - i64::from(fastrand::u8(..20)),
             price = 40_000 + (number / 100_000) % 500,
             cents = fastrand::u8(..100),

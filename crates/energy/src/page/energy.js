@@ -18,6 +18,7 @@ const byId = (id) => document.getElementById(id);
 let said = null; // the last answer of api/now, and when it came
 let answers = false;
 let prices = [];
+let asked = false; // for prices: until then it is not known that there are none
 
 const text = (id, value) => { if (byId(id).textContent !== value) byId(id).textContent = value; };
 const cents = (value) => (Math.abs(value) >= 99.5 ? value.toFixed(0) : value.toFixed(Math.abs(value) < 9.95 ? 1 : 0));
@@ -73,6 +74,7 @@ async function refreshPrices() {
   } catch {
     // What there is stays.
   }
+  asked = true;
   show();
 }
 
@@ -197,6 +199,7 @@ function draw(time) {
   const place = byId("chart");
   place.querySelector("svg, .empty")?.remove();
   if (prices.length === 0) {
+    if (!asked) return;
     const empty = document.createElement("p");
     empty.className = "empty";
     empty.textContent = "No prices are known of these hours";
