@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause between two tries, at least and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// How much longer than a try the pause after it is: an emulated machine that is asked all the time does nothing else.
+const LONGER: u32 = 2;
 
 /// Tries `condition` until it holds, at most for `within`. The error names `what` and the last reason why not.
 pub fn wait_until<T>(
@@ -15,6 +18,7 @@ pub fn wait_until<T>(
 ) -> Result<T> {
     let start = Instant::now();
     loop {
+        let asked = Instant::now();
         match condition() {
             Ok(value) => return Ok(value),
             Err(last) if start.elapsed() >= within => {
@@ -23,7 +27,7 @@ pub fn wait_until<T>(
                     within.as_secs()
                 );
             }
-            Err(_) => thread::sleep(PAUSE),
+            Err(_) => thread::sleep((asked.elapsed() * LONGER).clamp(PAUSES.0, PAUSES.1)),
         }
     }
 }
