@@ -56,7 +56,13 @@ pub fn status(args: &StatusArgs) -> Result<()> {
     let mut failed = Vec::new();
     for host in &args.hosts {
         match one(host, &args.ssh) {
-            Ok(status) if !args.json => println!("{status}"),
+            Ok(status) if !args.json => {
+                // Two of them may give themselves the same name.
+                if args.hosts.len() > 1 {
+                    println!("{host}:");
+                }
+                println!("{status}");
+            }
             Ok(status) => drop(all.insert(host, status)),
             Err(error) => {
                 ui::warn(format!("{error:#}"));
