@@ -1,7 +1,8 @@
 //! A WebSocket (RFC 6455), the client's side, made for many small messages.
 //!
 //! The handshake and the frames are tungstenite's. The reading is not: tungstenite gives each message memory of its
-//! own, and a task wakes for each. Here a read takes all that has come, and messages are looked at where they lie.
+//! own, and a task wakes for each. Here a read takes all that has come, and messages are looked at where they lie. What
+//! nearly all frames are, a short text, is told by their first bytes; all others' headers are tungstenite's to read.
 
 use std::io::Cursor;
 use std::sync::Arc;
