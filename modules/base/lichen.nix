@@ -203,9 +203,12 @@ in
       restartIfChanged = false;
     };
 
-    # The initrd arms the watchdog; systemd takes it over. 15 s is what the Raspberry Pi's can do at most.
+    # The initrd arms the watchdog; systemd takes it over. The Raspberry Pi's can do 16 s at most: the kernel feeds it
+    # in between (max_hw_heartbeat_ms of bcm2835_wdt), so that a kernel that hangs is reset after those. systemd itself
+    # feeds it neither while it generates and loads units nor while it makes way for its successor in a soft-reboot:
+    # under emulation, on a busy host, that came to more than 15 s.
     systemd.watchdog = {
-      runtimeTime = mkDefault "15s";
+      runtimeTime = mkDefault "30s";
       rebootTime = mkDefault "2min";
     };
     systemd.ctrlAltDelUnit = mkDefault "";

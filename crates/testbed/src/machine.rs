@@ -361,8 +361,17 @@ impl Machine {
         if reason.contains("the console's last lines") {
             error
         } else {
-            anyhow!("{reason}\n{}", self.console.evidence())
+            let events = self.events().unwrap_or_default();
+            anyhow!("{reason}{events}\n{}", self.console.evidence())
         }
+    }
+
+    /// What QEMU told of resets and the like, so that a watchdog that bit is not taken for something else. Nothing
+    /// while somebody talks to QEMU, who may be the one to whom it is explained.
+    fn events(&self) -> Option<String> {
+        let mut power = self.power.try_lock().ok()?;
+        let events = power.as_mut()?.qmp.unasked().ok()?;
+        (!events.is_empty()).then(|| format!("\n--- QEMU's events: {}", events.join(", ")))
     }
 }
 

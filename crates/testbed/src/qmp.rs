@@ -100,6 +100,13 @@ impl Qmp {
         }
     }
 
+    /// The events that have come by now and that nobody asked for, in their order.
+    pub(crate) fn unasked(&mut self) -> Result<&[String]> {
+        // Whatever QEMU sent before its answer is read with it.
+        self.execute("query-status", json!({}))?;
+        Ok(&self.events)
+    }
+
     fn keep(&mut self, message: &Value) {
         if let Some(event) = message["event"].as_str() {
             self.events.push(event.to_owned());
