@@ -102,6 +102,8 @@ let
       { kind = "test"; folder = "tests"; } { kind = "bench"; folder = "benches"; } ]);
   stubs = m: [ "${m.folder}/src/lib.rs" ] ++ named m ++ (if m.manifest ? bin then [ ] else [ "${m.folder}/src/main.rs" ]);
   words = builtins.concatStringsSep " ";
+  # `testing` is for tests and benchmarks, which no device runs: HTTPS for them alone takes a minute to compile.
+  features = m: builtins.attrNames (removeAttrs (m.features or { }) [ "default" "testing" ]);
 
   program = { name, target ? "aarch64-unknown-linux-gnu", static ? false }:
     let
@@ -150,8 +152,8 @@ let
           mkdir -p $folder; cp --no-preserve=mode $1 $folder/Cargo.toml; shift
         done
         ${lean}stub ${words (builtins.concatMap stubs these)}
-        # Whatever others may want of it: SQLite takes as long as all the rest, and begins here.
-        build --all-features
+        # Whatever services may want of it: SQLite takes as long as all the rest, and begins here.
+        build --features '${words (features members.${name}.manifest)}'
         # Only what is not ours may be reused.
         for member in ${words names}; do
           rm -rf target/${target}/release/{.fingerprint,deps,build}/{,lib}{$member,''${member//-/_}}{-*,.*}
