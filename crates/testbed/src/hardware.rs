@@ -127,7 +127,7 @@ impl Hardware {
             "-M",
             "virt,memory-backend=ram",
             "-cpu",
-            "cortex-a72",
+            "cortex-a76",
             "-object",
             &ram,
         ]);

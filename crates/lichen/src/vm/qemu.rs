@@ -70,7 +70,7 @@ impl Qemu {
             "-M",
             "virt,acpi=off",
             "-cpu",
-            "cortex-a72",
+            "cortex-a76",
             "-smp",
             "2",
             "-m",
