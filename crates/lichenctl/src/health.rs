@@ -72,6 +72,7 @@ pub struct Unhealthy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Look {
     problems: Vec<String>,
+    /// Of all services; only counted while there are no problems.
     restarts: u64,
     /// Whether waiting can help.
     under_way: bool,
@@ -124,6 +125,8 @@ impl Health {
         }
     }
 
+    /// Each question is a program to start and work for the service manager, who may be booting: what can't change
+    /// the answer any more is not asked.
     fn look(&self, forgiven: &BTreeSet<String>) -> Look {
         let mut problems = Vec::new();
         let mut under_way = false;
@@ -133,23 +136,28 @@ impl Health {
         }
         // Nobody starts a unit that failed; everything else may get well by itself.
         under_way |= !problems.iter().any(|problem| problem.ends_with(" failed"));
-        match systemd::state().as_deref() {
-            Ok("running" | "degraded") => {}
-            Ok(state) => {
-                under_way = true;
-                problems.push(format!("the system is {state}"));
+        match systemd::overall() {
+            Ok(overall) => {
+                under_way |= overall.jobs > 0;
+                if !["running", "degraded"].contains(&overall.state.as_str()) {
+                    under_way = true;
+                    problems.push(format!("the system is {}", overall.state));
+                }
             }
             Err(error) => problems.push(format!("{error:#}")),
         }
-        under_way |= systemd::jobs().unwrap_or(1) > 0;
         for (name, check) in &self.checks {
             if let Err(error) = check.run() {
                 problems.push(format!("check {name}: {error:#}"));
             }
         }
+        let restarts = match problems.is_empty() {
+            true => systemd::restarts().unwrap_or(0),
+            false => 0,
+        };
         Look {
             problems,
-            restarts: systemd::restarts().unwrap_or(0),
+            restarts,
             under_way,
         }
     }

@@ -117,20 +117,38 @@ fn in_usr(maps: &str) -> BTreeSet<String> {
     files.collect()
 }
 
-/// How many jobs are under way.
-pub fn jobs() -> Result<usize> {
-    let text = output(&["list-jobs", "--plain", "--no-legend", "--no-pager"])?;
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).count())
+/// The system as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overall {
+    /// starting, running, degraded …
+    pub state: String,
+    /// How many jobs are under way.
+    pub jobs: u64,
 }
 
-/// The state of the system as a whole.
-pub fn state() -> Result<String> {
-    // Its exit status tells of units, too.
-    let output = Command::new("systemctl")
-        .arg("is-system-running")
-        .output()
-        .context("cannot run systemctl")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// How the system is as a whole.
+pub fn overall() -> Result<Overall> {
+    overall_of(&output(&[
+        "show",
+        "--property=SystemState",
+        "--property=NJobs",
+    ])?)
+}
+
+fn overall_of(text: &str) -> Result<Overall> {
+    let value = |name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once('='));
+        lines
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+            .with_context(|| format!("systemctl show tells no {name}"))
+    };
+    Ok(Overall {
+        state: value("SystemState")?.to_owned(),
+        jobs: value("NJobs")?
+            .parse()
+            .context("systemctl show: NJobs is no number")?,
+    })
 }
 
 /// How often services were restarted by themselves, all together.
@@ -234,6 +252,14 @@ mod tests {
             ),
             ("x.service", "activating", "auto-restart")
         );
+    }
+
+    #[test]
+    fn the_system_is_read_in_whichever_order_systemctl_tells_of_it() {
+        let overall = overall_of("NJobs=3\nSystemState=starting\n").unwrap();
+        assert_eq!((overall.state.as_str(), overall.jobs), ("starting", 3));
+        let error = overall_of("SystemState=running\n").unwrap_err();
+        assert_eq!(error.to_string(), "systemctl show tells no NJobs");
     }
 
     #[test]
