@@ -101,11 +101,14 @@ fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
     let generations = (made.nix).build("packages.x86_64-linux.test-generations", None)?;
     let mut cargo = program("cargo");
+    // Of the whole workspace this one program: on its own, its dependencies would get fewer features than they have in
+    // the host's tests, and fifty crates would be compiled a second time.
     cargo
         .args([
             "test",
-            "--package",
-            "tests",
+            "--workspace",
+            "--test",
+            "stories",
             "--color",
             "never",
             "--no-fail-fast",
