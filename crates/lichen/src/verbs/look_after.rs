@@ -66,6 +66,9 @@ pub fn status(args: &StatusArgs) -> Result<()> {
             Ok(status) => drop(all.insert(host, status)),
             Err(error) => {
                 ui::warn(format!("{error:#}"));
+                if let Some(hint) = crate::failure::hint_of(&error) {
+                    ui::say(format!("hint: {hint}"));
+                }
                 failed.push(host.as_str());
             }
         }
