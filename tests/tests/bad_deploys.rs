@@ -125,28 +125,36 @@ fn an_initrd_that_hangs_is_left_for_the_one_that_does_not() -> Result<()> {
 }
 
 #[test]
-fn a_kernel_needs_room_on_boot_and_a_damaged_one_is_given_up() -> Result<()> {
+fn a_kernel_needs_room_on_boot() -> Result<()> {
     let machine = appliance()?;
-    let bad = another_initrd(&machine, "truncate -s 500000 initrd")?;
+    let other = another_initrd(&machine, "truncate -s 500000 initrd")?;
     let before = machine.sh("lichenctl list; ls -R /boot/k")?;
 
     // 10 MB short of full: neither kernel nor initrd could be left out.
     machine.sh("fallocate -l $(($(df --output=avail -B1 /boot | tail -1) - 10000000)) /boot/full; sync -f /boot")?;
-    let refused = machine.try_sh(&format!("lichenctl boot {bad}"))?;
+    let refused = machine.try_sh(&format!("lichenctl boot {other}"))?;
     assert_eq!(refused.status, 1, "{refused:?}");
     ensure!(refused.stderr.contains("BOOT is full"), "{refused:?}");
     assert_eq!(machine.sh("lichenctl list; ls -R /boot/k")?, before);
-    machine.sh("rm /boot/full")?;
 
-    falls_back(&machine, "(c) half an initrd, three trials", || {
-        machine.sh(&format!("lichenctl boot {bad}"))?;
-        machine.sh("systemctl reboot").map(drop)
-    })?;
-    // Its kernel goes when nothing needs it any more.
+    machine.sh(&format!("rm /boot/full; lichenctl boot {other}"))?;
+    assert_eq!(machine.sh("ls /boot/k | wc -l")?.trim(), "2");
+    // It goes when nothing needs it any more.
     machine.sh("lichenctl rollback 1; lichenctl gc --keep 0")?;
     assert_eq!(machine.sh("ls /boot/k | wc -l")?.trim(), "1");
     assert_eq!(machine.sh("lichenctl list | wc -l")?.trim(), "1");
     healthy(&machine)
+}
+
+#[test]
+#[ignore = "slow: three boots that fail; ./lichen test --slow"]
+fn a_damaged_initrd_is_given_up() -> Result<()> {
+    let machine = appliance()?;
+    let bad = another_initrd(&machine, "truncate -s 500000 initrd")?;
+    falls_back(&machine, "(c) half an initrd, three trials", || {
+        machine.sh(&format!("lichenctl boot {bad}"))?;
+        machine.sh("systemctl reboot").map(drop)
+    })
 }
 
 #[test]

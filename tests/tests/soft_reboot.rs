@@ -6,9 +6,9 @@ use testbed::figures;
 use tests::*;
 
 /// Userspace that stops and starts, and becomes healthy.
-const THERE: Duration = Duration::from_secs(240);
+const THERE: Duration = Duration::from_secs(480);
 /// The same, a deadline, and a boot into the good one.
-const THERE_AND_BACK: Duration = Duration::from_secs(400);
+const THERE_AND_BACK: Duration = Duration::from_secs(600);
 /// The hardware watchdog's own patience, and some for an emulated clock that lags.
 const BITE: Duration = Duration::from_secs(120);
 
