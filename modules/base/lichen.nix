@@ -206,7 +206,7 @@ in
     # The initrd arms the watchdog; systemd takes it over. The Raspberry Pi's can do 16 s at most: the kernel feeds it
     # in between (max_hw_heartbeat_ms of bcm2835_wdt), so that a kernel that hangs is reset after those. systemd itself
     # feeds it neither while it generates and loads units nor while it makes way for its successor in a soft-reboot:
-    # under emulation, on a busy host, that came to more than 15 s.
+    # under emulation, on a busy host, that is some 10 s, on top of up to half of its patience since the last time.
     systemd.watchdog = {
       runtimeTime = mkDefault "30s";
       rebootTime = mkDefault "2min";

@@ -144,7 +144,10 @@ impl Health {
                     problems.push(format!("the system is {}", overall.state));
                 }
             }
-            Err(error) => problems.push(format!("{error:#}")),
+            Err(error) => {
+                under_way = true;
+                problems.push(format!("{error:#}"));
+            }
         }
         for (name, check) in &self.checks {
             if let Err(error) = check.run() {
