@@ -39,6 +39,7 @@ fn data_fills_the_card() -> Result<()> {
 }
 
 #[test]
+#[ignore = "slow: a boot that power cuts are judged by, too; ./lichen test --slow"]
 fn with_both_state_slots_torn_it_boots_after_all_and_is_who_it_was() -> Result<()> {
     without(&["st0.env", "st1.env"])
 }
@@ -71,6 +72,7 @@ fn without(slots: &[&str]) -> Result<()> {
 }
 
 #[test]
+#[ignore = "slow: two first boots of its own; ./lichen test --slow"]
 fn a_clock_that_is_wrong_by_years_keeps_nothing_from_working() -> Result<()> {
     let card = card()?.write_boot_file("lichen.toml", &lichen_toml()?)?;
     let hardware = Hardware {

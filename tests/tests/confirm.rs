@@ -37,6 +37,7 @@ fn a_switch_that_nobody_confirms_is_undone_and_one_confirmed_anew_stays() -> Res
 }
 
 #[test]
+#[ignore = "slow: two boots; ./lichen test --slow"]
 fn a_trial_boot_waits_for_its_confirmation_and_meanwhile_there_is_no_second() -> Result<()> {
     let machine = appliance()?;
     let (first, second) = (

@@ -90,6 +90,7 @@ fn a_configuration_change_is_a_small_delta_and_is_confirmed() -> Result<()> {
 
 // It takes both turns: a second story that did might wait for this one, and this one for it.
 #[test]
+#[ignore = "slow: two machines; ./lichen test --slow"]
 fn several_devices_are_updated_at_once_whether_or_not_one_is_there() -> Result<()> {
     let machine = appliance()?;
     let other = appliance()?;
@@ -230,6 +231,7 @@ fn a_broken_release_is_undone_and_whoever_deployed_it_learns_why() -> Result<()>
 }
 
 #[test]
+#[ignore = "slow: a switch and its deadline; ./lichen test --slow"]
 fn a_deployer_who_is_gone_in_the_middle_of_a_switch_finds_the_old_generation() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;
@@ -251,6 +253,7 @@ fn a_deployer_who_is_gone_in_the_middle_of_a_switch_finds_the_old_generation() -
 }
 
 #[test]
+#[ignore = "slow: four deploys; ./lichen test --slow"]
 fn what_a_fleet_s_owner_signs_is_let_in_and_nothing_else() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;

@@ -47,6 +47,7 @@ fn a_live_switch_touches_only_what_changed_and_the_way_back_is_as_short() -> Res
 }
 
 #[test]
+#[ignore = "slow: a boot that deploys are judged by, too; ./lichen test --slow"]
 fn a_switched_generation_proves_itself_at_its_first_boot() -> Result<()> {
     let machine = appliance()?;
     let greeting = Generation::named("greeting")?;
@@ -101,6 +102,7 @@ fn a_plug_pulled_in_the_middle_of_a_switch_costs_the_switch_and_nothing_else() -
 }
 
 #[test]
+#[ignore = "slow: a boot; ./lichen test --slow"]
 fn what_is_on_test_is_gone_with_the_next_boot() -> Result<()> {
     let machine = appliance()?;
     let old = running(&machine)?;

@@ -15,9 +15,14 @@ const SAMPLING: Sampling = Sampling {
     torn: 4,
     reordered: 2,
 };
-/// Few different file systems need to go through the real e2fsck for what is read of them here to be believed.
+/// Every boundary, and some of what may become of writes at it. Few different file systems need to go through the real
+/// e2fsck for what is read of them here to be believed.
 const EFFORT: Effort = Effort {
-    sampling: SAMPLING,
+    sampling: Sampling {
+        torn: 16,
+        reordered: 1,
+        ..SAMPLING
+    },
     fsck: 50,
 };
 /// As much as is worth waiting for.

@@ -58,6 +58,7 @@ fn a_bad_file_is_reported_and_kept_and_the_device_boots_as_before() -> Result<()
 }
 
 #[test]
+#[ignore = "slow: a boot; ./lichen test --slow"]
 fn a_second_file_changes_what_it_names_and_nothing_else() -> Result<()> {
     let machine = appliance()?;
     machine

@@ -122,6 +122,7 @@ fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -
 }
 
 #[test]
+#[ignore = "slow: a boot; ./lichen test --slow"]
 fn what_is_found_at_noon_is_taken_by_night_and_boots_when_somebody_reboots() -> Result<()> {
     let (machine, published) = (follower("night")?, Published::new()?);
     let arguments = Generation::named("night-arguments")?;

@@ -36,6 +36,7 @@ fn a_kernel_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
 }
 
 #[test]
+#[ignore = "slow: a boot, and the kernel's is told already; ./lichen test --slow"]
 fn an_init_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
     let machine = appliance()?;
     // PID 1 alone is frozen; everything else, sshd too, goes on as if nothing were wrong.
@@ -62,6 +63,7 @@ fn a_plug_pulled_while_it_writes_costs_no_reading_that_was_told() -> Result<()> 
 }
 
 #[test]
+#[ignore = "slow: a boot that power cuts are judged by, too; ./lichen test --slow"]
 fn a_superblock_torn_by_a_power_cut_is_mended() -> Result<()> {
     let machine = appliance()?;
     // The first of its two sectors is written, with another date of the last write in it; the second is not.

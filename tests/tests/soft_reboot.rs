@@ -160,6 +160,7 @@ fn a_plug_pulled_during_a_soft_reboot_costs_the_new_generation() -> Result<()> {
 }
 
 #[test]
+#[ignore = "slow: a soft-reboot and a boot; ./lichen test --slow"]
 fn a_service_manager_that_hangs_is_reset_into_the_good_generation() -> Result<()> {
     let machine = appliance()?;
     let bus = Generation::named("another-bus")?;
@@ -179,6 +180,7 @@ EOF
 }
 
 #[test]
+#[ignore = "slow: a soft-reboot more; ./lichen test --slow"]
 fn a_deploy_by_soft_reboot_is_confirmed_and_waited_for() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;

@@ -111,6 +111,7 @@ fn a_rollback_by_hand_offers_the_data_of_then_and_keeps_those_of_now() -> Result
 }
 
 #[test]
+#[ignore = "slow: two boots; ./lichen test --slow"]
 fn a_trial_that_nobody_confirms_gives_the_data_back_at_the_next_boot() -> Result<()> {
     let machine = appliance()?;
     let newer = Generation::named("newer-data")?;

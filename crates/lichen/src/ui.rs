@@ -49,7 +49,7 @@ impl Live {
 
     /// Shows the present state, if it is time to.
     pub fn update(&mut self, text: &str) {
-        let pause = Duration::from_millis(if self.terminal { 150 } else { 10_000 });
+        let pause = Duration::from_millis(if self.terminal { 150 } else { 30_000 });
         if self.shown.unwrap_or(self.started).elapsed() < pause {
             return;
         }

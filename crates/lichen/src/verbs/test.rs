@@ -205,9 +205,8 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
     }
     crate::fail!(
         hint: format!("the whole log is {}", log.display()),
-        "{what}: {}{}",
-        tally.summary(),
-        tally.failed.iter().map(|f| format!("\n  {f}")).collect::<String>()
+        "{what}: {}",
+        tally.summary()
     );
 }
 
@@ -242,7 +241,8 @@ impl Tally {
             text.push_str(&format!(", {} ignored", self.ignored));
         }
         if !self.failed.is_empty() {
-            text.push_str(&format!(", {} FAILED", self.failed.len()));
+            let names = self.failed.join(", ");
+            text.push_str(&format!(", {} FAILED ({names})", self.failed.len()));
         }
         if let Some(name) = &self.last {
             text.push_str(&format!(", last {name}"));
@@ -267,6 +267,9 @@ mod tests {
             Some("hangs")
         );
         tally.take("test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s");
-        assert_eq!(tally.summary(), "1 passed, 1 ignored, 1 FAILED, last hangs");
+        assert_eq!(
+            tally.summary(),
+            "1 passed, 1 ignored, 1 FAILED (hangs), last hangs"
+        );
     }
 }
