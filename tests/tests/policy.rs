@@ -135,6 +135,28 @@ fn only_keys_open_the_door() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_login_is_tracked_and_has_no_service_manager_of_its_own() -> Result<()> {
+    let machine = appliance()?;
+    let sessions = machine.sh("loginctl list-sessions --no-legend")?;
+    ensure!(sessions.contains("root"), "{sessions}");
+    let manager = machine.try_sh("systemctl is-active user@0.service")?;
+    assert_eq!(manager.stdout.trim(), "inactive");
+    Ok(())
+}
+
+#[test]
+fn every_device_has_been_handled_and_removable_ones_are_polled() -> Result<()> {
+    let machine = appliance()?;
+    let unhandled = machine.sh(
+        "udevadm settle; udevadm trigger --dry-run --verbose --type=devices --initialized-nomatch",
+    )?;
+    assert_eq!(unhandled, "");
+    let poll = machine.sh("cat /sys/module/block/parameters/events_dfl_poll_msecs")?;
+    assert_eq!(poll.trim(), "2000", "in ms, by 60-block.rules");
+    Ok(())
+}
+
 /// Whether a listener that says hello can be heard from outside.
 fn greets(machine: &Machine, port: u16) -> Result<bool> {
     use std::io::Read;

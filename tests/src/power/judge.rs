@@ -172,7 +172,7 @@ impl<'t> Judge<'t> {
             let found = data.readings.iter().filter(|at| times.contains(at)).count();
             ensure!(
                 found >= told,
-                "{told} readings were told, {found} are there"
+                "climate.db: {told} readings were told, {found} are there"
             );
         }
         provisioned(&boot, &data, truth)?;
