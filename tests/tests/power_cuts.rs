@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use testbed::cuts::{self, Ext4, Fat, Fate, Remains, Sampling};
+use testbed::cuts::{self, Ext4, Fat, Remains, Sampling};
 use testbed::{Log, figures};
 use tests::power::{self, Effort, Expected, Judge, Kind, Truth};
 use tests::*;
@@ -47,31 +47,6 @@ fn every_cut_leaves_the_old_generation_or_the_new_one() -> Result<()> {
 #[ignore = "slow: many more samples of torn and reordered writes; ./lichen test --slow"]
 fn however_a_disk_orders_its_writes_the_old_generation_is_left_or_the_new_one() -> Result<()> {
     judge_all(ALL)
-}
-
-#[test]
-fn a_few_cuts_really_boot() -> Result<()> {
-    let _turn = turn();
-    let recordings = recordings()?;
-    let chosen = |kind: &Kind<'_>| {
-        let name = |name: &str| {
-            let mark = kind.recording.marks.iter().find(|mark| mark.name == name);
-            mark.is_some_and(|mark| mark.entries + 1 == kind.entries.end)
-        };
-        match (kind.fate, kind.partition) {
-            // A kernel folder, and the slot that is the last write of a deploy.
-            (Fate::Reordered, "BOOT") => name("trial boot"),
-            (Fate::Whole, "BOOT") => name("deploy"),
-            // A partition that grows, a file that is wiped.
-            (Fate::Torn, "DATA") => kind.recording.marks.is_empty() && kind.entries.start == 1,
-            _ => false,
-        }
-    };
-    let kinds: Vec<_> = power::kinds(&recordings)?
-        .into_iter()
-        .filter(chosen)
-        .collect();
-    boot(&kinds, 3)
 }
 
 #[test]
