@@ -28,7 +28,7 @@ fn a_release_that_never_becomes_healthy_is_undone_at_its_deadline() -> Result<()
 }
 
 #[test]
-#[ignore = "slow: a full disk is told by recovery, too; ./lichen test --slow"]
+#[ignore = "slow: two deploys and a boot; ./lichen test --slow"]
 fn a_release_that_fills_the_disk_is_undone_though_it_is_full() -> Result<()> {
     let machine = appliance()?;
     let undone = undone(&machine, "(g) a full disk", "fills-disk")?;

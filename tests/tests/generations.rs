@@ -47,7 +47,7 @@ fn a_live_switch_touches_only_what_changed_and_the_way_back_is_as_short() -> Res
 }
 
 #[test]
-#[ignore = "slow: a boot that deploys are judged by, too; ./lichen test --slow"]
+#[ignore = "slow: a boot; ./lichen test --slow"]
 fn a_switched_generation_proves_itself_at_its_first_boot() -> Result<()> {
     let machine = appliance()?;
     let greeting = Generation::named("greeting")?;

@@ -36,7 +36,7 @@ fn a_kernel_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
 }
 
 #[test]
-#[ignore = "slow: a boot, and the kernel's is told already; ./lichen test --slow"]
+#[ignore = "slow: a boot; ./lichen test --slow"]
 fn an_init_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
     let machine = appliance()?;
     // PID 1 alone is frozen; everything else, sshd too, goes on as if nothing were wrong.
