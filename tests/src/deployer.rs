@@ -95,7 +95,7 @@ impl Deployer {
     /// The same, without waiting for its end.
     pub fn begin(&self, verb: &[&str], what: &[&str]) -> Result<Begun> {
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+        let mut command = Command::new(testbed::input("lichen")?);
         command
             .args(verb)
             .arg("-F")
@@ -109,7 +109,7 @@ impl Deployer {
 
     /// Makes the key that closures are signed with, and tells the file.
     pub fn make_key(&self) -> Result<(Done, PathBuf)> {
-        let mut command = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+        let mut command = Command::new(testbed::input("lichen")?);
         command
             .args(["key", "generate", "story-1"])
             .env("XDG_CONFIG_HOME", self.home.path());

@@ -19,12 +19,13 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Finds it among what `LICHEN_TEST_GENERATIONS` holds.
+    /// Finds it among the inputs.
     pub fn named(name: &str) -> Result<Self> {
-        let folder = testbed::environment_path("LICHEN_TEST_GENERATIONS")?;
-        let file = |kind: &str| folder.join(format!("{name}.{kind}"));
-        let toplevel = fs::read_to_string(file("toplevel"))
+        let toplevel = testbed::input(&format!("generation {name}"))
             .with_context(|| format!("there is no tests/generations/{name}.nix"))?;
+        let file = |kind: &str| toplevel.with_extension(kind);
+        let toplevel = fs::read_to_string(&toplevel)
+            .with_context(|| format!("read {}", toplevel.display()))?;
         Ok(Self {
             toplevel: toplevel.trim().to_owned(),
             archive: file("tar.zst"),

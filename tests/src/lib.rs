@@ -6,13 +6,9 @@
 mod aftermath;
 mod climate;
 mod deployer;
-pub mod energy;
 mod events;
 mod generation;
-pub mod monitoring;
-pub mod power;
 mod published;
-mod ticker;
 mod unattended;
 
 use std::time::Duration;
@@ -27,7 +23,6 @@ pub use testbed::{
     Browser, Console, Context, Disk, Hardware, Machine, Receiver, Recording, Relay, Result,
     Snapshot, Window, bail, ensure, wait_until,
 };
-pub use ticker::{Ticker, market_feed, ticker_appliance, ticker_is_healthy};
 pub use unattended::Unattended;
 
 /// From power-on to healthy, on two emulated processors that share the host with whatever else it does. 206 s were seen.
@@ -48,8 +43,7 @@ const EXTRA: &str = "extra=nokaslr mitigations=off quiet\n";
 
 /// The image of an appliance.
 pub fn image_of(appliance: &str) -> Result<std::path::PathBuf> {
-    let images = testbed::environment_path("LICHEN_IMAGES")?;
-    Ok(images.join(appliance).join(format!("{appliance}.img")))
+    testbed::input(&format!("image {appliance}"))
 }
 
 /// The image of climate, which most stories are about.

@@ -57,7 +57,7 @@ impl Published {
 
     /// Publishes a generation on the channel stable, as its owner would.
     pub fn publish(&self, generation: &Generation) -> Result<()> {
-        let mut lichen = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+        let mut lichen = Command::new(testbed::input("lichen")?);
         lichen.args(["publish", "climate", "--toplevel", &generation.toplevel]);
         lichen.arg("--to").arg(&self.to);
         lichen.arg("--key").arg(self.root().join("key.sec"));

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use testbed::{Browser, Window};
-use tests::energy::*;
+use appliance::*;
 use tests::*;
+
+mod appliance;
 
 const SETTLE: Duration = Duration::from_secs(5);
 const UNITS: [&str; 2] = [

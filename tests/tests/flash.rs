@@ -48,7 +48,7 @@ fn flashed_card(folder: &std::path::Path) -> Result<Disk> {
     file.set_len(CARD)?;
     fs::write(&key, testbed::public_key()?)?;
     fs::write(&token, TOKEN)?;
-    let mut flash = Command::new(testbed::environment_path("LICHEN_COMMAND")?);
+    let mut flash = Command::new(testbed::input("lichen")?);
     flash
         .arg("flash")
         .arg(image()?)

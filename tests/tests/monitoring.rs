@@ -6,8 +6,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use testbed::{Prometheus, looks, promtool};
-use tests::monitoring::*;
+use watched::*;
 use tests::*;
+
+mod watched;
 
 #[test]
 fn every_rule_is_one_that_prometheus_takes() -> Result<()> {

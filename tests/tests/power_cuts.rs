@@ -1,12 +1,14 @@
 //! Power cuts at every write of a whole machine.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use testbed::cuts::{self, Ext4, Fat, Remains, Sampling};
-use testbed::{Log, figures};
-use tests::power::{self, Effort, Expected, Judge, Kind, Truth};
+use testbed::{Log, figures, turn};
+mod power;
+
+use power::{Effort, Expected, Judge, Kind, Truth};
 use tests::*;
 
 const SAMPLING: Sampling = Sampling {
@@ -52,13 +54,13 @@ fn however_a_disk_orders_its_writes_the_old_generation_is_left_or_the_new_one() 
 #[test]
 #[ignore = "slow: dozens of boots; ./lichen test --slow"]
 fn cuts_of_every_kind_really_boot() -> Result<()> {
-    let _turn = turn();
+    let _turn = turn("power cuts")?;
     boot(&power::kinds(&recordings()?)?)
 }
 
 #[test]
 fn damage_is_found() -> Result<()> {
-    let _turn = turn();
+    let _turn = turn("power cuts")?;
     let recordings = recordings()?;
     let truth = Truth::of(&recordings, &lichen_toml()?)?;
     let life = &recordings[1];
@@ -182,7 +184,8 @@ fn recordings() -> Result<[Recording; 2]> {
 }
 
 fn judge_all(effort: Effort) -> Result<()> {
-    let _turn = turn();
+    // Judging takes all processors, and booting does: one story after the other.
+    let _turn = turn("power cuts")?;
     let recordings = recordings()?;
     let truth = Truth::of(&recordings, &lichen_toml()?)?;
     let tally = power::judge_all(&recordings, &truth, effort)?.verdict()?;
@@ -220,10 +223,4 @@ fn boot(kinds: &[Kind<'_>]) -> Result<()> {
         SAMPLING.seed
     ));
     Ok(())
-}
-
-/// Judging takes all processors, and booting does: one story after the other.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

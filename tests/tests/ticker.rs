@@ -5,6 +5,10 @@ use market::kept;
 use testbed::figures;
 use tests::*;
 
+mod appliance;
+
+use appliance::{Ticker, market_feed, ticker_appliance, ticker_is_healthy};
+
 const MIB: u64 = 1 << 20;
 /// What its owners were promised.
 const MOST_MEMORY: u64 = 40 * MIB;

@@ -16,6 +16,7 @@ mod publish;
 mod remote;
 mod s3;
 mod store;
+mod stories;
 mod ui;
 mod verbs;
 mod vm;
@@ -47,7 +48,7 @@ Look after:
   logs HOST         Show a device's journal [-f] [-u UNIT]
   lock              Resolve the package lists with apt's own solver [--check]
   fetch [APPLIANCE] Download every locked package and crate, or an appliance's; after it no build needs a network
-  test              Run the tests [--quick] [--slow]
+  test [STORY]      Run the tests [--quick] [--slow] [--fresh] [--why STORY]
   bench [APPLIANCE] Measure builds, sizes, booting, memory and latency; prints a table [--runs N]
   docs              Write the reference of all options
 

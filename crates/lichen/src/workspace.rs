@@ -88,6 +88,11 @@ impl Workspace {
         self.modules_in("tests/images")
     }
 
+    /// What stories deploy: `tests/generations/<name>.nix`.
+    pub fn test_generations(&self) -> Vec<String> {
+        self.modules_in("tests/generations")
+    }
+
     fn modules_in(&self, folder: &str) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.path(folder))
             .into_iter()

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::Tools;
-use crate::place::{self, environment_path};
+use crate::inputs::input;
+use crate::place;
 use crate::process;
 
 /// Starting it takes seconds of its own on a loaded host.
@@ -43,11 +44,11 @@ pub struct Page {
 }
 
 impl Browser {
-    /// Out of the roots in `LICHEN_CHECK_TOOLS` and `LICHEN_TEST_TOOLS`.
+    /// Out of the inputs `check tools` and `test tools`.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             tools: Tools::from_env()?,
-            root: environment_path("LICHEN_CHECK_TOOLS")?,
+            root: input("check tools")?,
         })
     }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::hardware::Memory;
+use crate::inputs;
 use crate::place::{self, Lock};
 use crate::process::Leashed;
 use crate::ssh::{self, Output};
@@ -336,6 +337,10 @@ impl Machine {
         if matches!(start, Start::Warm { .. }) {
             qemu.args(["-incoming", "defer"]);
         }
+        inputs::booted(match start {
+            Start::Cold | Start::ColdInto(_) => "cold",
+            Start::Warm { .. } => "warm",
+        })?;
         let since = Instant::now();
         let qemu = Leashed::start(&qemu, &self.log, LIFETIME)?;
         let qmp = Qmp::connect(&socket).with_context(|| {

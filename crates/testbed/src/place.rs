@@ -1,4 +1,4 @@
-//! Where things are: what the caller names in the environment, and this crate's corner of the target directory.
+//! Where things are: this crate's corner of the target directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -7,19 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// How long to wait before looking again for a lock that is free.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// The path in environment variable `name`. An unset one is an error: a story that cannot run has not passed.
-pub fn environment_path(name: &str) -> Result<PathBuf> {
-    let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
-        bail!("{name} is not set, so this story cannot run\nhint: ./lichen test");
-    };
-    let path = PathBuf::from(value);
-    fs::canonicalize(&path).with_context(|| format!("{name}={}", path.display()))
-}
 
 /// A name for what the calling story leaves behind.
 pub fn story_name() -> String {
@@ -54,6 +45,15 @@ pub(crate) fn directory(name: &str) -> Result<PathBuf> {
         .join(name);
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     Ok(directory)
+}
+
+/// What only one story does at a time, until this is dropped.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held, not used")] Lock);
+
+/// Waits until no other story has the turn of this name. Stories are processes of their own.
+pub fn turn(name: &str) -> Result<Turn> {
+    Ok(Turn(Lock::take(&directory("turns")?.join(name))?))
 }
 
 /// An exclusive lock between threads and processes alike; held until dropped, or until its process is gone.
@@ -106,16 +106,5 @@ mod tests {
             drop(second);
             third.join().unwrap();
         });
-    }
-
-    #[test]
-    fn an_unset_variable_names_itself_and_the_way_out() {
-        let error = environment_path("LICHEN_NO_SUCH_THING")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("LICHEN_NO_SUCH_THING") && error.contains("./lichen test"),
-            "{error}"
-        );
     }
 }

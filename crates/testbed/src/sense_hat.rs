@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::Machine;
-use crate::place::environment_path;
+use crate::inputs::input;
 
 const PROGRAM: &str = "/run/fake-hat";
 const SOCKET: &str = "/run/fake-hat.sock";
@@ -26,12 +26,7 @@ impl Machine {
         humidity: f64,
         pressure: f64,
     ) -> Result<SenseHat<'_>> {
-        let binary = environment_path("LICHEN_FAKE_HAT")?;
-        let binary = if binary.is_dir() {
-            binary.join("bin/fake-hat")
-        } else {
-            binary
-        };
+        let binary = input("fake-hat")?;
         let contents = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
         self.write_file(PROGRAM, &contents)?;
         self.sh(&format!(

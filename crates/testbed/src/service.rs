@@ -28,7 +28,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts `crates/<name>` of the workspace at `root` with `--simulate`, and waits until it is ready. A program that
+    /// Starts `crates/<name>` of the checkout at `root`, which is an input, with `--simulate`, and waits until it is ready. A program that
     /// knows that only after a verb is given the verb `run`.
     pub fn simulated(root: &Path, name: &str) -> Result<Self> {
         let program = build(root, name)?;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::place::environment_path;
+use crate::inputs;
 
 const LOADERS: [&str; 2] = [
     "usr/lib64/ld-linux-x86-64.so.2",
@@ -19,19 +19,18 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// What machines run in and are reached with: the root in `LICHEN_TEST_TOOLS`; without it, what this machine has.
+    /// What machines run in and are reached with: the input `test tools`; without inputs, what this machine has.
     pub fn from_env() -> Result<Self> {
-        Self::from_variable("LICHEN_TEST_TOOLS")
+        Self::named("test tools")
     }
 
-    /// What looks at appliances from outside, such as Prometheus: the root in `LICHEN_CHECK_TOOLS`, or this machine.
+    /// What looks at appliances from outside, such as Prometheus: the input `check tools`, or this machine.
     pub fn checks() -> Result<Self> {
-        Self::from_variable("LICHEN_CHECK_TOOLS")
+        Self::named("check tools")
     }
 
-    fn from_variable(name: &str) -> Result<Self> {
-        let given = std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let root = given.then(|| environment_path(name)).transpose()?;
+    fn named(name: &str) -> Result<Self> {
+        let root = inputs::given().then(|| inputs::input(name)).transpose()?;
         Ok(Self { root })
     }
 

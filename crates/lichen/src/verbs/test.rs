@@ -1,9 +1,9 @@
 //! `lichen test`: everything that proves the project, cheapest first.
 
 use super::build::{self, Wanted};
-use super::vm;
 use crate::command::program;
 use crate::nix::Nix;
+use crate::stories;
 use crate::ui::{self, Live};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Run the tests: host, modules, images, and stories on the real image in QEMU
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,12 @@ pub struct TestArgs {
     /// Also the stories that take long, such as the Raspberry Pi 4 under emulation
     #[arg(long, conflicts_with = "quick")]
     slow: bool,
+    /// Believe no verdict of before: run every story, also those that were green on the same bytes
+    #[arg(long, conflicts_with = "quick")]
+    fresh: bool,
+    /// Tell which inputs make these stories run, or that they are green on the same bytes; run nothing
+    #[arg(long, value_name = "STORY", conflicts_with_all = ["quick", "fresh", "story"])]
+    why: Option<String>,
     /// Only the stories whose name, or whose group's, contains this
     #[arg(conflicts_with = "quick")]
     story: Option<String>,
@@ -29,16 +35,29 @@ pub struct TestArgs {
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
-    let live = Live::new();
-    if args.story.is_none() {
+    let (live, begun) = (Live::new(), Instant::now());
+    let some = args.story.as_deref().or(args.why.as_deref());
+    if some.is_none() {
         host(workspace)?;
     }
     let nix = build::sources(workspace, "checks", &Wanted::Everything, false)?;
-    if args.story.is_none() {
+    if some.is_none() {
         checks(&nix)?;
     }
     if !args.quick {
-        stories(workspace, args)?;
+        let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+        let wanted = stories::Wanted {
+            containing: some,
+            // Asking about a story by its name is asking about slow ones, too.
+            slow: args.slow || args.why.is_some(),
+            fresh: args.fresh,
+            why: args.why.is_some(),
+            rotation: (ci && !args.slow && some.is_none()).then_some(begun),
+        };
+        stories::run(workspace, &wanted)?;
+    }
+    if args.why.is_some() {
+        return Ok(());
     }
     ui::say(format!("all green after {}", ui::duration(live.elapsed())));
     Ok(())
@@ -82,55 +101,6 @@ fn checks(nix: &Nix) -> Result<()> {
         names.join(", ")
     ));
     Ok(())
-}
-
-/// The stories, on the images that `lichen build` makes.
-fn stories(workspace: &Workspace, args: &TestArgs) -> Result<()> {
-    let mut made = None;
-    for appliance in workspace.appliances() {
-        made = Some(build::image(workspace, &appliance, false, false)?);
-    }
-    let made = made.context("there is no appliance to test")?;
-    for image in workspace.test_images().iter().filter(|_| args.slow) {
-        let output = format!("packages.x86_64-linux.test-image-{image}");
-        made.nix
-            .build(&output, Some(&workspace.build("")?.join(image)))?;
-    }
-    let tools = vm::tools(workspace, &made.nix)?;
-    let checks = (made.nix).build("packages.x86_64-linux.check-tools", None)?;
-    let hat = made.nix.build("packages.x86_64-linux.fake-hat", None)?;
-    let generations = (made.nix).build("packages.x86_64-linux.test-generations", None)?;
-    let mut cargo = program("cargo");
-    // Of the whole workspace this one program: on its own, its dependencies would get fewer features than they have in
-    // the host's tests, and fifty crates would be compiled a second time.
-    cargo
-        .args([
-            "test",
-            "--workspace",
-            "--test",
-            "stories",
-            "--color",
-            "never",
-            "--no-fail-fast",
-            "--",
-        ])
-        .args(&args.story);
-    if args.slow {
-        cargo.arg("--include-ignored");
-    }
-    cargo.current_dir(workspace.root());
-    cargo.env("LICHEN_IMAGES", workspace.path("build"));
-    let command = std::env::current_exe().context("cannot tell where this program is")?;
-    cargo.env("LICHEN_COMMAND", command);
-    cargo.env("LICHEN_TEST_TOOLS", tools.root());
-    cargo.env("LICHEN_CHECK_TOOLS", checks.output);
-    cargo.env("LICHEN_FAKE_HAT", hat.output.join("bin/fake-hat"));
-    cargo.env("LICHEN_TEST_GENERATIONS", generations.output);
-    follow(
-        cargo,
-        "stories",
-        &workspace.build("log")?.join("stories.log"),
-    )
 }
 
 /// Runs cargo's tests, shows their names as they pass, and keeps everything in a log.

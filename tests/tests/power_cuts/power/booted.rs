@@ -7,7 +7,7 @@ use testbed::{Context, Entry, Hardware, Log, Machine, Recording, Result, ensure}
 
 use super::judge::Expected;
 use super::replayed::{first_toplevel, phase};
-use crate::{BOOT, HOSTNAME, healthy, status};
+use tests::{BOOT, HOSTNAME, healthy, status};
 
 /// A kind of cut, of which one is booted.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use testbed::{Context, Error, Log, Mark, Recording, Result, bail, ensure};
 
 use super::boot::Boot;
 use super::data::{self, Data, Hashes, Memory};
-use crate::{HOSTNAME, TIME_ZONE, TOKEN};
+use tests::{HOSTNAME, TIME_ZONE, TOKEN};
 
 /// What has to be so after a power cut.
 #[derive(Debug, Clone, Default)]

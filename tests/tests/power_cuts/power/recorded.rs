@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::{Recording, Result, ensure};
 
-use crate::{BOOT, Climate, Generation, SOON, healthy, snapshot, status};
+use tests::{BOOT, Climate, Generation, SOON, healthy, snapshot, status};
 
 /// A kernel that differs from the old one in nothing but its bytes, as a generation of its own.
 const ANOTHER_KERNEL: &str = r#"set -e
@@ -36,7 +36,7 @@ pub fn life() -> Result<Recording> {
     ];
     let inputs = [
         include_str!("recorded.rs"),
-        include_str!("../generation.rs"),
+        include_str!("../../../src/generation.rs"),
         &greeting.toplevel,
         &next.toplevel,
     ];

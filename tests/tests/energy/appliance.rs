@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::{Context, Hardware, Machine, Result, Snapshot, Web, ensure};
 
-use crate::{BOOT, card_from, image_of, lichen_toml_with, nothing_failed, snapshot_of, started};
+use tests::{BOOT, card_from, image_of, lichen_toml_with, nothing_failed, snapshot_of, started};
 
-#[path = "../../crates/energy/tests/support/amber.rs"]
+#[path = "../../../crates/energy/tests/support/amber.rs"]
 pub mod amber;
 
 use amber::FakeAmber;
@@ -81,6 +81,7 @@ impl<'m> Energy<'m> {
 
     /// Has it ask this Amber, and live where days are those of the market, until the next boot.
     pub fn ask(&self, amber: &FakeAmber) -> Result<()> {
+        testbed::lasts_a_day("prices and days follow the wall clock")?;
         let mut config: Value = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
         config["amber"]["url"] = json!(amber.url(HOST));
         config["display"]["time_zone"] = "Australia/Brisbane".into();

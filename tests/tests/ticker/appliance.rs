@@ -7,7 +7,7 @@ use market::{Feed, Format, Mischief, Session};
 use serde_json::{Value, json};
 use testbed::{Context, Machine, Result, Web, ensure};
 
-use crate::{BOOT, Snapshot, lichen_toml_with, nothing_failed, snapshot_of, started};
+use tests::{BOOT, Snapshot, lichen_toml_with, nothing_failed, snapshot_of, started};
 
 const PORT: u16 = 8082;
 const CONFIG: &str = "/etc/ticker/config.json";

@@ -10,4 +10,4 @@ mod replayed;
 pub use booted::{Kind, boot, kinds};
 pub use judge::{Expected, Judge, Truth};
 pub use recorded::{first_boot, life};
-pub use replayed::{Effort, Tally, judge_all};
+pub use replayed::{Effort, judge_all};

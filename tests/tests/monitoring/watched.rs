@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testbed::{Context, Prometheus, Result, Selector, Service, bail, ensure, wait_until};
 
-use crate::SOON;
+use tests::SOON;
 
 /// The crate whose rules hold for every service.
 const KIT: &str = "appliance";
@@ -32,19 +32,15 @@ const BUILT_IN: [(&str, &str); 4] = [
     ("__range_s", "86400"),
 ];
 
-/// The workspace under test.
-pub fn workspace() -> Result<PathBuf> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(tests
-        .parent()
-        .context("tests/ is in a workspace")?
-        .to_owned())
+/// The checkout under test. All services are one input: what is looked at is found by being there.
+fn checkout() -> Result<PathBuf> {
+    testbed::input("services")
 }
 
 /// Every `crates/*/monitoring`, by the name of its crate.
 pub fn monitored() -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(workspace()?.join("crates"))? {
+    for entry in fs::read_dir(checkout()?.join("crates"))? {
         let entry = entry?;
         let folder = entry.path().join("monitoring");
         if folder.exists() {
@@ -67,10 +63,11 @@ pub struct Watched {
 
 /// Every service that brings what to watch it with, one after the other.
 pub fn for_each_service(look: impl Fn(&Watched) -> Result<()>) -> Result<()> {
+    testbed::lasts_a_day("alerts may be about this host, such as about its disk")?;
     let mut monitored = monitored()?;
     let kit = monitored.remove(KIT).context("the kit has no rules")?;
     for (name, folder) in monitored {
-        let service = Service::simulated(&workspace()?, &name)?;
+        let service = Service::simulated(&checkout()?, &name)?;
         let rules = [folder.join("alerts.yml"), kit.join("alerts.yml")];
         let prometheus = Prometheus::start(&name, &[service.port()], &rules)?;
         let watched = Watched {

@@ -1,0 +1,474 @@
+//! The stories of `lichen test`: which have to run, and why; running them; and what is kept of it.
+//!
+//! A story is a test in `tests/`, told on the images that get flashed. Everything here is about running only those that
+//! could end otherwise than they did before: [`inputs`] and [`sources`] tell what there is now, [`verdicts`] what was
+//! green on which bytes, [`runner`] runs the others, and [`audit`] sees to it that nothing is used unnoticed.
+
+mod audit;
+mod inputs;
+mod rotation;
+mod runner;
+mod sources;
+mod verdicts;
+
+use crate::command::{program, stdout_of};
+use crate::nix::Nix;
+use crate::store;
+use crate::ui::{self, Live};
+use crate::verbs::{build, vm};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use audit::Audit;
+use inputs::Inputs;
+use runner::{Done, Next, Runner};
+use sources::Sources;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use verdicts::{Cost, Digests, Ended, Reason, Record, Verdicts};
+
+/// How many of the dearest stories are shown at the end.
+const SHOWN: usize = 10;
+/// Slow stories are not begun in continuous integration when they would end later than this after its beginning: it is
+/// given 90 minutes.
+const CI: Duration = Duration::from_secs(70 * 60);
+
+/// Which stories are wanted.
+#[derive(Debug, Default)]
+pub struct Wanted<'a> {
+    /// Only those whose name, with their group's, contains this.
+    pub containing: Option<&'a str>,
+    /// Also the slow ones.
+    pub slow: bool,
+    /// Believe nothing.
+    pub fresh: bool,
+    /// Tell why they would run, and run none.
+    pub why: bool,
+    /// Today's part of the slow ones, too, as long as there is time since then.
+    pub rotation: Option<Instant>,
+}
+
+/// One story.
+#[derive(Debug)]
+struct Story {
+    name: String,
+    slow: bool,
+    sources: Digests,
+    record: Record,
+}
+
+/// Builds what the stories use, and runs those that have to.
+pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
+    let (mut inputs, nix) = built(workspace)?;
+    let program = compiled(workspace)?;
+    let verdicts = verdicts::open(&workspace.cache("verdicts")?)?;
+    let sources = Sources::read(workspace.root())?;
+    inputs.known("services", Some(workspace.root()), &sources.of_services()?);
+    let mut stories = listed(&program, &sources, &verdicts)?;
+    let today = wanted.rotation.map(|_| {
+        let slow = stories.iter().filter(|story| story.slow);
+        let slow = slow.map(|story| rotation::Slow {
+            name: story.name.clone(),
+            ran: story.record.ran,
+        });
+        rotation::part_of(slow.collect(), verdicts::now())
+    });
+    let today = today.unwrap_or_default();
+    stories.retain(|story| {
+        let asked = wanted
+            .containing
+            .is_none_or(|part| story.name.contains(part));
+        asked && (!story.slow || wanted.slow || today.contains(&story.name))
+    });
+    add_test_images(workspace, &nix, &sources, &stories, &mut inputs)?;
+
+    let mut standing = 0;
+    let mut usual = Vec::new();
+    let mut slow = Vec::new();
+    let mut reasons: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
+    for story in &stories {
+        let verdict =
+            story
+                .record
+                .standing(|name| inputs.digest(name), &story.sources, verdicts::now());
+        let verdict = if wanted.fresh {
+            Err(Reason::Asked)
+        } else {
+            verdict
+        };
+        if wanted.why {
+            explain(story, &verdict);
+        }
+        match verdict {
+            Ok(_) => standing += 1,
+            Err(reason) => {
+                let part = if today.contains(&story.name) {
+                    &mut slow
+                } else {
+                    &mut usual
+                };
+                part.push(Next {
+                    name: story.name.clone(),
+                    cost: story.record.cost,
+                });
+                reasons.entry(reason).or_default().push(&story.name);
+            }
+        }
+    }
+    if wanted.why {
+        return Ok(());
+    }
+    ui::say(format!("as before: {standing} stories on the same bytes"));
+    for (reason, stories) in &reasons {
+        ui::say(format!("{} to run: {reason}", stories.len()));
+    }
+    if wanted.fresh {
+        forget_snapshots(workspace)?;
+    }
+
+    let file = workspace.build("log")?.join("inputs.json");
+    inputs.write(&file)?;
+    let audit = Audit::of(&inputs)?;
+    let logs = runner::logs(&workspace.build("log")?.join("stories"))?;
+    let runner = Runner {
+        program: &program,
+        folder: &workspace.path("tests"),
+        inputs: &file,
+        logs: &logs,
+        audit: &audit,
+    };
+    let mut tally = Tally::default();
+    let by_name: BTreeMap<&str, &Story> = stories
+        .iter()
+        .map(|story| (story.name.as_str(), story))
+        .collect();
+    let mut told = |part: Vec<Next>| {
+        runner.run(part, |done, live| {
+            let story = by_name[done.name.as_str()];
+            tell(&done, live);
+            tally.take(&done);
+            keep(&verdicts, workspace, &inputs, story, done)
+        })
+    };
+    told(usual)?;
+    let left_out = match wanted.rotation {
+        Some(begun) if !today.is_empty() => {
+            let (slow, late) = in_time(slow, CI.saturating_sub(begun.elapsed()));
+            ui::say(format!(
+                "slow stories of today: {} of {} in the rotation",
+                slow.len(),
+                today.len()
+            ));
+            told(slow)?;
+            late
+        }
+        _ => Vec::new(),
+    };
+    if !left_out.is_empty() {
+        ui::warn(format!("no time is left for {}", left_out.join(", ")));
+    }
+    tally.close(standing, &workspace.build("log")?.join("costs.txt"))
+}
+
+/// Builds everything that any story may use.
+fn built(workspace: &Workspace) -> Result<(Inputs, Nix<'_>)> {
+    let mut inputs = Inputs::default();
+    let mut made = None;
+    for appliance in workspace.appliances() {
+        let image = build::image(workspace, &appliance, false, false)?;
+        inputs.file(&format!("image {appliance}"), &image.image)?;
+        made = Some(image);
+    }
+    let nix = made.context("there is no appliance to test")?.nix;
+    let tools = vm::tools(workspace, &nix)?;
+    let checks = nix.build("packages.x86_64-linux.check-tools", None)?;
+    inputs.trees(&[
+        ("test tools", tools.root()),
+        ("check tools", &checks.output),
+    ])?;
+    let hat = nix.build("packages.x86_64-linux.fake-hat", None)?;
+    inputs.file("fake-hat", &hat.output.join("bin/fake-hat"))?;
+    let generations = nix
+        .build("packages.x86_64-linux.test-generations", None)?
+        .output;
+    for name in workspace.test_generations() {
+        let file = |end: &str| generations.join(format!("{name}.{end}"));
+        let files = ["toplevel", "tar.zst", "registration"].map(file);
+        inputs.files(&format!("generation {name}"), &files[0], &files)?;
+    }
+    // Owners' commands go through this one, and through the Nix of this machine.
+    let lichen = std::env::current_exe().context("cannot tell where this program is")?;
+    inputs.file("lichen", &lichen)?;
+    let version = stdout_of(store::nix("nix").arg("--version"))?;
+    let digest = format!(
+        "{}, {}",
+        inputs.digest("lichen").unwrap_or_default(),
+        version.trim()
+    );
+    inputs.versioned("lichen", &digest);
+    Ok((inputs, nix))
+}
+
+/// Builds the images that only slow stories use, if any of those is to be told.
+fn add_test_images(
+    workspace: &Workspace,
+    nix: &Nix<'_>,
+    sources: &Sources,
+    stories: &[Story],
+    inputs: &mut Inputs,
+) -> Result<()> {
+    let groups: BTreeSet<&str> = stories
+        .iter()
+        .filter(|story| story.slow)
+        .map(Story::group)
+        .collect();
+    for image in workspace.test_images() {
+        let mut wanted = false;
+        for group in &groups {
+            wanted |= sources.says(group, &image)?;
+        }
+        if wanted {
+            let output = format!("packages.x86_64-linux.test-image-{image}");
+            let link = workspace.build("")?.join(&image);
+            nix.build(&output, Some(&link))?;
+            inputs.file(
+                &format!("image {image}"),
+                &link.join(format!("{image}.img")),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Compiles the program that the stories are in.
+fn compiled(workspace: &Workspace) -> Result<PathBuf> {
+    ui::say("compiling the stories");
+    let log = workspace.build("log")?.join("stories-compiled.log");
+    let mut cargo = program("cargo");
+    // Of the whole workspace this one program: on its own, its dependencies would get fewer features than they have in
+    // the host's tests, and fifty crates would be compiled a second time.
+    cargo.args(["test", "--workspace", "--test", "stories", "--no-run"]);
+    cargo.args([
+        "--color",
+        "never",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    cargo.current_dir(workspace.root());
+    let errors =
+        fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let output = cargo.stderr(errors).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
+        crate::fail!(hint: format!("the whole log is {}", log.display()), "the stories do not compile");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let found = messages.find_map(|message| {
+        let stories = message["target"]["name"] == "stories";
+        message["executable"]
+            .as_str()
+            .filter(|_| stories)
+            .map(PathBuf::from)
+    });
+    found.context("cargo made no program of the stories")
+}
+
+/// Every story there is, with what is known of it.
+fn listed(program: &Path, sources: &Sources, verdicts: &Verdicts) -> Result<Vec<Story>> {
+    let list = |ignored: &[&str]| -> Result<Vec<String>> {
+        let mut command = crate::command::program(program);
+        let text = stdout_of(command.args(["--list", "--format", "terse"]).args(ignored))?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.strip_suffix(": test"))
+            .map(str::to_owned)
+            .collect())
+    };
+    let slow: BTreeSet<String> = list(&["--ignored"])?.into_iter().collect();
+    let mut of_groups: BTreeMap<String, Digests> = BTreeMap::new();
+    let mut stories = Vec::new();
+    for name in list(&[])? {
+        let group = group_of(&name).to_owned();
+        let made_of = match of_groups.get(&group) {
+            Some(known) => known.clone(),
+            None => sources.of_group(&group)?,
+        };
+        of_groups.insert(group, made_of.clone());
+        stories.push(Story {
+            slow: slow.contains(&name),
+            record: verdicts.of(&name),
+            sources: made_of,
+            name,
+        });
+    }
+    Ok(stories)
+}
+
+impl Story {
+    fn group(&self) -> &str {
+        group_of(&self.name)
+    }
+}
+
+fn group_of(story: &str) -> &str {
+    story.split("::").next().unwrap_or(story)
+}
+
+/// Why a story would run, or what its verdict rests on.
+fn explain(story: &Story, verdict: &Result<u64, Reason>) {
+    match verdict {
+        Ok(since) => {
+            let time = jiff::Timestamp::from_second(*since as i64).unwrap_or_default();
+            println!("{}: green since {time} on the same bytes", story.name);
+        }
+        Err(reason) => println!("{}: runs; {reason}", story.name),
+    }
+    for (name, digest) in story.record.inputs().into_iter().flatten() {
+        let short: String = digest
+            .trim_start_matches("sha256:")
+            .chars()
+            .take(12)
+            .collect();
+        println!("  {name} {short}");
+    }
+}
+
+/// Shows how a story ended, as cargo's runner does.
+fn tell(done: &Done, live: &mut Live) {
+    live.clear();
+    let verdict = if done.green { "ok" } else { "FAILED" };
+    println!("test {} ... {verdict} ({})", done.name, done.cost);
+    if !done.green {
+        println!("{}", done.said.trim());
+    }
+    // A story that passes may have something to tell, too.
+    for figures in done
+        .said
+        .lines()
+        .filter_map(|line| line.strip_prefix("figures: "))
+    {
+        println!("stories: {figures}");
+    }
+}
+
+/// Keeps the verdict on what a story used, unless that is not what it was when it began.
+fn keep(
+    verdicts: &Verdicts,
+    workspace: &Workspace,
+    inputs: &Inputs,
+    story: &Story,
+    done: Done,
+) -> Result<()> {
+    if !done.unaccounted.is_empty() {
+        let names: Vec<&str> = done.unaccounted.iter().map(String::as_str).collect();
+        ui::warn(format!(
+            "{} were opened while {} ran, and nobody had asked for them: its verdict is not kept",
+            names.join(", "),
+            story.name
+        ));
+        return Ok(());
+    }
+    // Somebody may be writing the next version of it by now.
+    if Sources::read(workspace.root())?.of_group(story.group())? != story.sources {
+        ui::warn(format!(
+            "sources of {} have changed meanwhile: its verdict is not kept",
+            story.name
+        ));
+        return Ok(());
+    }
+    let mut used = story.sources.clone();
+    for name in &done.inputs {
+        let digest = inputs
+            .digest(name)
+            .with_context(|| format!("no input is called {name}"))?;
+        used.insert(name.clone(), digest.to_owned());
+    }
+    let ended = Ended {
+        green: done.green,
+        inputs: used,
+        day: done.day,
+        cost: done.cost,
+    };
+    verdicts.keep(&story.name, ended, verdicts::now())
+}
+
+/// Those that are likely to come to their end within `left`, and the names of the others.
+fn in_time(slow: Vec<Next>, left: Duration) -> (Vec<Next>, Vec<String>) {
+    // Two at a time.
+    let mut seconds = left.as_secs_f64() * 2.0;
+    let (mut first, mut late) = (Vec::new(), Vec::new());
+    for next in slow {
+        let takes = next.cost.map_or(300.0, |cost| cost.wall);
+        if takes <= left.as_secs_f64() && takes <= seconds {
+            seconds -= takes;
+            first.push(next);
+        } else {
+            late.push(next.name);
+        }
+    }
+    (first, late)
+}
+
+/// Snapshots are taken once per image: whoever believes nothing does not believe those either.
+fn forget_snapshots(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.path("target/testbed/snapshots");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What has been told so far.
+#[derive(Debug, Default)]
+struct Tally {
+    costs: Vec<(String, Cost)>,
+    red: Vec<String>,
+}
+
+impl Tally {
+    fn take(&mut self, done: &Done) {
+        self.costs.push((done.name.clone(), done.cost));
+        if !done.green {
+            self.red.push(done.name.clone());
+        }
+    }
+
+    /// The closing lines: what was dear, and what it came to.
+    fn close(mut self, standing: usize, file: &Path) -> Result<()> {
+        self.costs.sort_by(|a, b| b.1.wall.total_cmp(&a.1.wall));
+        let lines: Vec<String> = self
+            .costs
+            .iter()
+            .map(|(name, cost)| format!("{cost}: {name}\n"))
+            .collect();
+        fs::write(file, lines.concat())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        if lines.len() > 1 {
+            let processor: f64 = self.costs.iter().map(|(_, cost)| cost.processor).sum();
+            ui::say(format!(
+                "the dearest stories (all: {}; {processor:.0} s of processor):",
+                file.display()
+            ));
+            lines
+                .iter()
+                .take(SHOWN)
+                .for_each(|line| eprint!("  {line}"));
+        }
+        let (red, green) = (self.red.len(), self.costs.len() - self.red.len());
+        println!("stories: {green} passed, {red} failed, {standing} skipped");
+        if red > 0 {
+            crate::fail!(
+                hint: "what each said is in build/log/stories; ./lichen test NAME runs one",
+                "stories: {}",
+                self.red.join(", ")
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+use super::super::inputs::Inputs;
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+/// A program that behaves as the stories do: the first argument is a story.
+const PROGRAM: &str = r#"#!/bin/sh
+image=$(sed -n 's/.*"image climate": "\(.*\)",*/\1/p' "$LICHEN_INPUTS")
+case $1 in
+  honest) echo "input image climate" >> "$LICHEN_USES"; cat "$image" > /dev/null
+          echo "boot cold" >> "$LICHEN_USES"; echo "day the weather" >> "$LICHEN_USES" ;;
+  secret) cat "$image" > /dev/null ;;
+  red)    echo "input image climate" >> "$LICHEN_USES"; echo "it is red"; exit 101 ;;
+  absent) echo "test result: ok. 0 passed"; exit 0 ;;
+  busy)   n=0; while [ $n -lt 200000 ]; do n=$((n + 1)); done ;;
+esac
+echo "test result: ok. 1 passed; 0 failed"
+"#;
+
+fn run(stories: &[(&str, Option<f64>)]) -> Vec<Done> {
+    let folder = tempfile::tempdir().unwrap();
+    let [program, image, inputs_file] =
+        ["stories", "climate.img", "inputs.json"].map(|name| folder.path().join(name));
+    fs::write(&program, PROGRAM).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&image, "bytes").unwrap();
+    let mut inputs = Inputs::default();
+    inputs.file("image climate", &image).unwrap();
+    inputs.write(&inputs_file).unwrap();
+    let audit = Audit::of(&inputs).unwrap();
+    let runner = Runner {
+        program: &program,
+        folder: folder.path(),
+        inputs: &inputs_file,
+        logs: folder.path(),
+        audit: &audit,
+    };
+    let next = |(name, wall): &(&str, Option<f64>)| Next {
+        name: (*name).to_owned(),
+        cost: wall.map(|wall| Cost {
+            wall,
+            ..Cost::default()
+        }),
+    };
+    let mut ended = Vec::new();
+    runner
+        .run(stories.iter().map(next).collect(), |done, _| {
+            ended.push(done);
+            Ok(())
+        })
+        .unwrap();
+    ended
+}
+
+#[test]
+fn a_story_is_green_with_what_it_used_and_what_it_cost() {
+    let done = run(&[("honest", None)]).remove(0);
+    assert!(done.green, "{}", done.said);
+    assert_eq!(done.inputs, BTreeSet::from(["image climate".to_owned()]));
+    assert_eq!(done.day.as_deref(), Some("the weather"));
+    assert_eq!((done.cost.cold_boots, done.cost.warm_boots), (1, 0));
+    assert!(done.unaccounted.is_empty());
+}
+
+#[test]
+fn an_image_that_is_read_past_the_inputs_is_noticed() {
+    let done = run(&[("secret", None)]).remove(0);
+    assert!(done.green, "{}", done.said);
+    assert_eq!(
+        done.unaccounted,
+        BTreeSet::from(["image climate".to_owned()])
+    );
+}
+
+#[test]
+fn what_fails_and_what_is_not_there_are_red() {
+    let ended = run(&[("red", None), ("absent", None)]);
+    assert!(ended.iter().all(|done| !done.green));
+    assert!(ended.iter().any(|done| done.said.contains("it is red")));
+}
+
+#[test]
+fn the_seconds_of_processor_are_those_that_it_took() {
+    let done = run(&[("busy", None)]).remove(0);
+    assert!(done.cost.processor > 0.01, "{:?}", done.cost);
+    assert_eq!(
+        processor("1 (a b) c) S 0 0 0 0 0 0 0 0 0 0 100 200 300 400 0 0"),
+        10.0
+    );
+}
+
+#[test]
+fn the_longest_begins_first() {
+    // Two at a time: the two that are known to be long, and then the short ones.
+    let ended = run(&[
+        ("honest", Some(1.0)),
+        ("red", Some(2.0)),
+        ("busy", Some(900.0)),
+    ]);
+    let place = |name: &str| ended.iter().position(|done| done.name == name).unwrap();
+    assert!(place("red") < place("honest"), "{ended:?}");
+}

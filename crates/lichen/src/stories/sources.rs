@@ -1,0 +1,309 @@
+//! What stories are made of: their own files, the words they share, and the crates that they are linked with.
+//!
+//! A group of stories is the file `tests/tests/GROUP.rs` and the folder of that name. It is made of what it includes
+//! (`#[path]`, `include_str!`), of all of `tests/src`, of every crate of this workspace that any of that names, and of
+//! all that these depend on. Rust can use no crate that is not named, so nothing is forgotten by looking for names.
+
+use super::verdicts::Digests;
+use crate::hash;
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The package whose tests the stories are.
+const STORIES: &str = "tests";
+
+/// The sources of a checkout.
+#[derive(Debug)]
+pub struct Sources {
+    root: PathBuf,
+    /// The members of the workspace: name and folder.
+    members: BTreeMap<String, PathBuf>,
+    /// Who of them needs whom, tests left out.
+    needs: BTreeMap<String, BTreeSet<String>>,
+    /// Cargo.lock: what each package is, exactly, and what it depends on.
+    locked: BTreeMap<String, Locked>,
+}
+
+#[derive(Debug)]
+struct Locked {
+    name: String,
+    /// `name version checksum`.
+    identity: String,
+    dependencies: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    checksum: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+impl Sources {
+    /// Those of the checkout at `root`.
+    pub fn read(root: &Path) -> Result<Self> {
+        let mut members = BTreeMap::from([(STORIES.to_owned(), root.join(STORIES))]);
+        for entry in read_dir(&root.join("crates"))? {
+            if entry.join("Cargo.toml").exists() {
+                let name = entry.file_name().unwrap_or_default().to_string_lossy();
+                members.insert(name.into_owned(), entry);
+            }
+        }
+        let mut needs = BTreeMap::new();
+        for (name, folder) in &members {
+            let manifest: toml::Table = parse(&folder.join("Cargo.toml"))?;
+            let wanted = ["dependencies", "build-dependencies"]
+                .iter()
+                .filter_map(|section| manifest.get(*section)?.as_table().map(|table| table.keys()));
+            let local = wanted.flatten().filter(|name| members.contains_key(*name));
+            needs.insert(name.clone(), local.cloned().collect());
+        }
+        let lock: Lock = parse(&root.join("Cargo.lock"))?;
+        let locked = lock.package.into_iter().map(|package| {
+            let key = format!("{} {}", package.name, package.version);
+            let identity = format!("{key} {}", package.checksum.unwrap_or_default());
+            let locked = Locked {
+                name: package.name,
+                identity,
+                dependencies: package.dependencies,
+            };
+            (key, locked)
+        });
+        Ok(Sources {
+            root: root.to_owned(),
+            locked: locked.collect(),
+            members,
+            needs,
+        })
+    }
+
+    /// What the stories of a group are made of: digests by the name of each part.
+    pub fn of_group(&self, group: &str) -> Result<Digests> {
+        let folder = self.root.join("tests/tests");
+        let mut own = vec![folder.join(format!("{group}.rs")), folder.join("main.rs")];
+        own.extend(files_below(&folder.join(group))?);
+        let own = self.with_included(own)?;
+        let shared = self.with_included(files_below(&self.root.join("tests/src"))?)?;
+        let mut parts = Digests::new();
+        parts.insert(format!("tests/tests/{group}.rs"), self.digest(&own)?);
+        parts.insert("tests/src".into(), self.digest(&shared)?);
+        let mut named = BTreeSet::new();
+        for file in own.iter().chain(&shared) {
+            named.extend(self.crates_named_in(&read(file)?));
+        }
+        named.remove(STORIES);
+        for name in self.with_needed(named) {
+            parts.insert(format!("crate {name}"), self.of_crate(&name)?);
+        }
+        let packages = self.packages(STORIES);
+        parts.insert("packages of the stories".into(), digest_of(packages));
+        Ok(parts)
+    }
+
+    /// Every service that is watched, with all that it is made of: those with a folder `monitoring`.
+    pub fn of_services(&self) -> Result<String> {
+        let watched = self
+            .members
+            .iter()
+            .filter(|(_, folder)| folder.join("monitoring").exists());
+        let watched = watched.map(|(name, _)| name.clone()).collect();
+        let mut lines = Vec::new();
+        for name in self.with_needed(watched) {
+            lines.push(format!("{name} {}", self.of_crate(&name)?));
+        }
+        Ok(digest_of(lines))
+    }
+
+    /// Whether a group's own files say this word.
+    pub fn says(&self, group: &str, word: &str) -> Result<bool> {
+        let folder = self.root.join("tests/tests");
+        let mut own = vec![folder.join(format!("{group}.rs"))];
+        own.extend(files_below(&folder.join(group))?);
+        for file in own {
+            if read(&file)?.contains(&format!("\"{word}\"")) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One crate: what its program and its library are made of, and what it is watched with; not its tests.
+    fn of_crate(&self, name: &str) -> Result<String> {
+        let folder = &self.members[name];
+        let mut files = vec![folder.join("Cargo.toml")];
+        for part in ["src", "monitoring"] {
+            files.extend(files_below(&folder.join(part))?);
+        }
+        let build = folder.join("build.rs");
+        files.extend(build.exists().then_some(build));
+        let mut lines = vec![self.digest(&files)?];
+        lines.extend(self.packages(name));
+        Ok(digest_of(lines))
+    }
+
+    /// The packages of the registry that a member is linked with, by Cargo.lock.
+    fn packages(&self, member: &str) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        let mut next: Vec<&Locked> = self
+            .locked
+            .values()
+            .filter(|locked| locked.name == member)
+            .collect();
+        while let Some(locked) = next.pop() {
+            for wanted in &locked.dependencies {
+                // "name", or "name version" where there are several.
+                let is_it = |key: &str| key == wanted || key.split(' ').next() == Some(wanted);
+                let package = self.locked.iter().find(|(key, _)| is_it(key));
+                let Some((key, package)) = package else {
+                    continue;
+                };
+                if !self.members.contains_key(&package.name) && found.insert(key.clone()) {
+                    next.push(package);
+                }
+            }
+        }
+        found
+            .iter()
+            .map(|key| self.locked[key].identity.clone())
+            .collect()
+    }
+
+    fn with_needed(&self, names: BTreeSet<String>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        let mut next: Vec<String> = names.into_iter().collect();
+        while let Some(name) = next.pop() {
+            if all.insert(name.clone()) {
+                next.extend(self.needs[&name].iter().cloned());
+            }
+        }
+        all
+    }
+
+    /// Members that a Rust source names as crates: before `::`, or in a line of `use`.
+    fn crates_named_in(&self, source: &str) -> BTreeSet<String> {
+        let mut named = BTreeSet::new();
+        for line in source.lines() {
+            let used = ["use ", "pub use ", "extern crate "]
+                .iter()
+                .any(|word| line.trim_start().starts_with(word));
+            for name in self.members.keys() {
+                let word = name.replace('-', "_");
+                let whole = line.match_indices(&word).any(|(at, _)| {
+                    let part = |c: char| c.is_alphanumeric() || c == '_';
+                    let (before, after) = (&line[..at], &line[at + word.len()..]);
+                    !before.ends_with(part)
+                        && !after.starts_with(part)
+                        && (used || after.starts_with("::"))
+                });
+                if whole {
+                    named.insert(name.clone());
+                }
+            }
+        }
+        named
+    }
+
+    /// The files, and all that they include by a path.
+    fn with_included(&self, files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+        let mut all = BTreeSet::new();
+        let mut next = files;
+        while let Some(file) = next.pop() {
+            let folder = file.parent().context("a file is in a folder")?.to_owned();
+            if !all.insert(file.clone()) || file.extension().is_none_or(|end| end != "rs") {
+                continue;
+            }
+            for included in included_by(&read(&file)?) {
+                let path = folder.join(included);
+                let path = fs::canonicalize(&path)
+                    .with_context(|| format!("{} includes {}", file.display(), path.display()))?;
+                next.push(path);
+            }
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    /// Of the files' names, as they are in the checkout, and of what they hold.
+    fn digest(&self, files: &[PathBuf]) -> Result<String> {
+        let root = fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
+        let mut lines = BTreeSet::new();
+        for file in files {
+            let path = fs::canonicalize(file).with_context(|| file.display().to_string())?;
+            let name = path
+                .strip_prefix(&root)
+                .unwrap_or(&path)
+                .display()
+                .to_string();
+            lines.insert(format!("{name} {}", hash::file_sha256(file)?));
+        }
+        Ok(digest_of(lines))
+    }
+}
+
+/// Paths in `#[path = "…"]`, `include!("…")`, `include_str!("…")` and `include_bytes!("…")`.
+fn included_by(source: &str) -> Vec<&str> {
+    let starts = [
+        "#[path = \"",
+        "include!(\"",
+        "include_str!(\"",
+        "include_bytes!(\"",
+    ];
+    let found = starts.iter().flat_map(|start| source.split(start).skip(1));
+    found.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+fn digest_of(lines: impl IntoIterator<Item = String>) -> String {
+    let mut hasher = Sha256::new();
+    for line in lines {
+        hasher.update(line);
+        hasher.update("\n");
+    }
+    hash::hex(&hasher.finalize())
+}
+
+/// Every file below a folder; none if there is no such folder.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        for entry in read_dir(folder)? {
+            if entry.is_dir() {
+                files.extend(files_below(&entry)?);
+            } else {
+                files.push(entry);
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn read_dir(folder: &Path) -> Result<Vec<PathBuf>> {
+    let context = || format!("cannot read {}", folder.display());
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).with_context(context)? {
+        entries.push(entry.with_context(context)?.path());
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
+    toml::from_str(&read(file)?).with_context(|| format!("cannot read {}", file.display()))
+}
+
+#[cfg(test)]
+#[path = "sources_tests.rs"]
+mod tests;

@@ -1,0 +1,395 @@
+//! Verdicts that last: which stories were green, on which bytes, and what they cost.
+//!
+//! One small file for each story, in the user's cache. A verdict stands for as long as everything that the story used
+//! holds what it held then; after a change back, the verdict of before stands again. A story that was red keeps no
+//! verdict on the bytes it was red on.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What files look like that this version reads; others are as good as none.
+const FORMAT: u32 = 1;
+/// How many verdicts a story keeps: one goes back and forth between a few branches.
+const KEPT: usize = 6;
+const DAY: u64 = 24 * 3600;
+
+/// The digests of what a story uses, by name.
+pub type Digests = BTreeMap<String, String>;
+
+/// All verdicts of this user.
+#[derive(Debug)]
+pub struct Verdicts {
+    folder: PathBuf,
+}
+
+/// What is kept of one story.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Record {
+    format: u32,
+    /// Newest first.
+    verdicts: Vec<Verdict>,
+    /// What it cost when it ran last.
+    pub cost: Option<Cost>,
+    /// When it ran last, in seconds since 1970.
+    pub ran: Option<u64>,
+    /// Whether it was red then.
+    #[serde(default)]
+    red: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Verdict {
+    /// Seconds since 1970.
+    since: u64,
+    /// Why it holds for no longer than a day.
+    day: Option<String>,
+    inputs: Digests,
+}
+
+/// What a run of a story takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Seconds from its beginning to its end.
+    pub wall: f64,
+    /// Seconds of processors, those of its machines included.
+    pub processor: f64,
+    /// Machines that were switched on.
+    pub cold_boots: u32,
+    /// Machines that went on from a snapshot.
+    pub warm_boots: u32,
+}
+
+/// Why a story has to run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Nothing is believed.
+    Asked,
+    /// It has never been green.
+    New,
+    /// It was red.
+    Red,
+    /// What its verdict depends on besides its inputs, and more than a day ago.
+    Aged(String),
+    /// The names of the inputs that hold something else.
+    Changed(Vec<String>),
+}
+
+/// How a run of a story ended that is to be kept.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whether it was green.
+    pub green: bool,
+    /// What it used.
+    pub inputs: Digests,
+    /// Why its verdict holds for no longer than a day.
+    pub day: Option<String>,
+    /// What it took.
+    pub cost: Cost,
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+impl Verdicts {
+    /// Those in a folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Verdicts { folder }
+    }
+
+    /// What is known of a story. A file that can't be read says nothing.
+    pub fn of(&self, story: &str) -> Record {
+        let record = fs::read(self.file(story)).ok();
+        let record = record.and_then(|text| serde_json::from_slice(&text).ok());
+        record
+            .filter(|record: &Record| record.format == FORMAT)
+            .unwrap_or_default()
+    }
+
+    /// Keeps how a run ended. Safe against other runs at the same time, and against a cut: there is the file of before
+    /// or the new one.
+    pub fn keep(&self, story: &str, ended: Ended, now: u64) -> Result<()> {
+        let file = self.file(story);
+        let context = || format!("cannot keep the verdict in {}", file.display());
+        let lock = File::create(self.folder.join("lock")).with_context(context)?;
+        lock.lock().with_context(context)?;
+        let record = self.of(story).with(ended, now);
+        let mut new = tempfile::NamedTempFile::new_in(&self.folder).with_context(context)?;
+        serde_json::to_writer_pretty(&mut new, &record)?;
+        new.flush().with_context(context)?;
+        new.as_file().sync_all().with_context(context)?;
+        new.persist(&file)
+            .map_err(|error| error.error)
+            .with_context(context)?;
+        Ok(())
+    }
+
+    fn file(&self, story: &str) -> PathBuf {
+        self.folder
+            .join(format!("{}.json", story.replace("::", ".")))
+    }
+}
+
+impl Record {
+    /// Since when the story is known to be green on what its inputs hold now; or why it has to run.
+    ///
+    /// `digest` tells what an input holds now, and `sources` what the story is made of now.
+    pub fn standing<'d>(
+        &self,
+        digest: impl Fn(&str) -> Option<&'d str>,
+        sources: &Digests,
+        now: u64,
+    ) -> Result<u64, Reason> {
+        let mut reason = None;
+        for verdict in &self.verdicts {
+            let changed = verdict.changed(&digest, sources);
+            let aged = verdict.day.as_ref().filter(|_| {
+                // A clock that was turned back makes no verdict younger.
+                now.saturating_sub(verdict.since) >= DAY || verdict.since > now
+            });
+            match (changed.is_empty(), aged) {
+                (true, None) => return Ok(verdict.since),
+                (true, Some(why)) => reason = reason.or(Some(Reason::Aged(why.clone()))),
+                (false, _) => reason = reason.or(Some(Reason::Changed(changed))),
+            }
+        }
+        Err(match reason {
+            _ if self.red => Reason::Red,
+            Some(reason) => reason,
+            None => Reason::New,
+        })
+    }
+
+    /// What the newest verdict depends on, with what it held then.
+    pub fn inputs(&self) -> Option<&Digests> {
+        self.verdicts.first().map(|verdict| &verdict.inputs)
+    }
+
+    fn with(mut self, ended: Ended, now: u64) -> Self {
+        self.format = FORMAT;
+        self.verdicts
+            .retain(|verdict| verdict.inputs != ended.inputs);
+        if !ended.green {
+            // It may have come less far than before, and have used less.
+            let contradicted = |verdict: &Verdict| {
+                let same = |(name, digest): (&String, &String)| {
+                    verdict.inputs.get(name).is_none_or(|then| then == digest)
+                };
+                ended.inputs.iter().all(same)
+            };
+            self.verdicts.retain(|verdict| !contradicted(verdict));
+        } else {
+            let verdict = Verdict {
+                since: now,
+                day: ended.day,
+                inputs: ended.inputs,
+            };
+            self.verdicts.insert(0, verdict);
+            self.verdicts.truncate(KEPT);
+        }
+        self.red = !ended.green;
+        self.cost = Some(ended.cost);
+        self.ran = Some(now);
+        self
+    }
+}
+
+impl Verdict {
+    /// The names of what holds something else now.
+    fn changed<'d>(
+        &self,
+        digest: &impl Fn(&str) -> Option<&'d str>,
+        sources: &Digests,
+    ) -> Vec<String> {
+        let differs = self.inputs.iter().filter(|(name, then)| {
+            let now = sources.get(*name).map(String::as_str);
+            now.or_else(|| digest(name)) != Some(then.as_str())
+        });
+        let added = sources
+            .keys()
+            .filter(|name| !self.inputs.contains_key(*name));
+        differs
+            .map(|(name, _)| name)
+            .chain(added)
+            .cloned()
+            .collect()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => write!(f, "nothing is believed (--fresh)"),
+            Self::New => write!(f, "no verdict yet"),
+            Self::Red => write!(f, "red the last time"),
+            Self::Aged(why) => write!(f, "more than a day old ({why})"),
+            Self::Changed(names) => write!(f, "changed: {}", names.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} s, {:.0} s of processor",
+            self.wall, self.processor
+        )?;
+        for (count, what) in [(self.cold_boots, "booted"), (self.warm_boots, "resumed")] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the folder of verdicts, if need be.
+pub fn open(folder: &Path) -> Result<Verdicts> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    Ok(Verdicts::new(folder.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(of: &[(&str, &str)]) -> Digests {
+        let owned = |(name, digest): &(&str, &str)| ((*name).to_owned(), (*digest).to_owned());
+        of.iter().map(owned).collect()
+    }
+
+    fn ended(green: bool, inputs: &[(&str, &str)]) -> Ended {
+        Ended {
+            green,
+            inputs: digests(inputs),
+            day: None,
+            cost: Cost::default(),
+        }
+    }
+
+    /// What is said of a story when its inputs hold this.
+    fn said(record: &Record, inputs: &[(&str, &str)], at: u64) -> Result<u64, Reason> {
+        let look = |name: &str| inputs.iter().find(|(n, _)| *n == name).map(|(_, d)| *d);
+        record.standing(look, &Digests::new(), at)
+    }
+
+    #[test]
+    fn a_verdict_stands_until_any_input_differs_and_again_after_a_change_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdicts = Verdicts::new(folder.path().to_owned());
+        let (one, two) = (
+            [("image", "1"), ("lichen", "a")],
+            [("image", "2"), ("lichen", "a")],
+        );
+        assert_eq!(said(&verdicts.of("a::b"), &one, 5), Err(Reason::New));
+        verdicts.keep("a::b", ended(true, &one), 5).unwrap();
+        assert_eq!(said(&verdicts.of("a::b"), &one, 9_999_999), Ok(5));
+        let changed = Err(Reason::Changed(vec!["image".into()]));
+        assert_eq!(said(&verdicts.of("a::b"), &two, 6), changed);
+        assert_eq!(
+            said(&verdicts.of("a::b"), &[("lichen", "a")], 6),
+            changed,
+            "it is gone"
+        );
+        verdicts.keep("a::b", ended(true, &two), 7).unwrap();
+        assert_eq!(said(&verdicts.of("a::b"), &two, 8), Ok(7));
+        assert_eq!(said(&verdicts.of("a::b"), &one, 8), Ok(5));
+        assert_eq!(said(&verdicts.of("a::c"), &one, 8), Err(Reason::New));
+    }
+
+    #[test]
+    fn a_red_run_takes_back_the_verdict_on_the_same_bytes_and_no_other() {
+        let (one, two) = (
+            [("image", "1"), ("lichen", "a")],
+            [("image", "2"), ("lichen", "a")],
+        );
+        let record = Record::default()
+            .with(ended(true, &one), 1)
+            .with(ended(true, &two), 2);
+        // It failed before it came to use all that it used before.
+        let record = record.with(ended(false, &[("image", "2")]), 3);
+        assert_eq!(said(&record, &two, 4), Err(Reason::Red));
+        assert_eq!(said(&record, &one, 4), Ok(1));
+    }
+
+    #[test]
+    fn what_depends_on_more_than_its_inputs_lasts_a_day() {
+        let inputs = [("image", "1")];
+        let day = Some("the disk of this host".to_owned());
+        let run = Ended {
+            day: day.clone(),
+            ..ended(true, &inputs)
+        };
+        let record = Record::default().with(run, 1000);
+        assert_eq!(said(&record, &inputs, 1000 + DAY - 1), Ok(1000));
+        let aged = Err(Reason::Aged(day.unwrap()));
+        assert_eq!(said(&record, &inputs, 1000 + DAY), aged);
+        assert_eq!(
+            said(&record, &inputs, 999),
+            aged,
+            "the clock was turned back"
+        );
+    }
+
+    #[test]
+    fn a_story_that_is_made_of_one_source_more_has_to_run() {
+        let record = Record::default().with(ended(true, &[("crate testbed", "1")]), 1);
+        let sources = digests(&[("crate testbed", "1"), ("crate market", "1")]);
+        let standing = record.standing(|_| None, &sources, 2);
+        assert_eq!(standing, Err(Reason::Changed(vec!["crate market".into()])));
+    }
+
+    #[test]
+    fn half_a_file_is_no_verdict() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdicts = Verdicts::new(folder.path().to_owned());
+        verdicts
+            .keep("a::b", ended(true, &[("image", "1")]), 5)
+            .unwrap();
+        let text = fs::read_to_string(folder.path().join("a.b.json")).unwrap();
+        fs::write(folder.path().join("a.b.json"), &text[..text.len() / 2]).unwrap();
+        assert_eq!(
+            said(&verdicts.of("a::b"), &[("image", "1")], 6),
+            Err(Reason::New)
+        );
+        fs::write(
+            folder.path().join("a.b.json"),
+            text.replace("\"format\": 1", "\"format\": 9"),
+        )
+        .unwrap();
+        assert_eq!(
+            said(&verdicts.of("a::b"), &[("image", "1")], 6),
+            Err(Reason::New)
+        );
+    }
+
+    #[test]
+    fn runs_at_the_same_time_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdicts = Verdicts::new(folder.path().to_owned());
+        std::thread::scope(|scope| {
+            for n in ["1", "2", "3", "4"] {
+                let verdicts = &verdicts;
+                scope.spawn(move || {
+                    verdicts
+                        .keep("a::b", ended(true, &[("image", n)]), 1)
+                        .unwrap()
+                });
+            }
+        });
+        for n in ["1", "2", "3", "4"] {
+            assert_eq!(said(&verdicts.of("a::b"), &[("image", n)], 2), Ok(1), "{n}");
+        }
+    }
+}
