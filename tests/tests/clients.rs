@@ -48,7 +48,6 @@ fn nixos_rebuild_tests_switches_lists_and_rolls_back() -> Result<()> {
 }
 
 #[test]
-#[ignore = "slow: a boot; ./lichen test --slow"]
 fn nixos_rebuild_boots_into_what_it_was_told_to_boot() -> Result<()> {
     let machine = appliance()?;
     let old = running(&machine)?;

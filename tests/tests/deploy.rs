@@ -90,7 +90,6 @@ fn a_configuration_change_is_a_small_delta_and_is_confirmed() -> Result<()> {
 
 // It takes both turns: a second story that did might wait for this one, and this one for it.
 #[test]
-#[ignore = "slow: two machines; ./lichen test --slow"]
 fn several_devices_are_updated_at_once_whether_or_not_one_is_there() -> Result<()> {
     let machine = appliance()?;
     let other = appliance()?;
@@ -253,7 +252,6 @@ fn a_deployer_who_is_gone_in_the_middle_of_a_switch_finds_the_old_generation() -
 }
 
 #[test]
-#[ignore = "slow: four deploys; ./lichen test --slow"]
 fn what_a_fleet_s_owner_signs_is_let_in_and_nothing_else() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;

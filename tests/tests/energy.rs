@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use testbed::{Browser, Window};
 use appliance::*;
+use testbed::{Browser, Window};
 use tests::*;
 
 mod appliance;

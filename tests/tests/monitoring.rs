@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use testbed::{Prometheus, looks, promtool};
-use watched::*;
 use tests::*;
+use watched::*;
 
 mod watched;
 

@@ -55,7 +55,23 @@ fn however_a_disk_orders_its_writes_the_old_generation_is_left_or_the_new_one() 
 #[ignore = "slow: dozens of boots; ./lichen test --slow"]
 fn cuts_of_every_kind_really_boot() -> Result<()> {
     let _turn = turn("power cuts")?;
-    boot(&power::kinds(&recordings()?)?)
+    let booted = boot(&power::kinds(&recordings()?)?)?;
+    ensure!(booted >= 25, "only {booted} cuts were booted");
+    Ok(())
+}
+
+#[test]
+fn a_cut_in_each_phase_really_boots() -> Result<()> {
+    let _turn = turn("power cuts")?;
+    let recordings = recordings()?;
+    let phases = power::one_of_each_phase(&power::kinds(&recordings)?, SAMPLING)?;
+    ensure!(
+        phases.len() >= 10,
+        "there are cuts in only {} phases",
+        phases.len()
+    );
+    assert_eq!(boot(&phases)?, phases.len());
+    Ok(())
 }
 
 #[test]
@@ -197,7 +213,7 @@ fn judge_all(effort: Effort) -> Result<()> {
     Ok(())
 }
 
-fn boot(kinds: &[Kind<'_>]) -> Result<()> {
+fn boot(kinds: &[Kind<'_>]) -> Result<usize> {
     let start = Instant::now();
     let left = Mutex::new(kinds.chunks(CARDS));
     let machine = || -> Result<usize> {
@@ -216,11 +232,10 @@ fn boot(kinds: &[Kind<'_>]) -> Result<()> {
         let booted = machines.map(|machine| machine.join().expect("whoever boots panicked"));
         booted.into_iter().sum::<Result<usize>>()
     })?;
-    ensure!(booted >= 25, "only {booted} cuts were booted");
     figures(format!(
         "power cuts: {booted} really booted in {} s, all into the old generation or the new one (seed {})",
         start.elapsed().as_secs(),
         SAMPLING.seed
     ));
-    Ok(())
+    Ok(booted)
 }

@@ -7,7 +7,7 @@
 //! a trial boot can bring the generation, the canary is waited for before it, as the client does not come back after
 //! it; then health alone decides.
 
-use crate::apply::{self, Verb};
+use crate::apply::{self, TRIES, Verb};
 use crate::confirm::Confirmation;
 use crate::root::Root;
 use anyhow::{Result, bail, ensure};
@@ -120,13 +120,13 @@ impl Activate {
             return Ok(());
         }
         if self.boot {
-            return apply::apply(root, toplevel, Verb::Boot, None);
+            return apply::apply(root, toplevel, Verb::Boot, TRIES, None);
         }
         let confirmation = self.magic_rollback.then(|| Confirmation {
             within: self.confirm_timeout.into(),
             canary: Some(canary(&self.temp_path, &self.closure)),
         });
-        apply::apply(root, toplevel, Verb::Switch, confirmation.as_ref())
+        apply::apply(root, toplevel, Verb::Switch, TRIES, confirmation.as_ref())
     }
 }
 

@@ -66,6 +66,8 @@ enum Verb {
         /// Its store path, or a link to it
         toplevel: PathBuf,
         #[command(flatten)]
+        trial: Trial,
+        #[command(flatten)]
         confirm: Confirm,
     },
     /// Make a toplevel run now, until the next boot
@@ -79,6 +81,8 @@ enum Verb {
     Boot {
         /// Its store path, or a link to it
         toplevel: PathBuf,
+        #[command(flatten)]
+        trial: Trial,
         #[command(flatten)]
         confirm: Confirm,
     },
@@ -148,6 +152,13 @@ enum Verb {
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
     Grow,
+}
+
+#[derive(clap::Args)]
+struct Trial {
+    /// How often it may try to boot, if it takes a boot, before the good generation is taken again
+    #[arg(long, value_name = "N", default_value_t = apply::TRIES, value_parser = clap::value_parser!(u64).range(1..=9))]
+    tries: u64,
 }
 
 #[derive(clap::Args)]
@@ -224,14 +235,43 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let staged = stage::stage(&root, &toplevel, &Lock::take(&root)?)?;
             println!("{}", staged.generation);
         }
-        Verb::Switch { toplevel, confirm } => {
-            apply::apply(&root, &toplevel, Apply::Switch, confirm.asked().as_ref())?;
+        Verb::Switch {
+            toplevel,
+            trial,
+            confirm,
+        } => {
+            let confirmation = confirm.asked();
+            apply::apply(
+                &root,
+                &toplevel,
+                Apply::Switch,
+                trial.tries,
+                confirmation.as_ref(),
+            )?;
         }
         Verb::Test { toplevel, confirm } => {
-            apply::apply(&root, &toplevel, Apply::Test, confirm.asked().as_ref())?;
+            let confirmation = confirm.asked();
+            apply::apply(
+                &root,
+                &toplevel,
+                Apply::Test,
+                apply::TRIES,
+                confirmation.as_ref(),
+            )?;
         }
-        Verb::Boot { toplevel, confirm } => {
-            apply::apply(&root, &toplevel, Apply::Boot, confirm.asked().as_ref())?;
+        Verb::Boot {
+            toplevel,
+            trial,
+            confirm,
+        } => {
+            let confirmation = confirm.asked();
+            apply::apply(
+                &root,
+                &toplevel,
+                Apply::Boot,
+                trial.tries,
+                confirmation.as_ref(),
+            )?;
         }
         Verb::DryRun { toplevel, json } => print(json, &apply::dry_run(&root, &toplevel)?)?,
         Verb::Rollback {

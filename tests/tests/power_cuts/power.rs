@@ -7,7 +7,7 @@ mod judge;
 mod recorded;
 mod replayed;
 
-pub use booted::{Kind, boot, kinds};
+pub use booted::{Kind, boot, kinds, one_of_each_phase};
 pub use judge::{Expected, Judge, Truth};
 pub use recorded::{first_boot, life};
 pub use replayed::{Effort, judge_all};

@@ -29,7 +29,7 @@ use assemble::{Next, Stack};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// How many boots a generation on trial gets.
+/// How many boots a generation on trial gets, unless somebody says otherwise.
 pub const TRIES: u64 = 3;
 
 /// What is to become of a toplevel.
@@ -98,22 +98,26 @@ struct How<'a> {
     verb: Verb,
     /// Whether what ran before runs again if this does not get healthy.
     go_back: bool,
+    /// How many boots a trial gets.
+    tries: u64,
     confirmation: Option<&'a Confirmation>,
     /// The generation that a rollback leads to, and whether to restore its data.
     rollback: Option<(Generation, bool)>,
 }
 
-/// Does `verb` to a toplevel whose closure is on the device.
+/// Does `verb` to a toplevel whose closure is on the device. Where that takes a trial boot, there are so many `tries`.
 pub fn apply(
     root: &Root,
     toplevel: &Path,
     verb: Verb,
+    tries: u64,
     confirmation: Option<&Confirmation>,
 ) -> Result<()> {
     let lock = Lock::take(root)?;
     let how = How {
         verb,
         go_back: true,
+        tries,
         confirmation,
         rollback: None,
     };
@@ -166,6 +170,7 @@ pub fn rollback(
     let how = How {
         verb: Verb::Switch,
         go_back: confirmation.is_some(),
+        tries: TRIES,
         confirmation,
         rollback: Some((target, restore)),
     };
@@ -257,7 +262,7 @@ fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &Lock) -> Result<()
         Method::SoftReboot => Some(next_root(root, generation, to)?),
         _ => None,
     };
-    let state = boots_next(root, generation, &to.path, within, plan.method)?;
+    let state = boots_next(root, generation, &to.path, within, plan.method, how.tries)?;
     profile::point(root, generation)?;
     let first_boot = state.trial.is_some();
     if !first_boot && plan.method == Method::Live {
@@ -301,11 +306,12 @@ fn boots_next(
     toplevel: &str,
     within: Option<u64>,
     method: Method,
+    tries: u64,
 ) -> Result<State> {
     let now = BootState::load(&root.at("boot"))?;
     let decided = match method {
         Method::SoftReboot => now.try_now(generation)?,
-        _ => now.boot(generation, TRIES)?,
+        _ => now.boot(generation, tries)?,
     };
     let within = within.filter(|_| decided.state().trial.is_some());
     confirm::demand(root, generation, toplevel, within)?;

@@ -281,7 +281,7 @@ fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Re
     } else {
         Verb::Switch
     };
-    let result = apply::apply(root, path, verb, None);
+    let result = apply::apply(root, path, verb, apply::TRIES, None);
     record.end();
     if let Err(error) = &result
         && let Some(ApplyError::Unsuccessful { .. }) = error.downcast_ref()

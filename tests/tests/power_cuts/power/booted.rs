@@ -50,6 +50,25 @@ pub fn kinds(recordings: &[Recording]) -> Result<Vec<Kind<'_>>> {
     Ok(kinds)
 }
 
+/// One kind for each phase, such as a deploy or a gc: what the disk makes of a cut changes from phase to phase, as far as
+/// there are such cuts.
+pub fn one_of_each_phase<'r>(kinds: &[Kind<'r>], sampling: Sampling) -> Result<Vec<Kind<'r>>> {
+    let same_phase = |a: &Kind<'_>, b: &Kind<'_>| {
+        std::ptr::eq(a.recording, b.recording) && a.entries == b.entries
+    };
+    let mut chosen = Vec::new();
+    for (number, phase) in kinds.chunk_by(same_phase).enumerate() {
+        let (before, after) = phase.split_at(number % phase.len());
+        for kind in after.iter().chain(before) {
+            if kind.sample(sampling)?.is_some() {
+                chosen.push(kind.clone());
+                break;
+            }
+        }
+    }
+    Ok(chosen)
+}
+
 impl Kind<'_> {
     /// One of this kind, if there is any.
     pub fn sample(&self, sampling: Sampling) -> Result<Option<(Cut, Remains)>> {
