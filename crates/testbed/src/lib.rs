@@ -2,7 +2,8 @@
 //!
 //! A [`Machine`] is one QEMU with one [`Disk`], reached over SSH, HTTP and QMP; its [`Console`] is evidence for
 //! whoever reads a failure, never the verdict. A [`Snapshot`] is a machine that was brought to a known state once,
-//! so that every story starts there within seconds. Nothing here knows what is being tested: that is `tests/`.
+//! so that every story starts there within seconds. What machines are made of is described in the crate `emulator`,
+//! so that `lichen vm` runs the same ones. Nothing here knows what is being tested: that is `tests/`.
 //!
 //! Three things hold everywhere. Every wait has a deadline, and its error says what was awaited, what was seen
 //! last and how the console ended. No machine outlives the process that started it. Two machines run at a time,
@@ -14,7 +15,6 @@ pub mod cuts;
 mod disk;
 mod figures;
 mod files;
-mod hardware;
 mod http;
 mod machine;
 mod partition;
@@ -23,7 +23,6 @@ mod place;
 mod process;
 mod prometheus;
 mod promql;
-mod qmp;
 mod receiver;
 mod relay;
 mod sense_hat;
@@ -38,16 +37,15 @@ pub use anyhow::{Context, Error, Result, bail, ensure};
 pub use browser::{Browser, Page, Window};
 pub use console::Console;
 pub use disk::Disk;
+pub use emulator::{Board, EXTRA, Hardware, Qmp};
 pub use figures::figures;
 pub use files::Files;
-pub use hardware::{Board, Hardware};
 pub use http::{Answer, Web};
 pub use machine::Machine;
 pub use picture::Picture;
 pub use place::{environment_path, story_name};
 pub use prometheus::{Prometheus, promtool};
 pub use promql::{Looks, Selector, looks};
-pub use qmp::Qmp;
 pub use receiver::{Delivery, Receiver};
 pub use relay::Relay;
 pub use sense_hat::SenseHat;
