@@ -38,8 +38,8 @@ pub const TIME_ZONE: &str = "Europe/Berlin";
 const GIB: u64 = 1 << 30;
 /// The size of the card that the image is written to.
 pub const CARD: u64 = 4 * GIB;
-/// Nearly halves the time to boot under emulation, and changes nothing that is tested.
-const EXTRA: &str = "extra=nokaslr mitigations=off quiet\n";
+/// What `lichen vm` boots with, too.
+const EXTRA: &str = testbed::EXTRA;
 
 /// The image of an appliance.
 pub fn image_of(appliance: &str) -> Result<std::path::PathBuf> {

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use emulator::Drive;
 use fatfs::{FileSystem, FsOptions};
 use tempfile::TempDir;
 
@@ -15,9 +16,7 @@ use crate::{Tools, place};
 /// A disk that a machine can be started with. Its bytes are gone with it, unless it was kept.
 #[derive(Debug)]
 pub struct Disk {
-    path: PathBuf,
-    format: &'static str,
-    log: Option<PathBuf>,
+    drive: Drive,
     _directory: Option<TempDir>,
 }
 
@@ -50,9 +49,7 @@ impl Disk {
     /// The raw disk that is at `path`.
     pub(crate) fn at(path: &Path) -> Self {
         Self {
-            path: path.to_owned(),
-            format: "raw",
-            log: None,
+            drive: Drive::raw(path),
             _directory: None,
         }
     }
@@ -68,9 +65,7 @@ impl Disk {
             .arg(&path);
         process::run(&mut create).with_context(|| format!("a layer over {}", base.display()))?;
         Ok(Self {
-            path,
-            format: "qcow2",
-            log: None,
+            drive: Drive::layer(&path),
             _directory: Some(directory),
         })
     }
@@ -82,10 +77,10 @@ impl Disk {
         ensure!(
             bytes >= now,
             "{} has {now} bytes already",
-            self.path.display()
+            self.path().display()
         );
         file.set_len(bytes)
-            .with_context(|| format!("grow {}", self.path.display()))?;
+            .with_context(|| format!("grow {}", self.path().display()))?;
         Ok(self)
     }
 
@@ -97,7 +92,7 @@ impl Disk {
             file.write_all(contents.as_bytes())?;
             file.flush()
         })
-        .with_context(|| format!("write {name} onto BOOT of {}", self.path.display()))?;
+        .with_context(|| format!("write {name} onto BOOT of {}", self.path().display()))?;
         Ok(self)
     }
 
@@ -105,7 +100,7 @@ impl Disk {
     pub fn read_boot_file(&self, name: &str) -> Result<Vec<u8>> {
         let mut contents = Vec::new();
         self.with_boot(|boot| boot.root_dir().open_file(name)?.read_to_end(&mut contents))
-            .with_context(|| format!("read {name} from BOOT of {}", self.path.display()))?;
+            .with_context(|| format!("read {name} from BOOT of {}", self.path().display()))?;
         Ok(contents)
     }
 
@@ -123,39 +118,35 @@ impl Disk {
 
     fn raw(&self) -> Result<File> {
         ensure!(
-            self.format == "raw",
+            self.drive.is_raw(),
             "{} is a layer and cannot be edited",
-            self.path.display()
+            self.path().display()
         );
-        let file = File::options().read(true).write(true).open(&self.path);
-        file.with_context(|| format!("open {}", self.path.display()))
+        let file = File::options().read(true).write(true).open(self.path());
+        file.with_context(|| format!("open {}", self.path().display()))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.drive.file()
     }
 
-    pub(crate) fn format(&self) -> &'static str {
-        self.format
+    pub(crate) fn drive(&self) -> &Drive {
+        &self.drive
     }
 
     /// Has everything that a machine writes onto it logged in the file `log`, which is made anew.
     pub(crate) fn logged(self, log: &Path) -> Result<Self> {
         File::create(log).with_context(|| format!("create {}", log.display()))?;
-        let log = Some(log.to_owned());
-        Ok(Self { log, ..self })
-    }
-
-    pub(crate) fn log(&self) -> Option<&Path> {
-        self.log.as_deref()
+        let drive = self.drive.logged(log);
+        Ok(Self { drive, ..self })
     }
 
     /// Makes a machine that forgets this is a base fail instead of spoiling every story after it.
     pub(crate) fn protect(&self) -> Result<()> {
-        let mut permissions = fs::metadata(&self.path)?.permissions();
+        let mut permissions = fs::metadata(self.path())?.permissions();
         permissions.set_readonly(true);
-        fs::set_permissions(&self.path, permissions)
-            .with_context(|| format!("protect {}", self.path.display()))
+        fs::set_permissions(self.path(), permissions)
+            .with_context(|| format!("protect {}", self.path().display()))
     }
 }
 
@@ -168,6 +159,7 @@ fn scratch() -> Result<TempDir> {
 mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
+    use std::path::PathBuf;
 
     /// A disk with one partition `BOOT` that holds an empty FAT.
     fn image(directory: &Path) -> PathBuf {

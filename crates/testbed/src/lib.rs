@@ -2,7 +2,8 @@
 //!
 //! A [`Machine`] is one QEMU with one [`Disk`], reached over SSH, HTTP and QMP; its [`Console`] is evidence for
 //! whoever reads a failure, never the verdict. A [`Snapshot`] is a machine that was brought to a known state once,
-//! so that every story starts there within seconds. Nothing here knows what is being tested: that is `tests/`.
+//! so that every story starts there within seconds. What machines are made of is described in the crate `emulator`,
+//! so that `lichen vm` runs the same ones. Nothing here knows what is being tested: that is `tests/`.
 //!
 //! Three things hold everywhere. Every wait has a deadline, and its error says what was awaited, what was seen
 //! last and how the console ended. No machine outlives the process that started it. Two machines run at a time,
@@ -14,7 +15,6 @@ pub mod cuts;
 mod disk;
 mod figures;
 mod files;
-mod hardware;
 mod http;
 mod inputs;
 mod machine;
@@ -24,7 +24,6 @@ mod place;
 mod process;
 mod prometheus;
 mod promql;
-mod qmp;
 mod receiver;
 mod relay;
 mod sense_hat;
@@ -39,9 +38,9 @@ pub use anyhow::{Context, Error, Result, bail, ensure};
 pub use browser::{Browser, Page, Window};
 pub use console::Console;
 pub use disk::Disk;
+pub use emulator::{Board, EXTRA, Hardware, Qmp};
 pub use figures::figures;
 pub use files::Files;
-pub use hardware::{Board, Hardware};
 pub use http::{Answer, Web};
 pub use inputs::{input, lasts_a_day};
 pub use machine::Machine;
@@ -49,7 +48,6 @@ pub use picture::Picture;
 pub use place::{Turn, story_name, turn};
 pub use prometheus::{Prometheus, promtool};
 pub use promql::{Looks, Selector, looks};
-pub use qmp::Qmp;
 pub use receiver::{Delivery, Receiver};
 pub use relay::Relay;
 pub use sense_hat::SenseHat;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use emulator::{Forward, Memory, Setup, free_port};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::hardware::Memory;
 use crate::inputs;
 use crate::place::{self, Lock};
 use crate::process::Leashed;
@@ -21,6 +21,8 @@ use crate::{Console, Disk, Hardware, Picture, Qmp, Ssh, Tools, Web};
 
 /// No story takes longer than this from one power-on to the next.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How long a QEMU that has just been started takes at most until it can be talked to.
+const LISTENS: Duration = Duration::from_secs(30);
 const COMMAND: Duration = Duration::from_secs(120);
 const SSH_PORT: u16 = 22;
 /// One for each machine that may run at the same time. A single one leaves half of two cores idle, as booting and
@@ -300,50 +302,16 @@ impl Machine {
     fn switch_on(&self, start: Start<'_>) -> Result<()> {
         let mut power = self.power();
         ensure!(power.is_none(), "the machine is on already");
-        let memory = match start {
-            Start::Cold => Memory::Fresh,
-            Start::ColdInto(file) => Memory::Shared(file),
-            Start::Warm { memory, .. } => Memory::View(memory),
-        };
-        let directory = self.directory.path();
-        let mut qemu = self
-            .hardware
-            .qemu(&self.tools, &self.disk, memory, directory)?;
-        let socket = directory.join("qmp");
+        let socket = self.directory.path().join("qmp");
         let _ = fs::remove_file(&socket);
-        qemu.arg("-qmp")
-            .arg(format!("unix:{},server=on,wait=off", socket.display()));
-        for line in 0..self.hardware.serial_lines() {
-            let file = self.console.path().display();
-            qemu.arg("-chardev")
-                .arg(format!("file,id=console{line},append=on,path={file}"));
-            qemu.arg("-serial").arg(format!("chardev:console{line}"));
-        }
-        if self.hardware.has_network() {
-            let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-            let forwards = ports
-                .iter()
-                .map(|(guest, host)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
-            let cut_off = if self.hardware.cut_off {
-                ",restrict=on"
-            } else {
-                ""
-            };
-            qemu.arg("-netdev").arg(format!(
-                "user,id=net{cut_off}{}",
-                forwards.collect::<String>()
-            ));
-        }
-        if matches!(start, Start::Warm { .. }) {
-            qemu.args(["-incoming", "defer"]);
-        }
+        let qemu = self.command(start, &socket)?;
         inputs::booted(match start {
             Start::Cold | Start::ColdInto(_) => "cold",
             Start::Warm { .. } => "warm",
         })?;
         let since = Instant::now();
         let qemu = Leashed::start(&qemu, &self.log, LIFETIME)?;
-        let qmp = Qmp::connect(&socket).with_context(|| {
+        let qmp = Qmp::connect(&socket, LISTENS).with_context(|| {
             format!(
                 "QEMU: {}",
                 fs::read_to_string(&self.log).unwrap_or_default().trim()
@@ -355,6 +323,32 @@ impl Machine {
         }
         *power = Some(on);
         Ok(())
+    }
+
+    fn command(&self, start: Start<'_>, socket: &Path) -> Result<Command> {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let forwards: Vec<Forward> = ports
+            .iter()
+            .map(|(&guest, &host)| Forward { host, guest })
+            .collect();
+        let setup = Setup {
+            drive: self.disk.drive(),
+            boot_file: &|name| self.disk.read_boot_file(name),
+            memory: match start {
+                Start::Cold => Memory::Fresh,
+                Start::ColdInto(file) => Memory::Shared(file),
+                Start::Warm { memory, .. } => Memory::View(memory),
+            },
+            forwards: &forwards,
+            console: emulator::Console::File(self.console.path()),
+            qmp: socket,
+            directory: self.directory.path(),
+        };
+        let mut qemu = (self.hardware).command(self.tools.of_the_emulator(), &setup)?;
+        if matches!(start, Start::Warm { .. }) {
+            qemu.args(["-incoming", "defer"]);
+        }
+        Ok(qemu)
     }
 
     fn power(&self) -> MutexGuard<'_, Option<Power>> {
@@ -409,9 +403,44 @@ pub(crate) fn leave_memory_in_its_file(qmp: &mut Qmp) -> Result<()> {
     .map(drop)
 }
 
-/// A port that was free a moment ago. Another program may take it first; then the one that wanted it says so.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The crate `lichen` has this test, too.
+    #[test]
+    fn the_machine_is_the_one_that_lichen_vm_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let u_boot = root.path().join("usr/lib/u-boot/qemu_arm64/u-boot.bin");
+        fs::create_dir_all(u_boot.parent().unwrap()).unwrap();
+        fs::write(u_boot, "").unwrap();
+        let tools = Tools::at(root.path());
+        let machine = Machine {
+            hardware: Hardware::default(),
+            ssh: Ssh::new(tools.clone(), 1, root.path(), root.path().join("ssh.log")),
+            tools,
+            disk: Disk::at(&root.path().join("disk.img")),
+            console: Console::new(root.path().join("console.log")),
+            log: root.path().join("qemu.log"),
+            ports: Mutex::default(),
+            power: Mutex::default(),
+            _turn: Lock::take(&root.path().join("turn")).unwrap(),
+            directory: root,
+        };
+        let described = Hardware::default().arguments();
+        let memory = machine.directory.path().join("memory");
+        for start in [Start::Cold, Start::ColdInto(&memory)] {
+            let command = machine.command(start, Path::new("/qmp")).unwrap();
+            let words: Vec<_> = command.get_args().map(|w| w.to_string_lossy()).collect();
+            assert!(
+                words.windows(described.len()).any(|part| part == described),
+                "{words:?}"
+            );
+            assert_eq!(
+                words.iter().filter(|word| *word == "-device").count(),
+                described.iter().filter(|word| *word == "-device").count(),
+                "{words:?}"
+            );
+        }
+    }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use emulator::free_port;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::machine::free_port;
 use crate::process::{self, Leashed};
 use crate::{Tools, Web, wait_until};
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use emulator::free_port;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::machine::free_port;
 use crate::process::{self, Leashed};
 use crate::{Web, wait_until};
 

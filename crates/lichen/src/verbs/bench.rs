@@ -5,11 +5,10 @@ use super::vm;
 use crate::command::{program, run as run_command, stdout_of};
 use crate::ui::{self, Live};
 use crate::vm::boot;
-use crate::vm::qemu::{Forward, Qemu};
-use crate::vm::tools::Tools;
+use crate::vm::qemu::Qemu;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail, ensure};
-use std::net::TcpListener;
+use emulator::{Forward, Tools, free_port};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -231,7 +230,7 @@ fn first_boot(workspace: &Workspace, name: &str, made: &Made) -> Result<Boot> {
         .context("cannot write ssh.conf")?;
 
     let live = Live::new();
-    let started = run_command(&mut qemu.command(&tools, &forwards, true))?;
+    let started = run_command(&mut qemu.command(&tools, &forwards, true)?)?;
     if !started.status.success() {
         bail!(
             "QEMU does not start: {}",
@@ -332,11 +331,6 @@ fn flatten(prefix: &str, value: &serde_json::Value, rows: &mut Rows) {
         }
         other => rows.push((prefix.replace('_', " "), other.to_string())),
     }
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
-    Ok(listener.local_addr().context("no free port")?.port())
 }
 
 /// A table that reads well on a terminal and in the README.

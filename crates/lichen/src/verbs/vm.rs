@@ -7,10 +7,10 @@ use crate::nix::Nix;
 use crate::ui;
 use crate::vm::boot;
 use crate::vm::disk;
-use crate::vm::qemu::{Forward, Qemu, check_port};
-use crate::vm::tools::Tools;
+use crate::vm::qemu::{Qemu, check_port};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
+use emulator::{EXTRA, Forward, Tools};
 use lichenctl::provision::{Provision, Ssh};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     let log = workspace.build("log")?.join(format!("vm-{name}.log"));
     let errors =
         std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = qemu.command(&tools, &forwards, args.detach);
+    let mut command = qemu.command(&tools, &forwards, args.detach)?;
     if args.detach {
         command
             .stdin(std::process::Stdio::null())
@@ -174,10 +174,7 @@ pub fn prepare_card(
         }),
         ..Provision::default()
     })?;
-    card::write_to_boot(
-        &path,
-        &[(lichen_toml::NAME, &toml), ("extra.env", boot::EXTRA)],
-    )?;
+    card::write_to_boot(&path, &[(lichen_toml::NAME, &toml), ("extra.env", EXTRA)])?;
     std::fs::write(&origin, real.display().to_string())
         .with_context(|| format!("cannot write {}", origin.display()))
 }

@@ -1,16 +1,13 @@
 //! What the owner would do at the first boot: keys on BOOT, and then waiting until the appliance answers.
 
-use super::tools::Tools;
 use crate::command::run;
 use crate::ui::{Live, duration};
 use anyhow::{Context, Result, bail};
+use emulator::Tools;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Nearly halves the time to boot under emulation.
-pub const EXTRA: &str = "extra=nokaslr mitigations=off quiet\n";
 
 /// The user's own public keys, and one made for this machine, whose private half is returned.
 pub fn keys(tools: &Tools, folder: &Path) -> Result<(Vec<String>, PathBuf)> {

@@ -1,22 +1,13 @@
-//! QEMU as the board `virt`: started, found again, stopped.
+//! The machine of an appliance: started, found again, stopped. What it is made of is the emulator's to say.
 
-use super::tools::Tools;
+use crate::card::read_from_boot;
 use anyhow::{Context, Result};
-use std::io::{BufRead, BufReader, Write};
+use emulator::{Console, Drive, Forward, Hardware, Memory, Qmp, Setup, Tools};
+use serde_json::json;
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// A port of this machine that leads to one of the appliance.
-#[derive(Debug, Clone, Copy)]
-pub struct Forward {
-    /// Here.
-    pub host: u16,
-    /// There.
-    pub guest: u16,
-}
 
 /// One virtual machine's folder, with its card, its console and its control socket.
 #[derive(Debug)]
@@ -43,77 +34,40 @@ impl Qemu {
             .parse()
             .ok()?;
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let socket = self.file("qmp").display().to_string();
+        let socket = self.socket().display().to_string();
         String::from_utf8_lossy(&command)
             .contains(&socket)
             .then_some(pid)
     }
 
-    /// The command that starts it.
-    pub fn command(&self, tools: &Tools, forwards: &[Forward], detached: bool) -> Command {
-        let mut qemu = tools.command("qemu-system-aarch64");
-        qemu.env(
-            "QEMU_MODULE_DIR",
-            tools.file("usr/lib/x86_64-linux-gnu/qemu"),
+    /// The command that starts it, as the machine that stories run on; detached, it returns as soon as that is on.
+    pub fn command(&self, tools: &Tools, forwards: &[Forward], detached: bool) -> Result<Command> {
+        let (card, log, socket) = (
+            self.file("card.img"),
+            self.file("console.log"),
+            self.socket(),
         );
-        qemu.arg("-L").arg(tools.file("usr/share/qemu"));
-        qemu.args([
-            "-no-user-config",
-            "-nodefaults",
-            "-display",
-            "none",
-            "-accel",
-            "tcg,thread=multi",
-        ]);
-        qemu.args([
-            // Without ACPI, which nothing here reads, the board has a power button in its device tree.
-            "-M",
-            "virt,acpi=off",
-            "-cpu",
-            "cortex-a76",
-            "-smp",
-            "2",
-            "-m",
-            "1024M",
-        ]);
-        qemu.arg("-bios")
-            .arg(tools.file("usr/lib/u-boot/qemu_arm64/u-boot.bin"));
-        let card = quoted(&self.file("card.img"));
-        qemu.arg("-drive").arg(format!(
-            "if=none,id=disk,format=raw,discard=unmap,file={card}"
-        ));
-        qemu.args([
-            "-device",
-            "virtio-blk-pci,drive=disk",
-            "-device",
-            "virtio-net-pci,netdev=net,romfile=",
-        ]);
-        let forwards: String = forwards
-            .iter()
-            .map(|f| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", f.host, f.guest))
-            .collect();
-        qemu.arg("-netdev").arg(format!("user,id=net{forwards}"));
-        qemu.args([
-            "-device",
-            "virtio-rng-pci",
-            "-device",
-            "i6300esb",
-            "-action",
-            "watchdog=reset",
-        ]);
-        qemu.arg("-qmp").arg(format!(
-            "unix:{},server=on,wait=off",
-            quoted(&self.file("qmp"))
-        ));
+        let setup = Setup {
+            drive: &Drive::raw(&card),
+            boot_file: &|name| read_from_boot(&card, name),
+            memory: Memory::Fresh,
+            forwards,
+            console: if detached {
+                Console::File(&log)
+            } else {
+                Console::Terminal
+            },
+            qmp: &socket,
+            directory: &self.folder,
+        };
+        let mut qemu = Hardware::default().command(tools, &setup)?;
         qemu.arg("-pidfile").arg(self.file("qemu.pid"));
         if detached {
-            qemu.arg("-serial")
-                .arg(format!("file:{}", self.file("console.log").display()));
+            // The console is kept from reset to reset, but not from one start to the next.
+            let _ = std::fs::remove_file(&log);
             qemu.arg("-daemonize");
-        } else {
-            qemu.args(["-serial", "mon:stdio"]);
         }
-        qemu
+        Ok(qemu)
     }
 
     /// Switches the machine off as its power button would, and pulls the plug if that does nothing.
@@ -139,31 +93,16 @@ impl Qemu {
     }
 
     fn control(&self, what: &str) -> Result<()> {
-        let context = || {
-            format!(
-                "cannot reach the virtual machine over {}",
-                self.file("qmp").display()
-            )
-        };
-        let mut socket = UnixStream::connect(self.file("qmp")).with_context(context)?;
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .with_context(context)?;
-        let mut lines = BufReader::new(socket.try_clone().with_context(context)?);
-        let mut line = String::new();
-        lines.read_line(&mut line).with_context(context)?;
-        for command in ["qmp_capabilities", what] {
-            writeln!(socket, "{{\"execute\":\"{command}\"}}").with_context(context)?;
-            line.clear();
-            lines.read_line(&mut line).with_context(context)?;
-        }
-        Ok(())
+        let socket = self.socket();
+        Qmp::connect(&socket, Duration::ZERO)
+            .and_then(|mut qmp| qmp.execute(what, json!({})))
+            .map(drop)
+            .with_context(|| format!("cannot reach the virtual machine over {}", socket.display()))
     }
-}
 
-/// QEMU reads a doubled comma as one that belongs to the value.
-fn quoted(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
+    fn socket(&self) -> PathBuf {
+        self.file("qmp")
+    }
 }
 
 /// Fails, naming the port and its flag, when somebody listens there already.
@@ -188,6 +127,31 @@ mod tests {
         assert_eq!(failure.hint, "choose another: --http PORT");
         drop(taken);
         check_port(port, "--http").unwrap();
+    }
+
+    /// The crate `testbed` has this test, too.
+    #[test]
+    fn the_machine_is_the_one_that_stories_run_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let u_boot = folder.path().join("usr/lib/u-boot/qemu_arm64/u-boot.bin");
+        std::fs::create_dir_all(u_boot.parent().unwrap()).unwrap();
+        std::fs::write(u_boot, "").unwrap();
+        let tools = Tools::new(folder.path().to_owned());
+        let machine = Qemu::new(folder.path().join("vm"));
+        let described = Hardware::default().arguments();
+        for detached in [false, true] {
+            let command = machine.command(&tools, &[], detached).unwrap();
+            let words: Vec<_> = command.get_args().map(|w| w.to_string_lossy()).collect();
+            assert!(
+                words.windows(described.len()).any(|part| part == described),
+                "{words:?}"
+            );
+            assert_eq!(
+                words.iter().filter(|word| *word == "-device").count(),
+                described.iter().filter(|word| *word == "-device").count(),
+                "{words:?}"
+            );
+        }
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::wait_until;
-
 const ANSWER: Duration = Duration::from_secs(30);
+/// Between two looks for a QEMU that has just been started.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A conversation with one QEMU.
 #[derive(Debug)]
@@ -21,12 +22,19 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Waits for QEMU to listen on `socket` and says hello.
-    pub(crate) fn connect(socket: &Path) -> Result<Self> {
-        let stream = wait_until("QEMU to listen for QMP", ANSWER, || {
-            Ok(UnixStream::connect(socket)?)
-        })?;
-        Self::greet(stream)
+    /// Waits for QEMU to listen on `socket`, which one that has just been started does soon, and says hello.
+    pub fn connect(socket: &Path, within: Duration) -> Result<Self> {
+        let deadline = Instant::now() + within;
+        loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => return Self::greet(stream),
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(error)
+                        .with_context(|| format!("QEMU does not listen on {}", socket.display()));
+                }
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
     }
 
     fn greet(stream: UnixStream) -> Result<Self> {
@@ -101,7 +109,7 @@ impl Qmp {
     }
 
     /// The events that have come by now and that nobody asked for, in their order.
-    pub(crate) fn unasked(&mut self) -> Result<&[String]> {
+    pub fn unasked(&mut self) -> Result<&[String]> {
         // Whatever QEMU sent before its answer is read with it.
         self.execute("query-status", json!({}))?;
         Ok(&self.events)
@@ -141,7 +149,7 @@ impl Qmp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use std::os::unix::net::UnixListener;
 
     /// A QEMU that answers each line it gets with the next of `answers`.
     fn qemu(answers: &'static [&'static str]) -> Qmp {
@@ -175,5 +183,20 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("WATCHDOG"), "{error}");
+    }
+    #[test]
+    fn a_qemu_that_listens_later_is_waited_for_and_one_that_never_does_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("qmp");
+        let error = Qmp::connect(&socket, Duration::ZERO).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(&socket.display().to_string()), "{error}");
+        thread::scope(|scope| {
+            let connected = scope.spawn(|| Qmp::connect(&socket, ANSWER));
+            let (mut qemu, _) = UnixListener::bind(&socket).unwrap().accept().unwrap();
+            qemu.write_all(b"{\"QMP\": {}}\n{\"return\": {}}\n")
+                .unwrap();
+            connected.join().unwrap().unwrap();
+        });
     }
 }
