@@ -101,11 +101,12 @@ impl Shared {
             Err(_) => ("404 Not Found", Vec::new()),
         };
         let length = content.len();
-        write!(
-            stream,
-            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-        )?;
-        let (first, second) = content.split_at(length / 2);
+        let mut message =
+            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+                .into_bytes();
+        message.extend(content);
+        // Nobody has the whole answer, not even one without content, before it is known what was asked for.
+        let (first, second) = message.split_at(message.len() - length.div_ceil(2).max(1));
         stream.write_all(first)?;
         let mut state = self.state();
         state.asked.push(path.to_owned());
