@@ -100,7 +100,9 @@ impl Runner<'_> {
             for _ in 0..AT_A_TIME {
                 let (send, queue, running) = (send.clone(), &queue, &running);
                 scope.spawn(move || {
-                    while let Some(next) = lock(queue).pop_front() {
+                    // The guard is dropped before a story begins, and not after it.
+                    let next = || lock(queue).pop_front();
+                    while let Some(next) = next() {
                         if send.send(self.tell(&next.name, running)).is_err() {
                             return;
                         }

@@ -11,6 +11,8 @@ case $1 in
   secret) cat "$image" > /dev/null ;;
   red)    echo "input image climate" >> "$LICHEN_USES"; echo "it is red"; exit 101 ;;
   absent) echo "test result: ok. 0 passed"; exit 0 ;;
+  one)    touch one; for n in $(seq 500); do [ -e other ] && break; sleep 0.02; done; [ -e other ] || exit 1 ;;
+  other)  touch other; for n in $(seq 500); do [ -e one ] && break; sleep 0.02; done; [ -e one ] || exit 1 ;;
   busy)   n=0; while [ $n -lt 200000 ]; do n=$((n + 1)); done ;;
 esac
 echo "test result: ok. 1 passed; 0 failed"
@@ -86,6 +88,13 @@ fn the_seconds_of_processor_are_those_that_it_took() {
         processor("1 (a b) c) S 0 0 0 0 0 0 0 0 0 0 100 200 300 400 0 0"),
         10.0
     );
+}
+
+#[test]
+fn two_run_at_a_time() {
+    // Each waits for the other.
+    let ended = run(&[("one", None), ("other", None)]);
+    assert!(ended.iter().all(|done| done.green), "{ended:?}");
 }
 
 #[test]
