@@ -24,6 +24,8 @@ pub struct Sources {
     members: BTreeMap<String, PathBuf>,
     /// Who of them needs whom, tests left out.
     needs: BTreeMap<String, BTreeSet<String>>,
+    /// The members that stories can name as crates.
+    linked: BTreeSet<String>,
     /// Cargo.lock: what each package is, exactly, and what it depends on.
     locked: BTreeMap<String, Locked>,
 }
@@ -61,13 +63,23 @@ impl Sources {
             }
         }
         let mut needs = BTreeMap::new();
+        let mut linked = BTreeSet::new();
         for (name, folder) in &members {
             let manifest: toml::Table = parse(&folder.join("Cargo.toml"))?;
-            let wanted = ["dependencies", "build-dependencies"]
-                .iter()
-                .filter_map(|section| manifest.get(*section)?.as_table().map(|table| table.keys()));
-            let local = wanted.flatten().filter(|name| members.contains_key(*name));
-            needs.insert(name.clone(), local.cloned().collect());
+            let local = |sections: &[&str]| -> BTreeSet<String> {
+                let tables = sections
+                    .iter()
+                    .filter_map(|section| manifest.get(*section)?.as_table());
+                let names = tables.flat_map(toml::Table::keys);
+                names
+                    .filter(|name| members.contains_key(*name))
+                    .cloned()
+                    .collect()
+            };
+            needs.insert(name.clone(), local(&["dependencies", "build-dependencies"]));
+            if name == STORIES {
+                linked = local(&["dependencies", "dev-dependencies"]);
+            }
         }
         let lock: Lock = parse(&root.join("Cargo.lock"))?;
         let locked = lock.package.into_iter().map(|package| {
@@ -85,6 +97,7 @@ impl Sources {
             locked: locked.collect(),
             members,
             needs,
+            linked,
         })
     }
 
@@ -102,7 +115,6 @@ impl Sources {
         for file in own.iter().chain(&shared) {
             named.extend(self.crates_named_in(&read(file)?));
         }
-        named.remove(STORIES);
         for name in self.with_needed(named) {
             parts.insert(format!("crate {name}"), self.of_crate(&name)?);
         }
@@ -190,14 +202,14 @@ impl Sources {
         all
     }
 
-    /// Members that a Rust source names as crates: before `::`, or in a line of `use`.
+    /// Crates that a source of the stories names: before `::`, or in a line of `use`.
     fn crates_named_in(&self, source: &str) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
         for line in source.lines() {
             let used = ["use ", "pub use ", "extern crate "]
                 .iter()
                 .any(|word| line.trim_start().starts_with(word));
-            for name in self.members.keys() {
+            for name in &self.linked {
                 let word = name.replace('-', "_");
                 let whole = line.match_indices(&word).any(|(at, _)| {
                     let part = |c: char| c.is_alphanumeric() || c == '_';

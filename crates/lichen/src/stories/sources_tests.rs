@@ -35,13 +35,16 @@ fn checkout() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let manifest = |dependencies: &str| {
         format!(
-            "[package]\nname = \"x\"\n[dependencies]\n{dependencies}\n[dev-dependencies]\nenergy = \"1\"\n"
+            "[package]\nname = \"x\"\n[dependencies]\n{dependencies}\n[dev-dependencies]\nmarket = \"1\"\n"
         )
     };
     for (file, text) in [
         ("Cargo.lock", LOCK.to_owned()),
         ("tests/Cargo.toml", manifest("testbed = \"1\"")),
-        ("tests/src/lib.rs", "use testbed::Machine;\n".into()),
+        (
+            "tests/src/lib.rs",
+            "use testbed::Machine;\nmod energy;\npub use energy::Energy;\n".into(),
+        ),
         ("tests/tests/main.rs", String::new()),
         (
             "tests/tests/boot.rs",
