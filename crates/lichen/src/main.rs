@@ -124,6 +124,10 @@ fn quiet_when_nobody_reads(otherwise: Hook) -> Hook {
         let said = panic.payload_as_str().unwrap_or_default();
         if said.starts_with("failed printing to stdout: Broken pipe") {
             // What a shell makes of a program that SIGPIPE ends.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "inside a panic there is no main to return to"
+            )]
             std::process::exit(141);
         }
         otherwise(panic);

@@ -17,6 +17,10 @@ impl Tools {
     /// privileges, and paths mean what they mean to the caller.
     pub fn command(&self, program: &str) -> Command {
         let libraries = self.0.join("usr/lib/x86_64-linux-gnu");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its terminal and language are the caller's"
+        )]
         let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
         command
             .arg("--library-path")
