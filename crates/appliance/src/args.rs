@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Arguments common to all services; a service flattens them into its own.
 #[derive(Debug, Clone, Default, clap::Parser)]
 pub struct Args {
-    /// Read the configuration from FILE [default: /etc/<service>/config.json]
+    /// Read the configuration from FILE [default: /etc/SERVICE/config.json]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

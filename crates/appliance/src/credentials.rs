@@ -84,6 +84,10 @@ impl std::fmt::Debug for Secret {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
 mod tests {
     use super::*;
 

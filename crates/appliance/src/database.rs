@@ -181,6 +181,10 @@ impl Schema {
         // A copy is checked and brought up to date, so that the backup itself is never written to.
         let scratch = scratch(directory, "restore")?;
         let copy = scratch.path().join("copy.db");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "in a scratch folder; it comes over page by page"
+        )]
         std::fs::copy(from, &copy).with_context(is_backup)?;
         let rows = self.verify(&copy).with_context(is_backup)?;
         let source = Connection::open(&copy)?;

@@ -40,6 +40,7 @@ impl Next {
             let target = run.join(place.strip_prefix(RUN).unwrap_or(place));
             mount::bind(place, &target).context(|| format!("mounting {}", target.display()))?;
         }
+        #[expect(clippy::disallowed_methods, reason = "it is a tmpfs")]
         fs::write(root.join(name), text).context(|| format!("writing /{name}"))?;
         Ok(next)
     }

@@ -98,6 +98,10 @@ pub(crate) fn is_mounted(folder: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
 mod tests {
     use super::*;
 

@@ -71,6 +71,7 @@ impl Sensor for Stopwatch {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it measures to the µs")]
 fn microsecond() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

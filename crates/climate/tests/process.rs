@@ -1,5 +1,10 @@
 //! The program itself: exit statuses, signals, what systemd is told, kill -9 in the middle of writing.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 mod support;
 
 use std::io::Read;

@@ -1,5 +1,10 @@
 //! Stories of merging: packages made here, entries as Nix writes them, the tar read back.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 use super::*;
 use crate::spec::Spec;
 

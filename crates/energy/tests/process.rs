@@ -1,5 +1,10 @@
 //! The program itself: exit statuses, and what its commands do to the cache.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 #[path = "support/amber.rs"]
 mod amber;
 

@@ -5,6 +5,10 @@ use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 
 /// A program to run; its errors are always in English, so that they can be recognised.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this sets what others would forget"
+)]
 pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command

@@ -3,7 +3,7 @@
 //! On DATA and on tmpfs a file is replaced whole ([`atomic_write`]). On BOOT, a FAT whose rename is not atomic, an
 //! existing file is overwritten in place ([`overwrite`], [`wipe`]), and a new one is written under its own name
 //! while nothing refers to it yet ([`place`]).
-//! Between any two steps there is a [`cut`] point, at which the tests pull the plug.
+//! Between any two steps there is a `cut` point, at which the tests pull the plug.
 
 use anyhow::{Context, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

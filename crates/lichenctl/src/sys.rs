@@ -1,6 +1,6 @@
 //! The two ioctls that neither std nor rustix has: growing a partition the kernel knows, and an ext4 that is
 //! mounted. The only unsafe code of this crate; doing without would mean shipping programs just for these.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "these are ioctls")]
 
 use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
 use std::ffi::{c_int, c_longlong, c_void};

@@ -133,6 +133,7 @@ impl Ssh {
                     fs::read_to_string(&self.log)?.trim()
                 );
             }
+            #[expect(clippy::disallowed_methods, reason = "ends early with its process")]
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -11,6 +11,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const LONGER: u32 = 2;
 
 /// Tries `condition` until it holds, at most for `within`. The error names `what` and the last reason why not.
+#[expect(clippy::disallowed_methods, reason = "this is what waits")]
 pub fn wait_until<T>(
     what: &str,
     within: Duration,

@@ -2,6 +2,11 @@
 //!
 //! `cargo bench -p ticker --bench compare -- PYTHON`, where PYTHON has websockets, pyarrow, orjson and uvloop.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a comparison writes need not survive a cut"
+)]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

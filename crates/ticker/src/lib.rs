@@ -30,6 +30,10 @@ use writer::Writing;
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The time of this machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock of ticker, which counts in µs"
+)]
 pub fn real_clock() -> Clock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);

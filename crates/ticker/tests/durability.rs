@@ -4,6 +4,11 @@
 //! durable, and of what came after it a random part, torn, zeroed or garbled; of moves that were not yet
 //! acknowledged, some never happened.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

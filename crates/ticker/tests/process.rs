@@ -1,5 +1,10 @@
 //! The program itself: exit statuses, and what it says about itself.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 mod support;
 
 use market::{Feed, Format};

@@ -1,5 +1,10 @@
 //! The files as others read them: pyarrow and DuckDB, from PyPI in a virtual environment of the test's own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 mod support;
 
 use std::path::{Path, PathBuf};

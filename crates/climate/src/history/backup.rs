@@ -19,6 +19,10 @@ pub fn restore(from: &Path, to: &Path) -> anyhow::Result<u64> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
 mod tests {
     use super::super::store::{Batch, Store};
     use super::*;

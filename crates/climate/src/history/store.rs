@@ -234,7 +234,7 @@ impl Store {
         })
     }
 
-    /// Forgets readings older than `before`, once there are [`ENOUGH`] that are not; returns how many.
+    /// Forgets readings older than `before`, once there are `ENOUGH` that are not; returns how many.
     pub fn forget(&self, before: i64) -> anyhow::Result<usize> {
         let newer = self.connection.query_row(
             "SELECT count(*) FROM (SELECT 1 FROM readings WHERE at >= ?1 LIMIT ?2)",

@@ -1,5 +1,10 @@
 //! The history keeps what it was given, forgets what it should, and outlives damage.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 use super::*;
 
 const HOUR: i64 = 3_600_000;

@@ -1,5 +1,10 @@
 //! The cache keeps what is surer, forgets what it should, and outlives damage.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 use super::*;
 use crate::amber::{Channel, SpikeStatus};
 

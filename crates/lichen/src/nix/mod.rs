@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -107,6 +107,27 @@ impl<'a> Nix<'a> {
         command.args(["eval", "--json", "--no-write-lock-file", "--apply", apply]);
         command.args(self.target(output));
         serde_json::from_str(&stdout_of(&mut command)?).context("nix said no JSON")
+    }
+
+    /// A command that applies a Nix function to the whole flake, on the checkout's own lock, and evaluates what it gives.
+    ///
+    /// As purely as a build is: a flake may be got by its hash alone, so that it is copied into the store first.
+    pub fn apply_to_flake(&self, function: &str) -> Result<Command> {
+        let mut metadata = store::nix("nix");
+        metadata.args(["flake", "metadata", "--json", "--no-write-lock-file"]);
+        let metadata: serde_json::Value =
+            serde_json::from_str(&stdout_of(metadata.arg(self.flake()))?)?;
+        let (Some(source), Some(hash)) = (
+            metadata["path"].as_str(),
+            metadata["locked"]["narHash"].as_str(),
+        ) else {
+            anyhow::bail!("nix does not say where it copied the flake to, or its hash");
+        };
+        let mut command = store::nix("nix");
+        command.args(["eval", "--json", "--expr"]).arg(format!(
+            "({function}) (builtins.getFlake \"path:{source}?narHash={hash}\")"
+        ));
+        Ok(command)
     }
 
     /// The arguments that name one of the flake's outputs.

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Measure builds, sizes, booting, memory and latency; prints a table
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// A file appliances/<APPLIANCE>.nix
+    /// A file appliances/APPLIANCE.nix
     #[arg(default_value = "climate")]
     appliance: String,
     /// Measure N times what varies; the table shows medians, and what was least and most

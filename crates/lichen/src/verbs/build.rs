@@ -19,7 +19,7 @@ const STORE_SPACE: u64 = 4_000_000_000;
 /// Build the SD-card image of an appliance; prints its path
 #[derive(Debug, clap::Args)]
 pub struct BuildArgs {
-    /// A file appliances/<APPLIANCE>.nix
+    /// A file appliances/APPLIANCE.nix
     pub appliance: String,
     /// Refuse to build when packages of the lock have left the mirror, instead of moving on to newer ones
     #[arg(long)]

@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 /// Bring an appliance onto devices: build, send what they lack, switch; what is not healthy or not reachable goes back
 #[derive(Debug, clap::Args)]
 pub struct DeployArgs {
-    /// Devices, as ssh knows them, and last a file appliances/<APPLIANCE>.nix, or the store path of a toplevel
+    /// Devices, as ssh knows them, and last a file appliances/APPLIANCE.nix, or the store path of a toplevel
     #[arg(required = true, num_args = 2.., value_names = ["HOST", "APPLIANCE"])]
     names: Vec<String>,
     /// Only make it what boots next

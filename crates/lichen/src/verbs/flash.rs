@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Write an image to a card, with host name, keys and secrets of one device; reads everything back
 #[derive(Debug, clap::Args)]
 pub struct FlashArgs {
-    /// A file appliances/<APPLIANCE>.nix, which is built first, or the path of an .img or .img.zst
+    /// A file appliances/APPLIANCE.nix, which is built first, or the path of an .img or .img.zst
     #[arg(value_name = "APPLIANCE-OR-IMAGE", required_unless_present = "list")]
     image: Option<String>,
     /// The whole disk, such as /dev/sdb or /dev/mmcblk0

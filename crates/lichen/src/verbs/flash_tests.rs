@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::card::tests::disk;
+use crate::command::program;
 use crate::failure::Failure;
 use clap::Parser;
-use std::process::Command;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1lCyLg8uNLwgEd7CM/8mxZGPTlWUQ9F5OG9JYyqUVn me@laptop";
@@ -33,7 +33,7 @@ struct Loop {
 
 impl Loop {
     fn of(file: &Path) -> Option<Self> {
-        let mut losetup = Command::new("losetup");
+        let mut losetup = program("losetup");
         let output = losetup.args(["--find", "--show"]).arg(file).output().ok()?;
         output.status.success().then(|| Loop {
             device: String::from_utf8_lossy(&output.stdout).trim().into(),
@@ -42,10 +42,10 @@ impl Loop {
     }
 
     fn mount(&mut self, at: &Path) {
-        for (program, args) in [("mkfs.ext4", vec!["-q"]), ("mount", vec![])] {
-            let mut command = Command::new(program);
+        for (name, args) in [("mkfs.ext4", vec!["-q"]), ("mount", vec![])] {
+            let mut command = program(name);
             command.args(args).arg(&self.device);
-            if program == "mount" {
+            if name == "mount" {
                 command.arg(at);
             }
             assert!(command.status().unwrap().success(), "{command:?}");
@@ -57,11 +57,9 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         if let Some(at) = &self.mounted {
-            let _ = Command::new("umount").arg(at).status();
+            let _ = program("umount").arg(at).status();
         }
-        let _ = Command::new("losetup")
-            .args(["--detach", &self.device])
-            .status();
+        let _ = program("losetup").args(["--detach", &self.device]).status();
     }
 }
 

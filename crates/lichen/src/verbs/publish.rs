@@ -15,10 +15,10 @@ use std::time::SystemTime;
 /// Publish appliances on a channel that devices follow; prints the channels' files
 #[derive(Debug, clap::Args)]
 pub struct PublishArgs {
-    /// Files appliances/<APPLIANCE>.nix
+    /// Files appliances/APPLIANCE.nix
     #[arg(required = true)]
     appliances: Vec<String>,
-    /// Where to publish: a folder, to be put on any web server, or s3://BUCKET[/PREFIX][?endpoint=HOST&region=REGION]
+    /// Where to publish: a folder, to be put on any web server, or s3://BUCKET[/PREFIX], perhaps with ?endpoint=HOST&region=REGION
     #[arg(long, value_name = "FOLDER|BUCKET")]
     to: String,
     /// The channel

@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Boot an appliance in QEMU and say where it answers
 #[derive(Debug, clap::Args)]
 pub struct VmArgs {
-    /// A file appliances/<APPLIANCE>.nix
+    /// A file appliances/APPLIANCE.nix
     appliance: String,
-    /// Leave it running in the background; its console goes to build/vm/<APPLIANCE>/console.log
+    /// Leave it running in the background; its console goes to build/vm/APPLIANCE/console.log
     #[arg(long)]
     detach: bool,
     /// The port of this machine that leads to the appliance's web server

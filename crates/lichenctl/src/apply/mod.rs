@@ -80,7 +80,7 @@ impl ApplyError {
     }
 }
 
-/// What [`switch`] would do, without doing any of it.
+/// What [`apply`] would do, without doing any of it.
 pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
     let _lock = Lock::take(root)?;
     let to = Toplevel::load(root, toplevel)?;

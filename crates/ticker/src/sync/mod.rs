@@ -92,6 +92,7 @@ pub fn run(
     };
     let place =
         Place::open(directory).with_context(|| format!("cannot use {}", directory.display()))?;
+    #[expect(clippy::disallowed_methods, reason = "nothing is in it")]
     let lock = File::create(directory.join("raw/sync.lock"))?;
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         anyhow::bail!("another sync is running");

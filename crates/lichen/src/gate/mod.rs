@@ -1,0 +1,175 @@
+//! The gate: what needs neither an image nor a machine and finds most mistakes, cheapest first.
+
+mod deny;
+mod files;
+mod step;
+
+use crate::command::program;
+use crate::nix::Nix;
+use crate::ui;
+use crate::workspace::Workspace;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// What [`OUTPUTS`] says before the name of each output.
+const OUTPUT: &str = "trace: output ";
+/// A Nix function of the flake that evaluates each of its outputs.
+const OUTPUTS: &str = include_str!("outputs.nix");
+
+/// Runs every step; the first that fails ends it, and says what mends it.
+///
+/// Dependencies are not looked up among known vulnerabilities: their database is a git repository, and tests need none.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let root = workspace.root();
+    let files = files::of(root)?;
+    let mut passed: Vec<String> = Vec::new();
+    let mut note = |name: &str, step: step::Passed| {
+        passed.push(format!("{name} {}", ui::duration(step.took)));
+        step.lines
+    };
+
+    let scripts = only(&files, |file| files::is_shell(root, file));
+    let mut shellcheck = program("shellcheck");
+    shellcheck.args(["--color=never", "--"]).args(&scripts);
+    let step = step::run(workspace, "shellcheck", shellcheck, |_| {
+        "shellcheck's page on each SC number says what to write instead".into()
+    })?;
+    note("shellcheck", step);
+
+    let mut deny = deny::program_of(workspace)?;
+    deny.args(["--locked", "--color", "never"])
+        .args(["check", "licenses", "bans", "sources"]);
+    let step = step::run(workspace, "deny", deny, |_| {
+        "deny.toml says what is let in and why; cargo tree --invert CRATE says who wants it".into()
+    })?;
+    note("deny", step);
+
+    // Not `cargo fmt`, which does not see what automod finds; rustfmt.toml has the edition.
+    let sources = only(&files, files::is_rust);
+    let mut rustfmt = program("rustfmt");
+    rustfmt.args(["--check", "--color=never"]).args(&sources);
+    let step = step::run(workspace, "fmt", rustfmt, |lines| {
+        format!("rustfmt {}", unformatted(lines, root).join(" "))
+    })?;
+    note("fmt", step);
+
+    let evaluation = Nix::new(workspace, None).apply_to_flake(OUTPUTS)?;
+    let step = step::run(workspace, "nix", evaluation, |lines| {
+        let faulty = outputs(lines).last();
+        faulty.map_or("nix flake show".into(), |output| {
+            format!("nix eval --show-trace '.#{output}.drvPath'")
+        })
+    })?;
+    let lines = note("nix", step);
+    let outputs = outputs(&lines).count();
+
+    let mut clippy = program("cargo");
+    clippy
+        .args(["clippy", "--workspace", "--all-targets", "--locked"])
+        .args(["--color", "never", "--", "-D", "warnings"]);
+    let step = step::run(workspace, "clippy", clippy, |_| {
+        "cargo clippy --workspace --all-targets --fix --allow-dirty mends what it can".into()
+    })?;
+    note("clippy", step);
+
+    let mut doc = program("cargo");
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"])
+        .args(["--document-private-items", "--color", "never"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    let step = step::run(workspace, "doc", doc, |_| {
+        "cargo doc --workspace --no-deps --document-private-items shows them again".into()
+    })?;
+    note("doc", step);
+
+    ui::say(format!(
+        "gate: passed {}; {} scripts, {} Rust files, {outputs} outputs of the flake; \
+         advisories were not looked up, for want of their database",
+        passed.join(", "),
+        scripts.len(),
+        sources.len()
+    ));
+    Ok(())
+}
+
+fn only(files: &[PathBuf], wanted: impl Fn(&Path) -> bool) -> Vec<&PathBuf> {
+    files.iter().filter(|file| wanted(file)).collect()
+}
+
+/// The files that rustfmt's lines, "Diff in /checkout/src/lib.rs:12:", are about, each once.
+fn unformatted(lines: &[String], root: &Path) -> Vec<String> {
+    let mut files: Vec<String> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("Diff in ")?.split(':').next())
+        .map(|file| Path::new(file).strip_prefix(root).unwrap_or(file.as_ref()))
+        .map(|file| file.display().to_string())
+        .collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// The outputs that Nix has begun to evaluate, in their order.
+fn outputs(lines: &[String]) -> impl DoubleEndedIterator<Item = &str> {
+    lines.iter().filter_map(|line| line.strip_prefix(OUTPUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_unformatted_is_named_once() {
+        let said = lines(
+            "Diff in /w/tests/tests/boot.rs:3:\n-a\n+b\nDiff in /w/tests/tests/boot.rs:9:\nDiff in /w/crates/x/src/lib.rs:1:",
+        );
+        assert_eq!(
+            unformatted(&said, Path::new("/w")),
+            ["crates/x/src/lib.rs", "tests/tests/boot.rs"]
+        );
+    }
+
+    /// Of a flake like ours: each kind of output is found down to what can be built, wherever it is.
+    #[test]
+    fn every_output_of_a_flake_is_found_and_the_faulty_one_is_the_last_named() {
+        let flake = |toplevel: &str| {
+            format!(
+                r#"{{ outputs = {{
+                  description = "text";
+                  lib.withLock = file: throw "nobody calls it";
+                  packages.x86_64-linux = {{ b = made "b"; a = made "a"; }};
+                  nixosConfigurations.climate = {{ options = throw "too much"; config.system.build.toplevel = {toplevel}; }};
+                }}; }}"#
+            )
+        };
+        let evaluate = |toplevel: &str| {
+            let made = r#"name: { type = "derivation"; drvPath = "/nix/store/${name}.drv"; }"#;
+            let mut nix = crate::store::nix("nix-instantiate");
+            nix.args(["--eval", "--strict", "--expr"]).arg(format!(
+                "let made = {made}; in ({OUTPUTS}) {}",
+                flake(toplevel)
+            ));
+            let said = crate::command::run(&mut nix).unwrap();
+            let errors = lines(&String::from_utf8_lossy(&said.stderr));
+            let named: Vec<String> = outputs(&errors).map(str::to_owned).collect();
+            (said.status.success(), named)
+        };
+        let toplevel = "nixosConfigurations.climate.config.system.build.toplevel";
+        let (succeeded, named) = evaluate(r#"made "toplevel""#);
+        assert!(succeeded);
+        assert_eq!(
+            named,
+            [
+                toplevel,
+                "packages.x86_64-linux.a",
+                "packages.x86_64-linux.b"
+            ]
+        );
+        let (succeeded, named) = evaluate(r#"(made "x") // { drvPath = throw "a mistake"; }"#);
+        assert!(!succeeded);
+        assert_eq!(named, [toplevel]);
+    }
+}
