@@ -2,6 +2,7 @@
 
 use super::build::{self, Wanted};
 use crate::command::program;
+use crate::gate;
 use crate::nix::Nix;
 use crate::stories;
 use crate::ui::{self, Live};
@@ -38,6 +39,7 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let (live, begun) = (Live::new(), Instant::now());
     let some = args.story.as_deref().or(args.why.as_deref());
     if some.is_none() {
+        gate::run(workspace)?;
         host(workspace)?;
     }
     let nix = build::sources(workspace, "checks", &Wanted::Everything, false)?;
