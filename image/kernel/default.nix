@@ -30,7 +30,7 @@ in rec {
     cd all/usr/lib/modules/*/
     version=''${PWD##*/}
     mkdir -p $out/boot/dtb $out/usr/lib/modules $out/usr/lib/firmware/{brcm,cypress}
-    gzip -n -9 < vmlinuz > $out/boot/Image
+    gzip -n -6 < vmlinuz > $out/boot/Image
     rm -f vmlinuz
     for dtb in ${builtins.concatStringsSep " " (builtins.concatMap (b: b.deviceTrees) boards)}; do
       install -D -m 644 dtb/$dtb $out/boot/dtb/$dtb

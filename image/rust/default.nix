@@ -1,9 +1,11 @@
-# Crates of this workspace → binaries. Dependencies are compiled in a derivation of their own, which knows only
-# manifests and Cargo.lock, so that an edit of a service recompiles that service alone. It begins with what the local
-# crates of a program depend on themselves, so that what the kit needs is compiled once for all services.
+# Crates of this workspace → binaries, in steps, each of which begins with what the ones before it compiled: what
+# programs for the device share of dependencies, what a program depends on further, the libraries of ours that it is
+# made of, the program. Those of dependencies know only manifests and Cargo.lock, so that an edit of a service
+# recompiles that service alone.
 { lib, debian, root }:
 let
   workspace = builtins.fromTOML (builtins.readFile (root + "/Cargo.toml"));
+  config = builtins.fromTOML (builtins.readFile (root + "/.cargo/config.toml"));
   cargoLock = builtins.fromTOML (builtins.readFile (root + "/Cargo.lock"));
 
   # Every member's manifest, by package name.
@@ -39,14 +41,17 @@ let
       (package.dependencies or [ ]);
   });
 
-  # A "directory source", as `cargo vendor` would make it, of these packages.
-  vendor = packages: debian.runBusybox "vendor" {
+  # A "directory source", as `cargo vendor` would make it, of these packages. begun: another; what is there need not be
+  # unpacked again.
+  vendor = { packages, begun ? "" }: debian.runBusybox "vendor" {
+    inherit begun;
     list = builtins.concatStringsSep "" (map (p: "${crateFile p} ${p.name}-${p.version} ${p.checksum}\n")
       (builtins.filter (p: p ? checksum) packages));
     passAsFile = [ "list" ];
   } ''
     $bb mkdir $out; cd $out
     while read -r file folder sum; do
+      if [ -e "$begun/$folder" ]; then $bb ln -s $begun/$folder; continue; fi
       $bb tar -x -z --no-same-permissions --no-same-owner -f $file
       echo "{\"files\":{},\"package\":\"$sum\"}" > $folder/.cargo-checksum.json
     done < $listPath
@@ -95,77 +100,125 @@ let
     filter = path: _: ! builtins.elem (baseNameOf path) [ "tests" "benches" "examples" "target" ];
   };
 
-  # Empty programs in place of targets: cargo wants those that a manifest names to exist.
+  # Empty targets: a library makes cargo compile what a member depends on, and those that a manifest names have to exist.
   named = m: builtins.concatLists (map
     ({ kind, folder }: map (t: "${m.folder}/${t.path or "${folder}/${t.name}.rs"}") (m.manifest.${kind} or [ ]))
     [ { kind = "bin"; folder = "src/bin"; } { kind = "example"; folder = "examples"; }
       { kind = "test"; folder = "tests"; } { kind = "bench"; folder = "benches"; } ]);
-  stubs = m: [ "${m.folder}/src/lib.rs" ] ++ named m ++ (if m.manifest ? bin then [ ] else [ "${m.folder}/src/main.rs" ]);
+  empty = m: [ "${m.folder}/src/lib.rs" ] ++ named m;
   words = builtins.concatStringsSep " ";
+  lines = builtins.concatStringsSep "\n";
   # `testing` is for tests and benchmarks, which no device runs: HTTPS for them alone takes a minute to compile.
-  features = m: builtins.attrNames (removeAttrs (m.features or { }) [ "default" "testing" ]);
+  features = n: map (f: "${n}/${f}") (builtins.attrNames (removeAttrs (members.${n}.manifest.features or { }) [ "default" "testing" ]));
 
-  program = { name, target ? "aarch64-unknown-linux-gnu", static ? false }:
+  # Shell lines that compile in a workspace of these members, and what they need. asked: those that cargo is asked
+  # for, the one whose programs are wanted first. begun: a vendor folder.
+  workshop = { names, asked, target, static, begun ? "" }:
     let
-      names = builtins.sort builtins.lessThan (local name);
-      these = map (n: members.${n}) names;
       part = excerpt names;
-      vendored = vendor part.packages;
+      vendored = vendor { inherit (part) packages; inherit begun; };
+      these = map (n: members.${n}) names;
+      # Members that only tests need are not here, so that manifests must not speak of them.
+      forTests = m: builtins.any (n: (workspace.workspace.dependencies.${n} or { }) ? path && ! builtins.elem n names)
+        (builtins.attrNames (m.manifest.dev-dependencies or { }));
+    in {
       env = {
         inherit (part) manifest lock;
         manifests = map (m: builtins.path { name = "Cargo.toml"; path = root + "/${m.folder}/Cargo.toml"; }) these;
         binds = "--ro-bind ${vendored} /vendor";
         inherit vendored;
       };
-      # Members that only tests need are not here, so that manifests must not speak of them.
-      forTests = m: builtins.any (n: (workspace.workspace.dependencies.${n} or { }) ? path && ! builtins.elem n names)
-        (builtins.attrNames (m.manifest.dev-dependencies or { }));
-      lean = builtins.concatStringsSep "" (map (m: ''
-        awk '/^\[/ { skip = /^\[dev-dependencies/ } !skip' ${m.folder}/Cargo.toml > lean.toml; mv lean.toml ${m.folder}/Cargo.toml
-      '') (builtins.filter forTests these));
-      setup = ''
+
+      # real: the members whose sources are there. compiled: what is compiled already.
+      setup = { real ? [ ], compiled ? [ ] }: ''
         # What cargo remembers of rustc would be in no fixed order.
         export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0 CARGO_CACHE_RUSTC_INFO=0
         mkdir -p $CARGO_HOME work
         cat > $CARGO_HOME/config.toml <<EOF
+        env = ${toml config.env}
         [source.crates-io]
         replace-with = "vendored"
         [source.vendored]
         directory = "/vendor"
         [target.${target}]
-        linker = "${if target == "aarch64-unknown-linux-gnu" then "aarch64-linux-gnu-gcc" else "gcc"}"
+        linker = "${if target == device then "aarch64-linux-gnu-gcc" else "gcc"}"
         rustflags = ${toml (if static then [ "-C" "target-feature=+crt-static" ] else [ ])}
         EOF
-        stub() { for file; do [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }; done; }
-        # Offline, with nothing at hand but what the lock names, cargo can choose no other version.
-        build() { cargo build --release --offline --target ${target} -p ${name} "$@" 2>&1; }
         cd work
         cp --no-preserve=mode $manifest Cargo.toml
         cp --no-preserve=mode $lock Cargo.lock
-      '';
-      seeds = map (n: (program { name = n; inherit target static; }).deps) (builtins.filter (n: n != name) names);
-      deps = debian.inRust "${name}-deps.tar.zst" (env // { inherit seeds; }) ''
-        ${setup}
-        for seed in $seeds; do tar -x --zstd -f $seed; done
         set -- $manifests
         for folder in ${words (map (m: m.folder) these)}; do
           mkdir -p $folder; cp --no-preserve=mode $1 $folder/Cargo.toml; shift
         done
-        ${lean}stub ${words (builtins.concatMap stubs these)}
-        # Whatever services may want of it: SQLite takes as long as all the rest, and begins here.
-        build --features '${words (features members.${name}.manifest)}'
-        # Only what is not ours may be reused.
-        for member in ${words names}; do
+        ${lines (map (n: "cp -r --no-preserve=mode ${source n}/. ${members.${n}.folder}") real)}
+        # Libraries only: programs of other members are not wanted.
+        rm -rf ${words (map (n: "${members.${n}.folder}/src/{main.rs,bin}") (builtins.tail asked))}
+        ${lines (map (m: ''
+          awk '/^\[/ { skip = /^\[dev-dependencies/ } !skip' ${m.folder}/Cargo.toml > lean.toml; mv lean.toml ${m.folder}/Cargo.toml
+        '') (builtins.filter forTests these))}
+        for file in ${words (builtins.concatMap (n: (if builtins.elem n real then named else empty) members.${n}) names)}; do
+          [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }
+        done
+        for earlier in ${words compiled}; do tar -x --zstd -f $earlier; done
+        touch started
+        # Offline, with nothing at hand but what the lock names, cargo can choose no other version.
+        build() { cargo build --release --offline --target ${target} ${words (map (n: "-p ${n}") asked)} "$@" 2>&1; }
+      '';
+
+      # What was compiled here; of our own only these members, whose sources were there.
+      pack = kept: ''
+        for member in ${words (builtins.filter (n: ! builtins.elem n kept) names)}; do
           rm -rf target/${target}/release/{.fingerprint,deps,build}/{,lib}{$member,''${member//-/_}}{-*,.*}
         done
-        rm -rf target/${target}/release/{examples,incremental}
-        tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 -c target | zstd -q -T0 -3 -o $out
+        find target/${target}/release -maxdepth 1 -type f -delete
+        find target -newer started \( -type f -o -type d -empty \) > packed
+        # What cargo notes of the files that a crate was made of is in no fixed order. Nobody edits them here: each
+        # gets the note of one that was made of none worth noting.
+        shortest=$(find target -path '*/.fingerprint/*/dep-*' -printf '%s %p\n' | sort -n | sed -n '1s/[0-9]* //p')
+        sed -n '/\.fingerprint\/[^/]*\/dep-/p' packed | while read -r note; do [ $note -ef $shortest ] || cp $shortest $note; done
+        tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1 -c -T packed | zstd -q -T0 -3 -o $out
       '';
-    in debian.inRust name (env // { inherit deps; sources = map source names; }) ''
-      ${setup}
-      ${builtins.concatStringsSep "\n" (map (n: "mkdir -p ${members.${n}.folder}; cp -r --no-preserve=mode ${source n}/. ${members.${n}.folder}") names)}
-      ${lean}stub ${words (builtins.concatMap named these)}
-      tar -x --zstd -f $deps
+    };
+
+  device = "aarch64-unknown-linux-gnu";
+
+  # What every image has in it, or its services are made of. The dependencies of all of these are compiled together:
+  # what they share only once, and with something for every processor to do until the end. Each program for the device
+  # begins with that. For what they share to have the same features there, cargo is asked for these members again, but
+  # what a program is not made of is empty then: no edit of it compiles the program anew.
+  platform = [ "appliance" "assemble" "lichenctl" ];
+  unique = names: builtins.attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) names));
+  platformShop = workshop { names = unique (builtins.concatMap local platform); asked = platform; target = device; static = false; };
+  platformDeps = dependencies { name = "platform"; shop = platformShop; of = platform; compiled = [ ]; };
+
+  dependencies = { name, shop, of, compiled }: debian.inRust "${name}-deps.tar.zst" shop.env ''
+    ${shop.setup { inherit compiled; }}
+    # Whatever services may want of it: SQLite takes as long as all the rest, and begins here.
+    build --features '${words (builtins.concatMap features of)}'
+    ${shop.pack [ ]}
+  '';
+
+  program = { name, target ? device, static ? false }:
+    let
+      own = unique (local name);
+      beside = target == device && ! static;
+      shop = workshop ({
+        inherit target static;
+        names = unique (own ++ (if beside then platform else [ ]));
+        asked = [ name ] ++ (if beside then builtins.filter (n: n != name) platform else [ ]);
+      } // (if beside then { begun = platformShop.env.vendored; } else { }));
+      libraries = builtins.filter (n: n != name) own;
+      first = if beside then [ platformDeps ] else [ ];
+      deps = first ++ (if beside && builtins.elem name platform then [ ] else [ (dependencies { inherit name shop; of = [ name ]; compiled = first; }) ]);
+      # So that an edit of a service does not compile the kit again.
+      compiled = deps ++ (if libraries == [ ] then [ ] else [ (debian.inRust "${name}-libraries.tar.zst" shop.env ''
+        ${shop.setup { real = libraries; compiled = deps; }}
+        build
+        ${shop.pack libraries}
+      '') ]);
+    in debian.inRust name shop.env ''
+      ${shop.setup { real = own; inherit compiled; }}
       build
       mkdir -p $out/bin
       find target/${target}/release -maxdepth 1 -type f -perm -100 -exec cp -t $out/bin {} +

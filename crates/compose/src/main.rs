@@ -32,7 +32,7 @@ fn run() -> Result<()> {
         bail!("usage: compose SPEC.json OUT.tar")
     };
     let spec = Spec::load(spec.as_ref())?;
-    let mut tree = Tree::new(&spec.include, &spec.exclude)?;
+    let mut tree = Tree::new(&spec.include, &spec.exclude);
     // Unpacking is the slow part and independent per package; merging keeps the spec's order.
     for chunk in spec
         .debs

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use fast_glob::glob_match;
 use tar::EntryType;
 
 use crate::spec::{Content, Entry, Owners};
@@ -17,8 +17,8 @@ use crate::spec::{Content, Entry, Owners};
 /// Paths are relative, without `./`, in bytewise order: the order of the tar.
 pub struct Tree {
     nodes: BTreeMap<String, Node>,
-    include: Option<GlobSet>,
-    exclude: GlobSet,
+    include: Vec<String>,
+    exclude: Vec<String>,
 }
 
 struct Node {
@@ -34,17 +34,12 @@ struct Node {
 
 impl Tree {
     /// An empty tree that takes from packages only what `include` (all, if empty) and not `exclude` matches.
-    pub fn new(include: &[String], exclude: &[String]) -> Result<Self> {
-        let include = if include.is_empty() {
-            None
-        } else {
-            Some(globs(include)?)
-        };
-        Ok(Self {
+    pub fn new(include: &[String], exclude: &[String]) -> Self {
+        Self {
             nodes: BTreeMap::new(),
-            include,
-            exclude: globs(exclude)?,
-        })
+            include: include.to_vec(),
+            exclude: exclude.to_vec(),
+        }
     }
 
     /// Merges one package's data archive.
@@ -55,8 +50,8 @@ impl Tree {
             let path = canonical(&String::from_utf8_lossy(&entry.path_bytes()));
             let kind = entry.header().entry_type();
             // Folders appear with the files in them, but an empty one has to be asked for by name.
-            let wanted = self.include.as_ref().is_none_or(|set| set.is_match(&path));
-            if path.is_empty() || !wanted || self.exclude.is_match(&path) {
+            let wanted = self.include.is_empty() || matches(&self.include, &path);
+            if path.is_empty() || !wanted || matches(&self.exclude, &path) {
                 continue;
             }
             let body = match kind {
@@ -203,12 +198,8 @@ impl Tree {
     }
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern).with_context(|| format!("glob {pattern:?}"))?);
-    }
-    Ok(set.build()?)
+fn matches(globs: &[String], path: &str) -> bool {
+    globs.iter().any(|glob| glob_match(glob, path))
 }
 
 /// Relative, without `./`, and below /usr where Debian's merged /usr has links.

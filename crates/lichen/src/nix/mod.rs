@@ -1,5 +1,6 @@
 //! Building with Nix: one call, its progress on standard error, its whole log in a file, one clean error.
 
+mod difference;
 mod errors;
 mod events;
 
@@ -275,28 +276,71 @@ fn is_fixed(derivation: &str) -> bool {
         .is_some_and(|algorithm| !algorithm.is_empty())
 }
 
-/// Builds a derivation a second time; false when the result differs.
-pub fn same_again(derivation: &Path) -> Result<bool> {
-    let output = crate::command::run(
+/// Builds a derivation a second time and tells what differs: nothing, if the results are equal.
+pub fn same_again(derivation: &Path) -> Result<Vec<String>> {
+    let name = step_name(derivation);
+    let again = crate::command::run(
         store::nix("nix-store")
-            .args(["--realise", "--check"])
+            .args(["--realise", "--check", "--keep-failed"])
             .arg(derivation),
     )?;
-    if output.status.success() {
-        return Ok(true);
+    let said = String::from_utf8_lossy(&again.stderr);
+    if let Some(folder) = kept_folder(&said) {
+        remove(folder);
     }
-    if String::from_utf8_lossy(&output.stderr).contains("may not be deterministic") {
-        return Ok(false);
+    if again.status.success() {
+        return Ok(Vec::new());
     }
-    Err(Failure {
-        what: format!(
-            "cannot build {} again: {}",
-            step_name(derivation),
-            crate::command::last_words(&output)
-        ),
-        hint: format!("nix-store --realise --check {}", derivation.display()),
+    if !said.contains("may not be deterministic") {
+        return Err(Failure {
+            what: format!(
+                "cannot build {name} again: {}",
+                crate::command::last_words(&again)
+            ),
+            hint: format!("nix-store --realise --check {}", derivation.display()),
+        }
+        .into());
     }
-    .into())
+    let first = output_of(&std::fs::read_to_string(derivation)?)
+        .with_context(|| format!("{} has no output", derivation.display()))?;
+    let mut second = first.clone().into_os_string();
+    second.push(".check");
+    let second = PathBuf::from(second);
+    let found = difference::between(&name, &first, &second);
+    remove(&second);
+    let mut found = found?;
+    if found.is_empty() {
+        found.push(format!("{name}: Nix says so, but its files are the same"));
+    }
+    Ok(found)
+}
+
+/// The build's folder, which Nix leaves along with a result that differs.
+fn kept_folder(said: &str) -> Option<&Path> {
+    let (_, rest) = said.split_once("keeping build directory '")?;
+    rest.split('\'').next().map(Path::new)
+}
+
+/// The path of a derivation's output: `Derive([("out","PATH"…`.
+fn output_of(derivation: &str) -> Option<PathBuf> {
+    derivation.split('"').nth(3).map(PathBuf::from)
+}
+
+/// Removes what a check has left behind, where folders are read-only.
+fn remove(path: &Path) {
+    let _ = crate::command::run(
+        crate::command::program("chmod")
+            .args(["--recursive", "u+w"])
+            .arg(path),
+    );
+    let removed = if path.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    if let Err(error) = removed {
+        warn(format!("{} remains: {error}", path.display()));
+    }
 }
 
 /// "base-layer" of /nix/store/…-base-layer.drv.
@@ -325,6 +369,16 @@ mod tests {
         assert!(is_fixed(
             r#"Derive([("out","/nix/store/x-bash.deb","sha256","5891")],[],"#
         ));
+    }
+
+    #[test]
+    fn a_derivation_tells_its_output_and_a_check_what_it_left() {
+        let output = output_of(r#"Derive([("out","/nix/store/x-good","","")],[],"#);
+        assert_eq!(output, Some("/nix/store/x-good".into()));
+        let said = "error: derivation '/nix/store/x.drv' may not be deterministic\n\
+                    note: keeping build directory '/tmp/nix-build-x.drv-0'\n";
+        assert_eq!(kept_folder(said), Some(Path::new("/tmp/nix-build-x.drv-0")));
+        assert_eq!(kept_folder("checking outputs of '/nix/store/x.drv'"), None);
     }
 
     #[test]

@@ -187,6 +187,9 @@ fn healed(
     Ok(healed)
 }
 
+/// So many files of a step that differ are named.
+const SHOWN: usize = 10;
+
 /// Builds every step that is ours a second time.
 fn same_twice(derivation: &Path) -> Result<()> {
     let own = nix::own_derivations(derivation)?;
@@ -200,15 +203,21 @@ fn same_twice(derivation: &Path) -> Result<()> {
             own.len(),
             ui::duration(live.elapsed())
         ));
-        if !nix::same_again(step)? {
-            live.line(&format!("{name} differs"));
+        let found = nix::same_again(step)?;
+        for difference in found.iter().take(SHOWN) {
+            live.line(&format!("differs: {difference}"));
+        }
+        if found.len() > SHOWN {
+            live.line(&format!("differs: {name}, {} more", found.len() - SHOWN));
+        }
+        if !found.is_empty() {
             differing.push(name);
         }
     }
     live.clear();
     if !differing.is_empty() {
         crate::fail!(
-            hint: "`nix-store --realise --check --keep-failed DERIVATION` keeps both results to compare",
+            hint: "the files above are made from something that changes: the time, or the order of files or of threads",
             "{} of {} steps give other bytes when built again: {}",
             differing.len(),
             own.len(),
