@@ -11,8 +11,6 @@ use crate::workspace::Workspace;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// What [`OUTPUTS`] says before the name of each output.
-const OUTPUT: &str = "trace: output ";
 /// A Nix function of the flake that evaluates each of its outputs.
 const OUTPUTS: &str = include_str!("outputs.nix");
 
@@ -55,13 +53,13 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
     let evaluation = Nix::new(workspace, None).apply_to_flake(OUTPUTS)?;
     let step = step::run(workspace, "nix", evaluation, |lines| {
-        let faulty = outputs(lines).last();
+        let faulty = traced(lines, "at").last();
         faulty.map_or("nix flake show".into(), |output| {
             format!("nix eval --show-trace '.#{output}.drvPath'")
         })
     })?;
     let lines = note("nix", step);
-    let outputs = outputs(&lines).count();
+    let outputs = traced(&lines, "output").count();
 
     let mut clippy = program("cargo");
     clippy
@@ -108,9 +106,12 @@ fn unformatted(lines: &[String], root: &Path) -> Vec<String> {
     files
 }
 
-/// The outputs that Nix has begun to evaluate, in their order.
-fn outputs(lines: &[String]) -> impl DoubleEndedIterator<Item = &str> {
-    lines.iter().filter_map(|line| line.strip_prefix(OUTPUT))
+/// The outputs of which [`OUTPUTS`] says this word, in their order.
+fn traced<'a>(lines: &'a [String], word: &str) -> impl Iterator<Item = &'a str> {
+    lines.iter().filter_map(move |line| {
+        let (said, output) = line.strip_prefix("trace: ")?.split_once(' ')?;
+        (said == word).then_some(output)
+    })
 }
 
 #[cfg(test)]
@@ -154,11 +155,13 @@ mod tests {
             ));
             let said = crate::command::run(&mut nix).unwrap();
             let errors = lines(&String::from_utf8_lossy(&said.stderr));
-            let named: Vec<String> = outputs(&errors).map(str::to_owned).collect();
-            (said.status.success(), named)
+            let named =
+                |word| -> Vec<String> { traced(&errors, word).map(str::to_owned).collect() };
+            let last = named("at").pop().unwrap();
+            (said.status.success(), named("output"), last)
         };
         let toplevel = "nixosConfigurations.climate.config.system.build.toplevel";
-        let (succeeded, named) = evaluate(r#"made "toplevel""#);
+        let (succeeded, named, _) = evaluate(r#"made "toplevel""#);
         assert!(succeeded);
         assert_eq!(
             named,
@@ -168,8 +171,15 @@ mod tests {
                 "packages.x86_64-linux.b"
             ]
         );
-        let (succeeded, named) = evaluate(r#"(made "x") // { drvPath = throw "a mistake"; }"#);
-        assert!(!succeeded);
-        assert_eq!(named, [toplevel]);
+        // A mistake in its derivation, and one in how it is made at all.
+        for faulty in [
+            r#"(made "x") // { drvPath = throw "a mistake"; }"#,
+            r#"throw "a mistake""#,
+        ] {
+            let (succeeded, named, last) = evaluate(&format!("({faulty})"));
+            assert!(!succeeded);
+            assert!(named.is_empty(), "{named:?}");
+            assert_eq!(last, toplevel);
+        }
     }
 }

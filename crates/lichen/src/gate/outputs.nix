@@ -1,12 +1,13 @@
-# Evaluates every output of a flake down to its derivation, builds none, and says on standard error which is next: where
-# it ends, that one is at fault.
+# Evaluates every output of a flake down to its derivation, and builds none. Says on standard error where it goes, so that
+# the last place named is at fault where it ends, and what it has evaluated.
 flake:
 let
-  visit = path: value:
-    if value.type or null == "derivation" then builtins.trace "output ${path}" (builtins.seq value.drvPath [ path ])
+  visit = path: value: builtins.trace "at ${path}" (
+    if value.type or null == "derivation" then builtins.seq value.drvPath (builtins.trace "output ${path}" [ path ])
     # A configuration, as in nixosConfigurations: what is built of it is its toplevel.
     else if value ? config then visit "${path}.config.system.build.toplevel" value.config.system.build.toplevel
+    else if builtins.isAttrs value then all "${path}." value
     # Functions, as lib.withLock, are for their callers to evaluate.
-    else if builtins.isAttrs value then builtins.concatMap (name: visit "${path}.${name}" value.${name}) (builtins.attrNames value)
-    else [ ];
-in builtins.concatMap (name: visit name flake.outputs.${name}) (builtins.attrNames flake.outputs)
+    else [ ]);
+  all = prefix: set: builtins.concatMap (name: visit "${prefix}${name}" set.${name}) (builtins.attrNames set);
+in all "" flake.outputs
