@@ -23,6 +23,7 @@ pub struct Qmp {
 
 impl Qmp {
     /// Waits for QEMU to listen on `socket`, which one that has just been started does soon, and says hello.
+    #[expect(clippy::disallowed_methods, reason = "this is what waits")]
     pub fn connect(socket: &Path, within: Duration) -> Result<Self> {
         let deadline = Instant::now() + within;
         loop {

@@ -2,13 +2,14 @@
 
 use super::audit::Audit;
 use super::verdicts::Cost;
+use crate::command::program;
 use crate::ui::{self, Live};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -148,7 +149,7 @@ impl Runner<'_> {
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         File::create(&uses).with_context(|| format!("cannot write {}", uses.display()))?;
         // It does not outlive this program.
-        let mut command = Command::new("setpriv");
+        let mut command = program("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(self.program);
@@ -161,9 +162,7 @@ impl Runner<'_> {
             "--test-threads",
             "2",
         ]);
-        command
-            .current_dir(self.folder)
-            .stdin(std::process::Stdio::null());
+        command.current_dir(self.folder);
         command
             .env("LICHEN_INPUTS", self.inputs)
             .env("LICHEN_USES", &uses);

@@ -326,14 +326,14 @@ mod tests {
     #[test]
     fn what_depends_on_more_than_its_inputs_lasts_a_day() {
         let inputs = [("image", "1")];
-        let day = Some("the disk of this host".to_owned());
+        let day = "the disk of this host".to_owned();
         let run = Ended {
-            day: day.clone(),
+            day: Some(day.clone()),
             ..ended(true, &inputs)
         };
         let record = Record::default().with(run, 1000);
         assert_eq!(said(&record, &inputs, 1000 + DAY - 1), Ok(1000));
-        let aged = Err(Reason::Aged(day.unwrap()));
+        let aged = Err(Reason::Aged(day));
         assert_eq!(said(&record, &inputs, 1000 + DAY), aged);
         assert_eq!(
             said(&record, &inputs, 999),
