@@ -8,6 +8,12 @@ rec {
     "etc/{init.d,rc?.d,rcS.d,runit,sv,ufw,cron.*,default,apt,dpkg,ld.so.conf.d,update-motd.d}{,/**}" "usr/lib/systemd/system-generators/systemd-sysv-generator"
     "usr/lib/{init,dpkg,apt,tmpfiles.d/passwd.conf,kernel}{,/**}" "usr/lib/systemd/catalog/*.*.catalog" "var/**" "boot/**"
     "usr/bin/{perlbug,c_rehash}" "usr/lib/modules{,/**}"
+    # Started at every boot for nothing: file systems that none of our programs mounts or reads (they are there for whoever
+    # starts their units), what the build has done, and what wants a TPM, EFI, hibernation or offline updates.
+    "usr/lib/systemd/system/sysinit.target.wants/{dev-hugepages,dev-mqueue,sys-fs-fuse-connections,sys-kernel-config,sys-kernel-debug,sys-kernel-tracing}.mount"
+    "usr/lib/systemd/system/sysinit.target.wants/{kmod-static-nodes,ldconfig,systemd-firstboot,systemd-hibernate-clear,systemd-hwdb-update,systemd-journal-catalog-update,systemd-machine-id-commit,systemd-pcr*,systemd-sysusers,systemd-tmpfiles-setup-dev-early,systemd-tpm2-*,systemd-update-done}.service"
+    "usr/lib/systemd/system/sockets.target.wants/{systemd-pcr*,systemd-initctl,systemd-sysext}.socket"
+    "usr/lib/systemd/system-generators/systemd-{hibernate-resume,system-update,tpm2}-generator"
   ];
 
   # lz4hc: what a slow core reads back fastest; the image as a whole is compressed for transport anyway. What changes
@@ -53,6 +59,7 @@ rec {
     entries = [
       { path = "usr/lib/modules"; source = "${tree}/usr/lib/modules"; }
       { path = "usr/lib/firmware"; source = "${tree}/usr/lib/firmware"; }
+      { path = "usr/lib/tmpfiles.d/static-nodes.conf"; source = "${tree}/usr/lib/tmpfiles.d/static-nodes.conf"; }
     ];
   };
   services = programs: layer "services" { compression = ""; entries = map (p: { path = "usr/bin"; source = "${p}/bin"; }) programs; };

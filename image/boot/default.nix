@@ -1,6 +1,8 @@
 # What is on BOOT: firmware, U-Boot, the boot script, the state slots, and one folder per kernel.
 { lib, debian, kernel, initrd, boards }:
-rec {
+let
+  noDelay = import ./no-delay.nix { inherit (debian) busybox; };
+in rec {
   # The files of one kernel, in the shape they have on BOOT. Its name there is that of this path, so that
   # generations with the same kernel share it.
   kernelFolder = debian.inTools "kernel-folder" { kernel = kernel.tree; inherit initrd; } ''
@@ -35,6 +37,8 @@ rec {
     mkdir -p $out/gen $out/k
     cp usr/lib/raspi-firmware/{start4.elf,fixup4.dat} $out/
     cp usr/lib/u-boot/rpi_arm64/u-boot.bin $out/
+    chmod u+w $out/u-boot.bin
+    ${noDelay "$out/u-boot.bin"}
     for dtb in $(cd $kernelFolder/dtb && find . -name '*.dtb'); do cp $kernelFolder/dtb/$dtb $out/; done
     cp $configTextPath $out/config.txt
     cp $generationPath $out/gen/1.env

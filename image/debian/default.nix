@@ -42,6 +42,8 @@ in rec {
   testTree = buildTree "test-tools" {
     keys = closure (lock.sets.test ++ [ "e2fsprogs:amd64" ]);
     extra = [ (deb "u-boot-qemu" "arm64") ];
+    # As the image's own.
+    post = import ../boot/no-delay.nix { inherit busybox; } "$out/usr/lib/u-boot/qemu_arm64/u-boot.bin";
   };
   checkTree = buildTree "check-tools" { keys = setClosure "checks"; };
   inRust = lib.mkInTree busybox rustTree;

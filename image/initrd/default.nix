@@ -1,37 +1,40 @@
 # Kernel modules, busybox, e2fsck and `assemble` → the initrd. The one for all boards and appliances.
 { lib, debian, kernel, rust, boards }:
 let
-  # Whatever the board, then what the board needs.
-  modules = [ "ext4" "erofs" "overlay" ] ++ builtins.concatMap (b: b.initrdModules) boards;
+  # What any board needs, then what each needs by itself: a board that its device tree names (`compatible`) loads no
+  # other's, and all the others load each other's, as some share drivers.
+  common = [ "ext4" "erofs" "overlay" ];
+  named = builtins.filter (b: b ? compatible) boards;
+  lists = [ { name = "any"; modules = common; } { name = "other"; modules = builtins.concatMap (b: b.initrdModules) boards; } ]
+    ++ map (b: { name = b.compatible; modules = b.initrdModules; }) named;
 in debian.inTools "initrd" {
-  inherit modules;
+  lists = builtins.concatStringsSep "\n" (map (l: "${l.name} ${builtins.concatStringsSep " " l.modules}") lists) + "\n";
+  passAsFile = [ "lists" ];
   kernel = kernel.tree;
   assemble = rust.device.assemble;
   busyboxDeb = debian.deb "busybox-static" "arm64";
   e2fsckDeb = debian.deb "e2fsck-static" "arm64";
   init = ./init;
 } ''
-  mkdir -p root/{bin,modules,proc,sys,dev,run,sysroot} debs
+  mkdir -p root/{bin,modules/for,proc,sys,dev,run,sysroot} debs
   for deb in $busyboxDeb $e2fsckDeb; do dpkg-deb --fsys-tarfile $deb | tar -x -C debs --no-same-owner --no-same-permissions; done
   install -m 755 debs/usr/bin/busybox root/bin/busybox
   install -m 755 $(find debs -name e2fsck.static -type f) root/bin/e2fsck
   install -m 755 $assemble/bin/assemble root/bin/assemble
   install -m 755 $init root/init
 
-  # In the order in which they can be loaded, each once. Some are built into the kernel, some boards' do not exist
-  # in every kernel: modprobe says so and the list goes on.
+  # In the order in which they can be loaded. Some are built into the kernel, some boards' do not exist in every kernel:
+  # modprobe says so and the list goes on.
   mkdir -p mods/usr/lib mods/lib; ln -s $kernel/usr/lib/modules mods/lib/modules; ln -s $kernel/usr/lib/modules mods/usr/lib/modules
-  for module in $modules; do
+  while read -r name modules; do for module in $modules; do
     modprobe -d /build/mods -S $(cat $kernel/version) --show-depends $module > depends 2>&1 || echo "not a module here: $module ($(head -n 1 depends))"
     while read -r verb file _; do
       [ "$verb" = insmod ] || continue
-      name=$(basename ''${file%.xz})
-      [ ! -e root/modules/$name ] || continue
-      xz -dc $file > root/modules/$name
-      echo $name >> root/modules/order
+      cp -n $file root/modules/
+      grep -qsx $(basename $file) root/modules/for/$name root/modules/for/any || basename $file >> root/modules/for/$name
     done < depends
-  done
-  cat root/modules/order
+  done; done < $listsPath
+  tail -n +1 root/modules/for/*
 
   cd root
   find . -exec touch -h -d @1 {} +

@@ -35,12 +35,15 @@ in
 
   config = {
     fileSystems."/boot" = {
-      device = lib.mkDefault "/dev/disk/by-partlabel/BOOT";
+      # The initrd's link to the partition beside DATA. A name below /dev would make systemd wait until udev has
+      # handled all devices before it; and may be that of another card that is plugged in.
+      device = lib.mkDefault "/run/boot-device";
       fsType = lib.mkDefault "vfat";
       # A broken BOOT must not keep a running system down; and what a power cut left of a file that nothing names
-      # must not make it read-only, when that file is removed. Its device is there, since the kernel came from it; only
-      # a machine with very much else to do is late to say so, and without BOOT it would read no lichen.toml.
-      options = lib.mkDefault [ "noatime" "umask=0077" "errors=continue" "nofail" "x-systemd.device-timeout=300s" ];
+      # must not make it read-only, when that file is removed.
+      options = lib.mkDefault [ "noatime" "umask=0077" "errors=continue" "nofail" ];
+      # Nothing in the image checks a FAT; and systemd would say at each boot that this is no device.
+      noCheck = lib.mkDefault true;
     };
 
     systemd.timers.fstrim = lib.mkIf config.services.fstrim.enable {
@@ -50,7 +53,7 @@ in
     environment.etc.fstab.text = lib.concatStrings (map line (lib.attrValues config.fileSystems)
       ++ map
       (s: "${escape s.device} none swap ${lib.concatStringsSep "," (s.options ++ lib.optional (s.priority != null) "pri=${toString s.priority}")} 0 0\n")
-      config.swapDevices);
+      (lib.filter (s: s.size == null) config.swapDevices));
 
     assertions = lib.concatLists (lib.mapAttrsToList
       (name: fs: [

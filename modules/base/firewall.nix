@@ -128,8 +128,12 @@ in
       text = "#! /usr/sbin/nft -f\nflush ruleset\n" + lib.optionalString cfg.enable "\n${ruleset}" + tables
         + lib.optionalString (nft.ruleset != "") "\n${nft.ruleset}\n";
     };
+    # What the rules above need, loaded at one go: else the kernel would start a program for each of them while nft waits.
+    boot.kernelModules = mkIf cfg.enable ([ "nf_tables" "nft_ct" "nft_limit" "nft_log" "nf_log_syslog" ]
+      ++ lib.optional reversePath "nft_fib_inet" ++ lib.optional cfg.rejectPackets "nft_reject_inet");
     systemd.services.nftables = mkIf nft.enable {
       wantedBy = [ "sysinit.target" ];
+      after = [ "systemd-modules-load.service" ];
       # New rules replace the old ones in one transaction; a stop would leave the device open meanwhile.
       reloadIfChanged = true;
       reloadTriggers = [ config.environment.etc."nftables.conf".text ];

@@ -161,7 +161,7 @@ in
       wantedBy = [ "sysinit.target" ];
       # Without BOOT there is nothing to read, which is no reason to stop.
       wants = [ "boot.mount" "network-pre.target" ];
-      after = [ "boot.mount" "local-fs.target" "systemd-journald.socket" ];
+      after = [ "boot.mount" "systemd-journald.socket" ];
       before = [
         "sysinit.target" "shutdown.target" "network-pre.target" "systemd-networkd.service" "systemd-hostnamed.service"
         "iwd.service" "ssh.service"
@@ -186,8 +186,8 @@ in
     systemd.services.lichen-grow = {
       description = "Grow DATA to the size of the card";
       wantedBy = [ "sysinit.target" ];
-      # Not after local-fs.target: that waits for swap, and swap files wait for this.
-      after = [ "systemd-udevd.service" ];
+      # Not after local-fs.target: that waits for swap, and swap files wait for this. Nor after udev: what the kernel
+      # says of the larger partition waits for it.
       before = [ "sysinit.target" "shutdown.target" "systemd-journal-flush.service" ];
       conflicts = [ "shutdown.target" ];
       unitConfig = {

@@ -121,7 +121,15 @@ in
         restartTriggers = lib.mapAttrsToList (name: f: "${name}\n${f.text}")
           (lib.filterAttrs (name: _: lib.hasPrefix "systemd/network/" name) config.environment.etc);
       };
-      systemd-network-generator.wantedBy = [ "sysinit.target" ];
+      # It reads the kernel's command line and credentials, of which a device has none of its own accord.
+      systemd-network-generator = {
+        wantedBy = [ "sysinit.target" ];
+        unitConfig = {
+          ConditionKernelCommandLine = map (word: "|${word}")
+            [ "ip" "nameserver" "ifname" "net.ifname_policy" "vlan" "bond" "bridge" "team" "rd.route" "rd.peerdns" "bootdev" ];
+          ConditionDirectoryNotEmpty = [ "|/run/credentials/@system" "|/run/credentials/@encrypted" ];
+        };
+      };
       systemd-networkd-wait-online = if !cfg.wait-online.enable then { enable = false; } else {
         wantedBy = [ "network-online.target" ];
         serviceConfig.ExecStart = [

@@ -45,11 +45,14 @@ in
     systemd.services.lichen-register = {
       description = "Register the image in Nix's database";
       wantedBy = [ "multi-user.target" ];
+      # Nobody may bring in paths before: Nix would replace what it does not know of.
+      before = [ "ssh.service" ];
       unitConfig = {
         RequiresMountsFor = "/nix";
         ConditionPathExists = [ "/nix/registration" "!/nix/var/nix/registered" ];
       };
-      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
+      # It keeps a processor busy for seconds, which services that start have better use for.
+      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; TimeoutStartSec = 300; Nice = 19; };
       script = ''
         /usr/bin/nix-store --load-db < /nix/registration
         sync -f /nix

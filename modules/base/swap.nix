@@ -44,6 +44,25 @@ in
     {
       zramSwap.enable = lib.mkOverride 1400 true;
 
+      # Units of our own, as those that systemd makes of fstab are waited for by all services, and at first boot DATA
+      # has to be grown and the file to be made before.
+      systemd.units = lib.listToAttrs (map
+        (swap: lib.nameValuePair "${swap.deviceName}.swap" {
+          wantedBy = [ "swap.target" ];
+          text = ''
+            [Unit]
+            Description=${swap.device}
+            DefaultDependencies=no
+            Before=umount.target
+            Conflicts=umount.target
+
+            [Swap]
+            What=${swap.device}
+            Options=${lib.concatStringsSep "," swap.options}
+          '' + lib.optionalString (swap.priority != null) "Priority=${toString swap.priority}\n";
+        })
+        files);
+
       # The file is on DATA, which grows at first boot; it is made once and kept unless its size changes.
       systemd.services = lib.listToAttrs (map
         (swap: lib.nameValuePair "mkswap-${swap.deviceName}" {

@@ -137,7 +137,23 @@ in
     };
     # With enableEmergencyMode off these don't exist, as in NixOS: a failed mount doesn't stop the boot.
     systemd.targets = mkIf (!cfg.enableEmergencyMode) { emergency.enable = false; rescue.enable = false; };
-    systemd.services = mkIf (!cfg.enableEmergencyMode) { emergency.enable = false; rescue.enable = false; };
+    systemd.services = lib.mkMerge [
+      (mkIf (!cfg.enableEmergencyMode) { emergency.enable = false; rescue.enable = false; })
+      {
+        # Root and /usr are mounted by the initrd as they have to be.
+        systemd-remount-fs.enable = false;
+        # What has a screen loads it by itself; the login manager would load it everywhere.
+        "modprobe@drm".enable = false;
+        # No firmware here keeps variables.
+        "modprobe@efi_pstore".enable = false;
+        systemd-udev-load-credentials.unitConfig.ConditionDirectoryNotEmpty = [ "|/run/credentials/@system" "|/run/credentials/@encrypted" ];
+        # Drivers, which no rule asks for, are two events of five at boot.
+        systemd-udev-trigger.serviceConfig.ExecStart = [
+          ""
+          "-/usr/bin/udevadm trigger --type=all --action=add --subsystem-nomatch=drivers --prioritized-subsystem=module,block,tpmrm,net,tty,input"
+        ];
+      }
+    ];
     boot.kernel.sysctl."kernel.core_pattern" = mkIf (!cfg.coredump.enable) (lib.mkDefault "|/bin/false");
 
     environment.systemPackages = cfg.packages;

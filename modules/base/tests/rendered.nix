@@ -69,6 +69,15 @@ in
       + "\t\tip saddr 10.0.0.0/8 accept\n"
       + "\t}\n}\n";
   };
+  "what the firewall's rules need is loaded before them" = {
+    expr = let c = networking: (eval { inherit networking; }).config; nft = c: lib.filter (lib.hasPrefix "nf") c.boot.kernelModules; in
+      [ (nft (c { })) (nft (c { firewall = { checkReversePath = false; rejectPackets = true; }; })) (c { }).systemd.services.nftables.after ];
+    expected = [
+      [ "nf_tables" "nft_ct" "nft_limit" "nft_log" "nf_log_syslog" "nft_fib_inet" ]
+      [ "nf_tables" "nft_ct" "nft_limit" "nft_log" "nf_log_syslog" "nft_reject_inet" ]
+      [ "systemd-modules-load.service" ]
+    ];
+  };
   "a firewall that is off lets everything through" = { expr = file "nftables.conf" { networking.firewall.enable = false; }; expected = "#! /usr/sbin/nft -f\nflush ruleset\n"; };
   "accounts: every id is fixed" = {
     expr = lib.filter (l: builtins.match "[um] me .*" l != null) (lib.splitString "\n" (file "sysusers.d/00-lichen.conf" {
@@ -137,13 +146,22 @@ in
     expected = "[zram0]\ncompression-algorithm = lz4\nswap-priority = 5\nzram-size = ram * 25 / 100 / 1\n";
   };
   "swap and file systems are fstab's" = {
-    expr = file "fstab" { swapDevices = [{ device = "/var/swapfile"; size = 512; priority = 1; }]; fileSystems."/mnt/my data" = { label = "data"; fsType = "ext4"; options = [ "nofail" ]; }; };
-    expected = "/dev/disk/by-partlabel/BOOT /boot vfat noatime,umask=0077,errors=continue,nofail,x-systemd.device-timeout=300s 0 2\n"
+    expr = file "fstab" { swapDevices = [{ device = "/dev/sda3"; priority = 1; }]; fileSystems."/mnt/my data" = { label = "data"; fsType = "ext4"; options = [ "nofail" ]; }; };
+    expected = "/run/boot-device /boot vfat noatime,umask=0077,errors=continue,nofail 0 0\n"
       + "/dev/disk/by-label/data /mnt/my\\040data ext4 nofail 0 2\n"
-      + "/var/swapfile none swap defaults,pri=1 0 0\n";
+      + "/dev/sda3 none swap defaults,pri=1 0 0\n";
+  };
+  "a swap file is made, and no service waits for it" = {
+    expr = let e = etc { swapDevices = [{ device = "/var/swapfile"; size = 512; priority = 1; }]; }; in
+      [ (linesWith "swapfile" e.fstab.text) e."systemd/system/var-swapfile.swap".text (e ? "systemd/system/var-swapfile.swap.requires/mkswap-var-swapfile.service") ];
+    expected = [
+      [ ]
+      "[Unit]\nDescription=/var/swapfile\nDefaultDependencies=no\nBefore=umount.target\nConflicts=umount.target\n\n[Swap]\nWhat=/var/swapfile\nOptions=defaults\nPriority=1\n"
+      true
+    ];
   };
   "kernel modules" = {
-    expr = let m = { boot.kernelModules = [ "a" "a" ]; boot.blacklistedKernelModules = [ "b" ]; boot.extraModprobeConfig = "options c d=1"; zramSwap.enable = false; }; in
+    expr = let m = { boot.kernelModules = [ "a" "a" ]; boot.blacklistedKernelModules = [ "b" ]; boot.extraModprobeConfig = "options c d=1"; zramSwap.enable = false; networking.firewall.enable = false; }; in
       [ (file "modules-load.d/lichen.conf" m) (lib.last (lib.splitString "blacklist " (file "modprobe.d/lichen.conf" m))) (linesWith "blacklist b" (file "modprobe.d/lichen.conf" m)) ];
     expected = [ "a\n" "tipc\noptions c d=1\n" [ "blacklist b" ] ];
   };
