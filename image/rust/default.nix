@@ -34,11 +34,16 @@ let
       candidates = byName.${builtins.head parts};
     in if builtins.length parts == 1 then builtins.head candidates
        else builtins.head (builtins.filter (p: p.version == builtins.elemAt parts 1) candidates);
+  # What a package is made of. Cargo.lock also names what only the tests of a member need, which no image is made of.
+  madeOf = package:
+    let
+      all = map resolve (package.dependencies or [ ]);
+      manifest = members.${package.name}.manifest;
+      tables = builtins.concatMap (m: [ m.dependencies or { } m.build-dependencies or { } ]) ([ manifest ] ++ builtins.attrValues (manifest.target or { }));
+    in if package ? source then all else builtins.filter (p: builtins.any (table: table ? ${p.name}) tables) all;
   lockClosure = names: map (x: x.package) (builtins.genericClosure {
     startSet = map (n: let p = builtins.head byName.${n}; in { key = "${n} ${p.version}"; package = p; }) names;
-    operator = { package, ... }: map
-      (d: let p = resolve d; in { key = "${p.name} ${p.version}"; package = p; })
-      (package.dependencies or [ ]);
+    operator = { package, ... }: map (p: { key = "${p.name} ${p.version}"; package = p; }) (madeOf package);
   });
 
   # A "directory source", as `cargo vendor` would make it, of these packages. begun: another; what is there need not be
@@ -67,7 +72,7 @@ let
     let
       manifests = map (n: members.${n}.manifest) names;
       sections = builtins.concatMap (m: [ m ] ++ builtins.attrValues (m.target or { })) manifests;
-      wanted = builtins.foldl' (all: m: all // m.dependencies or { } // m.dev-dependencies or { } // m.build-dependencies or { }) { } sections;
+      wanted = builtins.foldl' (all: m: all // m.dependencies or { } // m.build-dependencies or { }) { } sections;
       packages = lockClosure names;
       versions = builtins.groupBy (p: p.name) packages;
       entry = p: ''
@@ -76,8 +81,8 @@ let
         name = "${p.name}"
         version = "${p.version}"
         ${if p ? source then "source = \"${p.source}\"\nchecksum = \"${p.checksum}\"\n" else ""}dependencies = ${toml (map
-          (d: let r = resolve d; in if builtins.length versions.${r.name} == 1 then r.name else "${r.name} ${r.version}")
-          (p.dependencies or [ ]))}
+          (r: if builtins.length versions.${r.name} == 1 then r.name else "${r.name} ${r.version}")
+          (madeOf p))}
       '';
     in {
       inherit packages;
@@ -96,15 +101,19 @@ let
   source = name: builtins.path {
     name = "${name}-source";
     path = root + "/${members.${name}.folder}";
-    # Tests do not change the program.
-    filter = path: _: ! builtins.elem (baseNameOf path) [ "tests" "benches" "examples" "target" ];
+    # Neither tests nor what a service is watched with change the program; its manifest is a lean one.
+    filter = path: _: let name = baseNameOf path; in
+      ! builtins.elem name [ "tests" "tests.rs" "benches" "examples" "monitoring" "target" "Cargo.toml" "clippy.toml" "README.md" ]
+      && builtins.match ".*_tests\\.rs" name == null;
   };
 
+  # A member's manifest, without what only its tests need.
+  lean = m: builtins.toFile "Cargo.toml" (builtins.concatStringsSep ""
+    (map (n: "${builtins.toJSON n} = ${toml m.manifest.${n}}\n")
+      (builtins.attrNames (removeAttrs m.manifest [ "dev-dependencies" "test" "bench" "example" ]))));
+
   # Empty targets: a library makes cargo compile what a member depends on, and those that a manifest names have to exist.
-  named = m: builtins.concatLists (map
-    ({ kind, folder }: map (t: "${m.folder}/${t.path or "${folder}/${t.name}.rs"}") (m.manifest.${kind} or [ ]))
-    [ { kind = "bin"; folder = "src/bin"; } { kind = "example"; folder = "examples"; }
-      { kind = "test"; folder = "tests"; } { kind = "bench"; folder = "benches"; } ]);
+  named = m: map (t: "${m.folder}/${t.path or "src/bin/${t.name}.rs"}") (m.manifest.bin or [ ]);
   empty = m: [ "${m.folder}/src/lib.rs" ] ++ named m;
   words = builtins.concatStringsSep " ";
   lines = builtins.concatStringsSep "\n";
@@ -118,13 +127,10 @@ let
       part = excerpt names;
       vendored = vendor { inherit (part) packages; inherit begun; };
       these = map (n: members.${n}) names;
-      # Members that only tests need are not here, so that manifests must not speak of them.
-      forTests = m: builtins.any (n: (workspace.workspace.dependencies.${n} or { }) ? path && ! builtins.elem n names)
-        (builtins.attrNames (m.manifest.dev-dependencies or { }));
     in {
       env = {
         inherit (part) manifest lock;
-        manifests = map (m: builtins.path { name = "Cargo.toml"; path = root + "/${m.folder}/Cargo.toml"; }) these;
+        manifests = map lean these;
         binds = "--ro-bind ${vendored} /vendor";
         inherit vendored;
       };
@@ -154,9 +160,6 @@ let
         ${lines (map (n: "cp -r --no-preserve=mode ${source n}/. ${members.${n}.folder}") real)}
         # Libraries only: programs of other members are not wanted.
         rm -rf ${words (map (n: "${members.${n}.folder}/src/{main.rs,bin}") (builtins.tail asked))}
-        ${lines (map (m: ''
-          awk '/^\[/ { skip = /^\[dev-dependencies/ } !skip' ${m.folder}/Cargo.toml > lean.toml; mv lean.toml ${m.folder}/Cargo.toml
-        '') (builtins.filter forTests these))}
         for file in ${words (builtins.concatMap (n: (if builtins.elem n real then named else empty) members.${n}) names)}; do
           [ -e $file ] || { mkdir -p ''${file%/*}; echo '#![allow(warnings)] fn main() {}' > $file; }
         done
