@@ -1,7 +1,6 @@
 //! The host command: it locks, fetches, builds, runs and tests appliances. Each verb is one module.
 
 mod ask;
-#[cfg_attr(not(test), expect(dead_code, reason = "`bench` is to show it"))]
 mod boot_phases;
 mod bootstrap;
 mod card;

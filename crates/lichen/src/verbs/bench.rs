@@ -2,6 +2,7 @@
 
 use super::build::{self, Made};
 use super::vm;
+use crate::boot_phases::{self, Phases};
 use crate::command::{program, run as run_command, stdout_of};
 use crate::ui::{self, Live};
 use crate::vm::boot;
@@ -24,6 +25,22 @@ pub struct BenchArgs {
     /// Measure N times what varies; the table shows medians, and what was least and most
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Measure only this
+    #[arg(long, value_name = "WHAT")]
+    only: Option<Part>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Builds, also from nothing but sources
+    Builds,
+    /// The image and its layers
+    Sizes,
+    /// First and second boots, and memory
+    Boots,
+    /// The service's own load, on this machine
+    Service,
 }
 
 /// Measured things and their values, in the order they are printed.
@@ -34,24 +51,37 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     let name = &args.appliance;
     let mut rows = Rows::new();
     let made = build::image(workspace, name, false, false)?;
-    let mut builds = |what: &str, build: &dyn Fn() -> Result<Duration>| -> Result<()> {
-        let times: Result<Vec<_>> = (0..args.runs).map(|_| build()).collect();
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    if wanted(Part::Builds) {
+        builds(workspace, name, args.runs, &mut rows)?;
+    }
+    if wanted(Part::Sizes) {
+        sizes(&made.image, &mut rows)?;
+    }
+    if wanted(Part::Boots) {
+        device(workspace, name, &made, args.runs, &mut rows)?;
+    }
+    if wanted(Part::Service) {
+        service(workspace, name, &mut rows)?;
+    }
+    print!("{}", table(&rows));
+    Ok(())
+}
+
+fn builds(workspace: &Workspace, name: &str, runs: u32, rows: &mut Rows) -> Result<()> {
+    let mut measure = |what: &str, build: &dyn Fn() -> Result<Duration>| -> Result<()> {
+        let times: Result<Vec<_>> = (0..runs).map(|_| build()).collect();
         rows.push((format!("build, {what}"), spread(times?, ui::duration)));
         Ok(())
     };
-    builds("nothing changed", &|| timed_build(workspace, name))?;
+    measure("nothing changed", &|| timed_build(workspace, name))?;
     let clone = clone(workspace)?;
     if clone.path(&main_of(name)).exists() {
-        builds("one line of the service changed", &|| {
+        measure("one line of the service changed", &|| {
             one_line_change(&clone, name)
         })?;
     }
-    builds("nothing but its sources there", &|| cold(&clone, name))?;
-    sizes(&made.image, &mut rows)?;
-    device(workspace, name, &made, args.runs, &mut rows)?;
-    service(workspace, name, &mut rows)?;
-    print!("{}", table(&rows));
-    Ok(())
+    measure("nothing but its sources there", &|| cold(&clone, name))
 }
 
 fn timed_build(workspace: &Workspace, name: &str) -> Result<Duration> {
@@ -173,7 +203,7 @@ fn layers(manifest: &str) -> Result<Rows> {
     Ok(layers.iter().filter_map(row).collect())
 }
 
-/// Boots new cards and looks at memory once the appliance answers.
+/// Boots new cards, each twice, and looks at memory once the appliance answers.
 fn device(
     workspace: &Workspace,
     name: &str,
@@ -181,22 +211,30 @@ fn device(
     runs: u32,
     rows: &mut Rows,
 ) -> Result<()> {
-    let boots: Result<Vec<Boot>> = (0..runs)
-        .map(|_| first_boot(workspace, name, made))
+    let boots: Result<Vec<[Boot; 2]>> = (0..runs)
+        .map(|_| two_boots(workspace, name, made))
         .collect();
     let boots = boots?;
-    rows.push((
-        "power on until it answers (first boot, emulated)".into(),
-        spread(boots.iter().map(|boot| boot.took).collect(), ui::duration),
-    ));
+    for (n, which) in ["first", "second"].into_iter().enumerate() {
+        let took = boots.iter().map(|card| card[n].took).collect();
+        rows.push((
+            format!("power on until it answers ({which} boot, emulated)"),
+            spread(took, ui::duration),
+        ));
+        let phases = boots.last().and_then(|card| card[n].phases.as_ref());
+        for (phase, took) in phases.map(|p| p.rows(ui::duration)).unwrap_or_default() {
+            rows.push((format!("{which} {phase}"), took));
+        }
+    }
+    let first = || boots.iter().map(|card| &card[0]);
     for (what, bytes) in [
         (
             "RAM in use, idle".to_owned(),
-            boots.iter().filter_map(|boot| boot.used).collect(),
+            first().filter_map(|boot| boot.used).collect(),
         ),
         (
             format!("RSS of {name}"),
-            boots.iter().filter_map(|boot| boot.resident).collect(),
+            first().filter_map(|boot| boot.resident).collect(),
         ),
     ] {
         rows.push((what, spread(bytes, ui::bytes)));
@@ -204,33 +242,40 @@ fn device(
     Ok(())
 }
 
-/// A first boot: how long it took until the appliance answered, and bytes of memory in use after that.
+/// A boot: how long it took until the appliance answered, where the time went, and bytes of memory in use after that.
 #[derive(Debug, Default)]
 struct Boot {
     took: Duration,
+    phases: Option<Phases>,
     used: Option<u64>,
     resident: Option<u64>,
 }
 
-fn first_boot(workspace: &Workspace, name: &str, made: &Made) -> Result<Boot> {
+/// A new card's first boot, and another after it was shut down.
+fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
     let tools = vm::tools(workspace, &made.nix)?;
     vm::prepare_card(&qemu, &folder, &made.image, &tools, true, name)?;
-    let (ssh, http) = (free_port()?, free_port()?);
+    let _ = std::fs::remove_file(qemu.file("known_hosts"));
     let web = vm::web_port(&made.nix, name);
+    let boot = || boot(&qemu, &tools, &folder, name, web);
+    Ok([boot()?, boot()?])
+}
+
+fn boot(qemu: &Qemu, tools: &Tools, folder: &Path, name: &str, web: Option<u16>) -> Result<Boot> {
+    let (ssh, http) = (free_port()?, free_port()?);
     let mut forwards = vec![Forward {
         host: ssh,
         guest: 22,
     }];
     forwards.extend(web.map(|guest| Forward { host: http, guest }));
     let config = qemu.file("ssh.conf");
-    let _ = std::fs::remove_file(qemu.file("known_hosts"));
-    std::fs::write(&config, boot::ssh_config(name, ssh, &folder))
+    std::fs::write(&config, boot::ssh_config(name, ssh, folder))
         .context("cannot write ssh.conf")?;
 
     let live = Live::new();
-    let started = run_command(&mut qemu.command(&tools, &forwards, true)?)?;
+    let started = run_command(&mut qemu.command(tools, &forwards, true)?)?;
     if !started.status.success() {
         bail!(
             "QEMU does not start: {}",
@@ -253,12 +298,24 @@ fn first_boot(workspace: &Workspace, name: &str, made: &Made) -> Result<Boot> {
             );
         }
         let took = live.elapsed();
-        let boot = memory(&tools, &config, name)?;
-        Ok(Boot { took, ..boot })
+        let said = ask(tools, &config, name, boot_phases::SCRIPT)?;
+        let phases = boot_phases::of(took, live.elapsed(), &said);
+        let boot = memory(tools, &config, name)?;
+        Ok(Boot {
+            took,
+            phases,
+            ..boot
+        })
     });
     let stopped = qemu.stop();
     let measured = measured?;
     stopped.map(|()| measured)
+}
+
+/// What a script on the device prints.
+fn ask(tools: &Tools, config: &Path, name: &str, script: &str) -> Result<String> {
+    let mut ssh = tools.command("ssh");
+    stdout_of(ssh.arg("-F").arg(config).arg(name).arg(script))
 }
 
 fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
@@ -267,14 +324,7 @@ fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
         "systemctl is-system-running --wait >/dev/null; sleep 20; cat /proc/meminfo; \
          cat /proc/$(pgrep -o -x {name})/status || true"
     );
-    let text = stdout_of(
-        tools
-            .command("ssh")
-            .arg("-F")
-            .arg(config)
-            .arg(name)
-            .arg(script),
-    )?;
+    let text = ask(tools, config, name, &script)?;
     let bytes = |field: &str| -> Option<u64> {
         let kilobytes: u64 = text.lines().find_map(|l| {
             l.strip_prefix(field)?
