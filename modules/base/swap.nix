@@ -4,6 +4,24 @@ let
   inherit (lib) mkOption mkIf types;
   zram = config.zramSwap;
   files = lib.filter (s: s.size != null) config.swapDevices;
+  # Units of our own, as those that generators make are waited for by all services: zram's for udev to find it, and a
+  # file's, at first boot, for DATA to be grown and the file to be made.
+  unit = what: options: priority: after: {
+    wantedBy = [ "swap.target" ];
+    text = ''
+      [Unit]
+      Description=Swap on ${what}
+      DefaultDependencies=no
+      Before=umount.target
+      Conflicts=umount.target
+    '' + lib.optionalString (after != null) "Requires=${after}\nAfter=${after}\n" + ''
+
+      [Swap]
+      What=${what}
+      Options=${options}
+    '' + lib.optionalString (priority != null) "Priority=${toString priority}\n";
+  };
+  zrams = map (n: "zram${toString n}") (lib.range 0 (zram.swapDevices - 1));
 in
 {
   options = {
@@ -44,23 +62,8 @@ in
     {
       zramSwap.enable = lib.mkOverride 1400 true;
 
-      # Units of our own, as those that systemd makes of fstab are waited for by all services, and at first boot DATA
-      # has to be grown and the file to be made before.
       systemd.units = lib.listToAttrs (map
-        (swap: lib.nameValuePair "${swap.deviceName}.swap" {
-          wantedBy = [ "swap.target" ];
-          text = ''
-            [Unit]
-            Description=${swap.device}
-            DefaultDependencies=no
-            Before=umount.target
-            Conflicts=umount.target
-
-            [Swap]
-            What=${swap.device}
-            Options=${lib.concatStringsSep "," swap.options}
-          '' + lib.optionalString (swap.priority != null) "Priority=${toString swap.priority}\n";
-        })
+        (swap: lib.nameValuePair "${swap.deviceName}.swap" (unit swap.device (lib.concatStringsSep "," swap.options) swap.priority null))
         files);
 
       # The file is on DATA, which grows at first boot; it is made once and kept unless its size changes.
@@ -99,13 +102,19 @@ in
       environment.etc."systemd/zram-generator.conf".text =
         let share = "ram * ${toString zram.memoryPercent} / 100 / ${toString zram.swapDevices}"; in
         lib.generators.toINI { mkKeyValue = k: v: "${k} = ${v}"; } (lib.listToAttrs (map
-          (n: lib.nameValuePair "zram${toString n}" {
+          (name: lib.nameValuePair name {
             zram-size = if zram.memoryMax == null then share else "min(${share}, ${toString zram.memoryMax} / 1024 / 1024)";
             compression-algorithm = zram.algorithm;
             swap-priority = toString zram.priority;
           })
-          (lib.range 0 (zram.swapDevices - 1))));
+          zrams));
       boot.kernelModules = [ "zram" ];
+      boot.extraModprobeConfig = mkIf (zram.swapDevices != 1) "options zram num_devices=${toString zram.swapDevices}";
+      # The generator's program sets a device up; as a generator it has nothing left to do.
+      environment.etc."systemd/system-generators/zram-generator".source = "/dev/null";
+      systemd.units = lib.listToAttrs (map
+        (name: lib.nameValuePair "dev-${name}.swap" (unit "/dev/${name}" "discard" zram.priority "systemd-zram-setup@${name}.service"))
+        zrams);
     })
   ];
 }

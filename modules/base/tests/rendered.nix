@@ -145,6 +145,16 @@ in
     expr = file "systemd/zram-generator.conf" { zramSwap = { memoryPercent = 25; algorithm = "lz4"; }; };
     expected = "[zram0]\ncompression-algorithm = lz4\nswap-priority = 5\nzram-size = ram * 25 / 100 / 1\n";
   };
+  "no service waits for compressed swap" = {
+    expr = let e = etc { zramSwap.swapDevices = 2; }; in
+      [ e."systemd/system/dev-zram1.swap".text (e ? "systemd/system/swap.target.wants/dev-zram1.swap") (linesWith "zram" e."modprobe.d/lichen.conf".text) ];
+    expected = [
+      ("[Unit]\nDescription=Swap on /dev/zram1\nDefaultDependencies=no\nBefore=umount.target\nConflicts=umount.target\n"
+        + "Requires=systemd-zram-setup@zram1.service\nAfter=systemd-zram-setup@zram1.service\n\n[Swap]\nWhat=/dev/zram1\nOptions=discard\nPriority=5\n")
+      true
+      [ "options zram num_devices=2" ]
+    ];
+  };
   "swap and file systems are fstab's" = {
     expr = file "fstab" { swapDevices = [{ device = "/dev/sda3"; priority = 1; }]; fileSystems."/mnt/my data" = { label = "data"; fsType = "ext4"; options = [ "nofail" ]; }; };
     expected = "/run/boot-device /boot vfat noatime,umask=0077,errors=continue,nofail 0 0\n"
@@ -156,7 +166,7 @@ in
       [ (linesWith "swapfile" e.fstab.text) e."systemd/system/var-swapfile.swap".text (e ? "systemd/system/var-swapfile.swap.requires/mkswap-var-swapfile.service") ];
     expected = [
       [ ]
-      "[Unit]\nDescription=/var/swapfile\nDefaultDependencies=no\nBefore=umount.target\nConflicts=umount.target\n\n[Swap]\nWhat=/var/swapfile\nOptions=defaults\nPriority=1\n"
+      "[Unit]\nDescription=Swap on /var/swapfile\nDefaultDependencies=no\nBefore=umount.target\nConflicts=umount.target\n\n[Swap]\nWhat=/var/swapfile\nOptions=defaults\nPriority=1\n"
       true
     ];
   };
