@@ -93,12 +93,13 @@ in
     # Sessions are tracked, but a service manager of his own is for who lingers: it costs 10 MB and seconds of every
     # first login. (pam_systemd's class= can't say so: it is not asked about those who come by SSH.)
     "user@".unitConfig.ConditionPathExists = "/var/lib/systemd/linger/%i";
-    # Devices, as anywhere; but of the buses, drivers and modules, which are 1400 events to 250 of devices, only the one
-    # that a rule is about. (The mounts that 99-systemd.rules wants for two more are wanted by sysinit.target as well.)
+    # Devices, as anywhere, and first what drivers of network cards are loaded for; but of the buses, drivers and modules,
+    # which are 1400 events to 250 of devices, only the one that a rule is about. (The mounts that 99-systemd.rules wants
+    # for two more are wanted by sysinit.target as well.)
     systemd-udev-trigger.serviceConfig.ExecStart = [
       ""
       "-udevadm trigger --type=subsystems --action=add --subsystem-match=module --sysname-match=block"
-      "-udevadm trigger --type=devices --action=add --prioritized-subsystem=block,tpmrm,net,tty,input"
+      "-udevadm trigger --type=devices --action=add --prioritized-subsystem=virtio,pci,block,tpmrm,net,tty,input"
     ];
     systemd-pstore.wantedBy = [ "sysinit.target" ];
   };

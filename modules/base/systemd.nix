@@ -147,11 +147,6 @@ in
         # No firmware here keeps variables.
         "modprobe@efi_pstore".enable = false;
         systemd-udev-load-credentials.unitConfig.ConditionDirectoryNotEmpty = [ "|/run/credentials/@system" "|/run/credentials/@encrypted" ];
-        # Drivers, which no rule asks for, are two events of five at boot.
-        systemd-udev-trigger.serviceConfig.ExecStart = [
-          ""
-          "-/usr/bin/udevadm trigger --type=all --action=add --subsystem-nomatch=drivers --prioritized-subsystem=module,block,tpmrm,net,tty,input"
-        ];
       }
     ];
     boot.kernel.sysctl."kernel.core_pattern" = mkIf (!cfg.coredump.enable) (lib.mkDefault "|/bin/false");
