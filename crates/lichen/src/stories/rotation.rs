@@ -1,7 +1,8 @@
 //! Which of the slow stories continuous integration tells today.
 
 /// In so many parts, one for each day in turn.
-const PARTS: usize = 10;
+const PARTS: u64 = 10;
+const DAY: u64 = 24 * 3600;
 
 /// A slow story and when it ran last here, if it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,28 +13,25 @@ pub struct Slow {
     pub ran: Option<u64>,
 }
 
-/// Today's part, by date alone, so that machines that remember nothing tell all of them in turn; and as many more that
-/// were not told here for the longest time, for a machine that works only on some days.
+/// The part that is due now. It goes by date alone, so that machines that remember nothing tell all of them in turn; and
+/// by the time of day as well, so that several runs in a day tell several parts. For a machine that remembers, and works on
+/// some days only, there are as many more: those that were not told here for longest, and not today.
 pub fn part_of(mut slow: Vec<Slow>, now: u64) -> Vec<String> {
     slow.sort_by(|a, b| a.name.cmp(&b.name));
-    let today = (now / (24 * 3600)) as usize % PARTS;
-    let each = slow.len().div_ceil(PARTS);
-    let mut chosen: Vec<String> = slow
+    let part = (now / DAY + now % DAY / (DAY / PARTS)) % PARTS;
+    let (due, mut others): (Vec<_>, Vec<_>) = slow
         .iter()
-        .skip(today)
-        .step_by(PARTS)
-        .map(|slow| slow.name.clone())
-        .collect();
-    let mut others: Vec<&Slow> = slow
-        .iter()
-        .filter(|slow| !chosen.contains(&slow.name))
-        .collect();
-    others.sort_by_key(|slow| slow.ran);
-    let remembers = slow.iter().any(|slow| slow.ran.is_some());
-    let more = others.iter().take(if remembers { each } else { 0 });
-    let more: Vec<String> = more.map(|slow| slow.name.clone()).collect();
-    chosen.extend(more);
-    chosen
+        .enumerate()
+        .partition(|(number, _)| *number as u64 % PARTS == part);
+    // What never ran has been left for as long as anything is remembered.
+    let since = slow.iter().filter_map(|slow| slow.ran).min().unwrap_or(now);
+    let left = |slow: &Slow| now.saturating_sub(slow.ran.unwrap_or(since));
+    others.retain(|(_, slow)| left(slow) >= DAY);
+    others.sort_by_key(|(_, slow)| slow.ran);
+    // The first run on a machine remembers nothing, and the tenth after it is to be the last.
+    others.truncate(slow.len().div_ceil(PARTS as usize - 1));
+    let chosen = due.into_iter().chain(others);
+    chosen.map(|(_, slow)| slow.name.clone()).collect()
 }
 
 #[cfg(test)]
@@ -41,47 +39,56 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn stories() -> Vec<Slow> {
-        let slow = |n| Slow {
-            name: format!("story {n}"),
-            ran: None,
+    const STORIES: usize = 37;
+
+    fn stories(ran: &BTreeMap<String, u64>) -> Vec<Slow> {
+        let slow = |n| {
+            let name = format!("story {n}");
+            let ran = ran.get(&name).copied();
+            Slow { name, ran }
         };
-        (0..37).map(slow).collect()
+        (0..STORIES).map(slow).collect()
     }
 
     #[test]
     fn ten_days_in_a_row_tell_every_story_on_machines_that_remember_nothing() {
         for first in [0, 3, 20_417] {
-            let mut told: Vec<String> = (first..first + 10)
-                .flat_map(|day| part_of(stories(), day * 86_400))
-                .collect();
+            let parts = (first..first + 10)
+                .map(|day| part_of(stories(&BTreeMap::new()), day * DAY + 70_000));
+            let mut told: Vec<String> = parts.flatten().collect();
             told.sort();
+            assert_eq!(
+                told.len(),
+                STORIES,
+                "from day {first} on: each is told once"
+            );
             told.dedup();
-            assert_eq!(told.len(), 37, "from day {first} on");
+            assert_eq!(told.len(), STORIES, "from day {first} on");
         }
     }
 
     #[test]
-    fn a_machine_that_remembers_leaves_no_story_for_more_than_ten_runs_whenever_they_are() {
-        for pause in [0, 2, 5, 10] {
-            let mut ran: BTreeMap<String, u64> = BTreeMap::new();
-            // All of them ran once, each at its time.
-            for (n, slow) in stories().iter().enumerate() {
-                ran.insert(slow.name.clone(), n as u64);
-            }
-            let mut last: BTreeMap<String, u64> = BTreeMap::new();
-            for run in 1..=60u64 {
-                let now = 1_000_000 + run * (pause * 86_400) + run;
-                let known = |slow: Slow| Slow {
-                    ran: ran.get(&slow.name).copied(),
-                    ..slow
-                };
-                let chosen = part_of(stories().into_iter().map(known).collect(), now);
-                for name in chosen {
+    fn runs_all_over_a_day_tell_every_story() {
+        let parts =
+            (0..10).map(|hour| part_of(stories(&BTreeMap::new()), 20_000 * DAY + hour * 8640));
+        let mut told: Vec<String> = parts.flatten().collect();
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), STORIES);
+    }
+
+    #[test]
+    fn a_machine_that_works_on_some_days_leaves_no_story_for_more_than_ten_runs() {
+        for pause in [1, 2, 5, 10] {
+            let mut ran = BTreeMap::new();
+            let mut last = BTreeMap::new();
+            for run in 1..=100 {
+                let now = 20_000 * DAY + run * pause * DAY;
+                for name in part_of(stories(&ran), now) {
                     ran.insert(name.clone(), now);
                     last.insert(name, run);
                 }
-                for slow in stories() {
+                for slow in stories(&ran) {
                     let left = run - last.get(&slow.name).copied().unwrap_or(0);
                     assert!(
                         left <= 10,
