@@ -58,10 +58,12 @@ rec {
     sfdisk -d $out/${name}.img
 
     cd $out
+    sha256sum ${name}.img > sha256sums &
     zstd -q -T2 -6 ${name}.img
+    wait $!
     jq -r 'keys[]' $documentsPath | while read -r file; do jq -r --arg file $file '.[$file]' $documentsPath > $file; done
     ${facts}
-    sha256sum ${name}.img ${name}.img.zst > sha256sums
+    sha256sum ${name}.img.zst >> sha256sums
     ls -ls
   '';
 }
