@@ -76,7 +76,6 @@ fn a_cut_in_each_phase_really_boots() -> Result<()> {
 
 #[test]
 fn damage_is_found() -> Result<()> {
-    let _turn = turn("power cuts")?;
     let recordings = recordings()?;
     let truth = Truth::of(&recordings, &lichen_toml()?)?;
     let life = &recordings[1];
