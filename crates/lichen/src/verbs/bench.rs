@@ -298,6 +298,9 @@ fn boot(qemu: &Qemu, tools: &Tools, folder: &Path, name: &str, web: Option<u16>)
             );
         }
         let took = live.elapsed();
+        // At a first boot nobody is let in before Nix knows what is there, which is later.
+        let greets = || boot::greets(ssh);
+        boot::wait("ssh", PATIENCE, greets, || qemu.running().is_some())?;
         let said = ask(tools, &config, name, boot_phases::SCRIPT)?;
         let phases = boot_phases::of(took, live.elapsed(), &said);
         let boot = memory(tools, &config, name)?;
