@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use testbed::cuts::{self, Ext4, Fat, Remains, Sampling};
+use testbed::cuts::{self, Ext4, Fat, Fate, Remains, Sampling};
 use testbed::{Log, figures, turn};
 mod power;
 
@@ -53,11 +53,20 @@ fn however_a_disk_orders_its_writes_the_old_generation_is_left_or_the_new_one() 
 
 #[test]
 #[ignore = "slow: dozens of boots; ./lichen test --slow"]
-fn cuts_of_every_kind_really_boot() -> Result<()> {
-    let _turn = turn("power cuts")?;
-    let booted = boot(&power::kinds(&recordings()?)?)?;
-    ensure!(booted >= 25, "only {booted} cuts were booted");
-    Ok(())
+fn cuts_between_writes_really_boot() -> Result<()> {
+    boot_all(Fate::Whole)
+}
+
+#[test]
+#[ignore = "slow: dozens of boots; ./lichen test --slow"]
+fn cuts_that_tear_a_write_really_boot() -> Result<()> {
+    boot_all(Fate::Torn)
+}
+
+#[test]
+#[ignore = "slow: dozens of boots; ./lichen test --slow"]
+fn cuts_among_reordered_writes_really_boot() -> Result<()> {
+    boot_all(Fate::Reordered)
 }
 
 #[test]
@@ -209,6 +218,17 @@ fn judge_all(effort: Effort) -> Result<()> {
         effort.sampling.seed
     ));
     ensure!(tally.boundaries() >= 2000, "{tally}");
+    Ok(())
+}
+
+/// Every kind that there is of cuts after which the disk has made this of its writes.
+fn boot_all(fate: Fate) -> Result<()> {
+    let _turn = turn("power cuts")?;
+    let recordings = recordings()?;
+    let mut kinds = power::kinds(&recordings)?;
+    kinds.retain(|kind| kind.fate == fate);
+    let booted = boot(&kinds)?;
+    ensure!(booted >= 8, "only {booted} cuts were booted");
     Ok(())
 }
 
