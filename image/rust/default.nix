@@ -190,7 +190,7 @@ let
   # what they share only once, and with something for every processor to do until the end. Each program for the device
   # begins with that. For what they share to have the same features there, cargo is asked for these members again, but
   # what a program is not made of is empty then: no edit of it compiles the program anew.
-  platform = [ "appliance" "assemble" "lichenctl" ];
+  platform = [ "assemble" "kit" "lichenctl" ];
   unique = names: builtins.attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) names));
   platformShop = workshop { names = unique (builtins.concatMap local platform); asked = platform; target = device; static = false; };
   platformDeps = dependencies { name = "platform"; shop = platformShop; of = platform; compiled = [ ]; };

@@ -1,13 +1,13 @@
 //! What the ticker appliance is for: what a market says, kept in a bucket, whatever fails in between.
 
+use fake_exchange::kept;
 use fake_s3::Bucket;
-use market::kept;
 use testbed::figures;
 use tests::*;
 
 mod appliance;
 
-use appliance::{Ticker, market_feed, ticker_appliance, ticker_is_healthy};
+use appliance::{Ticker, exchange_feed, ticker_appliance, ticker_is_healthy};
 
 const MIB: u64 = 1 << 20;
 /// What its owners were promised.
@@ -42,7 +42,7 @@ fn ticker_boots_as_its_page_says_and_is_locked_in() -> Result<()> {
 #[test]
 fn ticker_brings_each_record_into_the_bucket_once_whatever_fails() -> Result<()> {
     let machine = ticker_appliance()?;
-    let (feed, bucket) = (market_feed(600.0)?, Bucket::start()?);
+    let (feed, bucket) = (exchange_feed(600.0)?, Bucket::start()?);
     let ticker = Ticker::of(&machine)?;
     ticker.trades_with(&feed, &bucket)?;
     ticker.flushes(2000)?;

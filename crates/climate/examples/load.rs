@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use appliance::Soc;
-use appliance::load::{Connection, Measured, spread};
 use climate::World;
 use climate::config::Config;
 use climate::sensor::{Measurement, Sensor, SensorError};
+use kit::Soc;
+use kit::load::{Connection, Measured, spread};
 use serde_json::{Value, json};
 
 /// A reading's pressure is the microsecond it was taken in, in hundredths, within this many.
@@ -53,7 +53,7 @@ fn serve() -> Result<()> {
         soc: Soc::at("/nonexistent"),
         ..World::default()
     };
-    appliance::load::serve("climate", config, |config, kit| {
+    kit::load::serve("climate", config, |config, kit| {
         climate::run_in(world, config, kit)
     })
 }

@@ -1,6 +1,6 @@
 //! `climate import-env FILE`: what the variables of an installation's `.env` become.
 
-use appliance::import::{self, Becomes, Imported, Variable};
+use kit::import::{self, Becomes, Imported, Variable};
 
 use crate::config::Config;
 

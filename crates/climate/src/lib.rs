@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use appliance::{Kit, Soc};
+use kit::{Kit, Soc};
 
 use alert::{Delivery, Outbox, SharedWebhook, Texts};
 use config::Config;

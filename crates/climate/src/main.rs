@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use appliance::import::ImportEnv;
 use clap::{Parser, Subcommand};
 use climate::config::Config;
 use climate::{history, import};
+use kit::import::ImportEnv;
 
 /// Watches temperature and humidity of a server room
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(flatten)]
-    service: appliance::Args,
+    service: kit::Args,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,8 +55,8 @@ impl Place {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        None => appliance::main::<Config, _, _>("climate", cli.service, climate::run),
-        Some(command) => appliance::report(run(command)),
+        None => kit::main::<Config, _, _>("climate", cli.service, climate::run),
+        Some(command) => kit::report(run(command)),
     }
 }
 

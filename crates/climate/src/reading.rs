@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use appliance::clock;
+use kit::clock;
 use serde::{Deserialize, Serialize};
 
 /// The room at one moment. What could not be measured is none.

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use appliance::{Component, Heartbeat, Kit};
+use kit::{Component, Heartbeat, Kit};
 use tokio::sync::oneshot;
 
 use crate::alert::{
@@ -216,7 +216,7 @@ struct Book {
 }
 
 impl Book {
-    fn run(mut self, commands: &Receiver<Command>, heartbeat: &Heartbeat, latch: appliance::Latch) {
+    fn run(mut self, commands: &Receiver<Command>, heartbeat: &Heartbeat, latch: kit::Latch) {
         let opened = self.open();
         self.judge(opened);
         drop(latch);
@@ -334,7 +334,7 @@ impl Book {
 
     /// Closes the history if the outcome says that it is damaged, so that it is set aside.
     fn suspects<V>(&mut self, outcome: &anyhow::Result<V>) -> bool {
-        let damaged = outcome.as_ref().is_err_and(appliance::database::is_damage);
+        let damaged = outcome.as_ref().is_err_and(kit::database::is_damage);
         if damaged {
             self.suspect = true;
             self.store = None;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use appliance::{Component, Heartbeat, Kit, Soc, clock};
+use kit::{Component, Heartbeat, Kit, Soc, clock};
 
 use crate::config::SensorSettings;
 use crate::reading::{Reading, SharedRoom};
@@ -79,7 +79,7 @@ impl Sampling {
 }
 
 impl Sampler {
-    fn run(mut self, latch: appliance::Latch, stopped: &Receiver<()>) {
+    fn run(mut self, latch: kit::Latch, stopped: &Receiver<()>) {
         let mut latch = Some(latch);
         let mut failures_in_a_row = 0;
         let mut due = Instant::now();

@@ -135,7 +135,7 @@ fn history_is_kept_over_a_restart_and_asked_for_in_many_ways() {
     before.stop();
     room.breaks("nothing new");
     let after = service(&room, state.path(), None, json!({}));
-    let now = appliance::clock::rfc3339(appliance::clock::now_ms() + 1000);
+    let now = kit::clock::rfc3339(kit::clock::now_ms() + 1000);
     for query in [
         "",
         "?from=0",
@@ -295,7 +295,7 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
         soc_temperature: None,
     };
     let old: Vec<Reading> = (0..20_000)
-        .map(|i| reading(appliance::clock::now_ms() - i * 1000))
+        .map(|i| reading(kit::clock::now_ms() - i * 1000))
         .collect();
     let batch = Batch {
         readings: &old,

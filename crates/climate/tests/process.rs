@@ -72,7 +72,7 @@ impl Program {
 
     fn points(&self) -> usize {
         // Short enough for a point per reading.
-        let from = appliance::clock::now_ms() / 1000 - 90;
+        let from = kit::clock::now_ms() / 1000 - 90;
         let path = format!("/api/history?from={from}&points=2000");
         let series = call(self.1, "GET", &path, &[], "").json();
         series["points"].as_array().map_or(0, Vec::len)

@@ -3,11 +3,11 @@
 //! `cargo run --release -p energy --example load -- [CONNECTIONS] [REQUESTS]`
 
 use anyhow::Result;
-use appliance::load::Measured;
 use energy::amber::{Channel, Kind, Level, Price, Site, Usage};
 use energy::cache::{Cache, FILE};
 use energy::config::Config;
 use energy::sync::{KEY, State};
+use kit::load::Measured;
 use serde_json::json;
 
 const NOW: &str = "/api/now";
@@ -42,13 +42,13 @@ fn serve() -> Result<()> {
     fill(&file)?;
     let mut config = Config::default();
     config.cache.file = Some(file);
-    appliance::load::serve("energy", config, energy::run)
+    kit::load::serve("energy", config, energy::run)
 }
 
 /// What months of looking at Amber leave.
 fn fill(file: &std::path::Path) -> Result<()> {
     let mut cache = Cache::open(file)?;
-    let now = appliance::clock::now_ms();
+    let now = kit::clock::now_ms();
     let this = now / 300_000 * 300;
     let channels = [(Channel::General, "E1"), (Channel::FeedIn, "B1")];
     let price = |start: i64, channel| Price {

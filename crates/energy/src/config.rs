@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use appliance::{Configuration, HttpSettings};
 use jiff::tz::TimeZone;
+use kit::{Configuration, HttpSettings};
 use serde::Deserialize;
 
 use crate::cache;

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use appliance::{Component, Heartbeat, Kit, Latch, clock, database};
 use jiff::tz::TimeZone;
+use kit::{Component, Heartbeat, Kit, Latch, clock, database};
 use tokio::sync::oneshot;
 
 use crate::amber::Price;

@@ -1,6 +1,6 @@
 //! `energy import-env FILE`: what the variables of an installation's `.env` become.
 
-use appliance::import::{self, Becomes, Imported, Variable};
+use kit::import::{self, Becomes, Imported, Variable};
 
 use crate::cache::FILE;
 use crate::config::Config;

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use appliance::import::ImportEnv;
 use clap::{Parser, Subcommand};
 use energy::config::Config;
 use energy::{cache, import, kiosk, sync};
+use kit::import::ImportEnv;
 
 /// Shows prices and usage of electricity
 #[derive(Debug, Parser)]
@@ -15,7 +15,7 @@ use energy::{cache, import, kiosk, sync};
 struct Cli {
     /// Without a command: the dashboard
     #[command(flatten)]
-    service: appliance::Args,
+    service: kit::Args,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -24,9 +24,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the page, the API and the metrics
-    Dashboard(appliance::Args),
+    Dashboard(kit::Args),
     /// Look at Amber once, into the cache; exit status 75 if Amber or the network fails
-    Sync(appliance::Args),
+    Sync(kit::Args),
     /// Show the dashboard at PAGE in a browser, until that ends or its page stands still
     Kiosk {
         /// The dashboard's address
@@ -68,19 +68,17 @@ impl Place {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let dashboard = |args| appliance::main::<Config, _, _>("energy", args, energy::run);
+    let dashboard = |args| kit::main::<Config, _, _>("energy", args, energy::run);
     match cli.command {
         None => dashboard(cli.service),
         Some(Command::Dashboard(args)) => dashboard(args),
-        Some(Command::Sync(args)) => {
-            appliance::job::<Config>("energy", args, |config, credentials| {
-                sync::run(&config, &credentials)
-            })
-        }
-        Some(Command::Kiosk { page, command }) => appliance::report(kiosk::run(&page, &command)),
-        Some(Command::Backup { file, place }) => appliance::report(back_up(&file, &place)),
-        Some(Command::Restore { file, place }) => appliance::report(restore(&file, &place)),
-        Some(Command::ImportEnv(command)) => appliance::report(command.run(import::import)),
+        Some(Command::Sync(args)) => kit::job::<Config>("energy", args, |config, credentials| {
+            sync::run(&config, &credentials)
+        }),
+        Some(Command::Kiosk { page, command }) => kit::report(kiosk::run(&page, &command)),
+        Some(Command::Backup { file, place }) => kit::report(back_up(&file, &place)),
+        Some(Command::Restore { file, place }) => kit::report(restore(&file, &place)),
+        Some(Command::ImportEnv(command)) => kit::report(command.run(import::import)),
     }
 }
 

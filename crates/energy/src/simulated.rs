@@ -1,6 +1,6 @@
 //! A made-up house on a made-up market, for trying the service without an account.
 
-use appliance::clock;
+use kit::clock;
 
 use crate::amber::{Channel, Kind, Level, Price, Site, SpikeStatus, Usage};
 use crate::cache::Cache;

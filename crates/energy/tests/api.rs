@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use appliance::testing::{Running, eventually};
 use energy::amber::{Channel, Kind, Level, Price, Site, Usage};
 use energy::cache::{Cache, FILE};
 use energy::config::Config;
 use energy::sync::{KEY, State};
+use kit::testing::{Running, eventually};
 use serde_json::Value;
 
 fn now() -> i64 {
-    appliance::clock::now_ms() / 1000
+    kit::clock::now_ms() / 1000
 }
 
 fn price(channel: Channel, start: i64, kind: Kind, per_kwh: f64) -> Price {

@@ -6,11 +6,11 @@ mod amber;
 use std::time::{Duration, Instant};
 
 use amber::{FakeAmber, Mood, SITE, TOKEN, cents};
-use appliance::Secret;
 use energy::amber::{Channel, Kind};
 use energy::cache::Cache;
 use energy::config::Config;
 use energy::sync::{KEY, Outcome, State, look};
+use kit::Secret;
 
 /// 2026-11-25 13:02:30 in Sydney, in milliseconds since 1970.
 const NOW: i64 = 1_795_572_150_000;

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use market::{Feed, Format, Session, kept};
+use fake_exchange::{Feed, Format, Session, kept};
 use serde_json::{Value, json};
 
 const SYMBOLS: [&str; 8] = [

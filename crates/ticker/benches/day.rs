@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use appliance::ProcessUsage;
+use kit::ProcessUsage;
 use serde_json::json;
 use ticker::config::Config;
 use ticker::feed::Decoder;

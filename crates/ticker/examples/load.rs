@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use appliance::load::{Connection, Measured};
-use market::{Feed, Format, Session};
+use fake_exchange::{Feed, Format, Session};
+use kit::load::{Connection, Measured};
 use serde_json::{Value, json};
 use ticker::config::Config;
 
@@ -71,7 +71,7 @@ fn serve(url: &str, directory: &str) -> Result<()> {
         "sources": [{ "name": "exchange", "kind": "binance", "url": url,
                       "channels": ["trade"], "symbols": SYMBOLS }],
     }))?;
-    appliance::load::serve("ticker", config, |config, kit| {
+    kit::load::serve("ticker", config, |config, kit| {
         ticker::run(config, kit, Duration::from_secs(30))
     })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use appliance::{Configuration, HttpSettings};
+use kit::{Configuration, HttpSettings};
 use serde::Deserialize;
 
 /// `/etc/ticker/config.json`, written by the service's module.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use appliance::Kit;
+use kit::Kit;
 
 use config::Config;
 use feed::{Feed, Shared};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use appliance::{Args, EXIT_CONFIG, read_config};
 use clap::{CommandFactory, Parser, Subcommand};
+use kit::{Args, EXIT_CONFIG, read_config};
 use ticker::config::Config;
 use ticker::{status, sync};
 
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
                 config: Some(config.config),
                 ..Args::default()
             };
-            appliance::job("ticker", args, move |config: Config, credentials| {
+            kit::job("ticker", args, move |config: Config, credentials| {
                 let synced = sync::run(&config, &directory(&config), &credentials, wishes);
                 Ok(match synced {
                     Ok(_) => ExitCode::SUCCESS,
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
             })
         }
         Some(Command::Status { config, json }) => match read_config::<Config>(&config.config) {
-            Ok(config) => appliance::report(show(&config, json)),
+            Ok(config) => kit::report(show(&config, json)),
             Err(error) => {
                 eprintln!("error: {error}");
                 ExitCode::from(EXIT_CONFIG)
@@ -117,7 +117,7 @@ fn show(config: &Config, json: bool) -> anyhow::Result<()> {
 
 fn run(service: Args, stats_interval: u64) -> ExitCode {
     let interval = Duration::from_secs(stats_interval);
-    appliance::main::<Config, _, _>("ticker", service, move |config, kit| {
+    kit::main::<Config, _, _>("ticker", service, move |config, kit| {
         ticker::run(config, kit, interval)
     })
 }

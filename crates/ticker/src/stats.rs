@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use appliance::ProcessUsage;
-use appliance::prometheus_client::collector::Collector;
-use appliance::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use appliance::prometheus_client::metrics::MetricType;
-use appliance::prometheus_client::metrics::counter::ConstCounter;
-use appliance::prometheus_client::metrics::gauge::ConstGauge;
+use kit::ProcessUsage;
+use kit::prometheus_client::collector::Collector;
+use kit::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use kit::prometheus_client::metrics::MetricType;
+use kit::prometheus_client::metrics::counter::ConstCounter;
+use kit::prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Value, json};
 
 use crate::record::{Record, Stream};

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use appliance::clock;
-use appliance::prometheus_client::collector::Collector;
-use appliance::prometheus_client::encoding::DescriptorEncoder;
 use axum::routing::get;
 use axum::{Json, Router};
+use kit::clock;
+use kit::prometheus_client::collector::Collector;
+use kit::prometheus_client::encoding::DescriptorEncoder;
 use serde_json::{Value, json};
 
 use crate::config::Config;

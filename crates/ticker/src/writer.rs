@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use appliance::{Component, Heartbeat, Kit};
+use kit::{Component, Heartbeat, Kit};
 
 use crate::Clock;
 use crate::queue::Queue;

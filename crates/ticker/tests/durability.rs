@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use market::{Feed, Format, kept};
+use fake_exchange::{Feed, Format, kept};
 use serde_json::{Value, json};
 use support::*;
 

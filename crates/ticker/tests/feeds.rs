@@ -2,7 +2,7 @@
 
 mod support;
 
-use market::{Feed, Format, Mischief, Session, kept};
+use fake_exchange::{Feed, Format, Mischief, Session, kept};
 use serde_json::json;
 use support::*;
 

@@ -7,7 +7,7 @@
 
 mod support;
 
-use market::{Feed, Format};
+use fake_exchange::{Feed, Format};
 use serde_json::json;
 use support::*;
 

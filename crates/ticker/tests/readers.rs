@@ -10,8 +10,8 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fake_exchange::{Feed, Format};
 use fake_s3::Bucket;
-use market::{Feed, Format};
 use serde_json::{Value, json};
 use support::*;
 
@@ -97,7 +97,10 @@ fn pyarrow_and_duckdb_read_the_bucket_as_one_table() {
             .arg(bucket.folder()),
     );
     assert_eq!(status, Some(0), "{error}");
-    let sum: f64 = (1_000_001..1_001_001).map(market::price).sum::<f64>() * 3.0;
+    let sum: f64 = (1_000_001..1_001_001)
+        .map(fake_exchange::price)
+        .sum::<f64>()
+        * 3.0;
     let read: Value = serde_json::from_str(&said).unwrap();
     let expected = json!({
         "arrow_rows": 3000,

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fake_exchange::{Feed, Format, Kept, kept};
 use fake_s3::Bucket;
-use market::{Feed, Format, Kept, kept};
 use serde_json::{Value, json};
 use support::*;
 

@@ -1,4 +1,4 @@
-# serviceConfig of a service made with the service kit (crates/appliance): its life, and how little it may do.
+# serviceConfig of a service made with the service kit (crates/kit): its life, and how little it may do.
 # A value, not a module: a service says `import ./common/kit.nix "name" // { … what it needs besides … }`.
 name: {
   Type = "notify";

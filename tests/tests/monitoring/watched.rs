@@ -11,7 +11,7 @@
 //! in the file says, as the service kit has it, and without hardware or network soon has every series that its
 //! dashboard draws and its rules look at. To Prometheus its job has the name of its crate.
 //!
-//! The rules in `crates/appliance/monitoring/` are about what the kit tells of every service.
+//! The rules in `crates/kit/monitoring/` are about what the kit tells of every service.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ use testbed::{Context, Prometheus, Result, Selector, Service, bail, ensure, wait
 use tests::SOON;
 
 /// The crate whose rules hold for every service.
-const KIT: &str = "appliance";
+const KIT: &str = "kit";
 /// What Grafana makes of its own variables, for a day on a screen with a scrape every 15 s.
 const BUILT_IN: [(&str, &str); 4] = [
     ("__rate_interval", "1m"),

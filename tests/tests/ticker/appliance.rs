@@ -1,9 +1,9 @@
-//! The ticker service as its users meet it, with a market on the host.
+//! The ticker service as its users meet it, with an exchange on the host.
 
 use std::time::Duration;
 
+use fake_exchange::{Feed, Format, Mischief, Session};
 use fake_s3::Bucket;
-use market::{Feed, Format, Mischief, Session};
 use serde_json::{Value, json};
 use testbed::{Context, Machine, Result, Web, ensure};
 
@@ -37,7 +37,7 @@ pub fn ticker_is_healthy(machine: &Machine) -> Result<()> {
 }
 
 /// A feed that never ends, of trades as Coinbase Exchange sends them, with the faults of a real network.
-pub fn market_feed(rate: f64) -> Result<Feed> {
+pub fn exchange_feed(rate: f64) -> Result<Feed> {
     Feed::start(Session {
         rate,
         mischief: Mischief {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use appliance::{Component, Heartbeat, Kit};
+use kit::{Component, Heartbeat, Kit};
 
 use super::message::Message;
 use super::outbox::Outbox;

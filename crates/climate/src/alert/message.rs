@@ -1,6 +1,6 @@
 //! What is sent: Slack's format, which many receivers understand.
 
-use appliance::clock;
+use kit::clock;
 use serde_json::{Value, json};
 
 use super::machine::{Change, Level, Subject};

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use appliance::Secret;
+use kit::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use appliance::database::Schema;
+use kit::database::Schema;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,10 +1,10 @@
 //! `/api/history?from&to&points`: readings of a stretch of time, summed up for a chart.
 
-use appliance::clock;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use kit::clock;
 use serde::Deserialize;
 
 use super::{Api, error};

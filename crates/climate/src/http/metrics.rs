@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use appliance::prometheus_client::collector::Collector;
-use appliance::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use appliance::prometheus_client::metrics::counter::ConstCounter;
-use appliance::prometheus_client::metrics::gauge::ConstGauge;
-use appliance::{Kit, ProcessUsage, Soc, clock};
+use kit::prometheus_client::collector::Collector;
+use kit::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use kit::prometheus_client::metrics::counter::ConstCounter;
+use kit::prometheus_client::metrics::gauge::ConstGauge;
+use kit::{Kit, ProcessUsage, Soc, clock};
 use serde_json::{Value, json};
 
 use super::Parts;

@@ -9,11 +9,11 @@ mod webhook;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use appliance::{Kit, Secret};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use kit::{Kit, Secret};
 use serde_json::json;
 
 use crate::alert::{Outbox, SharedWebhook, Texts};

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use appliance::clock;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kit::clock;
 use serde_json::json;
 
 use super::{Api, Parts, error};

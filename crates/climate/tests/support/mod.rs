@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use appliance::Soc;
-pub use appliance::testing::{Answer, Running, call, eventually, nobody, try_call};
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use climate::World;
 use climate::config::Config;
 use climate::sensor::{Measurement, Sensor, SensorError};
+use kit::Soc;
+pub use kit::testing::{Answer, Running, call, eventually, nobody, try_call};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

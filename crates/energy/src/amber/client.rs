@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
-use appliance::Secret;
 use jiff::civil::Date;
+use kit::Secret;
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
 

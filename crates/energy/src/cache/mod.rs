@@ -5,7 +5,7 @@ mod store;
 
 use std::path::Path;
 
-use appliance::database::Unusable;
+use kit::database::Unusable;
 
 pub use adopt::{Adopted, adopt};
 pub use store::{Cache, DayTotals, FILE, SCHEMA};

@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
-use appliance::database::{Schema, Unusable};
 use jiff::civil::Date;
+use kit::database::{Schema, Unusable};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::value::StrDeserializer;
@@ -340,7 +340,7 @@ impl Cache {
 /// Makes a file that root made the one of whoever owns its folder.
 pub(super) fn give_away(path: &Path) -> std::io::Result<()> {
     let owner = std::fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
-    for file in ["", "-wal", "-shm"].map(|suffix| appliance::database::beside(path, suffix)) {
+    for file in ["", "-wal", "-shm"].map(|suffix| kit::database::beside(path, suffix)) {
         if std::fs::metadata(&file).is_ok_and(|its| its.uid() != owner.uid()) {
             std::os::unix::fs::chown(&file, Some(owner.uid()), Some(owner.gid()))?;
         }

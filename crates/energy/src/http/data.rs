@@ -1,12 +1,12 @@
 //! `/api/prices`, `/api/usage` and `/api/usage/days`: what the cache holds of a stretch of time.
 
-use appliance::clock;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::tz::TimeZone;
+use kit::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use appliance::prometheus_client::collector::Collector;
-use appliance::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use appliance::prometheus_client::metrics::counter::ConstCounter;
-use appliance::prometheus_client::metrics::gauge::ConstGauge;
-use appliance::{Kit, clock};
+use kit::prometheus_client::collector::Collector;
+use kit::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use kit::prometheus_client::metrics::counter::ConstCounter;
+use kit::prometheus_client::metrics::gauge::ConstGauge;
+use kit::{Kit, clock};
 
 use super::Parts;
 use super::now::{Health, present};

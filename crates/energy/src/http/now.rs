@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use appliance::clock;
 use axum::Json;
 use axum::extract::State;
+use kit::clock;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

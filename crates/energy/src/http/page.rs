@@ -1,8 +1,8 @@
 //! The page: three files inside the binary, nothing from anywhere else.
 
-use appliance::page::file;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use kit::page::file;
 
 pub(super) async fn index(headers: HeaderMap) -> Response {
     let text = include_str!("../page/index.html");

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use appliance::{Credentials, Secret, clock};
+use kit::{Credentials, Secret, clock};
 
 use crate::amber::{Amber, AmberError, Answered, Limit, Site};
 use crate::cache::Cache;

@@ -1,6 +1,6 @@
 //! What one look at Amber leaves for the next one, and for the dashboard.
 
-use appliance::Secret;
+use kit::Secret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -5,7 +5,7 @@ version = 4
 [[package]]
 name = "tests"
 version = "0.1.0"
-dependencies = ["market", "serde", "testbed"]
+dependencies = ["fake-exchange", "serde", "testbed"]
 [[package]]
 name = "testbed"
 version = "0.1.0"
@@ -14,7 +14,7 @@ dependencies = ["emulator", "serde"]
 name = "emulator"
 version = "0.1.0"
 [[package]]
-name = "market"
+name = "fake-exchange"
 version = "0.1.0"
 dependencies = ["tokio"]
 [[package]]
@@ -30,12 +30,12 @@ version = "1.0.0"
 checksum = "bb"
 "#;
 
-/// A checkout with two groups of stories: `boot`, and `ticker`, which has a market.
+/// A checkout with two groups of stories: `boot`, and `ticker`, which has an exchange.
 fn checkout() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let manifest = |dependencies: &str| {
         format!(
-            "[package]\nname = \"x\"\n[dependencies]\n{dependencies}\n[dev-dependencies]\nmarket = \"1\"\n"
+            "[package]\nname = \"x\"\n[dependencies]\n{dependencies}\n[dev-dependencies]\nfake-exchange = \"1\"\n"
         )
     };
     for (file, text) in [
@@ -48,11 +48,11 @@ fn checkout() -> tempfile::TempDir {
         ("tests/tests/main.rs", String::new()),
         (
             "tests/tests/boot.rs",
-            "// No market here, and none of energy.\nuse tests::*;\n".into(),
+            "// No exchange here, and none of energy.\nuse tests::*;\n".into(),
         ),
         (
             "tests/tests/ticker.rs",
-            "use market::Feed;\nmod appliance;\n".into(),
+            "use fake_exchange::Feed;\nmod appliance;\n".into(),
         ),
         (
             "tests/tests/ticker/appliance.rs",
@@ -62,9 +62,9 @@ fn checkout() -> tempfile::TempDir {
         ("crates/testbed/src/lib.rs", String::new()),
         ("crates/emulator/Cargo.toml", manifest("")),
         ("crates/emulator/src/lib.rs", String::new()),
-        ("crates/market/Cargo.toml", manifest("")),
-        ("crates/market/src/lib.rs", String::new()),
-        ("crates/market/tests/own.rs", String::new()),
+        ("crates/fake-exchange/Cargo.toml", manifest("")),
+        ("crates/fake-exchange/src/lib.rs", String::new()),
+        ("crates/fake-exchange/tests/own.rs", String::new()),
         ("crates/energy/Cargo.toml", manifest("")),
         ("crates/energy/src/main.rs", String::new()),
         ("crates/energy/monitoring/alerts.yml", String::new()),
@@ -127,8 +127,8 @@ fn a_byte_of_each_kind_of_source_concerns_the_groups_that_are_made_of_it_and_no_
         ["boot: tests/src", "ticker: tests/src"]
     );
     assert_eq!(
-        changed_with("crates/market/src/lib.rs"),
-        ["ticker: crate market"]
+        changed_with("crates/fake-exchange/src/lib.rs"),
+        ["ticker: crate fake-exchange"]
     );
     let testbed = ["boot: crate testbed", "ticker: crate testbed"];
     assert_eq!(changed_with("crates/testbed/src/lib.rs"), testbed);
@@ -151,7 +151,7 @@ fn what_a_story_includes_by_its_path_is_part_of_it() {
 
 #[test]
 fn the_tests_of_a_crate_are_no_part_of_it() {
-    assert!(changed_with("crates/market/tests/own.rs").is_empty());
+    assert!(changed_with("crates/fake-exchange/tests/own.rs").is_empty());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn another_version_of_a_package_concerns_whoever_is_linked_with_it() {
     let lock = |from: &'static str, to: &'static str| {
         changed_by(move |root| fs::write(root.join("Cargo.lock"), LOCK.replace(from, to)).unwrap())
     };
-    assert_eq!(lock("\"bb\"", "\"cc\""), ["ticker: crate market"]);
+    assert_eq!(lock("\"bb\"", "\"cc\""), ["ticker: crate fake-exchange"]);
     let serde = [
         "boot: crate testbed",
         "boot: packages of the stories",

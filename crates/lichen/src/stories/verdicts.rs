@@ -345,9 +345,12 @@ mod tests {
     #[test]
     fn a_story_that_is_made_of_one_source_more_has_to_run() {
         let record = Record::default().with(ended(true, &[("crate testbed", "1")]), 1);
-        let sources = digests(&[("crate testbed", "1"), ("crate market", "1")]);
+        let sources = digests(&[("crate testbed", "1"), ("crate fake-exchange", "1")]);
         let standing = record.standing(|_| None, &sources, 2);
-        assert_eq!(standing, Err(Reason::Changed(vec!["crate market".into()])));
+        assert_eq!(
+            standing,
+            Err(Reason::Changed(vec!["crate fake-exchange".into()]))
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use appliance::{Component, Heartbeat, Kit, Shutdown};
+use kit::{Component, Heartbeat, Kit, Shutdown};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use decode::{Decoded, Decoder, Garbage};

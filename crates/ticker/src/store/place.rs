@@ -81,7 +81,7 @@ pub fn sync(folder: &Path) -> io::Result<()> {
 /// The name of a file of `stream` with records of `hour` (hours since 1970), begun at `now` (µs since 1970).
 /// `salt` tells apart what begins in the same microsecond, on two devices for instance.
 pub fn name(stream: &Stream, hour: i64, now: i64, salt: u32) -> String {
-    let at = appliance::clock::rfc3339(hour * 3_600_000);
+    let at = kit::clock::rfc3339(hour * 3_600_000);
     let (date, time) = at.split_once('T').unwrap_or((&at, "00"));
     format!(
         "source={},channel={},symbol={},date={date},hour={},{now:016}-{salt:08x}.parquet",

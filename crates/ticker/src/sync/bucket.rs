@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use appliance::Secret;
+use kit::Secret;
 use md5::{Digest, Md5};
 use rusty_s3::actions::{
     CompleteMultipartUpload, CompleteMultipartUploadResponse, CreateMultipartUpload,

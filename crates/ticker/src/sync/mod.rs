@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use appliance::{Credentials, clock};
+use kit::{Credentials, clock};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 

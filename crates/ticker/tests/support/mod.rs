@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use appliance::testing::nobody;
+use fake_exchange::{Feed, Format, Session};
 use fake_s3::Bucket;
-use market::{Feed, Format, Session};
+use kit::testing::nobody;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 

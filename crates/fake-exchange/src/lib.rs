@@ -1,4 +1,4 @@
-//! A market for tests: a feed that misbehaves as told, and what was kept of it in the end.
+//! An exchange for tests: a feed that misbehaves as told, and what was kept of it in the end.
 
 mod feed;
 mod kept;

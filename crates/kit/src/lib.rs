@@ -5,14 +5,14 @@
 //! `/metrics` beside the service's own routes, and drains it on SIGTERM:
 //!
 //! ```no_run
-//! # #[derive(serde::Deserialize, Default)] struct Config { http: appliance::HttpSettings }
-//! # impl appliance::Configuration for Config {
-//! #     fn http(&self) -> &appliance::HttpSettings { &self.http }
+//! # #[derive(serde::Deserialize, Default)] struct Config { http: kit::HttpSettings }
+//! # impl kit::Configuration for Config {
+//! #     fn http(&self) -> &kit::HttpSettings { &self.http }
 //! #     fn simulate(&mut self) {}
 //! # }
 //! fn main() -> std::process::ExitCode {
-//!     let args = <appliance::Args as clap::Parser>::parse();
-//!     appliance::main("hello", args, |_config: Config, kit| async move {
+//!     let args = <kit::Args as clap::Parser>::parse();
+//!     kit::main("hello", args, |_config: Config, kit| async move {
 //!         let routes = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
 //!         kit.serve(routes).await
 //!     })

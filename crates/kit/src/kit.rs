@@ -38,7 +38,7 @@ struct Inner {
 }
 
 impl Kit {
-    /// A kit that listens on `listener`. `appliance::main` makes one; tests make theirs on port 0.
+    /// A kit that listens on `listener`. `kit::main` makes one; tests make theirs on port 0.
     pub fn new(
         service: &'static str,
         http: HttpSettings,

@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use appliance::{Credentials, HttpSettings, Kit};
 use axum::Router;
 use axum::routing::{get, post};
+use kit::{Credentials, HttpSettings, Kit};
 use tokio::net::TcpListener;
 
 /// A service whose handlers are slow, big or broken when asked to be.
