@@ -62,7 +62,7 @@ impl Relay {
             .store(self.bytes() + bytes, Ordering::SeqCst);
     }
 
-    /// Mends it.
+    /// Lets data through again.
     pub fn mend(&self) {
         self.wire.cut_after.store(u64::MAX, Ordering::SeqCst);
     }

@@ -15,7 +15,8 @@ use crate::command::{program, stdout_of};
 use crate::nix::Nix;
 use crate::store;
 use crate::ui::{self, Live};
-use crate::verbs::{build, vm};
+use crate::verbs::build;
+use crate::vm;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use audit::Audit;
@@ -181,7 +182,7 @@ fn built(workspace: &Workspace) -> Result<(Inputs, Nix<'_>)> {
         made = Some(image);
     }
     let nix = made.context("there is no appliance to test")?.nix;
-    let tools = vm::tools(workspace, &nix)?;
+    let tools = vm::tools::build(workspace, &nix)?;
     let checks = nix.build("packages.x86_64-linux.check-tools", None)?;
     inputs.trees(&[
         ("test tools", tools.root()),

@@ -255,7 +255,7 @@ struct Boot {
 fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
-    let tools = vm::tools(workspace, &made.nix)?;
+    let tools = crate::vm::tools::build(workspace, &made.nix)?;
     vm::prepare_card(&qemu, &folder, &made.image, &tools, true, name)?;
     let _ = std::fs::remove_file(qemu.file("known_hosts"));
     let web = vm::web_port(&made.nix, name);

@@ -1,20 +1,11 @@
 //! `lichen build`: sources, image, and a check that the same sources give the same bytes.
 
-use super::{fetch, vm};
-use crate::bootstrap;
-use crate::debian::download;
-use crate::debian::heal;
-use crate::debian::intent::Intent;
-use crate::debian::lock::Lock;
-use crate::debian::mirror::Mirrors;
 use crate::nix::{self, Nix};
+use crate::sources;
 use crate::ui::{self, Live};
-use crate::workspace::{Workspace, check_space};
+use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-
-/// What a build from nothing takes in the Nix store, beyond the packages.
-const STORE_SPACE: u64 = 4_000_000_000;
 
 /// Build the SD-card image of an appliance; prints its path
 #[derive(Debug, clap::Args)]
@@ -41,7 +32,7 @@ pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
 pub struct Made<'a> {
     /// The image's file.
     pub image: PathBuf,
-    /// On the lock it was made from.
+    /// It uses the lock that the image was made from.
     pub nix: Nix<'a>,
 }
 
@@ -53,9 +44,9 @@ pub fn image<'a>(
     check: bool,
 ) -> Result<Made<'a>> {
     let live = Live::new();
-    let nix = image_sources(workspace, appliance, locked)?;
+    let nix = sources::image_sources(workspace, appliance, locked)?;
     let link = workspace.build("")?.join(appliance);
-    let built = nix.build(&output(appliance), Some(&link))?;
+    let built = nix.build(&sources::image_output(appliance), Some(&link))?;
     if check {
         same_twice(&built.derivation)?;
     }
@@ -71,123 +62,7 @@ pub fn image<'a>(
     Ok(Made { image, nix })
 }
 
-/// Gets what an appliance's image is made of into the store, and what it is switched on in.
-pub fn image_sources<'w>(
-    workspace: &'w Workspace,
-    appliance: &str,
-    locked: bool,
-) -> Result<Nix<'w>> {
-    workspace.check_appliance(appliance)?;
-    let wanted = Wanted::Of(&[&output(appliance), vm::TOOLS]);
-    sources(workspace, appliance, &wanted, locked)
-}
-
-/// What the flake calls an appliance's image.
-fn output(appliance: &str) -> String {
-    format!("packages.x86_64-linux.{appliance}-image")
-}
-
-/// Whose sources are to be there.
-#[derive(Debug)]
-pub enum Wanted<'o> {
-    /// Of everything there is.
-    Everything,
-    /// Of these outputs of the flake: a browser is for appliances with a screen, and is not small.
-    Of(&'o [&'o str]),
-}
-
-/// Gets sources into the store, and gives the Nix to build them with: on a healed lock when the pinned one has aged.
-pub fn sources<'w>(
-    workspace: &'w Workspace,
-    name: &str,
-    wanted: &Wanted<'_>,
-    locked: bool,
-) -> Result<Nix<'w>> {
-    let pinned = Lock::load(&workspace.lock())?;
-    let intent = Intent::load(&workspace.intent())?;
-    if let Err(error) = super::lock::check(&pinned, &intent) {
-        if locked {
-            return Err(error);
-        }
-        ui::warn(
-            "image/debian/packages.toml was edited since image/debian/lock.json was made: ./lichen lock",
-        );
-    }
-    check_space(Path::new("/nix/store"), STORE_SPACE, "the build")?;
-    let file = workspace.build("")?.join(format!("{name}.lock.json"));
-    // What was healed once need not be asked for again.
-    let earlier = Lock::load(&file)
-        .ok()
-        .filter(|l| l.heals.as_ref() == Some(&pinned.digest()));
-    let mut lock = match earlier {
-        Some(healed) if !locked => healed,
-        _ => pinned.clone(),
-    };
-    for _ in 0..3 {
-        let nix = Nix::new(workspace, (lock != pinned).then(|| file.clone()));
-        let vanished = match wanted {
-            Wanted::Everything => fetch::fetch(workspace, &lock, |_| true)?,
-            Wanted::Of(outputs) => {
-                let needed = nix.store_paths_for(outputs)?;
-                fetch::fetch(workspace, &lock, |path| needed.contains(path))?
-            }
-        };
-        if vanished.is_empty() {
-            finish(&pinned, &lock, &file);
-            return Ok(nix);
-        }
-        if locked {
-            return Err(fetch::gone(&lock, &vanished));
-        }
-        ui::say(format!(
-            "{} locked packages have left the mirror, asking apt for what there is now",
-            vanished.len()
-        ));
-        lock = healed(workspace, &lock, &vanished, &intent)?;
-        lock.save(&file)?;
-    }
-    crate::fail!(hint: "try again in an hour; or ./lichen lock", "the mirror keeps changing while it is read")
-}
-
-fn finish(pinned: &Lock, lock: &Lock, file: &Path) {
-    if lock == pinned {
-        let _ = std::fs::remove_file(file);
-    } else {
-        heal::announce(pinned, lock, file);
-    }
-}
-
-fn healed(
-    workspace: &Workspace,
-    lock: &Lock,
-    vanished: &[String],
-    intent: &Intent,
-) -> Result<Lock> {
-    let _exclusive = workspace.exclusive()?;
-    let (mirrors, cache) = (Mirrors::find()?, workspace.cache("apt")?);
-    let mut healed = match heal::heal(lock, vanished, intent, &mirrors, &cache) {
-        Ok(healed) => healed,
-        Err(error) => {
-            ui::warn(format!("{error:#}; resolving everything anew"));
-            let mut all = crate::debian::resolve::resolve(intent, &mirrors, &cache)?;
-            all.bootstrap.busybox.clone_from(&lock.bootstrap.busybox);
-            all.heals = Some(lock.heals.clone().unwrap_or_else(|| lock.digest()));
-            all
-        }
-    };
-    let key = healed.bootstrap.deb.clone();
-    if healed.packages[&key] != lock.packages[&key] {
-        let got = download::download(&healed, &[key], &mirrors, &workspace.cache("debs")?)?;
-        healed.bootstrap.busybox = bootstrap::hash_of(
-            got.files
-                .first()
-                .context("the mirror has no busybox-static")?,
-        )?;
-    }
-    Ok(healed)
-}
-
-/// So many files of a step that differ are named.
+/// How many of the files that differ in a step are named.
 const SHOWN: usize = 10;
 
 /// Builds every step that is ours a second time.
@@ -217,8 +92,8 @@ fn same_twice(derivation: &Path) -> Result<()> {
     live.clear();
     if !differing.is_empty() {
         crate::fail!(
-            hint: "the files above are made from something that changes: the time, or the order of files or of threads",
-            "{} of {} steps give other bytes when built again: {}",
+            hint: "the files above depend on something that differs between builds, such as the time, or the order of files or threads",
+            "{} of {} steps gave different bytes when they were built again: {}",
             differing.len(),
             own.len(),
             differing.join(", ")

@@ -1,6 +1,6 @@
 //! `lichen docs`: the reference of all options, generated from their declarations.
 
-use super::build::{Wanted, sources};
+use crate::sources::{Wanted, sources};
 use crate::workspace::Workspace;
 use anyhow::Result;
 

@@ -1,7 +1,7 @@
 //! The machine of an appliance: started, found again, stopped. What it is made of is the emulator's to say.
 
-use crate::card::read_from_boot;
 use anyhow::{Context, Result};
+use card::read_from_boot;
 use emulator::{Console, Drive, Forward, Hardware, Memory, Qmp, Setup, Tools};
 use serde_json::json;
 use std::net::TcpListener;
@@ -77,7 +77,7 @@ impl Qemu {
         let mut live = crate::ui::Live::new();
         while self.running().is_some() {
             if Instant::now() > deadline {
-                live.line("it does not switch itself off, pulling the plug");
+                live.line("the machine does not switch itself off; pulling its plug");
                 // A machine that is gone by now has what was wanted.
                 let _ = self.control("quit");
                 return Ok(());
@@ -129,28 +129,14 @@ mod tests {
         check_port(port, "--http").unwrap();
     }
 
-    /// The crate `testbed` has this test, too.
     #[test]
     fn the_machine_is_the_one_that_stories_run_on() {
         let folder = tempfile::tempdir().unwrap();
-        let u_boot = folder.path().join("usr/lib/u-boot/qemu_arm64/u-boot.bin");
-        std::fs::create_dir_all(u_boot.parent().unwrap()).unwrap();
-        std::fs::write(u_boot, "").unwrap();
-        let tools = Tools::new(folder.path().to_owned());
+        let tools = emulator::testing::tools(folder.path()).unwrap();
         let machine = Qemu::new(folder.path().join("vm"));
-        let described = Hardware::default().arguments();
         for detached in [false, true] {
             let command = machine.command(&tools, &[], detached).unwrap();
-            let words: Vec<_> = command.get_args().map(|w| w.to_string_lossy()).collect();
-            assert!(
-                words.windows(described.len()).any(|part| part == described),
-                "{words:?}"
-            );
-            assert_eq!(
-                words.iter().filter(|word| *word == "-device").count(),
-                described.iter().filter(|word| *word == "-device").count(),
-                "{words:?}"
-            );
+            emulator::testing::assert_is_made_of(&command, &Hardware::default());
         }
     }
 
