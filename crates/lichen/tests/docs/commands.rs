@@ -135,6 +135,10 @@ impl Programs {
 
 /// Asks for help after all the rest: that is answered only once everything before it was understood, and nothing is
 /// carried out. Should it be, there is nothing here to do it with or to.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is asked as a user would; what it says is compared with nothing but words of its own"
+)]
 fn ask(command: &[String]) -> Result<(), String> {
     let (name, words) = command.split_first().ok_or("it is empty")?;
     let words = words.split(|word| word == "--").next().unwrap_or_default();
@@ -157,6 +161,10 @@ fn ask(command: &[String]) -> Result<(), String> {
 }
 
 /// Where a program is: beside this test, as everybody's tests need them, or else cargo builds it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever reads cargo's errors here is a user"
+)]
 fn program(name: &str) -> PathBuf {
     if name == "lichen" {
         return env!("CARGO_BIN_EXE_lichen").into();
