@@ -119,9 +119,13 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
     if wanted.why {
         return Ok(());
     }
-    ui::say(format!("as before: {standing} stories on the same bytes"));
+    let counted = |n: usize| ui::count(n, "story", "stories");
+    ui::say(format!(
+        "as before: {} on the same bytes",
+        counted(standing)
+    ));
     for (reason, stories) in &reasons {
-        ui::say(format!("{} to run: {reason}", stories.len()));
+        ui::say(format!("{} to run: {reason}", counted(stories.len())));
     }
     if wanted.fresh {
         forget_snapshots(workspace)?;
@@ -155,10 +159,12 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
     let left_out = match wanted.rotation {
         Some(begun) if !today.is_empty() => {
             let (slow, late) = in_time(slow, CI.saturating_sub(begun.elapsed()));
+            let names: Vec<&str> = slow.iter().map(|next| next.name.as_str()).collect();
             ui::say(format!(
-                "slow stories of today: {} of {} in the rotation",
+                "of the slow stories, today's turn has {}, of which {} to run: {}",
+                today.len(),
                 slow.len(),
-                today.len()
+                names.join(", ")
             ));
             told(slow)?;
             late
