@@ -5,12 +5,15 @@ let
   cfg = config.services.ticker;
   kit = import ./common/kit.nix module { name = "ticker"; };
   inherit (kit) option;
+  # An exchange is a file of the program.
+  files = builtins.attrNames (builtins.readDir ../../crates/ticker/src/feed/exchange);
+  exchanges = map (lib.removeSuffix ".rs") (lib.filter (file: file != "mod.rs") files);
   memory = { MemoryHigh = "1500M"; MemoryMax = "2G"; };
   source = types.submodule {
     freeformType = types.attrsOf types.anything;
     options = {
       name = mkOption { type = types.str; example = "coinbase"; description = "The source's name in file names, keys, metrics and logs."; };
-      kind = mkOption { type = types.enum [ "coinbase" "binance" "kraken" "json" "simulated" ]; description = "The exchange, or the format of the messages."; };
+      kind = mkOption { type = types.enum exchanges; description = "The exchange, or the format of the messages."; };
       channels = mkOption { type = types.nonEmptyListOf types.str; example = [ "matches" ]; description = "The channels to subscribe to."; };
       symbols = mkOption { type = types.nonEmptyListOf types.str; example = [ "BTC-USD" ]; description = "The symbols to subscribe to, as the exchange writes them."; };
     };
