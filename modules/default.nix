@@ -6,11 +6,12 @@
 let
   lib = import ./lib;
 
-  # A file is a module by being there; nobody lists it.
+  # base: what every appliance has. daemons: options that put a daemon of Debian's to work. services: programs of this
+  # project. A file in one of these folders is a module by being there; nobody lists it.
   modulesIn = dir: map (name: dir + "/${name}")
     (builtins.filter (lib.hasSuffix ".nix") (builtins.attrNames (lib.filterAttrs (_: kind: kind == "regular") (builtins.readDir dir))));
 
-  own = modulesIn ./base ++ modulesIn ./services;
+  own = modulesIn ./base ++ modulesIn ./daemons ++ modulesIn ./services;
 
   evalAppliance = { modules, pkgs, specialArgs ? { } }:
     let

@@ -25,13 +25,18 @@ pub fn image_sources<'w>(
     locked: bool,
 ) -> Result<Nix<'w>> {
     workspace.check_appliance(appliance)?;
-    let wanted = Wanted::Of(&[&image_output(appliance), tools::OUTPUT]);
+    let wanted = Wanted::Of(&[&image_output(workspace, appliance), tools::OUTPUT]);
     sources(workspace, appliance, &wanted, locked)
 }
 
-/// What the flake calls an appliance's image.
-pub fn image_output(appliance: &str) -> String {
-    format!("packages.x86_64-linux.{appliance}-image")
+/// What the flake calls an image.
+pub fn image_output(workspace: &Workspace, name: &str) -> String {
+    let of_stories = workspace.test_images().iter().any(|image| image == name);
+    if of_stories {
+        format!("packages.x86_64-linux.test-image-{name}")
+    } else {
+        format!("packages.x86_64-linux.{name}-image")
+    }
 }
 
 /// What to get the sources of.
