@@ -119,7 +119,7 @@ let
   # --- the bill of materials: CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/
   component = type: c: { type = "library"; bom-ref = c.purl; } // c;
   crateComponents = map (p: component "crate" { inherit (p) name version; purl = "pkg:cargo/${p.name}@${p.version}"; hashes = [ { alg = "SHA-256"; content = p.checksum; } ]; })
-    (filter (p: p ? checksum) (rust.lockClosure (crates ++ [ "assemble" ])));
+    (filter (p: p ? checksum) (rust.materials (crates ++ [ "assemble" ])));
   debComponents = map (key: let p = lock.packages.${key}; in component "deb" {
     inherit (p) name version;
     purl = "pkg:deb/debian/${p.name}@${builtins.replaceStrings [ "+" ":" "~" ] [ "%2B" "%3A" "~" ] p.version}?arch=${p.arch}";

@@ -41,10 +41,22 @@ let
       manifest = members.${package.name}.manifest;
       tables = builtins.concatMap (m: [ m.dependencies or { } m.build-dependencies or { } ]) ([ manifest ] ++ builtins.attrValues (manifest.target or { }));
     in if package ? source then all else builtins.filter (p: builtins.any (table: table ? ${p.name}) tables) all;
-  lockClosure = names: map (x: x.package) (builtins.genericClosure {
+  closure = parts: names: map (x: x.package) (builtins.genericClosure {
     startSet = map (n: let p = builtins.head byName.${n}; in { key = "${n} ${p.version}"; package = p; }) names;
-    operator = { package, ... }: map (p: { key = "${p.name} ${p.version}"; package = p; }) (madeOf package);
+    operator = { package, ... }: map (p: { key = "${p.name} ${p.version}"; package = p; }) (parts package);
   });
+  lockClosure = closure madeOf;
+  # The same, for the bill of materials: without what belongs to features that no member here asks for. Cargo has to be
+  # given that, too, but compiles nothing of it.
+  materials = names:
+    let
+      asked = name: builtins.concatMap (m: members.${m}.manifest.dependencies.${name}.features or [ ])
+        (unique (builtins.concatMap local names));
+      compiled = package: dependency:
+        let inherit (members.${package.name}) manifest;
+        in ! (manifest.dependencies.${dependency.name}.optional or false)
+          || builtins.any (f: builtins.elem "dep:${dependency.name}" manifest.features.${f}) (asked package.name);
+    in closure (p: if p ? source then madeOf p else builtins.filter (compiled p) (madeOf p)) names;
 
   # A "directory source", as `cargo vendor` would make it, of these packages. begun: another; what is there need not be
   # unpacked again.
@@ -228,7 +240,7 @@ let
       ls -l $out/bin
     '';
 in {
-  inherit lockClosure;
+  inherit materials;
 
   # Programs for the build host.
   host = name: program { inherit name; target = "x86_64-unknown-linux-gnu"; };
