@@ -35,7 +35,7 @@ pub struct Hardware {
     pub clock: Option<&'static str>,
     /// Width and height of its screen, in pixels, if it has one.
     pub screen: Option<(u32, u32)>,
-    /// Whether the network ends at the host: who comes from there gets in, and nothing gets out.
+    /// Whether the network ends at the host: the machine can be reached from there, and reaches nothing.
     pub cut_off: bool,
 }
 
@@ -145,7 +145,7 @@ impl Hardware {
         Ok(())
     }
 
-    /// The Pi has a controller for cards; to `virt`, one is a device among its others.
+    /// The Pi has a controller for cards; for `virt`, the card is an ordinary device.
     fn drive(&self, drive: &Drive) -> String {
         drive.argument(match self.board {
             Board::Virt => "none",

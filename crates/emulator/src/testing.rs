@@ -1,4 +1,4 @@
-//! What those who start machines test alike: that they start the machine that is described here, and nothing else.
+//! For the tests of everything that starts machines: they have to start the machine described here, and nothing else.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::{Hardware, Tools};
 
-/// A root that has of all tools only what a command line has to name.
+/// Makes a root that has none of the tools, but the file that every command line names.
 pub fn tools(root: &Path) -> io::Result<Tools> {
     let u_boot = root.join("usr/lib/u-boot/qemu_arm64/u-boot.bin");
     fs::create_dir_all(u_boot.parent().unwrap_or(root))?;
@@ -15,7 +15,7 @@ pub fn tools(root: &Path) -> io::Result<Tools> {
     Ok(Tools::new(root.to_owned()))
 }
 
-/// Panics unless a command line of QEMU has all that makes this hardware, and no device besides.
+/// Panics unless a command line of QEMU describes all of this hardware, and no further device.
 pub fn assert_is_made_of(qemu: &Command, hardware: &Hardware) {
     let words: Vec<_> = qemu.get_args().map(|word| word.to_string_lossy()).collect();
     let described = hardware.arguments();

@@ -1,4 +1,4 @@
-//! Prometheus itself, on the host: what watches appliances, to see what it makes of them.
+//! A real Prometheus on the host, to see what it makes of an appliance's metrics.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::process::{self, Leashed};
 use crate::{Tools, Web, wait_until};
 
 const START: Duration = Duration::from_secs(60);
-/// No story watches for longer.
+/// Longer than any story needs it.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A Prometheus with nothing in its memory yet.
@@ -91,7 +91,7 @@ impl Prometheus {
         serde_json::from_value(data).context("the values of a label are not strings")
     }
 
-    /// Its groups of rules as it read them, with what became of them.
+    /// Its groups of rules as it read them, with their present state.
     pub fn rules(&self) -> Result<Vec<Value>> {
         let data = self.api("rules", &[])?;
         serde_json::from_value(data["groups"].clone()).context("groups of rules")

@@ -199,7 +199,7 @@ fn names<'a>(keys: impl Iterator<Item = &'a Key>, arch: &str) -> impl Iterator<I
     })
 }
 
-/// Tells, loudly, that what is built is not what is pinned.
+/// Warns that what is built is not what is pinned.
 pub fn announce(pinned: &PackageLock, healed: &PackageLock, file: &Path) {
     let changes = pinned.changes(healed);
     ui::warn(format!(

@@ -142,7 +142,7 @@ pub fn usable<'a>(disks: &'a [Disk], device: &Path, needs: u64) -> Result<&'a Di
     Err(Refusal::Unknown)
 }
 
-/// Where a system has what it can't do without.
+/// Where the running system mounts what it needs.
 fn is_system(at: &str) -> bool {
     ["/", "/usr", "/var", "/home", "/nix", "/nix/store"].contains(&at)
         || at == "/boot"

@@ -19,7 +19,7 @@ pub const CHUNK: usize = 4 << 20;
 /// The partition table is in this many bytes at the beginning of an image.
 const HEAD: usize = 64 << 10;
 
-/// An image that is whole and one of ours.
+/// A complete image of an appliance.
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
@@ -28,7 +28,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads the image through, and refuses one that is damaged, not the published one, or none of ours.
+    /// Reads the whole image, and refuses one that is damaged, is not the published one, or is not of an appliance.
     pub fn open(path: &Path, progress: &Progress) -> Result<Self> {
         let name = path.display();
         let published = published_sha256(path)?;

@@ -110,7 +110,7 @@ pub fn verify(card: &impl Card, source: &Source, progress: &Progress) -> Result<
     Ok(())
 }
 
-/// Where what was read is not what was written.
+/// Where the bytes read back differ from those written.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Difference {
     first: Option<(u64, bool)>,

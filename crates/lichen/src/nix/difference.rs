@@ -18,7 +18,7 @@ pub fn between(output: &str, first: &Path, second: &Path) -> Result<Vec<String>>
     Ok(found)
 }
 
-/// What there is at a path.
+/// The kind of file at a path.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Nothing,

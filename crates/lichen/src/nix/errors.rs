@@ -1,4 +1,4 @@
-//! Nix's errors, said once and plainly: what, where, and what to do.
+//! Nix's errors as one plain message: what failed, where, and what to do.
 
 use super::events::{Message, Steps, step_name};
 use crate::failure::Failure;

@@ -1,4 +1,4 @@
-//! The machine of an appliance: started, found again, stopped. What it is made of is the emulator's to say.
+//! Starts, finds and stops the machine of an appliance. What it is made of is described in the crate `emulator`.
 
 use anyhow::{Context, Result};
 use card::read_from_boot;
@@ -40,7 +40,7 @@ impl Qemu {
             .then_some(pid)
     }
 
-    /// The command that starts it, as the machine that stories run on; detached, it returns as soon as that is on.
+    /// The command that starts it: the same machine as stories run on. Detached, it returns once the machine is on.
     pub fn command(&self, tools: &Tools, forwards: &[Forward], detached: bool) -> Result<Command> {
         let (card, log, socket) = (
             self.file("card.img"),
@@ -78,7 +78,7 @@ impl Qemu {
         while self.running().is_some() {
             if Instant::now() > deadline {
                 live.line("the machine does not switch itself off; pulling its plug");
-                // A machine that is gone by now has what was wanted.
+                // This fails if the machine has ended by now, which is what was wanted.
                 let _ = self.control("quit");
                 return Ok(());
             }
