@@ -112,7 +112,7 @@ impl Workspace {
     /// Fails, naming those there are, when there is no such appliance.
     pub fn check_appliance(&self, name: &str) -> Result<()> {
         let known = self.appliances();
-        if !known.iter().any(|n| n == name) {
+        if !known.iter().chain(&self.test_images()).any(|n| n == name) {
             crate::fail!(
                 hint: format!("there are: {}; a new one is a file appliances/<name>.nix", known.join(", ")),
                 "no appliance is called '{name}'"

@@ -16,23 +16,35 @@ use std::path::{Path, PathBuf};
 /// What a build from nothing takes in the Nix store, beyond the packages.
 const STORE_SPACE: u64 = 4_000_000_000;
 
-/// Build the SD-card image of an appliance; prints its path
+/// Build the SD-card images of appliances; prints their paths
 #[derive(Debug, clap::Args)]
 pub struct BuildArgs {
     /// A file appliances/APPLIANCE.nix
-    pub appliance: String,
+    #[arg(required = true, value_name = "APPLIANCE")]
+    pub appliances: Vec<String>,
     /// Refuse to build when packages of the lock have left the mirror, instead of moving on to newer ones
     #[arg(long)]
     pub locked: bool,
-    /// Build everything a second time and compare, bit for bit
+    /// Build every step a second time and compare the results, bit for bit
     #[arg(long)]
     pub check: bool,
 }
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
-    let made = image(workspace, &args.appliance, args.locked, args.check)?;
-    println!("{}", made.image.display());
+    for appliance in &args.appliances {
+        workspace.check_appliance(appliance)?;
+    }
+    let mut made = Vec::new();
+    for appliance in &args.appliances {
+        made.push(image(workspace, appliance, args.locked)?);
+    }
+    if args.check {
+        same_twice(made.iter().map(|made| made.derivation.as_path()))?;
+    }
+    for made in made {
+        println!("{}", made.image.display());
+    }
     Ok(())
 }
 
@@ -41,24 +53,20 @@ pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
 pub struct Made<'a> {
     /// The image's file.
     pub image: PathBuf,
+    /// Its last step, by which all before it are known.
+    pub derivation: PathBuf,
     /// On the lock it was made from.
     pub nix: Nix<'a>,
 }
 
 /// Builds an appliance's image and tells where it is.
-pub fn image<'a>(
-    workspace: &'a Workspace,
-    appliance: &str,
-    locked: bool,
-    check: bool,
-) -> Result<Made<'a>> {
+pub fn image<'a>(workspace: &'a Workspace, appliance: &str, locked: bool) -> Result<Made<'a>> {
     let live = Live::new();
     let nix = image_sources(workspace, appliance, locked)?;
     let link = workspace.build("")?.join(appliance);
-    let built = nix.build(&output(appliance), Some(&link))?;
-    if check {
-        same_twice(&built.derivation)?;
-    }
+    let derivation = nix
+        .build(&output(workspace, appliance), Some(&link))?
+        .derivation;
     let image = link.join(format!("{appliance}.img"));
     let size = std::fs::metadata(&image)
         .with_context(|| format!("{} is missing", image.display()))?
@@ -68,7 +76,11 @@ pub fn image<'a>(
         ui::bytes(size),
         ui::duration(live.elapsed())
     ));
-    Ok(Made { image, nix })
+    Ok(Made {
+        image,
+        derivation,
+        nix,
+    })
 }
 
 /// Gets what an appliance's image is made of into the store, and what it is switched on in.
@@ -78,13 +90,18 @@ pub fn image_sources<'w>(
     locked: bool,
 ) -> Result<Nix<'w>> {
     workspace.check_appliance(appliance)?;
-    let wanted = Wanted::Of(&[&output(appliance), vm::TOOLS]);
+    let wanted = Wanted::Of(&[&output(workspace, appliance), vm::TOOLS]);
     sources(workspace, appliance, &wanted, locked)
 }
 
-/// What the flake calls an appliance's image.
-fn output(appliance: &str) -> String {
-    format!("packages.x86_64-linux.{appliance}-image")
+/// What the flake calls an image.
+fn output(workspace: &Workspace, name: &str) -> String {
+    let of_stories = workspace.test_images().iter().any(|image| image == name);
+    if of_stories {
+        format!("packages.x86_64-linux.test-image-{name}")
+    } else {
+        format!("packages.x86_64-linux.{name}-image")
+    }
 }
 
 /// Whose sources are to be there.
@@ -190,9 +207,16 @@ fn healed(
 /// So many files of a step that differ are named.
 const SHOWN: usize = 10;
 
-/// Builds every step that is ours a second time.
-fn same_twice(derivation: &Path) -> Result<()> {
-    let own = nix::own_derivations(derivation)?;
+/// Builds every step that is ours a second time; what several images are made of, only once more.
+fn same_twice<'d>(images: impl Iterator<Item = &'d Path>) -> Result<()> {
+    let mut own: Vec<PathBuf> = Vec::new();
+    for derivation in images {
+        for step in nix::own_derivations(derivation)? {
+            if !own.contains(&step) {
+                own.push(step);
+            }
+        }
+    }
     let mut live = Live::new();
     let mut differing = Vec::new();
     for (n, step) in own.iter().enumerate() {

@@ -83,7 +83,7 @@ pub fn run(workspace: &Workspace, args: &FlashArgs) -> Result<()> {
 
     let path = match path {
         Some(path) => path,
-        None => build::image(workspace, image, false, false)?.image,
+        None => build::image(workspace, image, false)?.image,
     };
     let source = Source::open(&path, &Progress::default())?;
     let summary = check(device, args.file, source.size)?;

@@ -62,7 +62,7 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     check_port(args.http, "--http")?;
     check_port(args.ssh, "--ssh")?;
 
-    let made = build::image(workspace, name, false, false)?;
+    let made = build::image(workspace, name, false)?;
     let tools = tools(workspace, &made.nix)?;
     prepare_card(&qemu, &folder, &made.image, &tools, args.fresh, name)?;
     let web = web_port(&made.nix, name);
