@@ -1,4 +1,4 @@
-# Options → evaluated configuration. Knows nothing of disks, layers or stores: what it says, it says as data.
+# Options → evaluated configuration. It knows nothing of disks, layers or stores: its result is data.
 #
 #   modules { }  →  { lib, evalAppliance }
 #   evalAppliance { modules, pkgs, specialArgs }  →  { config, options, problems, checked, … }

@@ -135,6 +135,8 @@ impl<'a> Message<'a> {
     }
 }
 
+// Inlined into the closure it was measured to be 13 % slower.
+#[inline(never)]
 fn decode(
     table: &Table,
     text: &[u8],
