@@ -3,7 +3,9 @@
 //! Refuses what it does not know. Every error names the file and the path of the value in it, as it is
 //! read by someone who wrote an option, not this file.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,6 +93,19 @@ impl HttpSettings {
         }
         Ok(())
     }
+}
+
+/// Checks a table of settings: the first that is out of its range is named, with the range.
+pub fn within<T: PartialOrd + Display>(
+    settings: impl IntoIterator<Item = (impl Display, T, RangeInclusive<T>)>,
+) -> Result<(), String> {
+    for (name, value, range) in settings {
+        if !range.contains(&value) {
+            let (low, high) = range.into_inner();
+            return Err(format!("{name}: must be between {low} and {high}"));
+        }
+    }
+    Ok(())
 }
 
 /// Why a configuration cannot be used.
@@ -199,6 +214,13 @@ mod tests {
             "limits.low: is above limits.high"
         );
         assert!(problem(r#"{"http":{"max_connections":0}}"#).starts_with("http.max_connections"));
+    }
+
+    #[test]
+    fn the_first_setting_out_of_its_range_is_named_with_the_range() {
+        assert_eq!(within([("low", 1, 1..=3), ("high", 3, 1..=3)]), Ok(()));
+        let problem = within([("low", 1.0, 0.5..=3.0), ("high", f64::NAN, 0.5..=3.0)]);
+        assert_eq!(problem, Err("high: must be between 0.5 and 3".into()));
     }
 
     #[test]

@@ -4,14 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::clock;
 use crate::config::HttpSettings;
 use crate::credentials::Credentials;
 use crate::health::{Component, Components};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Table};
 use crate::readiness::{Latch, Latches};
 use crate::shutdown::Shutdown;
 use crate::watchdog::{Heartbeat, Loops};
@@ -108,9 +107,9 @@ impl Kit {
         self.0.components.add(name)
     }
 
-    /// Adds metrics under the service's own names.
-    pub fn register_metrics(&self, add: impl FnOnce(&mut Registry)) {
-        self.0.metrics.register(add);
+    /// Adds metrics under the service's own names: `tell` is called whenever `/metrics` is asked for.
+    pub fn register_metrics(&self, tell: impl Fn(&mut Table) + Send + Sync + 'static) {
+        self.0.metrics.register(tell);
     }
 
     /// HTTP requests answered so far.

@@ -11,18 +11,21 @@
 //! #     fn simulate(&mut self) {}
 //! # }
 //! fn main() -> std::process::ExitCode {
-//!     let args = <kit::Args as clap::Parser>::parse();
-//!     kit::main("hello", args, |_config: Config, kit| async move {
+//!     let run = |_config: Config, kit: kit::Kit| async move {
 //!         let routes = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
 //!         kit.serve(routes).await
-//!     })
+//!     };
+//!     kit::CommandLine::new("hello", "Says hello", run).main()
 //! }
 //! ```
 //!
 //! One idea per file. The kit knows no service, and no service repeats what is here.
 
+pub mod api;
 mod args;
+mod back_off;
 pub mod clock;
+mod command_line;
 mod config;
 mod credentials;
 #[cfg(feature = "database")]
@@ -48,17 +51,15 @@ mod soc;
 pub mod testing;
 mod watchdog;
 
-pub use args::Args;
-pub use config::{Configuration, EXIT_CONFIG, HttpSettings, read_config};
+pub use back_off::BackOff;
+pub use command_line::{CommandLine, EXIT_LATER, State};
+pub use config::{Configuration, HttpSettings, within};
 pub use credentials::{Credentials, Secret};
 pub use health::Component;
 pub use kit::Kit;
-pub use life::{job, main, report};
-pub use logs::terminal as log_to_terminal;
+pub use metrics::{Number, Table};
 pub use process::ProcessUsage;
 pub use readiness::Latch;
 pub use shutdown::Shutdown;
 pub use soc::Soc;
 pub use watchdog::Heartbeat;
-
-pub use prometheus_client;

@@ -25,7 +25,7 @@ where
         Ok(config) => config,
         Err(status) => return status,
     };
-    logs::set_up(service, None);
+    logs::set_up(service);
     // One thread serves: hundreds of requests per second are nothing, and each thread costs memory.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,7 +50,7 @@ pub fn job<C: Configuration>(
         Ok(config) => config,
         Err(status) => return status,
     };
-    logs::set_up(service, None);
+    logs::set_up(service);
     run(config, Credentials::from_environment(service)).unwrap_or_else(|error| report(Err(error)))
 }
 

@@ -22,7 +22,7 @@ use kit::Kit;
 use config::Config;
 use feed::{Feed, Shared};
 use queue::Queue;
-use stats::{Numbers, Stats};
+use stats::Stats;
 use store::{Space, Store};
 use writer::Writing;
 
@@ -41,8 +41,8 @@ pub fn real_clock() -> Clock {
     })
 }
 
-/// Runs the service until it is asked to stop; says every `interval` how it is.
-pub async fn run(config: Config, kit: Kit, interval: Duration) -> anyhow::Result<()> {
+/// Runs the service until it is asked to stop.
+pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     let directory = config
         .directory()
         .context("nothing says where to keep records: set data.directory or $STATE_DIRECTORY")?;
@@ -90,11 +90,12 @@ pub async fn run(config: Config, kit: Kit, interval: Duration) -> anyhow::Result
         kit.clone(),
         directory.clone(),
         stats.clone(),
-        interval,
+        Duration::from_secs(config.stats.interval_seconds),
     ));
-    kit.register_metrics(|registry| {
-        registry.register_collector(Box::new(Numbers(stats.clone())));
-        registry.register_collector(Box::new(status::SyncNumbers(directory)));
+    let numbers = stats.clone();
+    kit.register_metrics(move |table| {
+        numbers.tell(table);
+        status::tell_sync(&directory, table);
     });
     let numbers = stats.clone();
     kit.json_metrics(move || numbers.json());

@@ -2,19 +2,15 @@
 
 mod history;
 mod metrics;
-mod page;
 mod reading;
 mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::Router;
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use kit::{Kit, Secret};
-use serde_json::json;
 
 use crate::alert::{Outbox, SharedWebhook, Texts};
 use crate::reading::SharedRoom;
@@ -49,9 +45,6 @@ pub struct Parts {
 /// The routes of the service.
 pub fn routes(parts: Arc<Parts>) -> Router {
     Router::new()
-        .route("/", get(page::index))
-        .route("/climate.css", get(page::style))
-        .route("/climate.js", get(page::script))
         .route("/api/reading", get(reading::current))
         .route("/api/history", get(history::series))
         .route(
@@ -62,6 +55,11 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/api/webhook/disable", post(webhook::disable))
         .route("/api/webhook/test", post(webhook::test))
         .with_state(Api(parts))
+        .merge(kit::page::files([
+            ("/", include_str!("../page/index.html")),
+            ("/climate.css", include_str!("../page/climate.css")),
+            ("/climate.js", include_str!("../page/climate.js")),
+        ]))
 }
 
 /// Fields that `/health` shows beside the kit's own.
@@ -71,13 +69,4 @@ pub fn extend_health(kit: &Kit) {
         let alive = !loops.late().contains(&crate::sampling::LOOP);
         fields.insert("sensor_thread_alive".into(), alive.into());
     });
-}
-
-/// An error in the words of whoever asked.
-fn error(status: StatusCode, what: &str, details: impl std::fmt::Display) -> Response {
-    (
-        status,
-        Json(json!({ "error": what, "details": details.to_string() })),
-    )
-        .into_response()
 }
