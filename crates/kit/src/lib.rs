@@ -29,6 +29,7 @@ mod credentials;
 pub mod database;
 mod disk;
 mod health;
+mod http;
 pub mod import;
 mod kit;
 mod life;
@@ -40,18 +41,17 @@ mod notify;
 pub mod page;
 mod process;
 mod readiness;
-mod request;
-mod server;
 mod shutdown;
 mod soc;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod watchdog;
+mod worker;
 
 pub use args::Args;
 pub use config::{Configuration, EXIT_CONFIG, HttpSettings, read_config};
 pub use credentials::{Credentials, Secret};
-pub use health::Component;
+pub use health::{Component, Condition, Name};
 pub use kit::Kit;
 pub use life::{job, main, report};
 pub use logs::terminal as log_to_terminal;
@@ -60,5 +60,6 @@ pub use readiness::Latch;
 pub use shutdown::Shutdown;
 pub use soc::Soc;
 pub use watchdog::Heartbeat;
+pub use worker::{Actor, Unanswered, Worker};
 
 pub use prometheus_client;

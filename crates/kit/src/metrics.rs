@@ -17,10 +17,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::disk;
+use crate::health::Status;
 use crate::kit::Kit;
 use crate::process::ProcessUsage;
 use crate::soc::Soc;
-use crate::{disk, health};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -116,14 +117,14 @@ impl Collector for Common {
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("toplevel", toplevel()),
         ];
-        let (_, now) = health::verdict(kit);
-        let statuses = health::STATUSES.map(|status| {
+        let now = kit.status();
+        let statuses = Status::ALL.map(|status| {
             let is = yes(status == now);
-            (vec![("status", status.to_owned())], is)
+            (vec![("status", status.word().to_owned())], is)
         });
         let components = kit.components().well().into_iter();
         let components =
-            components.map(|(name, well)| (vec![("component", name.to_owned())], yes(well)));
+            components.map(|(name, well)| (vec![("component", name.into_owned())], yes(well)));
         let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
 
         let gauges: [(&str, &str, Samples); 13] = [

@@ -34,7 +34,7 @@ pub(super) async fn series(
         Ok(resolved) => resolved,
         Err(problem) => return error(StatusCode::BAD_REQUEST, "bad query", problem),
     };
-    match parts.recorder.series(from, to, points).await {
+    match parts.history.series(from, to, points).await {
         Ok(series) => Json(series).into_response(),
         Err(problem) => error(
             StatusCode::SERVICE_UNAVAILABLE,

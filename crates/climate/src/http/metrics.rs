@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kit::prometheus_client::collector::Collector;
@@ -34,7 +33,7 @@ impl std::fmt::Debug for Numbers {
 impl Collector for Numbers {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let parts = &*self.0;
-        let (room, active) = (parts.room.now(), parts.recorder.active());
+        let (room, active) = (parts.room.now(), parts.alerts.active());
         // A value that is not the present is not shown: a gap in a graph is the truth.
         let present = room.last.filter(|_| room.fault.is_none());
         let yes = |whether: bool| Some(f64::from(u8::from(whether)));
@@ -93,7 +92,7 @@ impl Collector for Numbers {
             (
                 "climate_history_writable",
                 "Whether the history can be written",
-                yes(parts.recorder.is_writable()),
+                yes(parts.history.is_writable()),
             ),
         ];
         for (name, help, value) in gauges {
@@ -111,12 +110,12 @@ impl Collector for Numbers {
             (
                 "climate_alert_changes",
                 "Changes of an alert's state",
-                parts.recorder.changes(),
+                parts.alerts.changes(),
             ),
             (
                 "climate_alerts_sent",
                 "Alerts delivered",
-                parts.sent.load(Ordering::Relaxed),
+                parts.outbox.sent(),
             ),
             (
                 "climate_alerts_dropped",
@@ -126,7 +125,7 @@ impl Collector for Numbers {
             (
                 "climate_readings_lost",
                 "Readings that were never written",
-                parts.recorder.lost(),
+                parts.history.lost(),
             ),
         ];
         for (name, help, value) in counters {
@@ -149,7 +148,7 @@ fn in_json(kit: &Kit, parts: &Parts, cpu: &CpuMeter) -> Value {
     json!({
         "application": {
             "request_count": kit.requests_served(),
-            "alerts_sent": parts.sent.load(Ordering::Relaxed),
+            "alerts_sent": parts.outbox.sent(),
             "alerts_pending": parts.outbox.len(),
             "uptime_seconds": kit.uptime().as_secs(),
             "readings": room.readings,

@@ -98,7 +98,7 @@ async fn keep(parts: &Parts, change: &Overrides) -> Response {
             );
         }
     };
-    match parts.recorder.keep(overrides).await {
+    match parts.history.keep(overrides).await {
         Ok(()) => {
             tracing::info!("webhook configuration changed over the API");
             let config = parts.webhook.now().shown();

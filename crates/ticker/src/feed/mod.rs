@@ -82,8 +82,7 @@ impl Feed {
         last: &[Option<i64>],
     ) -> Self {
         let count = settings.channels.len() * settings.symbols.len();
-        // Sources are few and live as long as the process.
-        let name: &'static str = Box::leak(settings.name.clone().into_boxed_str());
+        let name = settings.name.clone();
         Feed {
             index,
             settings: settings.clone(),
@@ -97,7 +96,7 @@ impl Feed {
             queue: shared.queue.clone(),
             clock: shared.clock.clone(),
             stats: shared.stats.clone(),
-            component: kit.component(name),
+            component: kit.component(name.clone()),
             heartbeat: kit.heartbeat(name, BEAT),
             shutdown: kit.shutdown().clone(),
             complained: None,
