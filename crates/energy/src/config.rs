@@ -112,10 +112,7 @@ impl Default for DisplaySettings {
 impl CacheSettings {
     /// The file, if there is to be one.
     pub fn path(&self) -> Option<PathBuf> {
-        let from_systemd = || {
-            let directory = std::env::var_os("STATE_DIRECTORY")?;
-            Some(PathBuf::from(directory).join(cache::FILE))
-        };
+        let from_systemd = || Some(kit::state_directory()?.join(cache::FILE));
         self.file.clone().or_else(from_systemd)
     }
 }

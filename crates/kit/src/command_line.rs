@@ -24,11 +24,12 @@ pub const EXIT_LATER: u8 = 75;
 pub struct CommandLine<C> {
     service: &'static str,
     command: Command,
-    run: Box<dyn FnOnce(Args, Change<C>) -> ExitCode>,
+    run: Run<C>,
     change: Box<dyn FnOnce(&ArgMatches) -> Change<C>>,
     verbs: BTreeMap<&'static str, Verb>,
 }
 
+type Run<C> = Box<dyn FnOnce(Args, Change<C>) -> ExitCode>;
 type Change<C> = Box<dyn FnOnce(&mut C)>;
 type Verb = Box<dyn FnOnce(&ArgMatches) -> ExitCode>;
 

@@ -4,7 +4,7 @@
 //! read by someone who wrote an option, not this file.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,11 @@ pub const EXIT_CONFIG: u8 = 64;
 pub trait Configuration: DeserializeOwned + Default + Send + 'static {
     /// Where and how to serve HTTP.
     fn http(&self) -> &HttpSettings;
+
+    /// Threads that serve. One answers hundreds of requests a second, and each one more costs memory.
+    fn threads(&self) -> usize {
+        1
+    }
 
     /// What the types cannot say. An error names the path of the value: `alerts.min: …`.
     fn check(&self) -> Result<(), String> {
@@ -37,6 +42,8 @@ pub struct HttpSettings {
     pub address: IpAddr,
     /// Port to listen on.
     pub port: u16,
+    /// Port for `/metrics` and `/health…` alone; without it they are answered beside everything else.
+    pub metrics_port: Option<u16>,
     /// Connections served at once; more are told 503.
     pub max_connections: usize,
     /// A request that takes longer is answered 503.
@@ -54,6 +61,7 @@ impl Default for HttpSettings {
         HttpSettings {
             address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             port: 8080,
+            metrics_port: None,
             max_connections: 50,
             request_timeout_seconds: 120,
             idle_timeout_seconds: 15,
@@ -64,11 +72,6 @@ impl Default for HttpSettings {
 }
 
 impl HttpSettings {
-    /// The socket address to listen on.
-    pub fn listen(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
-
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
     }
@@ -90,6 +93,9 @@ impl HttpSettings {
             if value == 0 {
                 return Err(format!("http.{name}: must be at least 1"));
             }
+        }
+        if self.metrics_port == Some(self.port) {
+            return Err("http.metrics_port: must be another one than port".into());
         }
         Ok(())
     }
@@ -202,7 +208,8 @@ mod tests {
     #[test]
     fn an_empty_object_is_the_defaults() {
         let config: Config = parse_config(b"{}").unwrap();
-        assert_eq!(config.http.listen().to_string(), "[::]:8080");
+        let http = config.http;
+        assert_eq!((http.address.to_string().as_str(), http.port), ("::", 8080));
     }
 
     #[test]

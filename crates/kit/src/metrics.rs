@@ -20,10 +20,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::disk;
+use crate::health::Status;
 use crate::kit::Kit;
 use crate::process::ProcessUsage;
 use crate::soc::Soc;
-use crate::{disk, health};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -222,8 +223,8 @@ fn common(kit: &Kit, table: &mut Table) {
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("toplevel", toplevel()),
     ];
-    let (_, now) = health::verdict(kit);
-    let statuses = health::STATUSES.map(|status| ([("status", status)], status == now));
+    let now = kit.status();
+    let statuses = Status::ALL.map(|status| ([("status", status.word())], status == now));
     metrics! { table;
         gauges "service_info", "What runs, and the toplevel it runs on" => [(info, true)];
         gauges "service_health", "Which status /health shows" => statuses;

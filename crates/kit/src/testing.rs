@@ -55,16 +55,14 @@ impl Running {
         config.check().expect("the test's configuration is good");
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = crate::life::runtime(config.threads())?;
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 let address = listener.local_addr()?;
                 let credentials = Credentials::in_directory(service, secrets);
                 let kit = Kit::new(service, config.http().clone(), credentials, listener);
                 tell.send((address, kit.shutdown().clone()))?;
-                run(config, kit).await
+                kit.see_out(run(config, kit.clone())).await
             })
         });
         let (address, shutdown) = told.recv().expect("the service starts");

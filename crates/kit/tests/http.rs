@@ -5,11 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use kit::api::{Query, Span};
 use kit::{Credentials, HttpSettings, Kit};
 use tokio::net::TcpListener;
+
+const CSP: &str = "content-security-policy";
 
 /// A service whose handlers are slow, big or broken when asked to be.
 struct Service {
@@ -19,6 +20,11 @@ struct Service {
 }
 
 fn service(settings: HttpSettings) -> Service {
+    service_with(settings, |_| {})
+}
+
+/// The same, after `prepare` has had a hand in the kit.
+fn service_with(settings: HttpSettings, prepare: impl FnOnce(&Kit) + Send + 'static) -> Service {
     let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -34,30 +40,18 @@ fn service(settings: HttpSettings) -> Service {
                 Credentials::in_directory("hello", None),
                 listener,
             );
+            prepare(&kit);
             tell.send((address, kit.clone())).unwrap();
             let never = || async { std::future::pending::<()>().await };
             let soon = || async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 "done"
             };
-            kit.register_metrics(|table| {
-                kit::metrics! { table;
-                    gauge "hello_warmth", "How warm it is" => 21.5;
-                    gauge "hello_light", "How bright it is" => None::<f64>;
-                    gauges "hello_door_open", "Whether a door is open" => [([("door", "front")], true)];
-                    counter "hello_rings", "Rings of the bell" => 3u64;
-                    counters "hello_visits", "Visits" => [([("by", "cat")], 2), ([("by", "dog")], 0)];
-                }
-            });
-            kit.json_metrics(|| serde_json::json!({ "rings": 3 }));
-            let span = async |Query(span): Query<Span>| span.or(|end| end - 60_000, 120_000).map(Json);
-            let page = [("/", "<!doctype html>"), ("/hello.css", "* {}"), ("/hello.js", ";")];
             let routes = Router::new()
-                .merge(kit::page::files(page))
-                .route("/span", get(span))
                 .route("/hello", get(|| async { "hello" }))
                 .route("/never", get(never))
                 .route("/soon", get(soon))
+                .route("/map", get(|| async { ([(CSP, "img-src tiles")], "map") }))
                 .route("/echo", post(|body: String| async { body }));
             kit.serve(routes).await.unwrap();
         });
@@ -87,13 +81,8 @@ impl Service {
     }
 
     fn get(&self, path: &str) -> String {
-        self.get_with("", path)
-    }
-
-    /// `header` ends its line.
-    fn get_with(&self, header: &str, path: &str) -> String {
         self.say(&format!(
-            "GET {path} HTTP/1.1\r\nhost: x\r\n{header}connection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         ))
     }
 
@@ -256,9 +245,7 @@ fn health_follows_latches_loops_and_components() {
     let service = service(HttpSettings::default());
     let kit = &service.kit;
     let status = |path: &str| service.get(path)[9..12].to_owned();
-    for path in ["", "/live", "/ready", "/startup", "/detailed"] {
-        assert_eq!(status(&format!("/health{path}")), "200", "{path}");
-    }
+    assert_eq!(status("/health"), "200");
 
     let stuck = kit.heartbeat("stuck", Duration::ZERO);
     for (path, expected) in [
@@ -319,79 +306,101 @@ fn metrics_say_what_runs_since_when_and_whether_it_is_well() {
 }
 
 #[test]
-fn a_service_s_own_metrics_are_a_table_and_come_in_json_to_those_who_ask() {
+fn a_page_may_have_a_policy_of_its_own_and_keeps_the_other_headers() {
     let service = service(HttpSettings::default());
-    let metrics = service.get("/metrics");
-    for line in [
-        "# HELP hello_warmth How warm it is\n# TYPE hello_warmth gauge\nhello_warmth 21.5\n",
-        "# TYPE hello_door_open gauge\nhello_door_open{door=\"front\"} 1.0\n",
-        "# TYPE hello_rings counter\nhello_rings_total 3\n",
-        "hello_visits_total{by=\"cat\"} 2\nhello_visits_total{by=\"dog\"} 0\n",
-        "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n",
-    ] {
-        assert!(metrics.contains(line), "{line} in {metrics}");
-    }
-    assert!(!metrics.contains("hello_light"), "{metrics}");
-    let json = service.get_with("accept: application/json\r\n", "/metrics");
-    assert!(json.ends_with(r#"{"rings":3}"#), "{json}");
+    let answer = service.get("/map");
+    assert!(answer.contains("content-security-policy: img-src tiles\r\n"));
+    assert!(!answer.contains("default-src") && answer.contains("x-frame-options: DENY"));
     service.stop();
 }
 
+/// A listener of this process, and where it is.
+fn listener() -> (std::net::TcpListener, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
 #[test]
-fn a_page_s_files_say_what_they_are_and_are_sent_again_only_when_they_changed() {
-    let service = service(HttpSettings::default());
-    for (path, kind) in [
-        ("/", "text/html"),
-        ("/hello.css", "text/css"),
-        ("/hello.js", "text/javascript"),
-    ] {
-        let answer = service.get(path);
-        let kind = format!("content-type: {kind}; charset=utf-8\r\n");
-        assert!(answer.contains(&kind), "{answer}");
-        let etag = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("etag: "))
-            .unwrap();
-        let again = service.get_with(&format!("if-none-match: {etag}\r\n"), path);
-        assert!(again.starts_with("HTTP/1.1 304"), "{again}");
+fn metrics_on_a_port_of_their_own_are_not_told_to_who_uses_the_api() {
+    let (watched, address) = listener();
+    let mut service = service_with(HttpSettings::default(), |kit| {
+        kit.serve_metrics_on(TcpListener::from_std(watched).unwrap());
+    });
+    assert!(service.get("/metrics").starts_with("HTTP/1.1 404"));
+    for path in ["/hello", "/health"] {
+        assert!(service.get(path).starts_with("HTTP/1.1 200"), "{path}");
+    }
+    service.address = address;
+    assert!(service.get("/hello").starts_with("HTTP/1.1 404"));
+    for path in ["/metrics", "/health"] {
+        assert!(service.get(path).starts_with("HTTP/1.1 200"), "{path}");
     }
     service.stop();
 }
 
 #[test]
-fn a_stretch_of_time_is_asked_for_in_many_ways_and_nonsense_refused_by_name() {
-    let service = service(HttpSettings::default());
-    for (query, span) in [
-        ("", "[60000,120000]"),
-        ("?from=1&to=2.5", "[1000,2500]"),
-        ("?to=1970-01-02T00:00:00Z", "[86340000,86400000]"),
-    ] {
-        let answer = service.get(&format!("/span{query}"));
-        assert!(answer.ends_with(span), "{query}: {answer}");
-    }
-    for (query, details) in [
-        (
-            "from=soon",
-            "from: must be seconds since 1970 or like 2026-01-31T12:00:00Z",
-        ),
-        ("from=20&to=10", "from: must be before to"),
-        ("form=1", "unknown field `form`"),
-    ] {
-        let answer = service.get(&format!("/span?{query}"));
-        let said = answer.contains(details) && answer.ends_with(r#","error":"bad query"}"#);
-        assert!(said && answer.starts_with("HTTP/1.1 400"), "{answer}");
-    }
+fn another_listener_is_served_under_the_same_rules_and_drained_too() {
+    let (other, address) = listener();
+    let mut service = service_with(HttpSettings::default(), |kit| {
+        let soon = || async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            "bells"
+        };
+        let routes = Router::new().route("/bells", get(soon));
+        kit.also_serve(TcpListener::from_std(other).unwrap(), routes);
+    });
+    service.address = address;
+    let mut stream = service.connect();
+    stream
+        .write_all(b"GET /bells HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    assert!(service.get("/hello").starts_with("HTTP/1.1 404"));
     service.stop();
+    let answer = rest_of(stream);
+    assert!(answer.ends_with("bells") && answer.contains("nosniff"));
+    TcpStream::connect(address).unwrap_err();
 }
 
 #[test]
-fn a_wrong_address_or_method_is_said_so_and_a_sane_id_is_the_caller_s() {
-    let service = service(HttpSettings::default());
-    assert!(service.get("/nowhere").starts_with("HTTP/1.1 404"));
-    assert!(service.get("/echo").starts_with("HTTP/1.1 405"));
-    let given = service.get_with("x-request-id: mine-1\r\n", "/hello");
-    assert!(given.contains("x-request-id: mine-1\r\n"), "{given}");
-    let made_up = service.get_with("x-request-id: not a sane id\r\n", "/hello");
-    assert!(!made_up.contains("not a sane id"), "{made_up}");
+fn a_check_is_told_from_memory_and_one_that_hangs_is_degraded() {
+    use kit::Condition;
+    let (say, said) = tokio::sync::watch::channel(Some(Condition::Ok));
+    let service = service_with(HttpSettings::default(), |kit| {
+        let (period, limit) = (Duration::from_millis(1), Duration::from_millis(20));
+        // A part whose name is made at run time, as those of what is configured are.
+        kit.check(format!("feed {}", 7), period, limit, move || {
+            let said = said.borrow().clone();
+            async {
+                match said {
+                    Some(condition) => condition,
+                    None => std::future::pending().await,
+                }
+            }
+        });
+    });
+    let hears = |what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let asked = Instant::now();
+            let answer = service.get("/health");
+            assert!(asked.elapsed() < Duration::from_secs(1), "nobody waits");
+            if answer.contains(&format!(r#""feed 7":{{{what}"status":"#)) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{what} was not told: {answer}");
+        }
+    };
+    hears("");
+    say.send(None).unwrap();
+    let answer = hears(r#""reason":"no answer within 20ms","#);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    say.send(Some(Condition::Failed("unplugged".into())))
+        .unwrap();
+    let answer = hears(r#""reason":"unplugged","#);
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    say.send(Some(Condition::Ok)).unwrap();
+    hears("");
     service.stop();
 }

@@ -285,8 +285,7 @@ impl Default for SyncSettings {
 impl Config {
     /// The folder that holds `raw/`, if one was named.
     pub fn directory(&self) -> Option<PathBuf> {
-        let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-        self.data.directory.clone().or_else(from_systemd)
+        self.data.directory.clone().or_else(kit::state_directory)
     }
 
     /// The same for a command that is called by hand, without the environment that systemd gives the service.

@@ -24,7 +24,6 @@ use feed::{Feed, Shared};
 use queue::Queue;
 use stats::Stats;
 use store::{Space, Store};
-use writer::Writing;
 
 /// What time it is, in µs since 1970; tests and simulations have their own.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -61,7 +60,7 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     drop(latch);
     let space = Space::new(store.place(), config.data.min_free_bytes);
     let queue = Queue::new(config.queue.clone(), stats.clone());
-    let writing = Writing::start(
+    writer::start(
         &kit,
         store,
         space,
@@ -101,11 +100,9 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     kit.json_metrics(move || numbers.json());
     let served = kit.serve(status::routes(stats.clone())).await;
 
-    // From the source to the sink, so that what was received last is written before the end.
+    // What they received last is written when this has ended, as the writer is a worker.
     while feeds.join_next().await.is_some() {}
     watching.abort();
-    tokio::task::spawn_blocking(move || writing.stop()).await??;
-    stats.log();
     served
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn series(
         let problem = format!("points: must be between 1 and {MOST_POINTS}");
         return Err(Problem::bad_query(problem));
     }
-    let series = parts.recorder.series(from, to, points).await;
+    let series = parts.history.series(from, to, points).await;
     let series = series.map_err(|error| Problem::unavailable("no history", &error))?;
     Ok(Json(series))
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kit::{Kit, ProcessUsage, Soc, Table, clock};
@@ -21,7 +20,7 @@ pub fn register(kit: &Kit, parts: &Arc<Parts>) {
 }
 
 fn tell(parts: &Parts, table: &mut Table) {
-    let (room, active) = (parts.room.now(), parts.recorder.active());
+    let (room, active) = (parts.room.now(), parts.alerts.active());
     // A value that is not the present is not shown: a gap in a graph is the truth.
     let present = room.last.filter(|_| room.fault.is_none());
     let is_active = |subject| active.iter().any(|(active, _)| *active == subject);
@@ -38,13 +37,13 @@ fn tell(parts: &Parts, table: &mut Table) {
         gauge "climate_alert_humidity", "Whether the humidity is beyond a limit" => is_active(Subject::Humidity);
         gauge "climate_alert_sensor", "Whether the sensor has failed for long" => is_active(Subject::Sensor);
         gauge "climate_alerts_pending", "Alerts not yet delivered" => parts.outbox.len() as f64;
-        gauge "climate_history_writable", "Whether the history can be written" => parts.recorder.is_writable();
+        gauge "climate_history_writable", "Whether the history can be written" => parts.history.is_writable();
         counter "climate_readings", "Readings taken" => room.readings;
         counter "climate_read_failures", "Attempts that gave no reading" => room.failures;
-        counter "climate_alert_changes", "Changes of an alert's state" => parts.recorder.changes();
-        counter "climate_alerts_sent", "Alerts delivered" => parts.sent.load(Ordering::Relaxed);
+        counter "climate_alert_changes", "Changes of an alert's state" => parts.alerts.changes();
+        counter "climate_alerts_sent", "Alerts delivered" => parts.outbox.sent();
         counter "climate_alerts_dropped", "Alerts dropped because too many waited" => parts.outbox.dropped();
-        counter "climate_readings_lost", "Readings that were never written" => parts.recorder.lost();
+        counter "climate_readings_lost", "Readings that were never written" => parts.history.lost();
     }
 }
 
@@ -55,7 +54,7 @@ fn in_json(kit: &Kit, parts: &Parts, cpu: &CpuMeter) -> Value {
     json!({
         "application": {
             "request_count": kit.requests_served(),
-            "alerts_sent": parts.sent.load(Ordering::Relaxed),
+            "alerts_sent": parts.outbox.sent(),
             "alerts_pending": parts.outbox.len(),
             "uptime_seconds": kit.uptime().as_secs(),
             "readings": room.readings,

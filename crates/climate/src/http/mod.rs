@@ -6,15 +6,15 @@ mod reading;
 mod webhook;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::routing::{get, post};
 use kit::{Kit, Secret};
 
-use crate::alert::{Outbox, SharedWebhook, Texts};
+use crate::alert::{Outbox, SharedAlerts, SharedWebhook, Texts};
+use crate::history::History;
 use crate::reading::SharedRoom;
-use crate::recorder::Recorder;
+use crate::sampling;
 
 pub use metrics::register as register_metrics;
 
@@ -27,13 +27,13 @@ pub struct Parts {
     /// The room as it is.
     pub room: Arc<SharedRoom>,
     /// The history.
-    pub recorder: Recorder,
+    pub history: History,
+    /// What is not as it should be.
+    pub alerts: Arc<SharedAlerts>,
     /// Where alerts go.
     pub webhook: Arc<SharedWebhook>,
     /// Alerts on their way.
     pub outbox: Arc<Outbox>,
-    /// Alerts that arrived.
-    pub sent: Arc<AtomicU64>,
     /// Who may change things: whoever knows this.
     pub token: Option<Secret>,
     /// The name of the credential that holds the token.
@@ -66,7 +66,7 @@ pub fn routes(parts: Arc<Parts>) -> Router {
 pub fn extend_health(kit: &Kit) {
     let loops = kit.clone();
     kit.extend_health(move |fields| {
-        let alive = !loops.late().contains(&crate::sampling::LOOP);
+        let alive = !loops.late().iter().any(|late| late == sampling::NAME);
         fields.insert("sensor_thread_alive".into(), alive.into());
     });
 }

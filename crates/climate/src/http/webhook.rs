@@ -71,7 +71,7 @@ pub(super) async fn test(State(Api(parts)): State<Api>, headers: HeaderMap) -> A
 
 async fn keep(parts: &Parts, change: &Overrides) -> Answer {
     let overrides = parts.webhook.proposed(change).map_err(bad_configuration)?;
-    parts.recorder.keep(overrides).await.map_err(|error| {
+    parts.history.keep(overrides).await.map_err(|error| {
         Problem::unavailable("the change cannot be kept, so it was not made", &error)
     })?;
     tracing::info!("webhook configuration changed over the API");
