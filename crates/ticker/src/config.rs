@@ -27,6 +27,24 @@ pub struct Config {
     /// Where files go. The keys are secrets: credentials `ticker.s3-access-key-id` and
     /// `ticker.s3-secret-access-key`.
     pub sync: SyncSettings,
+    /// How often the service says how it is.
+    pub stats: StatsSettings,
+}
+
+/// How often the service says how it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatsSettings {
+    /// Seconds between two lines of statistics.
+    pub interval_seconds: u64,
+}
+
+/// The argument of `ticker run` that has a setting's place.
+#[derive(Debug, clap::Args)]
+pub struct StatsInterval {
+    /// Seconds between two lines of statistics [default: stats.interval_seconds, 30 unless set]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    stats_interval: Option<u64>,
 }
 
 /// Where records are kept.
@@ -150,6 +168,22 @@ impl Default for SegmentSettings {
     }
 }
 
+impl Default for StatsSettings {
+    fn default() -> Self {
+        StatsSettings {
+            interval_seconds: 30,
+        }
+    }
+}
+
+impl StatsInterval {
+    /// Puts the argument, if it was given, into the configuration.
+    pub fn apply(config: &mut Config, arguments: Self) {
+        let interval = arguments.stats_interval;
+        config.stats.interval_seconds = interval.unwrap_or(config.stats.interval_seconds);
+    }
+}
+
 impl Default for SyncSettings {
     fn default() -> Self {
         SyncSettings {
@@ -170,8 +204,12 @@ impl Default for SyncSettings {
 impl Config {
     /// The folder that holds `raw/`, if one was named.
     pub fn directory(&self) -> Option<PathBuf> {
-        let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-        self.data.directory.clone().or_else(from_systemd)
+        self.data.directory.clone().or_else(kit::state_directory)
+    }
+
+    /// The same for a command that is called by hand, without the environment that systemd gives the service.
+    pub fn directory_by_hand(&self) -> PathBuf {
+        self.directory().unwrap_or_else(|| "/var/lib/ticker".into())
     }
 
     /// All streams of the sources, in their order.
@@ -218,6 +256,11 @@ impl Configuration for Config {
             ("flush.pace_seconds", self.flush.pace_seconds, 0.01),
             ("segment.bytes", self.segment.bytes as f64, 4096.0),
             ("segment.row_groups", self.segment.row_groups as f64, 1.0),
+            (
+                "stats.interval_seconds",
+                self.stats.interval_seconds as f64,
+                1.0,
+            ),
             ("sync.part_bytes", self.sync.part_bytes as f64, 5_242_880.0),
             ("sync.attempts", f64::from(self.sync.attempts), 1.0),
             ("sync.retry_seconds", self.sync.retry_seconds, 0.001),

@@ -79,8 +79,7 @@ impl Feed {
         last: &[Option<i64>],
     ) -> Self {
         let count = settings.channels.len() * settings.symbols.len();
-        // Sources are few and live as long as the process.
-        let name: &'static str = Box::leak(settings.name.clone().into_boxed_str());
+        let name = settings.name.clone();
         Feed {
             index,
             settings: settings.clone(),
@@ -94,7 +93,7 @@ impl Feed {
             queue: shared.queue.clone(),
             clock: shared.clock.clone(),
             stats: shared.stats.clone(),
-            component: kit.component(name),
+            component: kit.component(name.clone()),
             heartbeat: kit.heartbeat(name, BEAT),
             shutdown: kit.shutdown().clone(),
             complained: None,
@@ -128,7 +127,8 @@ impl Feed {
             } else {
                 failures + 1
             };
-            let pause = pause(self.settings.retry_seconds, failures, fastrand::f64());
+            let first = Duration::from_secs_f64(self.settings.retry_seconds);
+            let pause = kit::jittered(kit::back_off(first, failures, SLOWEST_RETRY));
             tracing::info!(
                 source = self.settings.name,
                 pause_ms = pause.as_millis() as u64,
@@ -313,24 +313,5 @@ impl Feed {
             }
         }
         Ok(())
-    }
-}
-
-/// How long to wait before the next attempt: doubled with each failure, and never the same for two devices that
-/// lost the same source. `chance` is between 0 and 1.
-fn pause(first: f64, failures: u32, chance: f64) -> Duration {
-    let longest = Duration::from_secs_f64(first) * 2u32.pow(failures.saturating_sub(1).min(10));
-    longest.min(SLOWEST_RETRY).mul_f64(0.5 + chance / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_that_is_gone_is_asked_ever_more_slowly_and_never_in_step() {
-        let longest: Vec<u64> = (1..=8).map(|n| pause(1.0, n, 1.0).as_secs()).collect();
-        assert_eq!(longest, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(pause(1.0, 3, 0.0), Duration::from_secs(2));
     }
 }

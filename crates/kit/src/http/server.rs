@@ -20,7 +20,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconn
     content-type: application/json\r\ncontent-length: 32\r\n\r\n{\"error\":\"too many connections\"}";
 
 /// Serves `app` until `shutdown`, then gives requests under way time to finish.
-pub(crate) async fn run(
+pub(super) async fn run(
     listener: TcpListener,
     app: Router,
     settings: &HttpSettings,

@@ -38,7 +38,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Wraps a service's routes.
-pub(crate) fn wrap(kit: &Kit, routes: Router) -> Router {
+pub(super) fn wrap(kit: &Kit, routes: Router) -> Router {
     routes
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such page"))
         .method_not_allowed_fallback(async || {
@@ -98,8 +98,10 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     metrics.duration.observe(took.as_secs_f64());
 
     let headers = response.headers_mut();
+    // A page that needs other ones (a map's tiles, a frame) says so itself.
     for (name, value) in SECURITY_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        let header = headers.entry(name);
+        header.or_insert(HeaderValue::from_static(value));
     }
     headers
         .entry(header::CACHE_CONTROL)
