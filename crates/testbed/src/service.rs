@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::process::{self, Leashed};
 use crate::{Web, wait_until};
 
-/// With all its dependencies, beside other builds.
+/// How long a build with all dependencies may take beside other builds.
 const BUILD: Duration = Duration::from_secs(1200);
 const START: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);

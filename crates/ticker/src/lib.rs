@@ -46,7 +46,7 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
         .directory()
         .context("nothing says where to keep records: set data.directory or $STATE_DIRECTORY")?;
     let clock = real_clock();
-    let streams: Arc<[_]> = record::streams(&config).into();
+    let streams: Arc<[_]> = config.streams().into();
     let stats = Arc::new(Stats::new(&streams));
     let latch = kit.latch("salvage");
     let opened = {

@@ -1,16 +1,15 @@
 //! Grows DATA to the end of the disk: the image is as small as what is in it, cards are not.
 //!
-//! Runs at every boot and does nothing when there is nothing to do. Partition table (see [`gpt`]: the plug may
+//! Runs at every boot and does nothing when there is nothing to do. Partition table (see [`card::growth`]: the plug may
 //! be pulled between any two writes), then the kernel's idea of the partition, then the mounted ext4, each
 //! compared with what it should be; so a boot that was cut off is finished by the next.
 //!
 //! It refuses to touch a table that is not in order, and never makes anything smaller.
 
-pub mod gpt;
-
 use crate::root::Root;
 use crate::sys;
 use anyhow::{Context, Result};
+use card::{GptError, SECTOR, growth, reader_of_file};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -35,12 +34,12 @@ pub enum GrowError {
         file: &'static str,
     },
     /// The partition table is not as it should be.
-    #[error("the partition table of {disk}: {source}", disk = .disk.display())]
+    #[error("cannot use the partition table of {disk}: {source}", disk = .disk.display())]
     Table {
         /// The disk.
         disk: PathBuf,
         /// What is wrong.
-        source: gpt::GptError,
+        source: GptError,
     },
 }
 
@@ -61,7 +60,7 @@ impl GrowError {
 struct Partition {
     disk: PathBuf,
     device: PathBuf,
-    /// All in sectors of 512 bytes, as sysfs counts whatever the disk.
+    /// All in sectors of [`SECTOR`] bytes, as sysfs counts whatever the disk.
     disk_sectors: u64,
     number: u32,
     start: u64,
@@ -108,8 +107,8 @@ pub fn run(root: &Root) -> Result<Grown> {
         sys::resize_partition(
             &disk,
             partition.number,
-            partition.start * 512,
-            sectors * 512,
+            partition.start * SECTOR,
+            sectors * SECTOR,
         )
         .with_context(|| {
             format!(
@@ -118,7 +117,7 @@ pub fn run(root: &Root) -> Result<Grown> {
             )
         })?;
     }
-    let (before, after) = grow_ext4(&root.at(&DATA[1..]), &partition.device, sectors * 512)?;
+    let (before, after) = grow_ext4(&root.at(&DATA[1..]), &partition.device, sectors * SECTOR)?;
     Ok(Grown {
         before,
         after,
@@ -184,12 +183,8 @@ fn grow_table(partition: &Partition) -> Result<(bool, u64)> {
     // udev re-reads a disk's table when a writer has closed it, unless the disk is locked.
     rustix::fs::flock(&disk, rustix::fs::FlockOperation::LockExclusive)
         .with_context(|| format!("cannot lock {}", path.display()))?;
-    let read = |offset: u64, length: usize| {
-        let mut bytes = vec![0; length];
-        disk.read_exact_at(&mut bytes, offset).map(|()| bytes)
-    };
-    let plan = gpt::plan(
-        &read,
+    let plan = growth::plan(
+        &reader_of_file(&disk),
         partition.disk_sectors,
         partition.number,
         partition.start,

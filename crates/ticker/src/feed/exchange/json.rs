@@ -2,11 +2,50 @@
 
 use std::borrow::Cow;
 
-use super::decode::{Decoded, Garbage, Table, rfc3339, since_1970};
-use super::number::Number;
-use super::reader::{Reader, Text};
-use crate::config::SourceSettings;
-use crate::record::Record;
+use super::{Decode, Exchange, Nature, SourceSettings};
+use crate::feed::decode::{Decoded, Garbage, Table, rfc3339, since_1970};
+use crate::feed::number::Number;
+use crate::feed::reader::{Reader, Text};
+use crate::record::{Kind, NumberedBy, Record};
+
+pub struct Json;
+
+impl Exchange for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn channels(&self) -> &'static [(&'static str, Nature)] {
+        &[]
+    }
+
+    /// Any channel is as the source's fields tell.
+    fn nature(&self, source: &SourceSettings, _: &str) -> Option<Nature> {
+        let fields = &source.fields;
+        let quotes = fields.bid.is_some() || fields.ask.is_some();
+        Some(Nature {
+            kind: if quotes { Kind::Quote } else { Kind::Trade },
+            numbered: fields.sequence.is_some().then_some(NumberedBy::Sequence),
+            contiguous: fields.contiguous,
+        })
+    }
+
+    fn check(&self, source: &SourceSettings) -> Result<(), String> {
+        match source.fields.price.is_none() && source.fields.bid.is_none() {
+            true => Err("fields: must name at least price or bid".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn subscribe(&self, source: &SourceSettings) -> Vec<String> {
+        source.subscribe.iter().map(ToString::to_string).collect()
+    }
+
+    fn decoder(&self, source: &SourceSettings, table: Table) -> Decode {
+        let paths = Paths::new(source);
+        Box::new(move |text, now, records| decode(&paths, &table, text, now, records))
+    }
+}
 
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +64,14 @@ enum Slot {
 }
 
 /// The paths of one source.
-#[derive(Debug)]
-pub struct Paths {
+struct Paths {
     paths: Vec<(Vec<String>, Slot)>,
     first: (String, String),
 }
 
 impl Paths {
     /// Those that `source` names.
-    pub fn new(source: &SourceSettings) -> Self {
+    fn new(source: &SourceSettings) -> Self {
         let f = &source.fields;
         let named = [
             (&f.channel, Slot::Channel),
@@ -59,8 +97,7 @@ impl Paths {
     }
 }
 
-/// One message.
-pub fn decode(
+fn decode(
     paths: &Paths,
     table: &Table,
     text: &[u8],

@@ -6,10 +6,39 @@
 
 use serde_json::json;
 
-use super::decode::{Decoded, Garbage, Table, rfc3339};
-use super::reader::{Reader, Text};
-use crate::config::SourceSettings;
+use super::{Decode, Exchange, Nature, SourceSettings};
+use crate::feed::decode::{Decoded, Garbage, Table, rfc3339};
+use crate::feed::reader::{Reader, Text};
 use crate::record::{Maybe, Record};
+
+pub struct Coinbase;
+
+impl Exchange for Coinbase {
+    fn name(&self) -> &'static str {
+        "coinbase"
+    }
+
+    fn url(&self) -> &'static str {
+        "wss://ws-feed.exchange.coinbase.com"
+    }
+
+    fn channels(&self) -> &'static [(&'static str, Nature)] {
+        &[("matches", Nature::TRADES), ("ticker", Nature::QUOTES)]
+    }
+
+    fn subscribe(&self, source: &SourceSettings) -> Vec<String> {
+        // The heartbeat comes every second, so that a market without trades is not taken for a dead connection.
+        let mut channels = source.channels.clone();
+        channels.push("heartbeat".into());
+        let wish =
+            json!({ "type": "subscribe", "product_ids": source.symbols, "channels": channels });
+        vec![wish.to_string()]
+    }
+
+    fn decoder(&self, _: &SourceSettings, table: Table) -> Decode {
+        Box::new(move |text, now, records| decode(&table, text, now, records))
+    }
+}
 
 /// What is not in a record as it is.
 #[derive(Default)]
@@ -46,17 +75,7 @@ fn read<'a>(text: &'a [u8], record: &mut Record) -> Result<Words<'a>, Garbage> {
     Ok(words)
 }
 
-/// What to say after connecting.
-pub fn subscribe(source: &SourceSettings) -> Vec<String> {
-    // The heartbeat comes every second, so that a market without trades is not taken for a dead connection.
-    let mut channels = source.channels.clone();
-    channels.push("heartbeat".into());
-    let wish = json!({ "type": "subscribe", "product_ids": source.symbols, "channels": channels });
-    vec![wish.to_string()]
-}
-
-/// One message.
-pub fn decode(
+fn decode(
     table: &Table,
     text: &[u8],
     now: i64,

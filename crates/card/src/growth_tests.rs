@@ -1,4 +1,7 @@
 use super::*;
+use crate::gpt::{ENTRY_SIZE, reader_of_bytes, u64_at};
+use crate::testing;
+use std::io;
 
 const START: u64 = 4096;
 /// 4 MiB of image on a card of 8 MiB and a bit.
@@ -10,52 +13,10 @@ struct Disk(Vec<u8>);
 impl Disk {
     /// An image with BOOT and DATA, as long as `IMAGE`, at the start of a card.
     fn with_image_on(sectors: u64) -> Self {
-        let mut disk = Disk(vec![0; (sectors * SECTOR) as usize]);
-        let mut entries = vec![0; 128 * ENTRY_SIZE];
-        for (n, (first, last)) in [(2048u64, START - 1), (START, IMAGE - 34 - 1)]
-            .into_iter()
-            .enumerate()
-        {
-            let entry = &mut entries[n * ENTRY_SIZE..];
-            entry[..16].fill(0xaf);
-            entry[16..32].fill(n as u8 + 1);
-            entry[32..40].copy_from_slice(&first.to_le_bytes());
-            entry[40..48].copy_from_slice(&last.to_le_bytes());
-        }
-        let mut raw = vec![0; 512];
-        raw[..8].copy_from_slice(b"EFI PART");
-        raw[8..12].copy_from_slice(&0x10000u32.to_le_bytes());
-        raw[12..16].copy_from_slice(&92u32.to_le_bytes());
-        raw[40..48].copy_from_slice(&2048u64.to_le_bytes());
-        raw[80..84].copy_from_slice(&128u32.to_le_bytes());
-        raw[84..88].copy_from_slice(&128u32.to_le_bytes());
-        let table = Table { raw, entries };
-        let last_usable = IMAGE - 34;
-        disk.write(2, &table.entries);
-        disk.write(
-            1,
-            &table.header(Place {
-                own: 1,
-                other: IMAGE - 1,
-                entries: 2,
-                last_usable,
-            }),
-        );
-        disk.write(IMAGE - 33, &table.entries);
-        disk.write(
-            IMAGE - 1,
-            &table.header(Place {
-                own: IMAGE - 1,
-                other: 1,
-                entries: IMAGE - 33,
-                last_usable,
-            }),
-        );
-        disk.0[450] = 0xee;
-        disk.0[454] = 1;
-        disk.0[458..462].copy_from_slice(&(IMAGE as u32 - 1).to_le_bytes());
-        disk.0[510..512].copy_from_slice(&[0x55, 0xaa]);
-        disk
+        let partitions = [("BOOT", 2048..START), ("DATA", START..IMAGE - 34)];
+        let mut bytes = testing::image(IMAGE, &partitions);
+        bytes.resize((sectors * SECTOR) as usize, 0);
+        Disk(bytes)
     }
 
     fn write(&mut self, sector: u64, bytes: &[u8]) {
@@ -80,13 +41,7 @@ impl Disk {
     }
 
     fn reader(&self) -> impl Fn(u64, usize) -> io::Result<Vec<u8>> {
-        |offset, length| {
-            let at = offset as usize;
-            self.0
-                .get(at..at + length)
-                .map(<[u8]>::to_vec)
-                .ok_or(io::ErrorKind::UnexpectedEof.into())
-        }
+        reader_of_bytes(&self.0)
     }
 
     fn plan(&self) -> Result<Plan, GptError> {
@@ -103,7 +58,7 @@ impl Disk {
 
     /// The end of DATA as Linux sees it at boot: by the primary table alone.
     fn end(&self) -> u64 {
-        Table::read(&self.reader(), 1, self.sectors())
+        Table::read(&self.reader(), self.sectors())
             .expect("Linux finds no partitions")
             .entry(1)
             .unwrap()
@@ -112,7 +67,7 @@ impl Disk {
 
     fn backup_end(&self) -> u64 {
         let last = self.sectors() - 1;
-        Table::read(&self.reader(), last, self.sectors())
+        Table::read_at(&self.reader(), last, self.sectors())
             .expect("no backup")
             .entry(1)
             .unwrap()
@@ -135,7 +90,7 @@ fn data_grows_to_the_end_of_the_card() {
         (CARD as u32 - 1).to_le_bytes(),
         "the MBR covers the disk"
     );
-    let primary = Table::read(&disk.reader(), 1, CARD).unwrap();
+    let primary = Table::read(&disk.reader(), CARD).unwrap();
     assert_eq!(
         u64_at(&primary.raw, 72),
         2,
@@ -218,7 +173,7 @@ fn a_power_cut_at_any_sector_leaves_the_old_size_or_the_new_one() {
 #[test]
 fn a_partition_that_another_one_follows_stays() {
     let mut disk = Disk::with_image_on(CARD);
-    let mut table = Table::read(&disk.reader(), 1, CARD).unwrap();
+    let mut table = Table::read(&disk.reader(), CARD).unwrap();
     let entry = &mut table.entries[2 * ENTRY_SIZE..];
     entry[..16].fill(7);
     entry[32..40].copy_from_slice(&9000u64.to_le_bytes());
@@ -243,15 +198,20 @@ fn a_table_that_is_not_in_order_is_left_alone() {
         change(&mut disk);
         disk.plan().unwrap_err().to_string()
     };
-    assert!(broken(|d| d.0[512] = 0).contains("no signature"));
+    assert!(broken(|d| d.0[512] = 0).contains("no GPT"));
     assert!(broken(|d| d.0[512 + 60] ^= 1).contains("the header's checksum"));
     assert!(broken(|d| d.0[1024 + 5] ^= 1).contains("the checksum of the entries"));
-    assert!(broken(|d| d.0.truncate(600)).contains("cannot be read"));
+    assert!(broken(|d| d.0.truncate(600)).contains("no GPT"));
     assert!(broken(|d| d.0.truncate((IMAGE as usize - 20) * 512)).contains("larger disk"));
     assert!(broken(|d| d.0.truncate((IMAGE as usize - 40) * 512)).contains("usable sectors"));
     let disk = Disk::with_image_on(CARD);
     let error = plan(&disk.reader(), CARD, 2, START + 1).unwrap_err();
-    assert!(error.to_string().contains("the kernel at 4097"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the kernel has it begin at 4097"),
+        "{error}"
+    );
     assert!(
         plan(&disk.reader(), CARD, 0, START).is_err()
             && plan(&disk.reader(), CARD, 5, START).is_err()

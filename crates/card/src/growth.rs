@@ -14,48 +14,10 @@
 //! Each write is flushed before the next one. After any of them, and with any of them torn between sectors,
 //! the primary table is valid and says the old size or the new one, and running again ends in the same bytes.
 
-use std::io;
+use crate::gpt::{ENTRIES, GptError, Place, Read, SECTOR, Table};
 
-const SECTOR: u64 = 512;
-/// Where the primary entries have their place; the sectors before are the MBR's and the header's.
-const ENTRIES: u64 = 2;
 /// Partitions end at full MiB.
 const GRAIN: u64 = 2048;
-const ENTRY_SIZE: usize = 128;
-
-/// Why a partition table is left alone.
-#[derive(Debug, thiserror::Error)]
-pub enum GptError {
-    /// The disk can't be read.
-    #[error("cannot be read ({0})")]
-    Read(#[from] io::Error),
-    /// A header or its entries are damaged, or there is no GPT.
-    #[error("is no GPT, or damaged: {0}")]
-    Invalid(&'static str),
-    /// The table and the kernel disagree on where the partition begins.
-    #[error("has partition {number} begin at sector {found}, the kernel at {expected}")]
-    OtherPartition {
-        /// The number of the partition.
-        number: u32,
-        /// Where the table has it.
-        found: u64,
-        /// Where the kernel has it.
-        expected: u64,
-    },
-    /// The disk became smaller.
-    #[error(
-        "is for a larger disk: its last partition ends at sector {end}, the disk has {sectors}"
-    )]
-    DiskTooSmall {
-        /// The last sector of the partition.
-        end: u64,
-        /// The sectors of the disk.
-        sectors: u64,
-    },
-    /// Entries have no free space behind them.
-    #[error("has a partition at sector {0}, where the entries need space to be changed safely")]
-    NoRoom(u64),
-}
 
 /// One write, to be flushed before the next.
 #[derive(Debug)]
@@ -77,16 +39,12 @@ pub struct Plan {
     pub sectors: u64,
 }
 
-type Read<'a> = &'a dyn Fn(u64, usize) -> io::Result<Vec<u8>>;
-
 /// Decides what to write so that partition `number`, which begins at `start`, reaches the end of the disk.
 /// One that another partition follows stays as it is.
 pub fn plan(read: Read<'_>, disk_sectors: u64, number: u32, start: u64) -> Result<Plan, GptError> {
-    let table = Table::read(read, 1, disk_sectors)?;
+    let table = Table::read(read, disk_sectors)?;
     let index = (number as usize).wrapping_sub(1);
-    let entry = table
-        .entry(index)
-        .ok_or(GptError::Invalid("it has no such partition"))?;
+    let entry = table.entry(index).ok_or(GptError::NoNumber(number))?;
     if entry.0 != start {
         return Err(GptError::OtherPartition {
             number,
@@ -186,111 +144,6 @@ fn protective_mbr(mbr: &[u8], last: u64) -> Option<Vec<u8>> {
     })
 }
 
-/// Where a header is, and what it says about where.
-struct Place {
-    own: u64,
-    other: u64,
-    entries: u64,
-    last_usable: u64,
-}
-
-/// A header and the entries it names, found to be valid.
-#[derive(Clone)]
-struct Table {
-    raw: Vec<u8>,
-    entries: Vec<u8>,
-}
-
-impl Table {
-    /// Reads and checks what Linux checks (block/partitions/efi.c, is_gpt_valid).
-    fn read(read: Read<'_>, sector: u64, disk_sectors: u64) -> Result<Self, GptError> {
-        let raw = read(sector * SECTOR, 512)?;
-        let wide = |at: usize| u64_at(&raw, at);
-        let narrow = |at: usize| u64::from(u32_at(&raw, at));
-        let size = narrow(12) as usize;
-        let check = |holds: bool, what| {
-            if holds {
-                Ok(())
-            } else {
-                Err(GptError::Invalid(what))
-            }
-        };
-        check(raw.starts_with(b"EFI PART"), "no signature")?;
-        check((92..=512).contains(&size), "the header's size")?;
-        check(
-            u32_at(&raw, 16) == header_checksum(&raw, size),
-            "the header's checksum",
-        )?;
-        check(wide(24) == sector, "the header's place")?;
-        check(
-            wide(40) <= wide(48) && wide(48) < disk_sectors,
-            "the usable sectors",
-        )?;
-        let length = narrow(80) * narrow(84);
-        check(
-            narrow(84) as usize == ENTRY_SIZE && (1..=65536).contains(&length),
-            "the size of the entries",
-        )?;
-        check(
-            wide(72) >= ENTRIES && wide(72) < disk_sectors,
-            "the place of the entries",
-        )?;
-        let entries = read(wide(72) * SECTOR, length as usize)?;
-        check(
-            u32_at(&raw, 88) == crc32fast::hash(&entries),
-            "the checksum of the entries",
-        )?;
-        Ok(Self { raw, entries })
-    }
-
-    fn count(&self) -> usize {
-        self.entries.len() / ENTRY_SIZE
-    }
-
-    /// First and last sector of a partition, if there is one.
-    fn entry(&self, index: usize) -> Option<(u64, u64)> {
-        let entry = self.entries.chunks_exact(ENTRY_SIZE).nth(index)?;
-        let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
-        (entry[..16] != [0; 16] && first <= last).then_some((first, last))
-    }
-
-    fn set_end(&mut self, index: usize, end: u64) {
-        let at = index * ENTRY_SIZE + 40;
-        self.entries[at..at + 8].copy_from_slice(&end.to_le_bytes());
-    }
-
-    fn header(&self, place: Place) -> Vec<u8> {
-        let mut raw = self.raw.clone();
-        for (at, value) in [
-            (24, place.own),
-            (32, place.other),
-            (48, place.last_usable),
-            (72, place.entries),
-        ] {
-            raw[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        }
-        raw[88..92].copy_from_slice(&crc32fast::hash(&self.entries).to_le_bytes());
-        let checksum = header_checksum(&raw, u32_at(&raw, 12) as usize);
-        raw[16..20].copy_from_slice(&checksum.to_le_bytes());
-        raw
-    }
-}
-
-/// Of the header with its own checksum taken as zero.
-fn header_checksum(raw: &[u8], size: usize) -> u32 {
-    let mut header = raw[..size].to_vec();
-    header[16..20].fill(0);
-    crc32fast::hash(&header)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|n| bytes[at + n]))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(std::array::from_fn(|n| bytes[at + n]))
-}
-
 #[cfg(test)]
-#[path = "gpt_tests.rs"]
+#[path = "growth_tests.rs"]
 mod tests;

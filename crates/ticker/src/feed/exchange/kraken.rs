@@ -5,10 +5,41 @@
 
 use serde_json::json;
 
-use super::decode::{Decoded, Garbage, Table, rfc3339};
-use super::reader::{Reader, Text};
-use crate::config::SourceSettings;
+use super::{Decode, Exchange, Nature, SourceSettings};
+use crate::feed::decode::{Decoded, Garbage, Table, rfc3339};
+use crate::feed::reader::{Reader, Text};
 use crate::record::{Maybe, Record};
+
+pub struct Kraken;
+
+impl Exchange for Kraken {
+    fn name(&self) -> &'static str {
+        "kraken"
+    }
+
+    fn url(&self) -> &'static str {
+        "wss://ws.kraken.com/v2"
+    }
+
+    fn channels(&self) -> &'static [(&'static str, Nature)] {
+        &[
+            ("trade", Nature::TRADES),
+            ("ticker", Nature::UNNUMBERED_QUOTES),
+        ]
+    }
+
+    fn subscribe(&self, source: &SourceSettings) -> Vec<String> {
+        let wish = |channel: &String| {
+            let what = json!({ "channel": channel, "symbol": source.symbols });
+            json!({ "method": "subscribe", "params": what }).to_string()
+        };
+        source.channels.iter().map(wish).collect()
+    }
+
+    fn decoder(&self, _: &SourceSettings, table: Table) -> Decode {
+        Box::new(move |text, now, records| decode(&table, text, now, records))
+    }
+}
 
 #[derive(Default)]
 struct Message<'a> {
@@ -74,17 +105,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// What to say after connecting.
-pub fn subscribe(source: &SourceSettings) -> Vec<String> {
-    let wish = |channel: &String| {
-        let what = json!({ "channel": channel, "symbol": source.symbols });
-        json!({ "method": "subscribe", "params": what }).to_string()
-    };
-    source.channels.iter().map(wish).collect()
-}
-
-/// One message.
-pub fn decode(
+fn decode(
     table: &Table,
     text: &[u8],
     now: i64,

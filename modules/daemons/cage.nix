@@ -1,5 +1,5 @@
-# One program on the screen, on the Wayland compositor cage. The options and the unit's name are NixOS's; here seatd
-# gives the seat, so that all of it stays in the unit, and its limits with it, where logind would move it out.
+# One program on the screen, in the Wayland compositor cage. The options and the unit's name are those of NixOS; but
+# here seatd provides the seat, so that all processes stay in the unit and within its limits. logind would move them out.
 { lib, config, pkgs, ... }:
 let
   inherit (lib) mkEnableOption mkIf mkOption types;
@@ -45,7 +45,7 @@ in
         RestartSec = "1s";
         RestartSteps = 6;
         RestartMaxDelaySec = "60s";
-        # A device whose screen fails is well otherwise: the unit is never failed, only about to start again.
+        # A device whose screen fails is healthy otherwise: the unit never counts as failed, only as about to start again.
         RestartMode = "direct";
       };
     };
