@@ -25,14 +25,12 @@ pub struct CommandLine<C> {
     service: &'static str,
     command: Command,
     run: Run<C>,
-    change: Flags<C>,
+    change: Change<C>,
     verbs: BTreeMap<&'static str, Verb>,
 }
 
-type Run<C> = Box<dyn FnOnce(Args, Change<C>) -> ExitCode>;
-/// What the flags of `run` change in the configuration.
-type Flags<C> = Box<dyn FnOnce(&ArgMatches) -> Change<C>>;
-type Change<C> = Box<dyn FnOnce(&mut C)>;
+type Run<C> = Box<dyn FnOnce(&ArgMatches, Change<C>) -> ExitCode>;
+type Change<C> = Box<dyn FnOnce(&mut C, &ArgMatches)>;
 type Verb = Box<dyn FnOnce(&ArgMatches) -> ExitCode>;
 
 /// What `backup` and `restore` copy.
@@ -66,9 +64,9 @@ impl<C: Configuration> CommandLine<C> {
         F: FnOnce(C, Kit) -> Fut + 'static,
         Fut: Future<Output = anyhow::Result<()>>,
     {
-        let run = move |args, change: Change<C>| {
-            life::main(service, args, move |mut config: C, kit| {
-                change(&mut config);
+        let run = move |matches: &ArgMatches, change: Change<C>| {
+            life::main(service, parsed(matches), move |mut config: C, kit| {
+                change(&mut config, matches);
                 run(config, kit)
             })
         };
@@ -81,7 +79,7 @@ impl<C: Configuration> CommandLine<C> {
             service,
             command,
             run: Box::new(run),
-            change: Box::new(|_| Box::new(|_| ())),
+            change: Box::new(|_, _| ()),
             verbs: BTreeMap::new(),
         }
     }
@@ -99,10 +97,7 @@ impl<C: Configuration> CommandLine<C> {
             A::augment_args(run).about(about)
         };
         self.command = self.command.mut_subcommand("run", augment);
-        self.change = Box::new(move |matches| {
-            let arguments = parsed(matches);
-            Box::new(move |config| change(config, arguments))
-        });
+        self.change = Box::new(move |config, matches| change(config, parsed(matches)));
         self
     }
 
@@ -181,10 +176,10 @@ impl<C: Configuration> CommandLine<C> {
             }
         };
         match matches.subcommand() {
-            None => (self.run)(parsed(&matches), Box::new(|_| ())),
+            None => (self.run)(&matches, Box::new(|_, _| ())),
             Some((verb, matches)) => match self.verbs.remove(verb) {
                 Some(does) => does(matches),
-                None => (self.run)(parsed(matches), (self.change)(matches)),
+                None => (self.run)(matches, self.change),
             },
         }
     }
