@@ -67,10 +67,10 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         Ok(webhook) => webhook,
         Err(problem) => {
             // A room that is watched without alerts is better than a room that is not watched.
-            let problem =
-                format!("alerts cannot be sent: credential climate.slack-webhook-{problem}");
+            let name = kit.credentials().full_name("slack-webhook-url");
+            let problem = format!("alerts cannot be sent: credential {name}: {problem}");
             kit.component("webhook address").degraded(problem);
-            SharedWebhook::new(&config, None).map_err(anyhow::Error::msg)?
+            SharedWebhook::new(&config, None)?
         }
     };
     let webhook = Arc::new(webhook);
@@ -103,15 +103,9 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         world.second,
     )?;
     let sensor = world.sensor.unwrap_or_else(|| sensor::open(&config.sensor));
-    let measured = (room.clone(), history.clone());
-    sampling::start(
-        &kit,
-        config.sensor,
-        sensor,
-        world.soc,
-        measured.0,
-        measured.1,
-    )?;
+    let settings = config.sensor;
+    let (to_room, to_history) = (room.clone(), history.clone());
+    sampling::start(&kit, settings, sensor, world.soc, to_room, to_history)?;
 
     let parts = Arc::new(http::Parts {
         room,

@@ -9,7 +9,7 @@ use amber::{FakeAmber, Mood, SITE, TOKEN, cents};
 use energy::amber::{Channel, Kind};
 use energy::cache::Cache;
 use energy::config::Config;
-use energy::sync::{KEY, Outcome, State, look};
+use energy::sync::{KEY, Outcome, State, run_once};
 use kit::Secret;
 
 /// 2026-11-25 13:02:30 in Sydney, in milliseconds since 1970.
@@ -48,7 +48,7 @@ impl House {
     fn look_with(&mut self, token: &str) -> Outcome {
         let token = (!token.is_empty()).then(|| Secret::new(token));
         // A second between attempts is a millisecond here.
-        look(
+        run_once(
             &mut self.cache,
             &self.config,
             token,

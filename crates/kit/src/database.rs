@@ -6,13 +6,15 @@
 //! two processes share the file.
 
 use std::io::Write;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use rusqlite::backup::Backup;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use serde::de::DeserializeOwned;
 
 use crate::clock;
 
@@ -29,6 +31,62 @@ pub struct Schema {
     pub tables: &'static str,
     /// The table whose rows tell how much a file holds.
     pub counted: &'static str,
+}
+
+/// An open file: a connection, and what every service does with one.
+#[derive(Debug)]
+pub struct Database {
+    name: &'static str,
+    connection: Connection,
+    seen: i64,
+}
+
+impl Database {
+    fn of(schema: &Schema, connection: Connection) -> anyhow::Result<Self> {
+        let mut database = Database {
+            name: schema.name,
+            connection,
+            seen: 0,
+        };
+        database.changed_by_others()?;
+        Ok(database)
+    }
+
+    /// Whether another process has written since this was last asked, as a restore does.
+    pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
+        let version = self.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        Ok(std::mem::replace(&mut self.seen, version) != version)
+    }
+
+    /// What is kept under `key` in the table `settings (key, value)`, as JSON; what cannot be read any more is as if
+    /// it had never been.
+    pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
+        let query = "SELECT value FROM settings WHERE key = ?1";
+        let text: Option<String> = self.query_row(query, [key], |row| row.get(0)).optional()?;
+        let value = text.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(value.unwrap_or_default())
+    }
+
+    /// Ends, leaving one tidy file unless someone else has it open.
+    pub fn close(self) {
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the {} was not closed", self.name);
+        }
+    }
+}
+
+impl Deref for Database {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Database {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
 }
 
 /// A file that is a whole SQLite database, but none that this program can use.
@@ -49,7 +107,7 @@ pub enum Unusable {
 
 impl Schema {
     /// Opens the file, or makes it.
-    pub fn open(&self, path: &Path) -> anyhow::Result<Connection> {
+    pub fn open(&self, path: &Path) -> anyhow::Result<Database> {
         // A log that was left behind is a sign of a pulled plug; only then is a look at every page worth it.
         let left_behind = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
         let in_file = || format!("{} {}", self.name, path.display());
@@ -58,12 +116,12 @@ impl Schema {
         if left_behind {
             check(&connection).with_context(in_file)?;
         }
-        Ok(connection)
+        Database::of(self, connection)
     }
 
     /// A database that is gone with the process.
-    pub fn open_in_memory(&self) -> anyhow::Result<Connection> {
-        self.set_up(Connection::open_in_memory()?)
+    pub fn open_in_memory(&self) -> anyhow::Result<Database> {
+        Database::of(self, self.set_up(Connection::open_in_memory()?)?)
     }
 
     /// Opens the file; one that is damaged is renamed, and its new name returned. A `suspect` one is looked
@@ -72,13 +130,13 @@ impl Schema {
         &self,
         path: &Path,
         suspect: bool,
-    ) -> anyhow::Result<(Connection, Option<PathBuf>)> {
-        let opened = self.open(path).and_then(|connection| match suspect {
-            true => check(&connection).map(|()| connection),
-            false => Ok(connection),
+    ) -> anyhow::Result<(Database, Option<PathBuf>)> {
+        let opened = self.open(path).and_then(|database| match suspect {
+            true => check(&database).map(|()| database),
+            false => Ok(database),
         });
         match opened {
-            Ok(connection) => Ok((connection, None)),
+            Ok(database) => Ok((database, None)),
             Err(error) if is_damage(&error) => {
                 let aside = set_aside(path)
                     .with_context(|| format!("cannot set aside {}", path.display()))?;

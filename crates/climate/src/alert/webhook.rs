@@ -117,7 +117,7 @@ impl Webhook {
         let mut webhook = self.clone();
         if let Some(change) = &overrides.webhook {
             if let Some(url) = &change.url {
-                check_url(url)?;
+                check_url(url).map_err(|problem| format!("url: {problem}"))?;
                 webhook.url = Some(Secret::new(url));
             }
             let settings = &mut webhook.settings;
@@ -165,7 +165,7 @@ impl Webhook {
 
 impl SharedWebhook {
     /// What is configured, with the address from the credentials.
-    pub fn new(config: &Config, url: Option<Secret>) -> Result<Self, String> {
+    pub fn new(config: &Config, url: Option<Secret>) -> Result<Self, NotAnAddress> {
         if let Some(url) = &url {
             check_url(url.expose())?;
         }
@@ -249,18 +249,16 @@ pub fn send(url: &Secret, message: &Message, timeout: Duration) -> Result<(), No
     })
 }
 
-fn check_url(url: &str) -> Result<(), String> {
-    let parsed: Result<ureq::http::Uri, _> = url.parse();
-    let good = parsed.is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    // The address itself is a secret and not repeated.
-    if good {
-        Ok(())
-    } else {
-        Err("url: must be an http or https address".into())
-    }
+/// Nothing can be posted there. The address itself is a secret and not repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("must be an http or https address")]
+pub struct NotAnAddress;
+
+fn check_url(url: &str) -> Result<(), NotAnAddress> {
+    let uri: ureq::http::Uri = url.parse().map_err(|_| NotAnAddress)?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    (is_web && has_host).then_some(()).ok_or(NotAnAddress)
 }
 
 fn masked(url: &str) -> String {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kit::database::Schema;
-use rusqlite::{Connection, OptionalExtension, params};
+use kit::database::{Database, Schema};
+use rusqlite::params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,10 +37,7 @@ const TABLES: &str = "
 
 /// An open history.
 #[derive(Debug)]
-pub struct Store {
-    connection: Connection,
-    seen: i64,
-}
+pub struct Store(Database);
 
 /// What one commit writes.
 #[derive(Debug)]
@@ -98,41 +95,27 @@ pub fn open_or_set_aside(
     path: Option<&Path>,
     suspect: bool,
 ) -> anyhow::Result<(Store, Option<PathBuf>)> {
-    let (connection, aside) = match path {
+    let (database, aside) = match path {
         Some(path) => SCHEMA.open_or_set_aside(path, suspect)?,
         None => (SCHEMA.open_in_memory()?, None),
     };
-    Ok((Store::of(connection)?, aside))
+    Ok((Store(database), aside))
 }
 
 impl Store {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        Store::of(SCHEMA.open(path)?)
-    }
-
-    fn of(connection: Connection) -> anyhow::Result<Self> {
-        let mut store = Store {
-            connection,
-            seen: 0,
-        };
-        store.changed_by_others()?;
-        Ok(store)
+        Ok(Store(SCHEMA.open(path)?))
     }
 
     /// Whether another process has written since this was last asked (a restore has).
     pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
-        let version: i64 = self
-            .connection
-            .query_row("PRAGMA data_version", [], |row| row.get(0))?;
-        let changed = self.seen != 0 && self.seen != version;
-        self.seen = version;
-        Ok(changed)
+        self.0.changed_by_others()
     }
 
     /// Writes all of the batch or nothing.
     pub fn write(&mut self, batch: &Batch) -> anyhow::Result<()> {
-        let transaction = self.connection.transaction()?;
+        let transaction = self.0.transaction()?;
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -169,20 +152,13 @@ impl Store {
 
     /// State kept under `key`; what cannot be read any more is as if it had never been.
     pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
-        let query = "SELECT value FROM settings WHERE key = ?1";
-        let text: Option<String> = self
-            .connection
-            .query_row(query, [key], |row| row.get(0))
-            .optional()?;
-        Ok(text
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default())
+        self.0.setting(key)
     }
 
     /// Undelivered messages, oldest first.
     pub fn outbox(&self) -> anyhow::Result<Vec<Message>> {
         let mut query = self
-            .connection
+            .0
             .prepare("SELECT key, at, body FROM outbox ORDER BY at, rowid")?;
         let rows = query.query_map([], |row| {
             Ok(Message {
@@ -198,7 +174,7 @@ impl Store {
     pub fn series(&self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
         let span = (to - from).max(1);
         let bucket = (span + i64::from(points) - 1) / i64::from(points.max(1));
-        let mut query = self.connection.prepare_cached(
+        let mut query = self.0.prepare_cached(
             "SELECT avg(at), avg(temperature), min(temperature), max(temperature),
                 avg(humidity), min(humidity), max(humidity), avg(pressure), min(pressure), max(pressure)
              FROM readings WHERE at >= ?1 AND at < ?2 GROUP BY (at - ?1) / ?3 ORDER BY 1",
@@ -236,7 +212,7 @@ impl Store {
 
     /// Forgets readings older than `before`, once there are `ENOUGH` that are not; returns how many.
     pub fn forget(&self, before: i64) -> anyhow::Result<usize> {
-        let newer = self.connection.query_row(
+        let newer = self.0.query_row(
             "SELECT count(*) FROM (SELECT 1 FROM readings WHERE at >= ?1 LIMIT ?2)",
             [before, ENOUGH],
             |row| row.get::<_, i64>(0),
@@ -245,22 +221,20 @@ impl Store {
             return Ok(0);
         }
         Ok(self
-            .connection
+            .0
             .execute("DELETE FROM readings WHERE at < ?1", [before])?)
     }
 
     /// How many readings there are.
     pub fn count(&self) -> anyhow::Result<u64> {
         Ok(self
-            .connection
+            .0
             .query_row("SELECT count(*) FROM readings", [], |row| row.get(0))?)
     }
 
     /// Ends, leaving one tidy file.
     pub fn close(self) {
-        if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(%error, "the history was not closed");
-        }
+        self.0.close();
     }
 }
 

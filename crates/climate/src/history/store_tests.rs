@@ -1,9 +1,4 @@
-//! The history keeps what it was given, forgets what it should, and outlives damage.
-
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what a test writes need not survive a cut"
-)]
+//! The history keeps what it was given and forgets what it should.
 
 use super::*;
 
@@ -109,53 +104,6 @@ fn messages_and_state_survive_a_restart() {
     assert_eq!(store.outbox().unwrap(), [message("b")]);
     assert_eq!(store.setting::<u32>("number").unwrap(), 7);
     assert_eq!(store.setting::<u32>("unknown").unwrap(), 0);
-}
-
-#[test]
-fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
-    for damage in ["this was never a database".to_owned(), "x".repeat(100_000)] {
-        std::fs::write(&path, &damage).unwrap();
-        let (mut store, aside) = open_or_set_aside(Some(&path), false).unwrap();
-        write(&mut store, &[reading(0, 20.0)]);
-        assert_eq!(std::fs::read_to_string(aside.unwrap()).unwrap(), damage);
-        store.close();
-    }
-}
-
-#[test]
-fn a_file_damaged_in_the_middle_is_found_after_a_pulled_plug() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
-    let mut store = Store::open(&path).unwrap();
-    write(
-        &mut store,
-        &(0..5000).map(|i| reading(i, 20.0)).collect::<Vec<_>>(),
-    );
-    store.close();
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[4096 * 5..4096 * 9].fill(0xa5);
-    std::fs::write(&path, bytes).unwrap();
-    std::fs::write(format!("{}-wal", path.display()), [0; 64]).unwrap();
-    let (store, aside) = open_or_set_aside(Some(&path), false).unwrap();
-    assert!(aside.is_some_and(|aside| aside.exists()));
-    assert_eq!(store.count().unwrap(), 0);
-}
-
-#[test]
-fn another_program_s_file_is_left_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch("CREATE TABLE theirs (x)")
-        .unwrap();
-    let error = open_or_set_aside(Some(&path), false).unwrap_err();
-    assert!(
-        format!("{error:#}").contains("belongs to another program"),
-        "{error:#}"
-    );
 }
 
 #[test]

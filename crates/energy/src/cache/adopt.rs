@@ -56,8 +56,7 @@ pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> 
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(beside(&new, suffix));
     }
-    let connection = super::SCHEMA.open(&new)?;
-    let mut cache = Cache::of(connection)?;
+    let mut cache = Cache(super::SCHEMA.open(&new)?);
     let adopted = adopt(path, &mut cache)?;
     cache.close();
     give_away(&new)?;

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use jiff::civil::Date;
-use kit::database::{Schema, Unusable};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use kit::database::{Database, Schema, Unusable};
+use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -47,10 +47,7 @@ pub const SCHEMA: Schema = Schema {
 
 /// An open cache.
 #[derive(Debug)]
-pub struct Cache {
-    connection: Connection,
-    seen: i64,
-}
+pub struct Cache(pub(super) Database);
 
 /// What went through the meter on one day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -84,8 +81,8 @@ impl Cache {
         let door = std::fs::File::open(directory)
             .with_context(|| format!("cannot open {}", directory.display()))?;
         rustix::fs::flock(&door, rustix::fs::FlockOperation::LockExclusive)?;
-        let connection = match SCHEMA.open_or_set_aside(path, suspect) {
-            Ok((connection, _)) => connection,
+        let database = match SCHEMA.open_or_set_aside(path, suspect) {
+            Ok((database, _)) => database,
             Err(error) if matches!(error.downcast_ref(), Some(Unusable::Foreign)) => {
                 let (adopted, aside) = adopt_in_place(path)?;
                 tracing::warn!(kept = %aside.display(), "another program's cache: {adopted}");
@@ -93,35 +90,23 @@ impl Cache {
             }
             Err(error) => return Err(error),
         };
-        Self::of(connection)
+        Ok(Cache(database))
     }
 
     /// A cache that is gone with the process.
     pub fn in_memory() -> anyhow::Result<Self> {
-        Self::of(SCHEMA.open_in_memory()?)
-    }
-
-    pub(super) fn of(connection: Connection) -> anyhow::Result<Self> {
-        let mut cache = Cache {
-            connection,
-            seen: 0,
-        };
-        cache.changed_by_others()?;
-        Ok(cache)
+        Ok(Cache(SCHEMA.open_in_memory()?))
     }
 
     /// Whether another process has written since this was last asked.
     pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
-        let version: i64 = self
-            .connection
-            .query_row("PRAGMA data_version", [], |row| row.get(0))?;
-        Ok(std::mem::replace(&mut self.seen, version) != version)
+        self.0.changed_by_others()
     }
 
     /// To write: from the start, as who has read first may find that another program has written meanwhile.
     fn begin(&mut self) -> anyhow::Result<Transaction<'_>> {
         let behaviour = TransactionBehavior::Immediate;
-        Ok(self.connection.transaction_with_behavior(behaviour)?)
+        Ok(self.0.transaction_with_behavior(behaviour)?)
     }
 
     /// Keeps prices, all or none; returns how many are news.
@@ -207,20 +192,13 @@ impl Cache {
 
     /// State kept under `key`; what cannot be read any more is as if it had never been.
     pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
-        let query = "SELECT value FROM settings WHERE key = ?1";
-        let text: Option<String> = self
-            .connection
-            .query_row(query, [key], |row| row.get(0))
-            .optional()?;
-        Ok(text
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default())
+        self.0.setting(key)
     }
 
     /// Keeps state under `key`.
     pub fn set<V: Serialize>(&mut self, key: &str, value: &V) -> anyhow::Result<()> {
         let replace = "INSERT OR REPLACE INTO settings VALUES (?1, ?2)";
-        self.connection
+        self.0
             .execute(replace, params![key, serde_json::to_string(value)?])?;
         Ok(())
     }
@@ -228,7 +206,7 @@ impl Cache {
     /// Prices that touch `from..to`, by channel and time.
     pub fn prices(&self, from: i64, to: i64) -> anyhow::Result<Vec<Price>> {
         // Each channel by its key: without it, years would be looked through.
-        let mut query = self.connection.prepare_cached(
+        let mut query = self.0.prepare_cached(
             "SELECT * FROM prices WHERE channel IN ('controlledLoad', 'feedIn', 'general')
                 AND start > ?1 - 3600 AND start < ?2 AND start + minutes * 60 > ?1 ORDER BY channel, start",
         )?;
@@ -238,7 +216,7 @@ impl Cache {
 
     /// Usage that begins in `from..to`, by time.
     pub fn usage(&self, from: i64, to: i64) -> anyhow::Result<Vec<Usage>> {
-        let mut query = self.connection.prepare_cached(
+        let mut query = self.0.prepare_cached(
             "SELECT * FROM usage WHERE start >= ?1 AND start < ?2 ORDER BY start, identifier",
         )?;
         let rows = query.query_map([from, to], usage_of)?;
@@ -247,7 +225,7 @@ impl Cache {
 
     /// What went through the meter in `from..to`, if anything is known of that.
     pub fn totals(&self, from: i64, to: i64) -> anyhow::Result<Option<DayTotals>> {
-        let mut query = self.connection.prepare_cached(
+        let mut query = self.0.prepare_cached(
             "SELECT coalesce(sum(kwh) FILTER (WHERE channel <> 'feedIn'), 0), coalesce(sum(cost) FILTER (WHERE channel <> 'feedIn'), 0),
                 coalesce(sum(kwh) FILTER (WHERE channel = 'feedIn'), 0), coalesce(-sum(cost) FILTER (WHERE channel = 'feedIn'), 0),
                 sum(minutes) / count(DISTINCT identifier), max(estimated)
@@ -268,7 +246,7 @@ impl Cache {
 
     /// When the newest settled price and the newest usage begin.
     pub fn newest(&self) -> anyhow::Result<(Option<i64>, Option<i64>)> {
-        let newest = |query: &str| self.connection.query_row(query, [], |row| row.get(0));
+        let newest = |query: &str| self.0.query_row(query, [], |row| row.get(0));
         // From the end, so that it is found at once.
         let price = newest(
             "SELECT (SELECT start FROM prices WHERE channel = 'general' AND sureness = 2 ORDER BY start DESC LIMIT 1)",
@@ -286,7 +264,7 @@ impl Cache {
         let (mut prices, mut usage) = (BTreeSet::new(), BTreeSet::new());
         // Each channel that the day has at all has to have all of it.
         let all = |query: &str, day: (i64, i64)| -> anyhow::Result<bool> {
-            let mut query = self.connection.prepare_cached(query)?;
+            let mut query = self.0.prepare_cached(query)?;
             Ok(query.query_row([day.0, day.1], |row| row.get(0))?)
         };
         for day in days::every(from, to) {
@@ -325,15 +303,13 @@ impl Cache {
     pub fn count(&self) -> anyhow::Result<(u64, u64)> {
         let query = "SELECT (SELECT count(*) FROM prices), (SELECT count(*) FROM usage)";
         Ok(self
-            .connection
+            .0
             .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
     /// Ends, leaving one tidy file unless someone else has it open.
     pub fn close(self) {
-        if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(%error, "the cache was not closed");
-        }
+        self.0.close();
     }
 }
 

@@ -54,7 +54,7 @@ pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCod
     let token = credentials
         .get(TOKEN)
         .with_context(|| format!("credential {}", credentials.full_name(TOKEN)))?;
-    let outcome = look(
+    let outcome = run_once(
         &mut cache,
         config,
         token,
@@ -73,7 +73,7 @@ pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCod
 }
 
 /// One look at Amber. An error is one of the cache, never one of Amber.
-pub fn look(
+pub fn run_once(
     cache: &mut Cache,
     config: &Config,
     token: Option<Secret>,
@@ -92,7 +92,7 @@ pub fn look(
         return Ok(Outcome::NotYet(why));
     }
     state.attempts += 1;
-    let mut look = Look {
+    let mut run = SyncRun {
         amber: Amber::new(&config.amber, token.clone(), second),
         settings: &config.amber,
         cache,
@@ -100,10 +100,10 @@ pub fn look(
         now,
         limit: None,
     };
-    let asked = look.ask(config.cache.retention_days)?;
-    let Look {
+    let asked = run.ask(config.cache.retention_days)?;
+    let SyncRun {
         mut state, cache, ..
-    } = look;
+    } = run;
     let outcome = match asked {
         Ok(()) => {
             state.succeeded();
@@ -140,8 +140,8 @@ pub fn look(
     Ok(outcome)
 }
 
-/// A look that is under way.
-struct Look<'l> {
+/// A run that is under way.
+struct SyncRun<'l> {
     amber: Amber,
     settings: &'l AmberSettings,
     cache: &'l mut Cache,
@@ -163,7 +163,7 @@ macro_rules! answer {
     };
 }
 
-impl Look<'_> {
+impl SyncRun<'_> {
     fn ask(&mut self, retention_days: u32) -> Asked<()> {
         let site = answer!(self.site());
         let today = days::market_day(self.now / 1000);
