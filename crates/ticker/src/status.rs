@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
+use http_client::{Client, Options, Request};
 use kit::clock;
 use kit::prometheus_client::collector::Collector;
 use kit::prometheus_client::encoding::DescriptorEncoder;
@@ -14,7 +16,10 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::stats::{Stats, gauge};
 use crate::store::{Place, free_bytes};
-use crate::sync::{Ledger, Report};
+use crate::sync::{Report, Synced};
+
+/// What the service says of itself is a few kB.
+const LONGEST_STATUS: usize = 4 << 20;
 
 /// The routes of the service.
 pub fn routes(stats: Arc<Stats>) -> Router {
@@ -62,7 +67,7 @@ impl Collector for SyncNumbers {
 /// What `ticker status` says: of the running service, and of its files.
 pub fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
     let place = Place::of(directory);
-    let ledger = Ledger::of(&place);
+    let ledger = Synced::of(&place);
     let folder = |path: PathBuf| -> anyhow::Result<(u64, u64, u64)> {
         let (mut files, mut bytes, mut synced) = (0, 0, 0);
         let names = Place::files(&path).with_context(|| path.display().to_string())?;
@@ -89,16 +94,11 @@ pub fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
     }))
 }
 
-fn running(port: u16) -> Result<Value, ureq::Error> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(std::time::Duration::from_secs(5)))
-        .build()
-        .into();
-    let mut answer = agent
-        .get(format!("http://127.0.0.1:{port}/api/status"))
-        .call()?;
-    let text = answer.body_mut().read_to_string()?;
-    serde_json::from_str(&text).map_err(|error| ureq::Error::Io(error.into()))
+fn running(port: u16) -> anyhow::Result<Value> {
+    let client = Client::new(&Options::new("lichen-ticker", Duration::from_secs(5)));
+    let answer = client.send(Request::get(format!("http://127.0.0.1:{port}/api/status")))?;
+    anyhow::ensure!(answer.is_success(), "{}", answer.status_line());
+    Ok(serde_json::from_slice(&answer.bytes(LONGEST_STATUS)?)?)
 }
 
 /// [`of`] for people.
