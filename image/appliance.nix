@@ -6,7 +6,7 @@ let
   attrValues = builtins.attrValues;
   filter = builtins.filter;
 
-  # --- what the configuration uses: the context of its strings tells
+  # --- what the configuration uses, as the context of its strings tells
   etc = filter (e: e.enable or true) (attrValues config.environment.etc);
   isLink = e: builtins.isString (e.source or null) && builtins.substring 0 11 (discard e.source) != "/nix/store/";
   texts = map (e: if (e.text or null) != null then e.text else if isLink e then e.source else "") etc
@@ -16,13 +16,13 @@ let
   packageKeys = filter (key: used debian.debs.${key}) debian.targetKeys;
   crates = filter (crate: used rust.device.${crate}) (builtins.attrNames rust.device);
   programs = map (crate: rust.device.${crate}) crates;
-  # Our marks have done their work; what else a text refers to stays referred to.
+  # The marks have done their work and are taken off; all other references of a text stay.
   marks = map (d: discard d.drvPath) (attrValues debian.debs ++ attrValues rust.device);
   unmark = text: builtins.appendContext (discard text) (removeAttrs (builtins.getContext text) marks);
 
   # --- layers, topmost first
   baseKeys = debian.setClosure "base";
-  # Those of the base closure that come in with the kernel's set stay out.
+  # Packages beyond the base. Those that only the kernel's set would bring in stay out.
   furtherKeys = filter (key: ! builtins.elem key baseKeys) (debian.closure packageKeys);
   sysusers = (config.environment.etc."sysusers.d/00-lichen.conf" or { text = ""; }).text;
   accounts = layers.accounts (baseKeys ++ furtherKeys) {
@@ -49,7 +49,7 @@ let
     ++ (if furtherKeys == [ ] then [ ] else [ { name = "packages"; path = layers.packages furtherKeys; } ])
     ++ [ { name = "kernel"; path = layers.kernel kernel.tree; } { name = "base"; path = layers.base baseKeys; } ];
 
-  # --- judged before anything boots
+  # --- checked before anything boots
   isUnit = e: builtins.match "systemd/system/[^/]+\\.(service|socket|timer|mount|path|swap|target)" e.target != null && ! isLink e;
   unitsVerified = layers.unitsVerified {
     layers = map (l: l.path) (filter (l: l.name != "kernel") (builtins.tail stack) ++ [ (builtins.head stack) ]);
@@ -80,7 +80,7 @@ let
     kernel = boot.kernelFolder;
     kernelParams = builtins.concatStringsSep " " config.boot.kernelParams;
     version = "${config.system.stateVersion}.${lock.timestamp}";
-    # Nothing of these remains in the output: they only have to have succeeded.
+    # Nothing of these checks is in the output; they only have to succeed.
     inherit unitsVerified configsChecked;
     passAsFile = [ "stack" "manifest" "etc" ];
   } ''
@@ -119,7 +119,7 @@ let
   # --- the bill of materials: CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/
   component = type: c: { type = "library"; bom-ref = c.purl; } // c;
   crateComponents = map (p: component "crate" { inherit (p) name version; purl = "pkg:cargo/${p.name}@${p.version}"; hashes = [ { alg = "SHA-256"; content = p.checksum; } ]; })
-    (filter (p: p ? checksum) (rust.lockClosure (crates ++ [ "assemble" ])));
+    (filter (p: p ? checksum) (rust.materials (crates ++ [ "assemble" ])));
   debComponents = map (key: let p = lock.packages.${key}; in component "deb" {
     inherit (p) name version;
     purl = "pkg:deb/debian/${p.name}@${builtins.replaceStrings [ "+" ":" "~" ] [ "%2B" "%3A" "~" ] p.version}?arch=${p.arch}";

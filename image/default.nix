@@ -1,4 +1,4 @@
-# Configuration → bytes: the only place that knows layout. Wires the parts together for one lock.
+# Configuration → bytes: the only place that knows the layout of disks. It connects the parts below, for one lock.
 { root, lockText }:
 let
   lib = import ./lib.nix;
@@ -42,8 +42,8 @@ let
   moduleTests = import (root + "/modules/tests.nix");
   nixosConfigurations = builtins.mapAttrs appliance (named "appliances");
 
-  # What stories deploy onto the climate appliance: for each tests/generations/<name>.nix what DATA lacks of its closure
-  # (<name>.tar.zst) and how Nix's database is told (<name>.registration).
+  # Generations that stories deploy onto the climate appliance: for each tests/generations/<name>.nix the part of its
+  # closure that DATA lacks (<name>.tar.zst) and its registration for Nix's database (<name>.registration).
   testGenerations =
     let
       base = nixosConfigurations.climate.config.system.build.toplevel;
@@ -93,8 +93,8 @@ in {
     ]) (builtins.attrNames nixosConfigurations)
     ++ map (name: { name = "test-image-${name}"; value = testImages.${name}; }) (builtins.attrNames testImages));
 
-  # Units and service configurations are verified on the way to every toplevel; what is left to check is the
-  # module system itself.
+  # Every toplevel depends on the checks of its units and service configurations; this one checks the module system
+  # itself.
   checks.modules =
     if moduleTests.failures == [ ] then debian.runBusybox "module-tests" { inherit (moduleTests) count; } "echo $count passed > $out"
     else throw "module tests failed:\n${builtins.concatStringsSep "\n" moduleTests.failures}";

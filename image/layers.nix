@@ -8,17 +8,17 @@ rec {
     "etc/{init.d,rc?.d,rcS.d,runit,sv,ufw,cron.*,default,apt,dpkg,ld.so.conf.d,update-motd.d}{,/**}" "usr/lib/systemd/system-generators/systemd-sysv-generator"
     "usr/lib/{init,dpkg,apt,tmpfiles.d/passwd.conf,kernel}{,/**}" "usr/lib/systemd/catalog/*.*.catalog" "var/**" "boot/**"
     "usr/bin/{perlbug,c_rehash}" "usr/lib/modules{,/**}"
-    # Started at every boot for nothing: file systems that none of our programs mounts or reads (they are there for whoever
-    # starts their units), what the build has done, and what wants a TPM, EFI, hibernation or offline updates.
+    # Units that every boot would start in vain: file systems that no program here mounts or reads (whoever needs one may
+    # start its unit), work that the build has done, and what needs a TPM, EFI, hibernation or offline updates.
     "usr/lib/systemd/system/sysinit.target.wants/{dev-hugepages,dev-mqueue,sys-fs-fuse-connections,sys-kernel-config,sys-kernel-debug,sys-kernel-tracing}.mount"
     "usr/lib/systemd/system/sysinit.target.wants/{kmod-static-nodes,ldconfig,systemd-firstboot,systemd-hibernate-clear,systemd-hwdb-update,systemd-journal-catalog-update,systemd-machine-id-commit,systemd-pcr*,systemd-sysusers,systemd-tmpfiles-setup-dev-early,systemd-tpm2-*,systemd-update-done}.service"
     "usr/lib/systemd/system/sockets.target.wants/{systemd-pcr*,systemd-initctl,systemd-sysext}.socket"
     "usr/lib/systemd/system-generators/systemd-{hibernate-resume,system-update,tpm2}-generator"
   ];
 
-  # lz4hc: what a slow core reads back fastest; the image as a whole is compressed for transport anyway. What changes
-  # often lies as it is: in a compressed layer, all that follows a changed byte of a file is other bytes, and a delta
-  # would carry it.
+  # lz4hc is what a slow core decompresses fastest; the image as a whole is compressed for transport anyway. Layers that
+  # change often are not compressed: one changed byte would change all compressed bytes of the file after it, and a
+  # delta would have to carry them.
   layer = name: { debs ? [ ], entries, exclude ? leftOut, include ? [ ], accounts ? null, compression ? "-zlz4hc,9 -C65536" }: debian.inTools "${name}.erofs" {
     inherit compose;
     spec = builtins.toJSON ({ inherit debs entries exclude include; } // (if accounts == null then { } else { accounts = "${accounts}/etc"; }));
@@ -29,8 +29,8 @@ rec {
     ls -l $out
   '';
 
-  # The CA bundle as ca-certificates' own hook makes it, for what reads nothing but the one file, and further
-  # certificates (files, texts) after it.
+  # The CA bundle as the hook of ca-certificates makes it, for programs that read nothing but this one file, followed by
+  # further certificates (files, texts).
   certificates = { files ? [ ], texts ? [ ] }: debian.inTools "ca-certificates.crt" {
     deb = debian.deb "ca-certificates" "arm64";
     inherit files;
@@ -112,7 +112,7 @@ rec {
     touch $out
   '';
 
-  # Each service's own judgement of its configuration, by the very binary that will run, under user-mode QEMU.
+  # Each service checks its configuration itself: the very binary that will run does it, under user-mode QEMU.
   configChecked = { program, name, file }: debian.inTools "${name}-config-checked" {
     inherit program file;
     debs = map (n: debian.deb n "arm64") [ "libc6" "libgcc-s1" ];

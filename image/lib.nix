@@ -2,12 +2,12 @@
 rec {
   system = "x86_64-linux";
 
-  # A name that the store accepts; Debian's versions use ~ : % too.
+  # A name that the store accepts: Debian's versions may contain ~ : % as well.
   storeName = builtins.replaceStrings [ "~" ":" "%" ] [ "_" "_" "_" ];
 
   # Something from outside, known by its hash. `./lichen fetch` puts it into the store under exactly this
-  # path, through the machine's own apt and cargo, so this builder runs only where that was forgotten; the
-  # text of its URL is then what Nix prints.
+  # path, through the machine's own apt and cargo, so this builder runs only if that was forgotten; Nix then
+  # prints the URL, whose text says what to do.
   fetched = { name, hash, mode ? "flat" }: derivation {
     name = storeName name;
     system = "builtin";

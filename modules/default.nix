@@ -1,4 +1,4 @@
-# Options → evaluated configuration. Knows nothing of disks, layers or stores: what it says, it says as data.
+# Options → evaluated configuration. It knows nothing of disks, layers or stores: its result is data.
 #
 #   modules { }  →  { lib, evalAppliance }
 #   evalAppliance { modules, pkgs, specialArgs }  →  { config, options, problems, checked, … }
@@ -6,11 +6,12 @@
 let
   lib = import ./lib;
 
-  # A file is a module by being there; nobody lists it.
+  # base: what every appliance has. daemons: options that put a daemon of Debian's to work. services: programs of this
+  # project. A file in one of these folders is a module by being there; nobody lists it.
   modulesIn = dir: map (name: dir + "/${name}")
     (builtins.filter (lib.hasSuffix ".nix") (builtins.attrNames (lib.filterAttrs (_: kind: kind == "regular") (builtins.readDir dir))));
 
-  own = modulesIn ./base ++ modulesIn ./services;
+  own = modulesIn ./base ++ modulesIn ./daemons ++ modulesIn ./services;
 
   evalAppliance = { modules, pkgs, specialArgs ? { } }:
     let

@@ -24,7 +24,7 @@ let
       })
     suite.cases;
 
-  results = lib.concatMap run (lib.concatMap suites [ ./lib/tests ./base/tests ./docs/tests ./services/tests ]);
+  results = lib.concatMap run (lib.concatMap suites [ ./lib/tests ./base/tests ./daemons/tests ./services/tests ./docs/tests ]);
 in
 {
   count = builtins.length results;

@@ -38,7 +38,7 @@ in rec {
     post = "$bb ln -sf gcc $out/usr/bin/cc";
   };
   toolsTree = buildTree "tools-tree" { keys = setClosure "tools"; };
-  # What checks the file systems of a card is what made them.
+  # The file systems of a card are checked with the tools that made them.
   testTree = buildTree "test-tools" {
     keys = closure (lock.sets.test ++ [ "e2fsprogs:amd64" ]);
     extra = [ (deb "u-boot-qemu" "arm64") ];

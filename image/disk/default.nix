@@ -1,8 +1,8 @@
-# BOOT and DATA → the image: a GPT disk, the same bytes every time, and what lies beside it.
+# BOOT and DATA → the image, a GPT disk that is the same bytes every time, and the files beside it.
 { lib, debian }:
 rec {
-  # A closure as `nix-store --load-db` reads it. Nix tells the hashes only to derivations with structured attributes,
-  # which nothing else here needs.
+  # A closure in the form that `nix-store --load-db` reads. This is the only derivation with structured attributes, since
+  # Nix tells the hashes to no other.
   registration = toplevel: derivation {
     name = "registration";
     inherit (lib) system;
@@ -20,8 +20,9 @@ rec {
     '' ];
   };
 
-  # name: of the appliance. boot: BOOT's folder. toplevel: whose closure DATA holds. documents: further files for the
-  # output (name → text). facts: shell lines that write manifest.json, run where $out/$name.img is there.
+  # name: of the appliance. boot: the folder with the files of BOOT. toplevel: the generation whose closure DATA holds.
+  # documents: further files for the output (name → text). facts: shell lines that write manifest.json, run when
+  # $out/$name.img exists.
   image = { name, boot, toplevel, documents, facts }: debian.inTools "${name}-image" {
     uid = 0;
     inherit boot toplevel;

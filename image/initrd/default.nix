@@ -1,8 +1,8 @@
-# Kernel modules, busybox, e2fsck and `assemble` → the initrd. The one for all boards and appliances.
+# Kernel modules, busybox, e2fsck and `assemble` → the initrd, the same one for all boards and appliances.
 { lib, debian, kernel, rust, boards }:
 let
-  # What any board needs, then what each needs by itself: a board that its device tree names (`compatible`) loads no
-  # other's, and all the others load each other's, as some share drivers.
+  # Modules that any board needs, then those of each board. A board that is recognised by its device tree (`compatible`)
+  # loads only its own; all the others load each other's too, since some share drivers.
   common = [ "ext4" "erofs" "overlay" ];
   named = builtins.filter (b: b ? compatible) boards;
   lists = [ { name = "any"; modules = common; } { name = "other"; modules = builtins.concatMap (b: b.initrdModules) boards; } ]
@@ -23,8 +23,8 @@ in debian.inTools "initrd" {
   install -m 755 $assemble/bin/assemble root/bin/assemble
   install -m 755 $init root/init
 
-  # In the order in which they can be loaded. Some are built into the kernel, some boards' do not exist in every kernel:
-  # modprobe says so and the list goes on.
+  # In the order in which they can be loaded. Some are built into the kernel, and some of a board's do not exist in every
+  # kernel: modprobe reports that and the list goes on.
   mkdir -p mods/usr/lib mods/lib; ln -s $kernel/usr/lib/modules mods/lib/modules; ln -s $kernel/usr/lib/modules mods/usr/lib/modules
   while read -r name modules; do for module in $modules; do
     modprobe -d /build/mods -S $(cat $kernel/version) --show-depends $module > depends 2>&1 || echo "not a module here: $module ($(head -n 1 depends))"

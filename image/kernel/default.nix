@@ -6,7 +6,7 @@ let
   debs = debian.files (mine "linux-modules-[0-9]" ++ mine "linux-binary-" ++ mine "linux-base-[0-9]");
   firmware = debian.deb "firmware-brcm80211" "arm64";
 in rec {
-  # Everything that no Raspberry Pi, nothing one plugs into it and no test can use.
+  # Modules that no Raspberry Pi, nothing that is plugged into one and no test can use.
   leftOut = [
     "arch/arm64/kvm" "drivers/accel" "drivers/ata" "drivers/block/drbd" "drivers/clk/{imx,mediatek,meson,qcom,renesas,rockchip,sunxi,tegra}"
     "drivers/crypto/{cavium,ccree,hisilicon,marvell,intel,inside-secure,qce,caam,bcm,starfive}" "drivers/firewire"

@@ -1,7 +1,7 @@
-# Crates of this workspace → binaries, in steps, each of which begins with what the ones before it compiled: what
-# programs for the device share of dependencies, what a program depends on further, the libraries of ours that it is
-# made of, the program. Those of dependencies know only manifests and Cargo.lock, so that an edit of a service
-# recompiles that service alone.
+# Crates of this workspace → binaries, in steps, each of which starts from what the steps before it have compiled: the
+# dependencies that programs for the device share, the further dependencies of a program, the libraries of this workspace
+# that it is made of, the program. The steps for dependencies see only manifests and Cargo.lock, so that an edit of a
+# service recompiles that service alone.
 { lib, debian, root }:
 let
   workspace = builtins.fromTOML (builtins.readFile (root + "/Cargo.toml"));
@@ -41,13 +41,25 @@ let
       manifest = members.${package.name}.manifest;
       tables = builtins.concatMap (m: [ m.dependencies or { } m.build-dependencies or { } ]) ([ manifest ] ++ builtins.attrValues (manifest.target or { }));
     in if package ? source then all else builtins.filter (p: builtins.any (table: table ? ${p.name}) tables) all;
-  lockClosure = names: map (x: x.package) (builtins.genericClosure {
+  closure = parts: names: map (x: x.package) (builtins.genericClosure {
     startSet = map (n: let p = builtins.head byName.${n}; in { key = "${n} ${p.version}"; package = p; }) names;
-    operator = { package, ... }: map (p: { key = "${p.name} ${p.version}"; package = p; }) (madeOf package);
+    operator = { package, ... }: map (p: { key = "${p.name} ${p.version}"; package = p; }) (parts package);
   });
+  lockClosure = closure madeOf;
+  # The same, for the bill of materials: without what belongs to features that no member here asks for. Cargo has to be
+  # given that, too, but compiles nothing of it.
+  materials = names:
+    let
+      asked = name: builtins.concatMap (m: members.${m}.manifest.dependencies.${name}.features or [ ])
+        (unique (builtins.concatMap local names));
+      compiled = package: dependency:
+        let inherit (members.${package.name}) manifest;
+        in ! (manifest.dependencies.${dependency.name}.optional or false)
+          || builtins.any (f: builtins.elem "dep:${dependency.name}" manifest.features.${f}) (asked package.name);
+    in closure (p: if p ? source then madeOf p else builtins.filter (compiled p) (madeOf p)) names;
 
-  # A "directory source", as `cargo vendor` would make it, of these packages. begun: another; what is there need not be
-  # unpacked again.
+  # A "directory source" of these packages, as `cargo vendor` would make it. begun: another such source; packages that
+  # are in it need not be unpacked again.
   vendor = { packages, begun ? "" }: debian.runBusybox "vendor" {
     inherit begun;
     list = builtins.concatStringsSep "" (map (p: "${crateFile p} ${p.name}-${p.version} ${p.checksum}\n")
@@ -63,7 +75,7 @@ let
   '';
 
   # --- a workspace of just the members that a program is made of -----------------------------------------
-  # With the whole of it, any new dependency of any member would compile all programs anew, the initrd's too.
+  # With the whole workspace, any new dependency of any member would recompile all programs, even those in the initrd.
   toml = value:
     if builtins.isAttrs value then "{ ${builtins.concatStringsSep ", " (map (n: "${builtins.toJSON n} = ${toml value.${n}}") (builtins.attrNames value))} }"
     else if builtins.isList value then "[ ${builtins.concatStringsSep ", " (map toml value)} ]"
@@ -101,7 +113,7 @@ let
   source = name: builtins.path {
     name = "${name}-source";
     path = root + "/${members.${name}.folder}";
-    # Neither tests nor what a service is watched with change the program; its manifest is a lean one.
+    # Tests and monitoring rules do not change the program, and its manifest is replaced by a shorter one.
     filter = path: _: let name = baseNameOf path; in
       ! builtins.elem name [ "tests" "tests.rs" "benches" "examples" "monitoring" "target" "Cargo.toml" "clippy.toml" "README.md" ]
       && builtins.match ".*_tests\\.rs" name == null;
@@ -112,7 +124,8 @@ let
     (map (n: "${builtins.toJSON n} = ${toml m.manifest.${n}}\n")
       (builtins.attrNames (removeAttrs m.manifest [ "dev-dependencies" "test" "bench" "example" ]))));
 
-  # Empty targets: a library makes cargo compile what a member depends on, and those that a manifest names have to exist.
+  # Empty files in place of targets: cargo compiles the dependencies of a member only if it has a library, and targets
+  # that a manifest names have to exist.
   named = m: map (t: "${m.folder}/${t.path or "src/bin/${t.name}.rs"}") (m.manifest.bin or [ ]);
   empty = m: [ "${m.folder}/src/lib.rs" ] ++ named m;
   words = builtins.concatStringsSep " ";
@@ -120,8 +133,8 @@ let
   # `testing` is for tests and benchmarks, which no device runs: HTTPS for them alone takes a minute to compile.
   features = n: map (f: "${n}/${f}") (builtins.attrNames (removeAttrs (members.${n}.manifest.features or { }) [ "default" "testing" ]));
 
-  # Shell lines that compile in a workspace of these members, and what they need. asked: those that cargo is asked
-  # for, the one whose programs are wanted first. begun: a vendor folder.
+  # Shell lines that compile in a workspace of these members, and their environment. asked: the members that cargo is
+  # asked to build, first the one whose programs are wanted. begun: a vendor folder to start from.
   workshop = { names, asked, target, static, begun ? "" }:
     let
       part = excerpt names;
@@ -135,7 +148,7 @@ let
         inherit vendored;
       };
 
-      # real: the members whose sources are there. compiled: what is compiled already.
+      # real: the members whose sources are present. compiled: archives of what was compiled before.
       setup = { real ? [ ], compiled ? [ ] }: ''
         # What cargo remembers of rustc would be in no fixed order.
         export CARGO_HOME=/build/cargo CARGO_INCREMENTAL=0 CARGO_CACHE_RUSTC_INFO=0
@@ -169,7 +182,7 @@ let
         build() { cargo build --release --offline --target ${target} ${words (map (n: "-p ${n}") asked)} "$@" 2>&1; }
       '';
 
-      # What was compiled here; of our own only these members, whose sources were there.
+      # An archive of what was compiled here; of this workspace only these members, whose sources were present.
       pack = kept: ''
         for member in ${words (builtins.filter (n: ! builtins.elem n kept) names)}; do
           rm -rf target/${target}/release/{.fingerprint,deps,build}/{,lib}{$member,''${member//-/_}}{-*,.*}
@@ -186,10 +199,10 @@ let
 
   device = "aarch64-unknown-linux-gnu";
 
-  # What every image has in it, or its services are made of. The dependencies of all of these are compiled together:
-  # what they share only once, and with something for every processor to do until the end. Each program for the device
-  # begins with that. For what they share to have the same features there, cargo is asked for these members again, but
-  # what a program is not made of is empty then: no edit of it compiles the program anew.
+  # The members that every image contains, or that its services are made of. Their dependencies are compiled together,
+  # so that shared ones are compiled only once and no processor idles before the end. Each program for the device starts
+  # from that. For shared dependencies to get the same features there, cargo is asked for these members again; but those
+  # that the program is not made of are empty then, so that no edit of them recompiles the program.
   platform = [ "assemble" "kit" "lichenctl" ];
   unique = names: builtins.attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) names));
   platformShop = workshop { names = unique (builtins.concatMap local platform); asked = platform; target = device; static = false; };
@@ -228,12 +241,12 @@ let
       ls -l $out/bin
     '';
 in {
-  inherit lockClosure;
+  inherit materials;
 
   # Programs for the build host.
   host = name: program { inherit name; target = "x86_64-unknown-linux-gnu"; };
 
-  # Programs for the device; the static ones run before there is a libc, or outside the image.
+  # Programs for the device; static ones run before there is a libc, or outside the image.
   device = builtins.mapAttrs
     (name: _: program { inherit name; static = builtins.elem name [ "assemble" "fake-hat" ]; })
     (removeAttrs members [ "tests" ]);

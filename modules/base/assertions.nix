@@ -1,4 +1,4 @@
-# What must hold, what should be heard, and what a module says of itself.
+# Assertions, warnings, and what a module says about itself.
 { lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -16,7 +16,7 @@ in
       type = types.attrsOf types.unspecified;
       internal = true;
       default = { };
-      description = "Maintainers and documentation of modules; read by nobody here.";
+      description = "Maintainers and documentation of modules; accepted for NixOS's sake and not used here.";
     };
     warnings = mkOption {
       type = types.listOf types.str;

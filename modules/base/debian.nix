@@ -57,7 +57,7 @@ in
     # The image is complete: nothing has to be regenerated because /usr is newer.
     ".updated".text = "";
 
-    # Generators for what isn't here: init scripts, and SSH on sockets that nobody declared.
+    # Generators for what is not in the image: init scripts, and SSH on sockets that nobody declared.
     "systemd/system-generators/systemd-sysv-generator".source = "/dev/null";
     "systemd/system-generators/systemd-rc-local-generator".source = "/dev/null";
     "systemd/system-generators/systemd-ssh-generator".source = "/dev/null";
@@ -66,7 +66,7 @@ in
   };
 
   systemd.services = {
-    # Units that complete a system at first boot; ours is complete.
+    # Units that complete a system at its first boot; the image is complete.
     systemd-firstboot = masked;
     systemd-sysusers = masked;
     systemd-update-done = masked;
@@ -77,7 +77,7 @@ in
     # DATA is grown by lichen-grow, which knows the layout.
     systemd-repart = masked;
     systemd-growfs-root = masked;
-    # No TPM, no remote logins to prompt, no second battery of file system checks.
+    # There is no TPM, no remote login to prompt, and the initrd has checked the file systems.
     systemd-pcrmachine = masked;
     systemd-pcrphase = masked;
     systemd-pcrphase-sysinit = masked;
@@ -90,12 +90,12 @@ in
       overrideStrategy = "asDropin";
       wantedBy = lib.optional (config.users.hashedPasswords != { }) "getty.target";
     };
-    # Sessions are tracked, but a service manager of his own is for who lingers: it costs 10 MB and seconds of every
-    # first login. (pam_systemd's class= can't say so: it is not asked about those who come by SSH.)
+    # Sessions are tracked, but only users who linger get a service manager of their own: it costs 10 MB and seconds
+    # of every first login. (The class= of pam_systemd cannot do this: logins by SSH do not consult it.)
     "user@".unitConfig.ConditionPathExists = "/var/lib/systemd/linger/%i";
-    # Devices, as anywhere, and first what drivers of network cards are loaded for; but of the buses, drivers and modules,
-    # which are 1400 events to 250 of devices, only the one that a rule is about. (The mounts that 99-systemd.rules wants
-    # for two more are wanted by sysinit.target as well.)
+    # Devices are triggered as elsewhere, those that load the drivers of network cards first; but of buses, drivers and
+    # modules, which are 1400 events beside 250 of devices, only the one that a rule is about. (The mounts that
+    # 99-systemd.rules wants for two more are wanted by sysinit.target as well.)
     systemd-udev-trigger.serviceConfig.ExecStart = [
       ""
       "-udevadm trigger --type=subsystems --action=add --subsystem-match=module --sysname-match=block"

@@ -9,7 +9,7 @@ in
     etc = mkOption {
       default = { };
       example = lib.literalExpression ''{ "motd".text = "Hello"; }'';
-      description = "Files below {file}`/etc`, by their path there.";
+      description = "Files below {file}`/etc`, by their path relative to it.";
       type = types.attrsOf (types.submodule ({ name, config, options, ... }: {
         options = {
           enable = mkOption {

@@ -19,11 +19,11 @@ in
   options.fileSystems = mkOption {
     default = { };
     example = lib.literalExpression ''{ "/data" = { device = "/dev/disk/by-label/data"; fsType = "ext4"; options = [ "nofail" ]; }; }'';
-    description = "File systems that are mounted at boot, by where.";
+    description = "File systems that are mounted at boot, by where they are mounted.";
     type = types.attrsOf (types.submodule ({ name, config, ... }: {
       options = {
         mountPoint = mkOption { type = types.nonEmptyStr; default = name; defaultText = lib.literalMD "the attribute's name"; example = "/mnt/usb"; description = "Where it is mounted."; };
-        device = mkOption { type = types.nullOr types.nonEmptyStr; default = null; example = "/dev/sda"; description = "The device, or whatever the type takes for one."; };
+        device = mkOption { type = types.nullOr types.nonEmptyStr; default = null; example = "/dev/sda"; description = "The device, or what the file system type accepts in its place."; };
         label = mkOption { type = types.nullOr types.nonEmptyStr; default = null; example = "data"; description = "The label of the file system, in place of `device`."; };
         fsType = mkOption { type = types.nonEmptyStr; default = "auto"; example = "ext4"; description = "The type of the file system."; };
         options = mkOption { type = types.nonEmptyListOf types.nonEmptyStr; default = [ "defaults" ]; example = [ "noatime" ]; description = "Mount options."; };
@@ -39,10 +39,10 @@ in
       # handled all devices before it; and may be that of another card that is plugged in.
       device = lib.mkDefault "/run/boot-device";
       fsType = lib.mkDefault "vfat";
-      # A broken BOOT must not keep a running system down; and what a power cut left of a file that nothing names
+      # A broken BOOT must not stop a system that runs; and what a power cut left of a file that nothing refers to
       # must not make it read-only, when that file is removed.
       options = lib.mkDefault [ "noatime" "umask=0077" "errors=continue" "nofail" ];
-      # Nothing in the image checks a FAT; and systemd would say at each boot that this is no device.
+      # Nothing in the image checks a FAT; and systemd would complain at each boot that this is no device.
       noCheck = lib.mkDefault true;
     };
 

@@ -1,4 +1,4 @@
-# The firewall: closed, but for what is declared. Rendered for nftables, which Debian's nftables.service loads.
+# The firewall: closed, except for what is declared. Rendered for nftables, which Debian's nftables.service loads.
 { lib, config, ... }:
 let
   inherit (lib) mkOption mkIf types;
@@ -96,11 +96,11 @@ in
       allowPing = mkOption { type = types.bool; default = true; description = "Whether to answer pings. IPv6 always does."; };
       pingLimit = mkOption { type = types.nullOr (types.separatedString " "); default = null; example = "1/second burst 5 packets"; description = "A limit on answered pings, as nftables writes it."; };
       rejectPackets = mkOption { type = types.bool; default = false; description = "Whether refused packets are answered with a rejection, instead of silence."; };
-      checkReversePath = mkOption { type = types.either types.bool (types.enum [ "strict" "loose" ]); default = true; example = "loose"; description = "Whether packets are dropped to whose sender no reply would take the way they came."; };
+      checkReversePath = mkOption { type = types.either types.bool (types.enum [ "strict" "loose" ]); default = true; example = "loose"; description = "Whether packets are dropped if a reply to their sender would leave through another interface than they came in."; };
       logRefusedConnections = mkOption { type = types.bool; default = true; description = "Whether refused connections are logged; a few per minute, to spare the card."; };
       logRefusedPackets = mkOption { type = types.bool; default = false; description = "Whether all refused packets are logged."; };
       logReversePathDrops = mkOption { type = types.bool; default = false; description = "Whether packets are logged that the reverse path check drops."; };
-      filterForward = mkOption { type = types.bool; default = false; description = "Whether forwarded packets are refused, too, that nothing declared allows."; };
+      filterForward = mkOption { type = types.bool; default = false; description = "Whether forwarded packets are refused as well, unless something declared allows them."; };
       extraInputRules = mkOption { type = types.lines; default = ""; example = "ip saddr 10.0.0.0/8 tcp dport 80 accept"; description = "Further nftables rules of the chain input-allow."; };
       extraForwardRules = mkOption { type = types.lines; default = ""; example = "iifname wg0 accept"; description = "Further nftables rules of the chain forward-allow."; };
       extraReversePathFilterRules = mkOption { type = types.lines; default = ""; description = "Further nftables rules of the chain rpfilter."; };
@@ -128,7 +128,7 @@ in
       text = "#! /usr/sbin/nft -f\nflush ruleset\n" + lib.optionalString cfg.enable "\n${ruleset}" + tables
         + lib.optionalString (nft.ruleset != "") "\n${nft.ruleset}\n";
     };
-    # What the rules above need, loaded at one go: else the kernel would start a program for each of them while nft waits.
+    # What the rules above need, loaded together: otherwise nft would wait while the kernel starts a program for each.
     boot.kernelModules = mkIf cfg.enable ([ "nf_tables" "nft_ct" "nft_limit" "nft_log" "nf_log_syslog" ]
       ++ lib.optional reversePath "nft_fib_inet" ++ lib.optional cfg.rejectPackets "nft_reject_inet");
     systemd.services.nftables = mkIf nft.enable {
@@ -146,7 +146,7 @@ in
       {
         assertion = lib.all (r: r ? from && r ? to) (cfg.allowedTCPPortRanges ++ cfg.allowedUDPPortRanges
           ++ lib.concatMap (i: i.allowedTCPPortRanges ++ i.allowedUDPPortRanges) (lib.attrValues cfg.interfaces));
-        message = "networking.firewall: a port range has `from' and `to'.";
+        message = "networking.firewall: a port range needs both `from' and `to'.";
       }
     ];
   };

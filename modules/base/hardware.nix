@@ -1,4 +1,4 @@
-# Hardware as configurations ask for it. What the board is, its own file in hardware/ says.
+# Hardware that a configuration asks for. What a board itself has is in its file in hardware/.
 { lib, config, ... }:
 let
   inherit (lib) mkOption mkIf types;
@@ -7,7 +7,7 @@ in
 {
   options = {
     hardware.i2c = {
-      enable = mkOption { type = types.bool; default = false; example = true; description = "Whether the I²C bus of the header is on, for members of the group."; };
+      enable = mkOption { type = types.bool; default = false; example = true; description = "Whether the I²C bus of the header is switched on; members of the group may use it."; };
       group = mkOption { type = types.str; default = "i2c"; description = "The group that may use the bus."; };
     };
     hardware.raspberry-pi.firmwareConfig = mkOption {
@@ -31,7 +31,7 @@ in
       services.udev.extraRules = ''
         SUBSYSTEM=="i2c-dev", KERNEL=="i2c-[0-9]*", GROUP="${i2c.group}", MODE="0660"
       '';
-      # 100 kHz: what every sensor can do.
+      # Every sensor can do 100 kHz.
       hardware.raspberry-pi.firmwareConfig = [ "dtparam=i2c_arm=on" "dtparam=i2c_arm_baudrate=100000" ];
     })
     {

@@ -11,7 +11,7 @@ in
     forwardToSyslog = mkOption { type = types.bool; default = false; description = "Whether messages are forwarded to a syslog daemon."; };
     rateLimitInterval = mkOption { type = types.str; default = "30s"; description = "The period of `rateLimitBurst`."; };
     rateLimitBurst = mkOption { type = types.int; default = 10000; description = "How many messages a service may log in that period; more are dropped and counted."; };
-    audit = mkOption { type = types.nullOr (types.either types.bool (types.enum [ "keep" ])); default = null; description = "Whether kernel auditing is turned on; `keep` leaves it."; };
+    audit = mkOption { type = types.nullOr (types.either types.bool (types.enum [ "keep" ])); default = null; description = "Whether kernel auditing is turned on; `keep` leaves it as it is."; };
     extraConfig = mkOption {
       type = types.lines;
       default = "";

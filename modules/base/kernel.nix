@@ -46,7 +46,7 @@ in
         (name: value: "${name}=${setting value}\n")
         (lib.filterAttrs (_: v: v != null) cfg.kernel.sysctl));
     };
-    # Debian's units read these; a change is a reason to start them over.
+    # Debian's units read these files, so that a change of one has to restart its unit.
     systemd.services.systemd-sysctl.restartTriggers = [ config.environment.etc."sysctl.d/60-lichen.conf".text ];
     systemd.services.systemd-modules-load.restartTriggers = mkIf (cfg.kernelModules != [ ]) cfg.kernelModules;
   };

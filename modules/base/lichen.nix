@@ -1,4 +1,4 @@
-# Lichen's own part: the units of lichenctl, and defaults for devices that nobody looks after.
+# What is Lichen's own: the units of lichenctl, and defaults for devices that nobody watches.
 { lib, config, pkgs, ... }:
 let
   inherit (lib) mkDefault mkOption types;
@@ -13,8 +13,8 @@ in
       default = { };
       example = { web.http = "http://127.0.0.1:8080/health"; };
       description = ''
-        What has to be so for a generation to be healthy, by name, besides that no unit is failed. A generation that
-        is not healthy in time is left for the one that was there before.
+        Conditions, by name, under which a generation is healthy, besides that no unit has failed. A generation that
+        is not healthy in time is given up for the one that ran before.
       '';
       type = types.attrsOf (types.submodule {
         options = {
@@ -27,16 +27,16 @@ in
     state = mkOption {
       default = { };
       description = ''
-        Services whose data are protected, by the name of their unit. Where a new generation has another
-        {option}`version` of them, they are copied before it runs, and restored if it is not there to stay.
+        Services whose data are protected, by the name of their unit. When a new generation has another
+        {option}`version` of the data, they are copied before it runs, and restored if the generation is given up.
       '';
       type = types.attrsOf (types.submodule ({ name, ... }: {
         options = {
-          version = mkOption { type = types.str; example = "2"; description = "The version of the data: one that another version of the service may not be able to read is another."; };
+          version = mkOption { type = types.str; example = "2"; description = "The version of the data. Change it when an earlier version of the service may not be able to read the data any more."; };
           directory = mkOption { type = types.str; default = "/var/lib/${name}"; description = "Where the data are."; };
-          user = mkOption { type = types.str; default = name; description = "Whose they are, with a group of the same name."; };
+          user = mkOption { type = types.str; default = name; description = "The user who owns the data, with a group of the same name."; };
           backup = mkOption { type = types.str; example = "notes backup -"; description = "Shell command that writes a copy to stdout while the service runs."; };
-          restore = mkOption { type = types.str; example = "notes restore --into \"$DIRECTORY\" /dev/stdin"; description = "Shell command that makes the data anew in the empty folder {env}`DIRECTORY` from a copy on stdin, which is a file."; };
+          restore = mkOption { type = types.str; example = "notes restore --into \"$DIRECTORY\" /dev/stdin"; description = "Shell command that restores the data into the empty folder {env}`DIRECTORY` from a copy on stdin, which is a file."; };
         };
       }));
     };
@@ -44,8 +44,8 @@ in
       type = types.bool;
       default = true;
       description = ''
-        Whether this generation may be gone to by a soft-reboot, where the kernel stays and a live switch does not
-        suffice. It takes seconds; otherwise the device is rebooted.
+        Whether the device may switch to this generation by a soft-reboot, when the kernel stays the same and a live
+        switch does not suffice. It takes seconds; otherwise the device is rebooted.
       '';
     };
     healthDeadline = mkOption {
@@ -68,8 +68,8 @@ in
     };
 
     environment.etc."lichen/soft-reboot" = lib.mkIf cfg.softReboot { text = ""; };
-    # By hand (`systemctl soft-reboot`) userspace would start over in a root whose mounts were taken from it, and let
-    # nobody in. lichenctl assembles one first.
+    # Started by hand (`systemctl soft-reboot`), userspace would begin again in a root that has lost its mounts, and
+    # nobody could log in. lichenctl assembles a new root first.
     systemd.targets.soft-reboot.unitConfig.RefuseManualStart = true;
     systemd.targets.lichen-soft-reboot = {
       description = "Soft-reboot into the root that lichenctl has assembled";
@@ -77,7 +77,7 @@ in
       after = [ "soft-reboot.target" ];
       unitConfig.DefaultDependencies = false;
     };
-    # After a soft-reboot, before anything asks what runs.
+    # Runs after a soft-reboot, before anything asks which generation is running.
     systemd.services.lichen-arrive = {
       description = "Take note of the soft-reboot";
       wantedBy = [ "sysinit.target" ];
@@ -97,7 +97,7 @@ in
     };
 
     environment.etc."lichen/state.json".text = builtins.toJSON cfg.state;
-    # Before any service gets at its data.
+    # Runs before any service opens its data.
     systemd.services.lichen-restore-state = {
       description = "Restore data that a failed generation has changed";
       wantedBy = [ "sysinit.target" ];
@@ -118,8 +118,8 @@ in
       restartIfChanged = false;
     };
 
-    # A trial boot is blessed or rebooted; from early on, so that a userspace that hangs is no way out. That the
-    # program itself is broken, or never ends, counts as not healthy.
+    # A trial boot ends with the blessing or with a reboot. The unit starts early, so that a userspace that hangs is
+    # covered, too; and if the program itself is broken or never ends, the generation counts as not healthy.
     systemd.services.lichen-bless = {
       description = "Bless this generation once it is healthy";
       wantedBy = [ "sysinit.target" ];
@@ -129,7 +129,8 @@ in
       conflicts = [ "shutdown.target" ];
       unitConfig = {
         DefaultDependencies = false;
-        # The boot script says so to a generation that is not blessed yet; after a soft-reboot the state does.
+        # The boot script gives this argument to a generation that is not blessed yet; after a soft-reboot the boot
+        # state tells.
         ConditionKernelCommandLine = "|lichen.trial";
         ConditionPathExists = "|/.booted";
         FailureAction = "reboot";
@@ -137,7 +138,7 @@ in
       serviceConfig = {
         Type = "exec";
         ExecStart = "${lichenctl} bless --wait";
-        # Another 600 s to be confirmed, at most.
+        # At most 600 s more to be confirmed, and a minute to spare.
         RuntimeMaxSec = cfg.healthDeadline + 660;
       };
       restartIfChanged = false;
@@ -152,7 +153,7 @@ in
     };
 
     environment.systemPackages = [ pkgs.lichenctl ];
-    # Tools that deliver to NixOS look for it.
+    # Tools that deploy to NixOS look for this file.
     environment.etc."NIXOS".text = "";
 
     # lichen.toml on BOOT: read before anything that it may configure.
@@ -175,7 +176,7 @@ in
         Type = "oneshot";
         RemainAfterExit = true;
         ExecStart = "${lichenctl} provision";
-        # What someone has to act on it writes to the console itself.
+        # The program itself writes to the console what somebody has to act on.
         TimeoutStartSec = 60;
         UMask = "0077";
       };
@@ -186,8 +187,8 @@ in
     systemd.services.lichen-grow = {
       description = "Grow DATA to the size of the card";
       wantedBy = [ "sysinit.target" ];
-      # Not after local-fs.target: that waits for swap, and swap files wait for this. Nor after udev: what the kernel
-      # says of the larger partition waits for it.
+      # Not after local-fs.target, which waits for swap, while swap files wait for this unit. Nor after udev: the
+      # kernel's events about the larger partition wait for udev anyway.
       before = [ "sysinit.target" "shutdown.target" "systemd-journal-flush.service" ];
       conflicts = [ "shutdown.target" ];
       unitConfig = {
@@ -203,10 +204,11 @@ in
       restartIfChanged = false;
     };
 
-    # The initrd arms the watchdog; systemd takes it over. The Raspberry Pi's can do 16 s at most: the kernel feeds it
-    # in between (max_hw_heartbeat_ms of bcm2835_wdt), so that a kernel that hangs is reset after those. systemd itself
-    # feeds it neither while it generates and loads units nor while it makes way for its successor in a soft-reboot:
-    # under emulation, on a busy host, that is some 10 s, on top of up to half of its patience since the last time.
+    # The initrd arms the watchdog; systemd takes it over. The Raspberry Pi's watchdog waits for 16 s at
+    # most: the kernel feeds it in between (max_hw_heartbeat_ms of bcm2835_wdt), so that a kernel that hangs is reset
+    # after those 16 s. systemd does not feed it while it generates and loads units, nor while it is replaced by its
+    # successor in a soft-reboot: under emulation, on a busy host, that takes some 10 s, and the last feeding may
+    # already be half of runtimeTime ago.
     systemd.watchdog = {
       runtimeTime = mkDefault "30s";
       rebootTime = mkDefault "2min";
@@ -217,7 +219,7 @@ in
       StatusUnitFormat = mkDefault "name";
     };
 
-    # A panic is a reboot, and the next boot decides; nobody is there to read the screen.
+    # A panic reboots the device, and the next boot decides what runs; nobody is there to read the screen.
     boot.kernelParams = [
       "panic=10"
       # Huge pages make the kernel keep 45 MB of a small device's memory free for making more of them.

@@ -97,7 +97,7 @@ in
 {
   options.systemd.network = {
     enable = mkOption { type = types.bool; default = true; description = "Whether systemd-networkd runs."; };
-    networks = mkOption { default = { }; type = types.attrsOf (types.submodule networkOptions); description = "What interfaces are configured with, see {manpage}`systemd.network(5)`."; };
+    networks = mkOption { default = { }; type = types.attrsOf (types.submodule networkOptions); description = "Configuration of interfaces, see {manpage}`systemd.network(5)`."; };
     netdevs = mkOption { default = { }; type = types.attrsOf (types.submodule netdevOptions); description = "Virtual interfaces, see {manpage}`systemd.netdev(5)`."; };
     links = mkOption { default = { }; type = types.attrsOf (types.submodule linkOptions); description = "Properties of interfaces, see {manpage}`systemd.link(5)`."; };
     wait-online = {
@@ -121,7 +121,7 @@ in
         restartTriggers = lib.mapAttrsToList (name: f: "${name}\n${f.text}")
           (lib.filterAttrs (name: _: lib.hasPrefix "systemd/network/" name) config.environment.etc);
       };
-      # It reads the kernel's command line and credentials, of which a device has none of its own accord.
+      # This unit reads network settings from the kernel's command line and credentials; a device has none there.
       systemd-network-generator = {
         wantedBy = [ "sysinit.target" ];
         unitConfig = {

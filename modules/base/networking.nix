@@ -23,7 +23,7 @@ let
   interfaceOptions = { name, ... }: {
     options = {
       name = mkOption { type = types.str; default = name; defaultText = lib.literalMD "the attribute's name"; description = "The name of the interface."; };
-      useDHCP = mkOption { type = types.nullOr types.bool; default = null; description = "Whether the interface asks DHCP for its configuration. null: not, as soon as it is configured here."; };
+      useDHCP = mkOption { type = types.nullOr types.bool; default = null; description = "Whether the interface asks DHCP for its configuration. null: only if nothing else is configured for it here."; };
       macAddress = mkOption { type = types.nullOr types.str; default = null; example = "00:11:22:33:44:55"; description = "A MAC address in place of the hardware's."; };
       mtu = mkOption { type = types.nullOr types.int; default = null; example = 9000; description = "The MTU."; };
       ipv4.addresses = listOf (address "4") "IPv4 addresses of the interface.";
@@ -102,7 +102,7 @@ in
           matchConfig.WLANInterfaceType = "station";
           DHCP = "yes";
           networkConfig.IPv6PrivacyExtensions = "kernel";
-          # A cable, where there is one, is the better way.
+          # Prefer a cable, if there is one.
           dhcpV4Config.RouteMetric = 1025;
           ipv6AcceptRAConfig.RouteMetric = 1025;
         };
@@ -130,7 +130,7 @@ in
       gateways);
 
     assertions = [
-      { assertion = cfg.useNetworkd; message = "networking.useNetworkd: the base has no other way to configure the network."; }
+      { assertion = cfg.useNetworkd; message = "networking.useNetworkd must stay true: the base has no other way to configure the network."; }
     ] ++ map
       (g: {
         assertion = g.interface != null;

@@ -28,7 +28,7 @@ in
 
   config = {
     nix.settings = lib.mapAttrs (_: mkDefault) {
-      # Without users to build as; root only unpacks here.
+      # There are no users to build as, since root only unpacks here.
       build-users-group = "";
       max-jobs = 0;
       sandbox = false;
@@ -36,7 +36,7 @@ in
       # What is registered as valid is on the card: a power cut after that loses nothing.
       fsync-metadata = true;
       fsync-store-paths = true;
-      # Closures are needed whole; where they came from is not.
+      # Closures are kept whole, but not what they were built from.
       keep-derivations = false;
     };
     environment.etc."nix/nix.conf".text = lib.concatStrings (lib.mapAttrsToList (name: v: "${name} = ${value v}\n") cfg.settings) + cfg.extraOptions;
@@ -45,13 +45,13 @@ in
     systemd.services.lichen-register = {
       description = "Register the image in Nix's database";
       wantedBy = [ "multi-user.target" ];
-      # Nobody may bring in paths before: Nix would replace what it does not know of.
+      # Nobody may add paths before this has run: Nix would replace those that it does not know.
       before = [ "ssh.service" ];
       unitConfig = {
         RequiresMountsFor = "/nix";
         ConditionPathExists = [ "/nix/registration" "!/nix/var/nix/registered" ];
       };
-      # It keeps a processor busy for seconds, which services that start have better use for.
+      # It keeps a processor busy for seconds, which services need more while they start.
       serviceConfig = { Type = "oneshot"; RemainAfterExit = true; TimeoutStartSec = 300; Nice = 19; };
       script = ''
         /usr/bin/nix-store --load-db < /nix/registration

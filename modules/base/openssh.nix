@@ -38,7 +38,7 @@ let
 in
 {
   options.services.openssh = {
-    enable = mkOption { type = types.bool; default = false; description = "Whether the SSH server runs. Lichen's own default is on: it is how an appliance is delivered to."; };
+    enable = mkOption { type = types.bool; default = false; description = "Whether the SSH server runs. It does by default here, since generations are deployed over SSH."; };
     ports = mkOption { type = types.listOf types.port; default = [ 22 ]; description = "The ports it listens on."; };
     openFirewall = mkOption { type = types.bool; default = true; description = "Whether the firewall lets those ports through."; };
     listenAddresses = mkOption {
@@ -105,7 +105,7 @@ in
         ++ [ "/etc/ssh/authorized_keys.d/%u" "/run/lichen/authorized_keys/%u" ];
 
       environment.etc = {
-        # What ssh.service would read from the package, which leaves it to its maintainer script.
+        # ssh.service reads this file, which the package's maintainer script would have made.
         "default/ssh".text = "SSHD_OPTS=\n";
         "ssh/sshd_config".text = lib.concatMapStrings (p: "Port ${toString p}\n") cfg.ports
           + listen
@@ -129,21 +129,21 @@ in
         serviceConfig = { Type = "oneshot"; RemainAfterExit = true; UMask = "0022"; };
         script = lib.concatMapStrings keygen cfg.hostKeys;
       };
-      # Debian's would make keys below /etc, which forgets them.
+      # Debian's unit would make keys below /etc, where they would be lost at the next boot.
       systemd.services.sshd-keygen.enable = false;
-      # Debian's unit has another name; NixOS's works as well, and drop-ins for it do.
+      # Debian's unit has another name; with this alias NixOS's name works as well, and so do drop-ins for it.
       systemd.services.ssh = {
         wantedBy = [ "multi-user.target" ];
         aliases = [ "sshd.service" ];
         restartTriggers = [ config.environment.etc."ssh/sshd_config".text ];
-        # Sessions survive a restart: the deployer's own is one of them.
+        # Sessions survive a restart, among them that of whoever deploys.
         stopIfChanged = false;
         serviceConfig = {
           Restart = "always";
           RestartSec = 2;
-          # Debian's unit gives up on 255, which is any fatal error, also one that passes.
+          # Debian's unit does not restart after status 255, which is any fatal error, even one that passes.
           RestartPreventExitStatus = "";
-          # Even when memory is short, somebody must be able to look.
+          # Somebody must be able to log in even when memory is short.
           OOMScoreAdjust = -900;
         };
         startLimitIntervalSec = 0;
@@ -152,7 +152,7 @@ in
 
       assertions = [
         { assertion = !cfg.startWhenNeeded; message = "services.openssh.startWhenNeeded is not supported: the server always runs."; }
-        { assertion = cfg.hostKeys != [ ]; message = "services.openssh.hostKeys: a server needs a key."; }
+        { assertion = cfg.hostKeys != [ ]; message = "services.openssh.hostKeys is empty: a server needs at least one key."; }
       ];
     })
     (mkIf (!cfg.enable) { systemd.services.ssh.enable = false; systemd.sockets.ssh.enable = false; })

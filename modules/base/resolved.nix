@@ -8,7 +8,7 @@ in
 {
   options.services.resolved = {
     enable = mkOption { type = types.bool; default = true; description = "Whether systemd-resolved resolves names."; };
-    fallbackDns = mkOption { type = types.nullOr (types.listOf types.str); default = [ ]; example = [ "9.9.9.9" ]; description = "DNS servers for when no other is known. null: systemd's own; none by default, so that an appliance asks nobody its owner didn't name."; };
+    fallbackDns = mkOption { type = types.nullOr (types.listOf types.str); default = [ ]; example = [ "9.9.9.9" ]; description = "DNS servers for when no other is known. null means systemd's own list. There are none by default, so that an appliance asks only servers that its owner named."; };
     domains = mkOption { type = types.listOf types.str; default = config.networking.search; defaultText = lib.literalExpression "config.networking.search"; example = [ "example.com" ]; description = "Domains in which short names are looked up."; };
     llmnr = mkOption { type = types.enum [ "true" "resolve" "false" ]; default = "false"; description = "Whether names are answered and looked up by LLMNR."; };
     dnssec = mkOption { type = types.enum [ "true" "allow-downgrade" "false" ]; default = "false"; description = "Whether answers are validated."; };

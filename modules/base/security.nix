@@ -1,4 +1,4 @@
-# What an appliance is hardened with when nobody says otherwise.
+# How an appliance is hardened by default.
 { lib, config, ... }:
 let
   inherit (lib) mkOption mkDefault types;
@@ -9,7 +9,7 @@ in
       type = types.listOf types.str;
       default = [ ];
       example = lib.literalExpression ''[ (builtins.readFile ./our-ca.crt) ]'';
-      description = "Certificates of authorities that are trusted besides Debian's, in PEM.";
+      description = "Certificates, in PEM, of authorities that are trusted besides those of Debian.";
     };
     certificateFiles = mkOption {
       type = types.listOf types.path;
@@ -45,7 +45,7 @@ in
       "net.ipv6.conf.all.accept_redirects" = 0;
       "net.ipv6.conf.default.accept_redirects" = 0;
     };
-    # Network protocols that no appliance speaks, and that have a history of holes.
+    # Network protocols that no appliance speaks, and in which many vulnerabilities were found.
     boot.blacklistedKernelModules = [ "dccp" "sctp" "rds" "tipc" ];
   };
 }

@@ -4,8 +4,8 @@ let
   inherit (lib) mkOption mkIf types;
   zram = config.zramSwap;
   files = lib.filter (s: s.size != null) config.swapDevices;
-  # Units of our own, as those that generators make are waited for by all services: zram's for udev to find it, and a
-  # file's, at first boot, for DATA to be grown and the file to be made.
+  # These units are written here because all services would wait for those that generators make: for that of zram until
+  # udev has found the device, and for that of a file, at first boot, until DATA has grown and the file is made.
   unit = what: options: priority: after: {
     wantedBy = [ "swap.target" ];
     text = ''
@@ -48,12 +48,12 @@ in
       enable = mkOption {
         type = types.bool;
         default = false;
-        description = "Whether to have swap in compressed memory. Lichen's own default is on: memory is scarce and cards wear.";
+        description = "Whether to have swap in compressed memory. It is on by default here, since memory is scarce and cards wear.";
       };
       memoryPercent = mkOption { type = types.int; default = 50; description = "How much may be stored in it at most, in percent of the memory."; };
       memoryMax = mkOption { type = types.nullOr types.int; default = null; description = "How much may be stored in it at most, in bytes."; };
       algorithm = mkOption { type = types.either (types.enum [ "842" "lzo" "lzo-rle" "lz4" "lz4hc" "zstd" ]) types.str; default = "zstd"; example = "lz4"; description = "The compression."; };
-      priority = mkOption { type = types.int; default = 5; description = "Priority of this swap; higher than that of a card's."; };
+      priority = mkOption { type = types.int; default = 5; description = "Priority of this swap; it should be higher than that of swap on the card."; };
       swapDevices = mkOption { type = types.int; default = 1; description = "Number of zram devices."; };
     };
   };
@@ -87,7 +87,7 @@ in
             size=$((${toString swap.size} * 1024 * 1024))
             file=${lib.escapeShellArg swap.device}
             if [ "$(stat -c %s "$file" 2>/dev/null || echo 0)" != "$size" ]; then
-              # Under another name until it is swap, which mkswap makes durable: a power cut in between would leave a
+              # The file has another name until mkswap has made it swap, and durable: a power cut in between would leave a
               # file that is taken for swap for ever.
               rm -f "$file" "$file.new"
               fallocate -l "$size" "$file.new"

@@ -1,4 +1,4 @@
-# What the appliance amounts to: filled by whoever turns the configuration into bytes.
+# What the appliance is built into: filled in by image/, which turns the configuration into bytes.
 { lib, config, options, ... }:
 let
   inherit (lib) mkOption types;

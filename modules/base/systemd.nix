@@ -142,9 +142,9 @@ in
       {
         # Root and /usr are mounted by the initrd as they have to be.
         systemd-remount-fs.enable = false;
-        # What has a screen loads it by itself; the login manager would load it everywhere.
+        # Programs that use a screen load it themselves; the login manager would load it on every device.
         "modprobe@drm".enable = false;
-        # No firmware here keeps variables.
+        # No firmware of these boards stores variables.
         "modprobe@efi_pstore".enable = false;
         systemd-udev-load-credentials.unitConfig.ConditionDirectoryNotEmpty = [ "|/run/credentials/@system" "|/run/credentials/@encrypted" ];
       }

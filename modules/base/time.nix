@@ -20,7 +20,7 @@ in
       description = "The locale. The image has no other than C.UTF-8.";
     };
     services.timesyncd = {
-      enable = mkOption { type = types.bool; default = true; description = "Whether the clock is kept right over the network."; };
+      enable = mkOption { type = types.bool; default = true; description = "Whether the clock is set over the network."; };
       servers = mkOption {
         type = types.nullOr (types.listOf types.str);
         default = config.networking.timeServers;
@@ -34,7 +34,7 @@ in
 
   config = {
     environment.etc = {
-      # A device whose lichen.toml names a zone has `lichenctl provision` put that one over these, at every boot.
+      # If lichen.toml names a zone, `lichenctl provision` replaces these at every boot.
       localtime.source = "/usr/share/zoneinfo/${if tz == null then "UTC" else tz}";
       timezone.text = (if tz == null then "UTC" else tz) + "\n";
       "locale.conf".text = "LANG=${config.i18n.defaultLocale}\n";
@@ -54,7 +54,7 @@ in
       } else { enable = false; };
     assertions = [{
       assertion = lib.hasPrefix "C." config.i18n.defaultLocale || config.i18n.defaultLocale == "C";
-      message = "i18n.defaultLocale: the image has no locale but C.UTF-8, and `${config.i18n.defaultLocale}' is another.";
+      message = "i18n.defaultLocale is `${config.i18n.defaultLocale}', but the image has no locale other than C.UTF-8.";
     }];
   };
 }

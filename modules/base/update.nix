@@ -1,4 +1,4 @@
-# Updates by themselves: the device follows a signed channel on a binary cache. `lichenctl update` does the work.
+# Automatic updates: the device follows a signed channel on a binary cache. `lichenctl update` does the work.
 { lib, config, pkgs, ... }:
 let
   inherit (lib) mkEnableOption mkIf mkOption types;
@@ -30,12 +30,12 @@ in
       type = types.either types.str (types.listOf types.str);
       default = "daily";
       example = "Mon *-*-* 03:00:00";
-      description = "When to look for updates, as {manpage}`systemd.time(7)` has it. A time that was missed is made up for.";
+      description = "When to look for updates, in the words of {manpage}`systemd.time(7)`. If the device was off at that time, it looks after its start.";
     };
     randomizedDelaySec = mkOption {
       type = types.str;
       default = "1h";
-      description = "Look up to this much later, each device at a time of its own, so that a fleet does not come all at once.";
+      description = "By how much this may be delayed, by a different time on each device, so that not all devices look at once.";
     };
     window = mkOption {
       type = types.nullOr (types.submodule { options = { from = timeOfDay "Its first minute."; to = timeOfDay "The minute after its last."; }; });
@@ -82,24 +82,24 @@ in
       reboot = cfg.rebootAllowed;
     };
 
-    # Not by a name that begins with lichen-, as a switch leaves those alone: it has to start and change timers.
+    # Its name must not begin with lichen-: a switch leaves those units alone, but has to start and change timers.
     systemd.services.${service} = {
       description = "Follow the channel of this appliance";
       after = [ "network.target" "network-online.target" "lichen-register.service" "lichen-reconcile.service" ];
-      # It is in the middle of the switch that would restart or stop it.
+      # The unit itself makes the switch, which therefore must not restart or stop it.
       restartIfChanged = false;
       unitConfig.X-StopOnRemoval = false;
       serviceConfig = {
         Type = "oneshot";
         ExecStart = "${pkgs.lichenctl}/bin/lichenctl update";
         # That the server can't be reached, or that an update was refused, is in the journal and in `lichenctl status`.
-        # A failed unit it must not be: that would make the generation unhealthy that happens to be on trial.
+        # The unit must not fail then, which would make a generation on trial unhealthy.
         SuccessExitStatus = "1 4";
-        # A slow line may take its time, as what has arrived is kept; but not for ever.
+        # A slow line may take its time, since what has arrived is kept; but not for ever.
         TimeoutStartSec = "12h";
         Nice = 10;
         IOSchedulingClass = "idle";
-        # It does what root does by hand, mounting and restarting included: little can be taken from it.
+        # It does what root does by hand, mounting and restarting included, so that few permissions can be removed.
         LockPersonality = true;
         MemoryDenyWriteExecute = true;
         NoNewPrivileges = true;
@@ -113,7 +113,7 @@ in
       wantedBy = [ "timers.target" ];
       timerConfig = { OnCalendar = cfg.dates; RandomizedDelaySec = cfg.randomizedDelaySec; Persistent = true; };
     };
-    # What is staged by then is switched to.
+    # The device switches to what is staged by then.
     systemd.timers."${service}-window" = mkIf (window != null) {
       description = "The maintenance window opens";
       wantedBy = [ "timers.target" ];

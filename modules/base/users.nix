@@ -15,7 +15,7 @@ let
         type = types.nullOr types.int;
         default = ids.uids.${config.name} or null;
         defaultText = lib.literalMD "the registered id of that name";
-        description = "The user's id. State outlives generations, so that every id is fixed.";
+        description = "The user's id. Files in /var outlive generations, so every id is fixed.";
       };
       isSystemUser = mkOption { type = types.bool; default = false; description = "Whether this is a user for a service. Either this or `isNormalUser` is set."; };
       isNormalUser = mkOption { type = types.bool; default = false; description = "Whether this is a user for a person: a home, a shell, group `users`."; };
@@ -33,7 +33,7 @@ let
       hashedPassword = mkOption {
         type = types.nullOr (types.passwdEntry types.str);
         default = null;
-        description = "The hash of the user's password, from {command}`mkpasswd`. null: no password fits. SSH never takes one.";
+        description = "The hash of the user's password, from {command}`mkpasswd`. null: the user cannot log in with a password. SSH never accepts one.";
       };
       openssh.authorizedKeys = {
         keys = mkOption { type = types.listOf types.singleLineStr; default = [ ]; example = [ "ssh-ed25519 AAAA… me@laptop" ]; description = "Public keys that may log in as this user over SSH."; };
@@ -68,7 +68,7 @@ let
   keysOf = u: u.openssh.authorizedKeys.keys
     ++ map (f: lib.removeSuffix "\n" (builtins.readFile f)) u.openssh.authorizedKeys.keyFiles;
 
-  # Accounts that services run as, with who says so. systemd's own specifiers and dynamic users are made at runtime.
+  # Accounts that services run as, each with the unit. Specifiers and dynamic users of systemd are known only at runtime.
   isName = v: builtins.isString v && builtins.match "[a-zA-Z_][a-zA-Z0-9_.-]*" v != null;
   accountsOf = name: s:
     let c = s.serviceConfig; in
@@ -83,10 +83,10 @@ let
 in
 {
   options.users = {
-    mutableUsers = mkOption { type = types.bool; default = false; description = "Whether accounts may be changed on the device. Not here: they are part of the generation."; };
+    mutableUsers = mkOption { type = types.bool; default = false; description = "Whether accounts may be changed on the device. Not supported here, since they are part of the generation."; };
     users = mkOption { default = { }; type = types.attrsOf (types.submodule userOptions); description = "The users of the appliance."; };
     groups = mkOption { default = { }; type = types.attrsOf (types.submodule groupOptions); description = "The groups of the appliance."; };
-    # For the image, which writes shadow(5) and needs no more than this of it.
+    # For the image, which writes shadow(5) from this.
     hashedPasswords = mkOption { type = types.attrsOf types.str; internal = true; readOnly = true; description = "Declared password hashes, by user."; };
   };
 

@@ -1,6 +1,6 @@
 # WireGuard, through systemd-networkd.
 #
-# The private key never is in the configuration: it is a file on DATA, made there on request, or the credential
+# The private key is never in the configuration: it is a file on DATA, made there on request, or the credential
 # network.wireguard.private.<netdev file>, which `lichen.toml` can bring.
 { lib, config, ... }:
 let
@@ -11,9 +11,9 @@ let
     options = {
       name = mkOption { type = types.nullOr types.str; default = null; description = "A name for this peer, for people."; };
       publicKey = mkOption { type = types.singleLineStr; example = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="; description = "The peer's public key."; };
-      presharedKeyFile = mkOption { type = types.nullOr types.str; default = null; example = "/var/lib/lichen/credentials/psk"; description = "The file with a key that both share."; };
+      presharedKeyFile = mkOption { type = types.nullOr types.str; default = null; example = "/var/lib/lichen/credentials/psk"; description = "The file with a key that both peers share."; };
       allowedIPs = mkOption { type = types.listOf types.str; default = [ ]; example = [ "10.10.10.1/32" ]; description = "The addresses behind the peer."; };
-      endpoint = mkOption { type = types.nullOr types.str; default = null; example = "vpn.example.org:51820"; description = "Where the peer is reached."; };
+      endpoint = mkOption { type = types.nullOr types.str; default = null; example = "vpn.example.org:51820"; description = "The address and port of the peer."; };
       persistentKeepalive = mkOption { type = types.nullOr types.int; default = null; example = 25; description = "The seconds between packets that keep a way through NAT open."; };
     };
   };
@@ -69,7 +69,7 @@ in
       type = types.bool;
       default = cfg.interfaces != { };
       defaultText = lib.literalExpression "config.networking.wireguard.interfaces != { }";
-      description = "Whether there is WireGuard.";
+      description = "Whether WireGuard is used.";
     };
     interfaces = mkOption {
       default = { };
@@ -102,7 +102,7 @@ in
           ConditionPathExists = "!${i.privateKeyFile}";
         };
         serviceConfig = { Type = "oneshot"; RemainAfterExit = true; UMask = "0027"; };
-        # Written beside and renamed: a power cut leaves no half a key.
+        # Written under another name and renamed, so that a power cut never leaves half a key.
         script = let file = lib.escapeShellArg i.privateKeyFile; in ''
           mkdir -p -m 0755 "$(dirname ${file})"
           wg genkey > ${file}.new

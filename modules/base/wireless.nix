@@ -1,4 +1,4 @@
-# Wi-Fi, through iwd. Networks and their passphrases come from lichen.toml, or are made with iwctl; never from here.
+# Wi-Fi, through iwd. Networks and their passphrases come from lichen.toml or iwctl, never from a configuration.
 { lib, config, ... }:
 let
   inherit (lib) mkOption mkIf types;
@@ -8,7 +8,7 @@ let
 in
 {
   options.networking.wireless.iwd = {
-    enable = mkOption { type = types.bool; default = false; example = true; description = "Whether iwd manages wireless networks. Lichen's own default is on: a device can be given Wi-Fi by lichen.toml alone."; };
+    enable = mkOption { type = types.bool; default = false; example = true; description = "Whether iwd manages wireless networks. It does by default here, so that lichen.toml alone can give a device Wi-Fi."; };
     settings = mkOption {
       type = types.attrsOf (types.attrsOf atom);
       default = { };
@@ -19,7 +19,7 @@ in
 
   config = {
     networking.wireless.iwd.enable = lib.mkOverride 1400 true;
-    # networkd gives addresses; names are kept, as udev gave them.
+    # systemd-networkd configures addresses; interfaces keep the names that udev gave them.
     networking.wireless.iwd.settings = {
       General.EnableNetworkConfiguration = lib.mkDefault false;
       Network.NameResolvingService = lib.mkDefault "systemd";
@@ -27,7 +27,7 @@ in
     environment.etc."iwd/main.conf" = mkIf cfg.enable {
       text = lib.generators.toINI { mkKeyValue = k: v: "${k}=${value v}"; } cfg.settings;
     };
-    # Started by the radio: without one there is nothing to do, and nothing to fail.
+    # The appearance of a radio starts it: without one there is nothing to do, and nothing can fail.
     services.udev.extraRules = mkIf cfg.enable ''
       ACTION=="add", SUBSYSTEM=="ieee80211", TAG+="systemd", ENV{SYSTEMD_WANTS}+="iwd.service"
     '';

@@ -1,6 +1,6 @@
 # The library that modules see as `lib`: nixpkgs' names and meanings, as far as Lichen's modules use them.
 #
-# It refuses to do anything else under the same name: a function that is not here fails loudly ("attribute
+# No function of nixpkgs' means anything else here, and one that is missing fails loudly ("attribute
 # missing"), so that a module that evaluates here means the same on NixOS.
 let
   parts = {

@@ -14,7 +14,7 @@ rec {
     in
     lib.concatMapStringsSep "." (name: if plain name then name else builtins.toJSON name) path;
 
-  # Files as their author knows them: relative to the project, or to the flake they came from.
+  # Files by the names that their authors know: relative to the project, or to the flake they came from.
   showFile = file:
     let
       path = toString file;

@@ -281,8 +281,8 @@ let
       _module = { inherit (declared._module) args check freeformType; };
     };
 
-  # Everything wrong with the definitions of a tree of options. An option computed from a faulty one can't be
-  # judged; the fault is told where it is.
+  # Everything wrong with the definitions of a tree of options. An option that is computed from a
+  # faulty one cannot be checked; the fault is reported where it is.
   problemsOf = options: concatMap
     (o: let t = builtins.tryEval (builtins.deepSeq o.problems o.problems); in if t.success then t.value else [ ])
     (lib.collectOptions options);

@@ -5,8 +5,8 @@ let
   cfg = config.services.energy;
   page = "http://127.0.0.1:${toString cfg.port}/";
   curl = "${pkgs.curl}/bin/curl --silent --show-error --fail";
-  # Nothing of a session is kept: its folder goes with the unit. In a process of its own, the network may be given
-  # up while a slow card is being read, and the page with it.
+  # Nothing of a session is kept: its folder goes with the unit. The network is served within the browser's process:
+  # one of its own might be given up while a slow card is being read, and the page with it.
   browser = lib.escapeShellArgs ([
     "${pkgs.chromium}/bin/chromium" "--ozone-platform=wayland" "--kiosk" "--user-data-dir=/run/cage/profile"
     "--no-first-run" "--noerrdialogs" "--disable-session-crashed-bubble" "--disable-breakpad"
@@ -47,16 +47,16 @@ in
     systemd.services.cage-tty1 = {
       description = lib.mkForce "The page of energy on the screen";
       after = [ "home-energy-dashboard.service" ];
-      # A page that is open stays what it was, so a new one is a reason to start over.
+      # A page that is open stays as it was, so a new version of the page is a reason to start the browser anew.
       restartTriggers = [ pkgs.energy ];
-      serviceConfig = removeAttrs (import ./common/sandbox.nix) [ "MemoryDenyWriteExecute" "PrivateUsers" "ProcSubset" ] // {
-        # Until there is something to show; then anew, for as long as it takes.
+      serviceConfig = import ./common/sandbox.nix // {
+        # Wait until there is a page to show; when it takes too long, the unit is started again.
         ExecStartPre = "${curl} --output /dev/null --max-time 5 --retry 1000 --retry-delay 1 --retry-all-errors --retry-max-time 60 ${page}api/health";
         TimeoutStartSec = "90s";
         TimeoutStopSec = "10s";
 
-        # It is the first to go when something is scarce, never the dashboard; and it goes as a whole, as a browser
-        # whose pages were killed shows nothing.
+        # When something is scarce, the browser goes first, never the dashboard; and it goes as a whole, since a
+        # browser whose pages were killed shows nothing.
         MemoryHigh = "60%";
         MemoryMax = "70%";
         CPUWeight = 20;
@@ -68,7 +68,11 @@ in
         IPAddressDeny = "any";
         IPAddressAllow = "localhost";
         RestrictAddressFamilies = [ "AF_INET" "AF_INET6" "AF_UNIX" "AF_NETLINK" ];
-        # Chromium shuts its pages in with these, and compiles what they run.
+        # Chromium confines its pages with namespaces and system calls of its own, compiles the scripts in them, and
+        # reads more of /proc than processes.
+        MemoryDenyWriteExecute = false;
+        PrivateUsers = false;
+        ProcSubset = "all";
         RestrictNamespaces = "user pid net";
         SystemCallFilter = [ "@system-service" "@sandbox" "@pkey" "chroot" ];
         UMask = "0077";

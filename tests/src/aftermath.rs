@@ -18,8 +18,8 @@ pub fn blessed(machine: &Machine, generation: u64) -> Result<()> {
     })
 }
 
-/// Lets a bad deploy happen, waits until what ran before is healthy, and tells how long that took from the command on.
-/// `what` is the letter of issue and README, and some words.
+/// Runs a bad deploy, waits until what ran before is healthy again, and prints how long that took from the command
+/// on, as the figure `what`.
 pub fn survives<T>(machine: &Machine, what: &str, bad: impl FnOnce() -> Result<T>) -> Result<T> {
     let old = running(machine)?;
     let begin = Instant::now();
@@ -37,7 +37,7 @@ pub fn survives<T>(machine: &Machine, what: &str, bad: impl FnOnce() -> Result<T
     Ok(happened)
 }
 
-/// Deploys what does not boot, and waits for the old generation to be back by itself.
+/// Deploys a generation that does not boot, and waits until the old one is back without help.
 pub fn falls_back(
     machine: &Machine,
     what: &str,

@@ -37,7 +37,7 @@ impl<'m> Climate<'m> {
         })
     }
 
-    /// The same, made to measure this often, as an impatient owner might configure it.
+    /// The same, configured to measure this often.
     pub fn impatient(machine: &'m Machine, interval: Duration) -> Result<Self> {
         let climate = Self::of(machine)?;
         climate.configure(|config| {
@@ -60,7 +60,7 @@ impl<'m> Climate<'m> {
         &self.web
     }
 
-    /// What it says about itself; an error unless it says it with a 200.
+    /// Its own report of its health; an error unless the status is 200.
     pub fn health(&self) -> Result<Value> {
         self.web.get("/health")?.success()?.json()
     }
@@ -80,7 +80,7 @@ impl<'m> Climate<'m> {
         })
     }
 
-    /// Waits until it says what the sensors feel.
+    /// Waits until it reports what the sensors measure.
     pub fn shows(
         &self,
         temperature: f64,
@@ -100,7 +100,7 @@ impl<'m> Climate<'m> {
         })
     }
 
-    /// Waits until it admits that it has no reading, and gives the reason it says.
+    /// Waits until it reports that it has no reading, and returns the reason that it gives.
     pub fn degrades(&self, within: Duration) -> Result<String> {
         self.machine
             .wait_until("the service to say that it cannot measure", within, || {
@@ -139,7 +139,7 @@ impl<'m> Climate<'m> {
         )
     }
 
-    /// What its history says of the seconds `from..to`, in as many points as it gives.
+    /// The points that its history has for the seconds `from..to`.
     pub fn history(&self, from: u64, to: u64) -> Result<Vec<Value>> {
         let path = format!("/api/history?from={from}&to={to}&points=2000");
         let answer = self.web.get(&path)?.success()?.json()?;

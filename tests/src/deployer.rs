@@ -10,16 +10,16 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testbed::{Context, Machine, Relay, Result, Tools, ensure, wait_until};
 
-/// What they call the appliance.
+/// The name that they give the appliance in their SSH configuration.
 const NAME: &str = "appliance";
 /// The longest that a deploy takes, with boots in it.
 const DEPLOY: Duration = Duration::from_secs(600);
 
-/// They, at their own machine: their ssh, their configuration, their keys.
+/// A person at their own machine, with their ssh, their configuration and their keys.
 #[derive(Debug)]
 pub struct Deployer {
     home: TempDir,
-    /// Their wire to the appliance.
+    /// Their network connection to the appliance.
     pub wire: Relay,
 }
 
@@ -116,7 +116,7 @@ impl Deployer {
         Ok((begin(command)?.end()?, self.key()))
     }
 
-    /// Gives them a key. Always the same for the same purpose, since Nix keeps every signature there ever was.
+    /// Gives them a key: always the same one for the same purpose, since Nix keeps all signatures that a path ever had.
     pub fn take_key(&self, secret: &str) -> Result<()> {
         fs::create_dir_all(self.home.path().join("lichen"))?;
         Ok(fs::write(self.key(), secret)?)
@@ -163,7 +163,7 @@ impl Begun {
         }
     }
 
-    /// Ends it as a closed laptop does.
+    /// Kills it, as closing a laptop would.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;

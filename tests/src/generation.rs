@@ -55,7 +55,7 @@ impl Generation {
         machine.ssh().run(&command, b"", DEPLOY)
     }
 
-    /// Has to be what runs, as `lichenctl status` and the link say it.
+    /// Checks that it is what runs, by `lichenctl status` and by the link.
     pub fn runs_on(&self, machine: &Machine) -> Result<()> {
         let link = machine.sh("readlink /run/current-system")?;
         ensure!(

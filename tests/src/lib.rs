@@ -1,4 +1,4 @@
-//! The words stories are told in: an appliance as its owner gets it, what healthy means, and what may happen.
+//! What stories have in common: an appliance as its owner gets it, what healthy means, and events that it survives.
 //!
 //! A file in `tests/` is a group of stories and is found by being there. `./lichen test` runs them all,
 //! `./lichen test GROUP` and `./lichen test STORY` those whose name contains that.
@@ -86,7 +86,7 @@ pub fn appliance() -> Result<Machine> {
     started(&snapshot()?)
 }
 
-/// A machine that goes on where the snapshot was taken.
+/// A machine that continues from the snapshot.
 pub fn started(snapshot: &Snapshot) -> Result<Machine> {
     let machine = snapshot.start()?;
     machine.wait_for_ssh(SOON)?;

@@ -46,7 +46,7 @@ impl Published {
         self.root.path()
     }
 
-    /// From now on the owner publishes through such a server, on this port; machines know nothing of it.
+    /// From now on the owner publishes through such a server, on this port. Machines still read from the folder.
     pub fn through_s3(&mut self, port: u16, key: &str, secret: &str) {
         self.to = format!("s3://bucket/fleet?endpoint=127.0.0.1:{port}&scheme=http");
         self.environment = vec![
@@ -104,7 +104,7 @@ impl Published {
         machine.write_file(file, config.to_string().as_bytes())
     }
 
-    /// Lets the machine's timer strike now, waits, and gives what `lichenctl status` says of it.
+    /// Starts what the machine's timer would start, waits for its end, and returns what `lichenctl status` says of it.
     pub fn strike(&self, machine: &Machine) -> Result<Value> {
         self.followed_by(machine)?;
         let command = "systemctl start lichenctl-update.service";

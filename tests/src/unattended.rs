@@ -1,10 +1,10 @@
-//! Commands that go on on a machine, whatever becomes of whoever began them.
+//! Commands that continue on a machine when the connection that started them is lost.
 
 use std::time::Duration;
 
 use testbed::{Machine, Result, ensure};
 
-/// One that has begun; what it says goes into a log.
+/// A command that was started; its output goes to a log.
 #[derive(Debug)]
 pub struct Unattended<'m> {
     machine: &'m Machine,
@@ -12,7 +12,7 @@ pub struct Unattended<'m> {
 }
 
 impl<'m> Unattended<'m> {
-    /// Begins `command`.
+    /// Starts `command`.
     pub fn begin(machine: &'m Machine, command: &str) -> Result<Self> {
         let log = machine.sh(&format!(
             "log=$(mktemp /run/unattended.XXXXXX); nohup {command} > $log 2>&1 & echo $log"
@@ -21,7 +21,7 @@ impl<'m> Unattended<'m> {
         Ok(Self { machine, log })
     }
 
-    /// Waits until it says this. The connection may go meanwhile, and come back.
+    /// Waits until its output contains `what`. The connection may be lost meanwhile, and come back.
     pub fn says(&self, what: &str, within: Duration) -> Result<()> {
         let read = format!("cat {}", self.log);
         self.machine

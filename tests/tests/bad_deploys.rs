@@ -1,4 +1,4 @@
-//! Deploys that have to be survived, by nobody doing anything.
+//! Bad deploys, which the appliance has to survive without help.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn a_release_that_cuts_off_its_deployer_is_undone() -> Result<()> {
     for name in ["no-ssh", "no-network"] {
         let bad = Generation::named(name)?;
         bad.copy_to(&machine)?;
-        // Both are healthy in their own eyes.
+        // Both consider themselves healthy.
         let what = format!("(b) {name}, to be confirmed within {CONFIRM} s");
         survives(&machine, &what, || {
             let switch = format!(
@@ -166,7 +166,7 @@ fn where_keys_are_trusted_nothing_unsigned_runs() -> Result<()> {
         "nix-store --generate-binary-cache-key fleet-1 /run/secret /run/public; \
          echo trusted-public-keys = $(cat /run/public) >> /etc/nix/nix.conf",
     )?;
-    // Nor what a key has signed that only calls itself so.
+    // Nor what was signed by another key of the same name.
     let forge = format!(
         "nix-store --generate-binary-cache-key fleet-1 /run/forged /run/forged.pub; \
          nix store sign --recursive --key-file /run/forged {}",
@@ -195,7 +195,7 @@ fn where_keys_are_trusted_nothing_unsigned_runs() -> Result<()> {
     greeting.runs_on(&machine)
 }
 
-/// Switches to what is not to stay, as clients do, and gives the reason that is in the journal.
+/// Switches, as clients do, to a generation that must not stay, and returns the reason given in the journal.
 fn undone(machine: &Machine, what: &str, name: &str) -> Result<String> {
     let old = running(machine)?;
     let bad = Generation::named(name)?;

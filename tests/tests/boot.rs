@@ -1,4 +1,4 @@
-//! Being switched on, and off, and on again.
+//! Booting, losing power, and booting again.
 
 use tests::*;
 
@@ -102,7 +102,7 @@ fn a_clock_that_is_wrong_by_years_keeps_nothing_from_working() -> Result<()> {
     Ok(())
 }
 
-/// QEMU's Raspberry Pi 4 has no network, so its console is all there is to go by.
+/// QEMU's Raspberry Pi 4 has no network, so the story can only read its console.
 #[test]
 #[ignore = "slow: run by ./lichen test --slow"]
 fn the_same_image_boots_on_a_raspberry_pi_4() -> Result<()> {

@@ -121,7 +121,7 @@ fn deploy_rs_activates_confirms_revokes_and_rolls_back_by_magic() -> Result<()> 
     ))?;
     ensure!(dry.contains("start    greeting.service"), "{dry}");
 
-    // Nobody removes the canary.
+    // The canary is not removed.
     let undone = machine.try_sh(&format!(
         "{activate} --confirm-timeout 1 --magic-rollback --auto-rollback"
     ))?;

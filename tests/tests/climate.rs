@@ -5,7 +5,7 @@ use std::time::Duration;
 use tests::*;
 
 const OFTEN: Duration = Duration::from_millis(200);
-/// For a page to have asked for what it shows.
+/// How long a page may take to fetch what it shows.
 const SETTLE: Duration = Duration::from_secs(5);
 
 #[test]
@@ -88,7 +88,7 @@ fn an_alert_arrives_once_and_its_end_once() -> Result<()> {
     climate.send_alerts_to(&receiver.url())?;
     hat.set_temperature(35.0)?;
     arrived(&machine, &receiver, 1)?;
-    // A state that lasts is not repeated: a hundred readings later there is still the one message.
+    // A lasting state is reported once: a hundred readings later there is still only one message.
     climate.measures(100)?;
     assert_eq!(
         receiver.deliveries().len(),

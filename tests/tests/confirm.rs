@@ -1,8 +1,8 @@
-//! Confirmation: what cuts off its deployer does not stay.
+//! Confirmation: a generation that cuts off its deployer is reverted.
 
 use tests::*;
 
-/// What lichenctl says when it is time to confirm.
+/// What lichenctl prints when it waits for the confirmation.
 const AWAITED: &str = "waiting for `lichenctl confirm`";
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use testbed::figures;
 use tests::*;
 
-/// Keys that open nothing: a secret and a public one, and a secret one that nobody trusts.
+/// Keys for tests only: a secret one with its public one, and a secret one that no device trusts.
 const OWNER: (&str, &str) = (
     "story-owner-1:X99VtcWrbtnPnpA3sKmsAHiIzMbOIKkIaskGqLMruOrk20JDf8LKss8wuHz01vQn3x9Pte59CaYBIIsKtFB4uQ==",
     "story-owner-1:5NtCQ3/CyrLPMLh89Nb0J98fT7XufQmmASCLCrRQeLk=",
@@ -56,7 +56,7 @@ fn a_configuration_change_is_a_small_delta_and_is_confirmed() -> Result<()> {
     assert_ne!(machine.try_sh("test -e /nix/var/lichen/receive")?.status, 0);
     healthy(&machine)?;
 
-    // To what runs already there is no way; of several devices, each has its line.
+    // What runs already is not deployed again; with several devices, each has its own line.
     let both = owner.lichen(&["deploy"], &["nowhere", &retention.toplevel])?;
     ensure!(
         both.status == 1
@@ -88,7 +88,7 @@ fn a_configuration_change_is_a_small_delta_and_is_confirmed() -> Result<()> {
     Ok(())
 }
 
-// It takes both turns: a second story that did might wait for this one, and this one for it.
+// It needs both machines: if a second story did, too, each of the two might wait for the other.
 #[test]
 fn several_devices_are_updated_at_once_whether_or_not_one_is_there() -> Result<()> {
     let machine = appliance()?;
@@ -175,7 +175,7 @@ fn a_deploy_cut_off_in_the_middle_of_copying_leaves_the_device_as_it_was() -> Re
 fn a_delta_that_comes_to_nothing_is_followed_by_the_whole() -> Result<()> {
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;
-    // What the delta begins with is not what it was.
+    // The file that the delta starts from has changed.
     machine.sh("echo damage >> $(readlink /run/current-system)/nixos-version")?;
     let retention = Generation::named("retention")?;
     let done = owner.lichen(&["deploy"], &[&retention.toplevel])?;
@@ -259,7 +259,7 @@ fn what_a_fleet_s_owner_signs_is_let_in_and_nothing_else() -> Result<()> {
         Generation::named("greeting")?,
         Generation::named("retention")?,
     );
-    // From before the device demanded anything: its layers are there, and nobody has signed them.
+    // A generation from before the device demanded signatures: its layers are there, unsigned.
     greeting.copy_to(&machine)?;
     let stranger = Deployer::of(&machine)?;
     stranger.take_key(STRANGER)?;

@@ -18,7 +18,7 @@ const UNITS: [&str; 2] = [
 fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
     let machine = energy_appliance()?;
     let energy = Energy::of(&machine)?;
-    // It was never online: it serves its page and says that it knows nothing.
+    // It was never online: it serves its page, which says that there are no prices yet.
     let health = energy.is("unknown")?;
     ensure!(
         health["cache_age"].is_null() && health["source"] == "cache",
@@ -86,7 +86,7 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
         "{dom}"
     );
     ensure!(dom.contains("Expected until"), "{dom}");
-    // It is no failure of the device: no update would be taken back for it.
+    // The device is not at fault, so no update would be reverted because of it.
     energy_healthy(&machine)?;
 
     amber.up();
@@ -112,7 +112,7 @@ fn the_cache_outlives_a_power_cut_and_is_shown_by_a_device_that_boots_without_ne
         days(&energy)?
     };
     ensure!(before > 20, "{before} days");
-    // In the middle of another look at Amber.
+    // While it is asking Amber again.
     machine.sh("systemctl start --no-block home-energy-sync-cache.service")?;
     machine.pull_plug()?;
     machine.cut_off()?;
@@ -175,7 +175,7 @@ fn the_timer_looks_at_amber_by_itself_and_neither_program_may_do_much() -> Resul
 const KIOSK: &str = "cage-tty1.service";
 /// From the start of the browser until its page is drawn: emulated, it takes a minute and a half.
 const DRAWN: Duration = Duration::from_secs(360);
-/// Longer than a page may ask for nothing.
+/// Longer than a page may go without asking for data.
 const STANDS: Duration = Duration::from_secs(240);
 
 #[test]
@@ -198,7 +198,7 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
     };
     waited()?;
 
-    // Without a page there is nothing to show, for as long as it takes.
+    // As long as there is no page, the browser has nothing to show.
     machine.sh(&format!("systemctl stop {} {KIOSK}", UNITS[0]))?;
     machine.sh(&format!("systemctl start --no-block {KIOSK}"))?;
     machine.wait_until("a screen that has waited for 10 s", SOON, || {
@@ -255,7 +255,7 @@ fn the_screen_waits_for_the_page_and_shows_it_again_when_it_has_died() -> Result
     );
     drawn("wall-again")?;
 
-    // A page that stands still asks for nothing any more.
+    // A page that hangs no longer asks for data.
     let restarts = number(KIOSK, "NRestarts")?;
     machine.sh("pkill -STOP -f type=renderer")?;
     machine.wait_until("a screen that has begun anew by itself", STANDS, || {

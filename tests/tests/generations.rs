@@ -95,7 +95,7 @@ fn a_plug_pulled_in_the_middle_of_a_switch_costs_the_switch_and_nothing_else() -
     assert_eq!(running(&machine)?, old);
     let profile = machine.sh("readlink -f /nix/var/nix/profiles/system")?;
     assert_eq!(profile.trim(), old);
-    // The second attempt goes through.
+    // The second attempt succeeds.
     let done = retention.activate(&machine, "switch")?;
     ensure!(done.status == 0, "{done:?}");
     retention.runs_on(&machine)
@@ -115,7 +115,7 @@ fn what_is_on_test_is_gone_with_the_next_boot() -> Result<()> {
         machine.sh("cat /boot/st?.env | sha256sum; ls /boot/gen")?,
         boot
     );
-    // What runs is kept, though it is no generation.
+    // What runs is kept, although it is not a generation.
     machine.sh("nix-store --gc")?;
     machine.sh(&format!("test -e {}/layers", greeting.toplevel))?;
     for_each_event(&machine, [Event::ServiceRestart], |machine| {

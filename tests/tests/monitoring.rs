@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testbed::{Prometheus, looks, promtool};
+use testbed::{Prometheus, promtool, references};
 use tests::*;
 use watched::*;
 
@@ -29,7 +29,7 @@ fn every_alert_fires_on_what_it_is_for_and_on_nothing_else() -> Result<()> {
     Ok(())
 }
 
-/// Whatever promtool is told of an alert counts only if it would notice that the alert is another.
+/// promtool's tests of an alert count only if they fail when the alert is changed.
 #[test]
 #[ignore = "slow: promtool, twice for every alert; ./lichen test --slow"]
 fn an_alert_that_always_fires_or_never_does_would_be_noticed() -> Result<()> {
@@ -41,7 +41,7 @@ fn an_alert_that_always_fires_or_never_does_would_be_noticed() -> Result<()> {
             &[],
             &[folder.join("alerts.yml")],
         )?)?;
-        // What fails with the alerts as they are says nothing of others.
+        // Tests that fail with the unchanged alerts prove nothing about changed ones.
         passes(&groups, &tests).with_context(|| format!("crates/{name}"))?;
         for alert in alerts(&groups) {
             let instead = |expression: &str| {
@@ -90,11 +90,11 @@ fn every_alert_looks_at_series_that_its_service_has_and_is_silent_when_all_is_we
                 rule["annotations"]["summary"].is_string(),
                 "{name} has no summary"
             );
-            let looks = looks(rule["expr"].as_str().context("no expression")?)?;
-            for selector in &looks.selectors {
+            let references = references(rule["expr"].as_str().context("no expression")?)?;
+            for selector in &references.selectors {
                 watched.knows(selector).with_context(|| name.to_owned())?;
             }
-            for label in &looks.labels {
+            for label in &references.labels {
                 watched.has_label(label).with_context(|| name.to_owned())?;
             }
         }
@@ -152,7 +152,7 @@ fn every_panel_draws_what_its_service_tells() -> Result<()> {
                         );
                     }
                 }
-                looks(&expression)?
+                references(&expression)?
                     .labels
                     .iter()
                     .try_for_each(|label| watched.has_label(label))
@@ -180,7 +180,7 @@ fn every_dashboard_can_be_imported() -> Result<()> {
     Ok(())
 }
 
-/// Grafana takes nearly anything, and then shows nothing, or one panel under another.
+/// Grafana accepts nearly any file, and then shows nothing, or panels that cover each other.
 fn importable(dashboard: &Dashboard) -> Result<()> {
     dashboard.text("/title")?;
     ensure!(
@@ -266,7 +266,7 @@ fn alerts(groups: &[Value]) -> BTreeSet<String> {
 fn passes(groups: &[Value], tests: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
-    // To YAML, JSON is YAML.
+    // JSON is valid YAML.
     write("alerts.yml", &json!({ "groups": groups }).to_string())?;
     write("alerts_test.yml", tests)?;
     let path = |name: &str| Path::new(folder.path()).join(name).display().to_string();

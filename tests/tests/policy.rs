@@ -1,4 +1,4 @@
-//! What was declared is what is in force.
+//! What the configuration declares is in force.
 
 use testbed::Output;
 use tests::*;
@@ -20,7 +20,7 @@ fn the_system_cannot_be_written_to() -> Result<()> {
 fn the_journal_is_kept_small_and_not_for_ever() -> Result<()> {
     let machine = appliance()?;
     let declared = machine.sh("systemd-analyze cat-config systemd/journald.conf")?;
-    // The last one counts, as drop-ins come after what they change.
+    // The last one counts: drop-ins come after the file that they change.
     let value = |name: &str| {
         declared
             .lines()

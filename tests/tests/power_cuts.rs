@@ -4,11 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use testbed::cuts::{self, Ext4, Fat, Fate, Remains, Sampling};
-use testbed::{Log, figures, turn};
+use testbed::cuts::{Fate, Sampling};
+use testbed::{figures, turn};
 mod power;
 
-use power::{Effort, Expected, Judge, Kind, Truth};
+use power::{Effort, Kind, Specimen, Truth};
 use tests::*;
 
 const SAMPLING: Sampling = Sampling {
@@ -17,8 +17,8 @@ const SAMPLING: Sampling = Sampling {
     torn: 4,
     reordered: 2,
 };
-/// Every boundary, and some of what may become of writes at it. Few different file systems need to go through the real
-/// e2fsck for what is read of them here to be believed.
+/// Every boundary between two writes, and some samples of torn and reordered writes at it. One in 50 different file
+/// systems is also checked by the real e2fsck, to show that what is read of them here is right.
 const EFFORT: Effort = Effort {
     sampling: Sampling {
         torn: 16,
@@ -27,7 +27,7 @@ const EFFORT: Effort = Effort {
     },
     fsck: 50,
 };
-/// As much as is worth waiting for.
+/// As many samples as are worth the time.
 const ALL: Effort = Effort {
     sampling: Sampling {
         torn: 1,
@@ -87,120 +87,19 @@ fn a_cut_in_each_phase_really_boots() -> Result<()> {
 fn damage_is_found() -> Result<()> {
     let recordings = recordings()?;
     let truth = Truth::of(&recordings, &lichen_toml()?)?;
-    let life = &recordings[1];
-    let log = Log::open(&life.log)?;
-    let mark = |name: &str| {
-        life.marks
-            .iter()
-            .find(|mark| mark.name == name)
-            .context(name.to_owned())
-    };
-    let (before, after) = (mark("boot given up")?, mark("trial boot")?);
-    let new = after.note["toplevel"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let disk = cuts::moment(life, &log, after.entries)?;
-    let old_disk = cuts::moment(life, &log, before.entries)?;
-    let expected = Expected::after(after.entries, &life.marks, "");
-    let mut judge = Judge::new(&truth);
-    assert_eq!(judge.judge(&disk, &expected)?, new);
+    let mut disk = Specimen::of(&recordings[1], &truth)?;
+    disk.boots_the_new_generation()?;
 
-    let fat = Fat::read(&disk, disk.partition("BOOT")?)?;
-    let data = Ext4::mount(&disk, disk.partition("DATA")?)?;
-    let layers = data.text(&format!("{new}/layers"))?.unwrap_or_default();
-    let kernel = (fat
-        .files
-        .iter()
-        .rev()
-        .find(|file| file.path.ends_with("/image")))
-    .context("no kernel")?
-    .path
-    .clone();
-    let all = judge.data(&disk)?.readings.len();
-    let one_more = Expected {
-        told: Some((0, i64::MAX / 1000, all + 1)),
-        ..expected.clone()
-    };
-    let zero = |disk: &mut Remains, at: u64, length: u64| disk.write(at, &vec![0; length as usize]);
-    let mut found = |what: &str,
-                     expected: &Expected,
-                     change: &dyn Fn(&mut Remains) -> Result<()>|
-     -> Result<()> {
-        let mut damaged = disk.clone();
-        change(&mut damaged)?;
-        match judge.judge(&damaged, expected) {
-            Err(error) if format!("{error:#}").contains(what) => Ok(()),
-            other => bail!("not found: {what}; instead: {other:?}"),
-        }
-    };
-
-    for layer in layers.lines() {
-        found("is not what it was", &expected, &|disk| {
-            let block = *data.places(layer)?.last().context("an empty layer")?;
-            zero(disk, block, 4096)
-        })?;
-    }
-    found("no valid boot state", &expected, &|disk| {
-        for slot in ["st0.env", "st1.env"] {
-            zero(disk, fat.places(slot)[0].start, 512)?;
-        }
-        Ok(())
-    })?;
-    found("is not what it should be", &expected, &|disk| {
-        let places = fat.places(&kernel);
-        for place in &places[places.len() / 2..] {
-            zero(disk, place.start, place.end - place.start)?;
-        }
-        Ok(())
-    })?;
-    // As if the slot had been written before the kernel.
-    found("is not what it should be", &expected, &|disk| {
-        for place in fat.places(&kernel) {
-            let mut bytes = vec![0; (place.end - place.start) as usize];
-            old_disk.read(place.start, &mut bytes)?;
-            disk.write(place.start, &bytes)?;
-        }
-        Ok(())
-    })?;
-    found("u-boot.bin on BOOT has changed", &expected, &|disk| {
-        zero(disk, fat.places("u-boot.bin")[0].start, 512)
-    })?;
-    found("db.sqlite", &expected, &|disk| {
-        // Not the first page, which says what it is.
-        let places = data.places("/nix/var/nix/db/db.sqlite")?;
-        places[1..]
-            .iter()
-            .try_for_each(|place| zero(disk, *place, 4096))
-    })?;
-    found("climate.db", &expected, &|disk| {
-        // How many readings are in the log by now, and how many in the database, is a matter of time.
-        let database = data.places("/var/lib/climate/climate.db")?;
-        let log = data.places("/var/lib/climate/climate.db-wal")?;
-        database
-            .iter()
-            .skip(1)
-            .chain(&log)
-            .try_for_each(|place| zero(disk, *place, 4096))
-    })?;
-    found("readings were told", &one_more, &|_| Ok(()))?;
-    // Whom the file system belongs to is not what a torn superblock is wrong about; when it was written last is, and
-    // that is mended.
-    let superblock = disk.partition("DATA")?.start + assemble::superblock::AT;
-    found("and not by being torn", &expected, &|disk| {
-        zero(disk, superblock + 0x68, 16)
-    })?;
-    let mut torn = disk.clone();
-    zero(&mut torn, superblock + 0x30, 4)?;
-    let mut old = expected.clone();
-    old.toplevels = [before.note["toplevel"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()]
-    .into();
-    found("which is none of", &old, &|_| Ok(()))?;
-    assert_eq!(judge.judge(&torn, &expected)?, new);
-    Ok(())
+    disk.every_layer_has_to_be_whole()?;
+    disk.one_valid_boot_state_is_needed()?;
+    disk.the_kernel_has_to_be_whole()?;
+    disk.the_kernel_has_to_be_there_before_the_boot_state_names_it()?;
+    disk.u_boot_has_to_be_whole()?;
+    disk.the_database_of_nix_has_to_be_readable()?;
+    disk.the_readings_have_to_be_readable()?;
+    disk.no_reading_that_was_told_may_be_missing()?;
+    disk.a_superblock_may_be_torn_but_not_belong_to_another_file_system()?;
+    disk.another_generation_may_not_boot()
 }
 
 fn recordings() -> Result<[Recording; 2]> {
@@ -208,7 +107,7 @@ fn recordings() -> Result<[Recording; 2]> {
 }
 
 fn judge_all(effort: Effort) -> Result<()> {
-    // Judging takes all processors, and booting does: one story after the other.
+    // Judging and booting both need all processors, so these stories run one after the other.
     let _turn = turn("power cuts")?;
     let recordings = recordings()?;
     let truth = Truth::of(&recordings, &lichen_toml()?)?;
@@ -221,7 +120,7 @@ fn judge_all(effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Every kind that there is of cuts after which the disk has made this of its writes.
+/// Boots a cut of every kind with this fate of its writes.
 fn boot_all(fate: Fate) -> Result<()> {
     let _turn = turn("power cuts")?;
     let recordings = recordings()?;
@@ -238,7 +137,7 @@ fn boot(kinds: &[Kind<'_>]) -> Result<usize> {
     let machine = || -> Result<usize> {
         let mut booted = 0;
         loop {
-            // A machine is given up now and then, for others to have a turn.
+            // The machine is given up after each group of cards, so that other stories get a turn.
             let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(kinds) = next else {
                 return Ok(booted);

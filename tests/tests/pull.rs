@@ -21,7 +21,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
     published.publish(&good)?;
     let archives = archives_among(&bucket.asked());
     let first = published.channel()?;
-    // Outside of the maintenance window it is only made ready.
+    // Outside the maintenance window it is only downloaded.
     let before = running(&machine)?;
     machine.sh(
         "at() { date -d \"now + $1 hours\" +%H:%M; }; \
@@ -42,7 +42,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
     let update = published.strike(&machine)?;
     ensure!(said(&update).contains("runs already"), "{update}");
 
-    // What is not healthy is undone, and not tried a second time.
+    // An unhealthy generation is reverted, and not tried a second time.
     published.publish(&broken)?;
     let more = archives_among(&bucket.asked());
     ensure!(
@@ -113,7 +113,7 @@ fn a_plug_pulled_in_the_middle_of_a_download_costs_only_what_had_not_arrived() -
     good.runs_on(&machine)?;
     healthy(&machine)?;
 
-    // Who goes back by hand is not overruled by the next run.
+    // The next run does not overrule a rollback by hand.
     machine.sh("lichenctl rollback")?;
     let update = published.strike(&machine)?;
     ensure!(said(&update).contains("was rolled back"), "{update}");
@@ -186,7 +186,7 @@ fn an_update_that_never_boots_is_left_and_not_tried_again() -> Result<()> {
     healthy(&machine)
 }
 
-/// A device that follows a channel on which nothing is yet.
+/// A device that follows a channel on which nothing has been published yet.
 fn follower(generation: &str) -> Result<Machine> {
     let machine = appliance()?;
     let follows = Generation::named(generation)?;

@@ -1,11 +1,11 @@
-//! What breaks, and mends itself.
+//! Failures that the appliance recovers from by itself.
 
 use std::time::Duration;
 
 use tests::*;
 
 const OFTEN: Duration = Duration::from_millis(200);
-/// The hardware watchdog's own patience, and some for an emulated clock that lags.
+/// The timeout of the hardware watchdog, and some more for an emulated clock that lags.
 const BITE: Duration = Duration::from_secs(120);
 
 #[test]
@@ -39,7 +39,7 @@ fn a_kernel_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
 #[ignore = "slow: a boot; ./lichen test --slow"]
 fn an_init_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
     let machine = appliance()?;
-    // PID 1 alone is frozen; everything else, sshd too, goes on as if nothing were wrong.
+    // Only PID 1 is frozen; everything else, including sshd, continues as if nothing were wrong.
     hang(&machine, "echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze")
 }
 
@@ -107,7 +107,7 @@ fn a_full_data_partition_is_no_end() -> Result<()> {
     healthy(&machine)
 }
 
-/// Hangs it as `how` says; the watchdog has to bite and the appliance to come back.
+/// Makes the appliance hang by the command `how`; the watchdog has to reset it, and it has to come back.
 fn hang(machine: &Machine, how: &str) -> Result<()> {
     let before = machine.boot_id()?;
     machine.sh(how)?;

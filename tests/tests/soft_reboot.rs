@@ -9,7 +9,7 @@ use tests::*;
 const THERE: Duration = Duration::from_secs(480);
 /// The same, a deadline, and a boot into the good one.
 const THERE_AND_BACK: Duration = Duration::from_secs(600);
-/// The hardware watchdog's own patience, and some for an emulated clock that lags.
+/// The timeout of the hardware watchdog, and some more for an emulated clock that lags.
 const BITE: Duration = Duration::from_secs(120);
 
 /// How often userspace has started over on this kernel.
@@ -131,7 +131,7 @@ fn a_plug_pulled_during_a_soft_reboot_costs_the_new_generation() -> Result<()> {
     let bus = Generation::named("another-bus")?;
     bus.copy_to(&machine)?;
     goes_back(&machine, || {
-        // It is put off, to see what the device makes of it meanwhile.
+        // It is delayed, to see how the device behaves meanwhile.
         let done = machine.sh(&format!(
             "{}/bin/switch-to-configuration switch 2>&1; systemctl stop 'run-*.timer'",
             bus.toplevel
@@ -250,7 +250,7 @@ fn looks_booted(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Has a soft-reboot come to nothing; then the old generation has to run, after a single try.
+/// Makes a soft-reboot fail; then the old generation has to run, after a single attempt.
 fn goes_back(machine: &Machine, soft_reboot: impl FnOnce() -> Result<()>) -> Result<()> {
     let old = running(machine)?;
     let before = machine.boot_id()?;

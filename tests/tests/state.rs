@@ -1,4 +1,4 @@
-//! Protecting state: a generation that brings data into another version, and does not stay.
+//! Protecting state: a generation migrates data to another version, and is then reverted.
 
 use std::collections::BTreeSet;
 

@@ -62,7 +62,7 @@ fn ticker_brings_each_record_into_the_bucket_once_whatever_fails() -> Result<()>
         "nothing was salvaged"
     );
 
-    // No storage for a while: files wait, and nobody is alarmed but the one who reads the health.
+    // No storage for a while: files wait, and only the service's health report says so.
     bucket.down();
     assert_eq!(ticker.syncs()?, 75);
     machine.wait_until("the service to say that nothing is synced", SOON, || {

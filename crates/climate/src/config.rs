@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kit::{Configuration, HttpSettings};
+use kit::{Configuration, HttpSettings, within};
 use serde::{Deserialize, Serialize};
 
 /// `/etc/climate/config.json`, written by the service's module.
@@ -193,9 +193,8 @@ impl Configuration for Config {
 
     fn check(&self) -> Result<(), String> {
         let sensor = &self.sensor;
-        if !(0.05..=86_400.0).contains(&sensor.interval_seconds) {
-            return Err("sensor.interval_seconds: must be between 0.05 and 86400".into());
-        }
+        let interval = sensor.interval_seconds;
+        within([("sensor.interval_seconds", interval, 0.05..=86_400.0)])?;
         if sensor.bus != "auto" && !sensor.bus.starts_with('/') {
             return Err("sensor.bus: must be `auto` or a device such as /dev/i2c-1".into());
         }
@@ -245,14 +244,10 @@ impl AlertSettings {
         ];
         for (name, min, max, hysteresis, range) in limits {
             let unit = if name == "temp" { "_c" } else { "" };
-            for (which, value) in [("min", min), ("max", max)] {
-                if !range.contains(&value) {
-                    let (low, high) = (range.start(), range.end());
-                    return Err(format!(
-                        "{name}_{which}{unit}: must be between {low} and {high}"
-                    ));
-                }
-            }
+            within([
+                (format!("{name}_min{unit}"), min, range.clone()),
+                (format!("{name}_max{unit}"), max, range),
+            ])?;
             if min >= max {
                 return Err(format!(
                     "{name}_min{unit}: must be less than {name}_max{unit}"
@@ -271,17 +266,10 @@ impl AlertSettings {
 impl WebhookSettings {
     /// The first thing wrong with these settings, named by its field.
     pub fn check(&self) -> Result<(), String> {
-        let ranges = [
+        within([
             ("retry_count", u64::from(self.retry_count), 1..=10),
             ("retry_delay", self.retry_delay, 1..=60),
             ("timeout", self.timeout, 1..=120),
-        ];
-        for (name, value, range) in ranges {
-            if !range.contains(&value) {
-                let (low, high) = (range.start(), range.end());
-                return Err(format!("{name}: must be between {low} and {high}"));
-            }
-        }
-        Ok(())
+        ])
     }
 }

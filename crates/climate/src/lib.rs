@@ -1,8 +1,8 @@
 //! Temperature and humidity of a server room, measured with a Sense HAT.
 //!
-//! Three threads and a server, each of which may be slow without slowing the others: *sampling* measures,
-//! the *recorder* keeps the history and decides what is an alert, *delivery* sends alerts, and the HTTP
-//! side answers from memory.
+//! Three workers and a server, each of which may be slow without slowing the others: *sampling* measures,
+//! the *history* has its readings judged and keeps them, *delivery* sends alerts, and the HTTP side answers
+//! from memory.
 
 pub mod alert;
 pub mod config;
@@ -10,7 +10,6 @@ pub mod history;
 mod http;
 pub mod import;
 pub mod reading;
-pub mod recorder;
 pub mod sampling;
 pub mod sensor;
 
@@ -21,11 +20,10 @@ use std::time::Duration;
 use anyhow::Context;
 use kit::{Kit, Soc};
 
-use alert::{Delivery, Outbox, SharedWebhook, Texts};
+use alert::{Judge, Outbox, SharedWebhook, Texts};
 use config::Config;
+use history::History;
 use reading::SharedRoom;
-use recorder::{Recording, Settings};
-use sampling::Sampling;
 use sensor::Sensor;
 
 /// What the world gives the service; tests give something else.
@@ -82,69 +80,56 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         Texts::of_this_host(),
     );
 
-    let settings = Settings {
+    // Each feeds those before it, and is stopped before them: what was measured last is written before the end.
+    let judge = Judge::new(
+        webhook.clone(),
+        outbox.clone(),
+        texts.clone(),
+        config.status.clone(),
+    );
+    let alerts = judge.shared();
+    let settings = history::Settings {
         path: history_path(&config),
         retention_days: config.history.retention_days,
-        status: config.status.clone(),
     };
-    match &settings.path {
-        Some(path) => tracing::info!(path = %path.display(), "history"),
-        None => tracing::warn!(
-            "the history is kept in memory only: set history.directory or $STATE_DIRECTORY"
-        ),
-    }
-    let recording = Recording::start(
-        &kit,
-        settings,
-        outbox.clone(),
-        webhook.clone(),
-        texts.clone(),
-    )?;
-    let recorder = recording.recorder.clone();
-    let delivery = Delivery::start(
+    let history = History::start(&kit, settings, judge, outbox.clone(), webhook.clone())?;
+    let delivered = history.clone();
+    let delivered = move |key| delivered.delivered(key);
+    alert::deliver(
         &kit,
         outbox.clone(),
         webhook.clone(),
-        recorder.clone(),
+        delivered,
         world.second,
     )?;
     let sensor = world.sensor.unwrap_or_else(|| sensor::open(&config.sensor));
-    let sampling = Sampling::start(
+    let measured = (room.clone(), history.clone());
+    sampling::start(
         &kit,
-        &config.sensor,
+        config.sensor,
         sensor,
         world.soc,
-        room.clone(),
-        recorder.clone(),
+        measured.0,
+        measured.1,
     )?;
 
     let parts = Arc::new(http::Parts {
         room,
-        recorder,
+        history,
+        alerts,
         webhook,
         outbox,
-        sent: delivery.sent(),
         token: secret("bearer-token")?,
         token_name: kit.credentials().full_name("bearer-token"),
         texts,
     });
     http::extend_health(&kit);
     http::register_metrics(&kit, &parts);
-    let served = kit.serve(http::routes(parts)).await;
-
-    // From the source to the sink, so that what was measured last is written before the end.
-    tokio::task::spawn_blocking(move || {
-        sampling.stop();
-        delivery.stop();
-        recording.stop();
-    })
-    .await?;
-    served
+    kit.serve(http::routes(parts)).await
 }
 
 /// Where the history of a service configured so is.
 pub fn history_path(config: &Config) -> Option<PathBuf> {
-    let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    let directory = config.history.directory.clone().or_else(from_systemd)?;
-    Some(directory.join(history::FILE))
+    let directory = config.history.directory.clone();
+    Some(directory.or_else(kit::state_directory)?.join(history::FILE))
 }

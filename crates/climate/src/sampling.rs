@@ -1,34 +1,46 @@
 //! The sampling thread: measures on time, whatever the API, the card or the network are doing.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use kit::{Component, Heartbeat, Kit, Soc, clock};
+use kit::{Actor, Component, Kit, Soc, clock};
 
 use crate::config::SensorSettings;
+use crate::history::History;
 use crate::reading::{Reading, SharedRoom};
-use crate::recorder::Recorder;
 use crate::sensor::{Sensor, SensorError, compensate};
 
-/// The name of the loop that measures.
-pub const LOOP: &str = "sampling";
+/// What the worker that measures is called.
+pub const NAME: &str = "sensor";
 
 /// A measurement takes a second when the bus hangs; this is far more, and less than systemd waits.
 const BEAT: Duration = Duration::from_secs(20);
-const SLICE: Duration = Duration::from_secs(5);
 
-/// A sensor that fails is tried again after this, then twice that, up to the interval or `SLOWEST`.
+/// A sensor that fails is tried again after this, then twice that, up to the interval or `SLOWEST_RETRY`.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const SLOWEST_RETRY: Duration = Duration::from_secs(30);
 
-/// The running thread.
-#[derive(Debug)]
-pub struct Sampling {
-    stop: SyncSender<()>,
-    thread: JoinHandle<()>,
+/// Starts measuring. The service is ready after the first attempt, whatever came of it.
+pub fn start(
+    kit: &Kit,
+    settings: SensorSettings,
+    sensor: Box<dyn Sensor>,
+    soc: Soc,
+    room: Arc<SharedRoom>,
+    history: History,
+) -> anyhow::Result<()> {
+    kit.worker(NAME, BEAT, |component| Sampler {
+        sensor,
+        soc,
+        settings,
+        room,
+        history,
+        component,
+        silent_since: None,
+        failures_in_a_row: 0,
+        due: Instant::now(),
+    })?;
+    Ok(())
 }
 
 struct Sampler {
@@ -36,73 +48,33 @@ struct Sampler {
     soc: Soc,
     settings: SensorSettings,
     room: Arc<SharedRoom>,
-    recorder: Recorder,
+    history: History,
     component: Component,
-    heartbeat: Heartbeat,
     silent_since: Option<Instant>,
+    failures_in_a_row: u32,
+    due: Instant,
 }
 
-impl Sampling {
-    /// Starts measuring. The service is ready after the first attempt, whatever came of it.
-    pub fn start(
-        kit: &Kit,
-        settings: &SensorSettings,
-        sensor: Box<dyn Sensor>,
-        soc: Soc,
-        room: Arc<SharedRoom>,
-        recorder: Recorder,
-    ) -> anyhow::Result<Self> {
-        let sampler = Sampler {
-            sensor,
-            soc,
-            settings: settings.clone(),
-            room,
-            recorder,
-            component: kit.component("sensor"),
-            heartbeat: kit.heartbeat(LOOP, BEAT),
-            silent_since: None,
-        };
-        let latch = kit.latch("first reading");
-        let (stop, stopped) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name(LOOP.into())
-            .spawn(move || sampler.run(latch, &stopped))
-            .context("cannot start the sampling thread")?;
-        Ok(Sampling { stop, thread })
+impl Actor for Sampler {
+    fn start(&mut self) {
+        self.turn();
     }
 
-    /// Stops measuring and waits for the thread.
-    pub fn stop(self) {
-        let _ = self.stop.try_send(());
-        let _ = self.thread.join();
+    fn turn(&mut self) -> Duration {
+        if Instant::now() >= self.due {
+            match self.sample() {
+                Ok(()) => self.failures_in_a_row = 0,
+                Err(_) => self.failures_in_a_row += 1,
+            }
+            let (now, interval) = (Instant::now(), self.settings.interval());
+            self.due = next(self.due, now, interval, self.failures_in_a_row);
+        }
+        self.due.saturating_duration_since(Instant::now())
     }
 }
 
 impl Sampler {
-    fn run(mut self, latch: kit::Latch, stopped: &Receiver<()>) {
-        let mut latch = Some(latch);
-        let mut failures_in_a_row = 0;
-        let mut due = Instant::now();
-        loop {
-            match self.sample() {
-                Ok(()) => failures_in_a_row = 0,
-                Err(_) => failures_in_a_row += 1,
-            }
-            drop(latch.take());
-            due = next(
-                due,
-                Instant::now(),
-                self.settings.interval(),
-                failures_in_a_row,
-            );
-            if !self.wait_until(due, stopped) {
-                return;
-            }
-        }
-    }
-
     fn sample(&mut self) -> Result<(), SensorError> {
-        self.heartbeat.beat();
         let measured = self.sensor.measure();
         let at = clock::now_ms();
         match measured {
@@ -131,7 +103,7 @@ impl Sampler {
                 }
                 self.silent_since = None;
                 self.room.measured(reading, measured.faults);
-                self.recorder.reading(reading);
+                self.history.reading(reading);
                 Ok(())
             }
             Err(error) => self.fail(at, error),
@@ -143,29 +115,16 @@ impl Sampler {
         self.component.degraded(why.clone());
         self.room.failed(why.clone());
         let silent = self.silent_since.get_or_insert_with(Instant::now).elapsed();
-        self.recorder.fault(at, silent, why);
+        self.history.fault(at, silent, why);
         Err(error)
-    }
-
-    /// Waits in slices, beating in each; false means stop.
-    fn wait_until(&self, due: Instant, stopped: &Receiver<()>) -> bool {
-        loop {
-            self.heartbeat.beat();
-            let left = due.saturating_duration_since(Instant::now());
-            match stopped.recv_timeout(left.min(SLICE)) {
-                Err(RecvTimeoutError::Timeout) if left <= SLICE => return true,
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return false,
-            }
-        }
     }
 }
 
 /// When to measure next: on the beat of the interval, or sooner after a failure.
 fn next(due: Instant, now: Instant, interval: Duration, failures_in_a_row: u32) -> Instant {
     if failures_in_a_row > 0 {
-        let back_off = FIRST_RETRY * 2u32.pow((failures_in_a_row - 1).min(10));
-        return now + back_off.min(SLOWEST_RETRY).min(interval);
+        let longest = SLOWEST_RETRY.min(interval);
+        return now + kit::back_off(FIRST_RETRY, failures_in_a_row, longest);
     }
     let next = due + interval;
     // After a delay (a slow bus, a suspended machine) the missed ones are not made up for.
@@ -186,12 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_sensor_is_tried_again_ever_more_slowly() {
+    fn a_failing_sensor_is_tried_again_ever_more_slowly_but_no_later_than_a_good_one() {
         let now = Instant::now();
-        let waits: Vec<u64> = (1..=7)
-            .map(|n| (next(now, now, 60 * S, n) - now).as_secs())
-            .collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(next(now, now, 60 * S, 9) - now, SLOWEST_RETRY);
         assert_eq!(next(now, now, S / 10, 9) - now, S / 10);
     }
 }

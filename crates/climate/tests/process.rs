@@ -5,147 +5,67 @@
     reason = "what a test writes need not survive a cut"
 )]
 
-mod support;
-
-use std::io::Read;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use climate::history::{FILE, Store};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
-use support::*;
+use kit::testing::{Program, command, eventually, finished, refuses};
+use serde_json::json;
 
 fn climate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_climate"));
-    command
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("STATE_DIRECTORY")
-        .env_remove("CREDENTIALS_DIRECTORY");
-    command
+    command(env!("CARGO_BIN_EXE_climate"))
 }
 
-fn finished(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
+/// A running program that measures 20 times a second.
+fn start(command: &mut Command, state: &Path) -> Program {
+    let config = json!({
+        "sensor": { "kind": "simulated", "interval_seconds": 0.05 },
+        "history": { "directory": state },
+    });
+    Program::start(command, state, config).ready()
 }
 
-/// A running program; killed if the test forgets it.
-struct Program(Child, SocketAddr);
-
-impl Program {
-    fn start(state: &Path, settings: Value, more: &[(&str, &str)]) -> Self {
-        let address = nobody();
-        let mut config = json!({
-            "http": { "address": "127.0.0.1", "port": address.port() },
-            "sensor": { "kind": "simulated", "interval_seconds": 0.05 },
-            "history": { "directory": state },
-        });
-        config
-            .as_object_mut()
-            .unwrap()
-            .extend(settings.as_object().cloned().unwrap_or_default());
-        let file = state.join("config.json");
-        std::fs::write(&file, config.to_string()).unwrap();
-        let mut command = climate();
-        command
-            .arg("--config")
-            .arg(&file)
-            .envs(more.iter().copied())
-            .stderr(Stdio::piped());
-        let program = Program(command.spawn().unwrap(), address);
-        eventually("the program is ready", || {
-            try_call(address, "GET", "/health/ready", &[], "")
-                .ok()
-                .filter(|a| a.status == 200)
-        });
-        program
-    }
-
-    fn points(&self) -> usize {
-        // Short enough for a point per reading.
-        let from = kit::clock::now_ms() / 1000 - 90;
-        let path = format!("/api/history?from={from}&points=2000");
-        let series = call(self.1, "GET", &path, &[], "").json();
-        series["points"].as_array().map_or(0, Vec::len)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    /// Waits for its end; its exit status and what it said.
-    fn end(mut self) -> (Option<i32>, String) {
-        let status = self.0.wait().unwrap();
-        let mut said = String::new();
-        self.0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        (status.code(), said)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-    }
+/// How many readings its history has.
+fn points(program: &Program) -> usize {
+    // Short enough for a point per reading.
+    let from = kit::clock::now_ms() / 1000 - 90;
+    let path = format!("/api/history?from={from}&points=2000");
+    let series = program.get(&path).unwrap().json();
+    series["points"].as_array().map_or(0, Vec::len)
 }
 
 #[test]
 fn a_bad_configuration_is_one_sentence_and_exit_64() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("config.json");
-    for (text, complaint) in [
-        (
-            r#"{"sensor":{"bsu":"auto"}}"#,
-            "sensor.bsu: unknown field `bsu`",
-        ),
-        (
-            r#"{"sensor":{"interval_seconds":"often"}}"#,
-            "sensor.interval_seconds: invalid type",
-        ),
-        (
-            r#"{"sensor":{"kind":"thermometer"}}"#,
-            "sensor.kind: unknown variant `thermometer`",
-        ),
-        (
-            r#"{"alerts":{"temp_min_c":30}}"#,
-            "alerts.temp_min_c: must be less than temp_max_c",
-        ),
-        (
-            r#"{"webhook":{"retry_count":99}}"#,
-            "webhook.retry_count: must be between 1 and 10",
-        ),
-        (r#"{"http":{"port":80800}}"#, "http.port: invalid value"),
-        (r#"{"sensor":{"bus":"au"#, "EOF while parsing"),
-        ("", "EOF while parsing"),
-    ] {
-        std::fs::write(&file, text).unwrap();
-        for flag in ["--check-config", "--config"] {
-            let (status, stdout, stderr) = finished(climate().arg(flag).arg(&file));
-            assert_eq!((status, stdout.as_str()), (Some(64), ""), "{text}");
-            assert!(
-                stderr.starts_with("error: configuration ") && stderr.contains(complaint),
-                "{stderr}"
-            );
-            assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        }
-    }
-    std::fs::write(&file, "{}").unwrap();
-    assert_eq!(
-        finished(climate().arg("--check-config").arg(&file)),
-        (Some(0), String::new(), String::new())
+    refuses(
+        env!("CARGO_BIN_EXE_climate"),
+        &[&["--check-config"], &["--config"], &["run", "--config"]],
+        &[
+            (
+                r#"{"sensor":{"bsu":"auto"}}"#,
+                "sensor.bsu: unknown field `bsu`",
+            ),
+            (
+                r#"{"sensor":{"interval_seconds":"often"}}"#,
+                "sensor.interval_seconds: invalid type",
+            ),
+            (
+                r#"{"sensor":{"kind":"thermometer"}}"#,
+                "sensor.kind: unknown variant `thermometer`",
+            ),
+            (
+                r#"{"alerts":{"temp_min_c":30}}"#,
+                "alerts.temp_min_c: must be less than temp_max_c",
+            ),
+            (
+                r#"{"webhook":{"retry_count":99}}"#,
+                "webhook.retry_count: must be between 1 and 10",
+            ),
+            (r#"{"http":{"port":80800}}"#, "http.port: invalid value"),
+            (r#"{"sensor":{"bus":"au"#, "EOF while parsing"),
+            ("", "EOF while parsing"),
+        ],
     );
 }
 
@@ -170,12 +90,11 @@ fn a_kill_in_the_middle_of_writing_loses_nothing_that_was_committed() {
     let state = tempfile::tempdir().unwrap();
     let mut seen = 0;
     for round in 1..=3 {
-        let program = Program::start(state.path(), json!({}), &[]);
+        let program = start(&mut climate(), state.path());
         seen = eventually("more is committed", || {
-            Some(program.points()).filter(|now| *now >= seen + 5)
+            Some(points(&program)).filter(|now| *now >= seen + 5)
         });
-        program.signal(Signal::KILL);
-        assert_eq!(program.end().0, None);
+        program.kill();
         let store = Store::open(&state.path().join(FILE)).unwrap();
         let kept = store.count().unwrap() as usize;
         assert!(
@@ -196,10 +115,7 @@ fn a_kill_in_the_middle_of_writing_loses_nothing_that_was_committed() {
 #[test]
 fn asked_to_stop_it_finishes_and_leaves_one_tidy_file() {
     let state = tempfile::tempdir().unwrap();
-    let program = Program::start(state.path(), json!({}), &[]);
-    program.signal(Signal::TERM);
-    let (status, said) = program.end();
-    assert_eq!(status, Some(0), "{said}");
+    let said = start(&mut climate(), state.path()).stop().join("\n");
     assert!(said.contains("stopping"), "{said}");
     assert!(!state.path().join(format!("{FILE}-wal")).exists());
 }
@@ -226,26 +142,25 @@ fn systemd_is_told_when_it_is_ready_alive_and_going() {
             }
         }
     };
-    let environment = [
-        ("NOTIFY_SOCKET", path.to_str().unwrap()),
-        ("WATCHDOG_USEC", "300000"),
-    ];
-    let program = Program::start(state.path(), json!({}), &environment);
+    let mut command = climate();
+    command
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "300000");
+    let program = start(&mut command, state.path());
     hear("READY=1");
     hear("WATCHDOG=1");
     hear("WATCHDOG=1");
-    program.signal(Signal::TERM);
+    program.stop();
     hear("STOPPING=1");
-    assert_eq!(program.end().0, Some(0));
 }
 
 #[test]
 fn history_is_backed_up_and_restored_while_it_runs() {
     let state = tempfile::tempdir().unwrap();
     let backup = state.path().join("backup");
-    let program = Program::start(state.path(), json!({}), &[]);
+    let program = start(&mut climate(), state.path());
     eventually("there is some history", || {
-        (program.points() >= 3).then_some(())
+        (points(&program) >= 3).then_some(())
     });
     let command = |verb: &str| {
         let mut command = climate();
@@ -267,11 +182,9 @@ fn history_is_backed_up_and_restored_while_it_runs() {
     );
     // Two more: the first may have been on its way already.
     eventually("the service goes on from there", || {
-        (program.points() as u64 >= kept + 2).then_some(())
+        (points(&program) as u64 >= kept + 2).then_some(())
     });
-    program.signal(Signal::TERM);
-    let (status, said) = program.end();
-    assert_eq!(status, Some(0));
+    let said = program.stop().join("\n");
     assert!(said.contains("restored from a backup"), "{said}");
 }
 

@@ -103,12 +103,12 @@ fn account(line: &str) -> Option<(String, u64)> {
 }
 
 impl Owners {
-    /// The number of a user; nobody named is root.
+    /// The number of a user; root's, if none is named.
     pub fn uid(&self, name: Option<&str>) -> Result<u64> {
         number(&self.users, name, "user")
     }
 
-    /// The number of a group; nobody named is root's.
+    /// The number of a group; root's, if none is named.
     pub fn gid(&self, name: Option<&str>) -> Result<u64> {
         number(&self.groups, name, "group")
     }

@@ -63,7 +63,7 @@ impl Drive {
     }
 }
 
-/// A comma within a value is said twice.
+/// QEMU wants a comma within a value doubled.
 pub(crate) fn quoted(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }

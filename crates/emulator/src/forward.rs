@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 /// A port of this machine that leads to one of the appliance. Displays as QEMU wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
-    /// Here.
+    /// The port of this machine.
     pub host: u16,
-    /// There.
+    /// The port of the appliance.
     pub guest: u16,
 }
 

@@ -11,6 +11,8 @@ mod forward;
 mod hardware;
 mod qmp;
 mod setup;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tools;
 
 pub use drive::Drive;

@@ -54,7 +54,7 @@ impl Qmp {
 
     /// Runs a command and gives what it returns.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        // In one write: QEMU acts on the last brace, and after `quit` nobody is there to take the line's end.
+        // In one write: QEMU acts on the last brace, and after `quit` it may be gone before the end of the line is written.
         let request = format!(
             "{}\n",
             json!({ "execute": command, "arguments": arguments })

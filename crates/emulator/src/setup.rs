@@ -16,7 +16,7 @@ pub struct Setup<'a> {
     pub boot_file: &'a dyn Fn(&str) -> Result<Vec<u8>>,
     /// Where its memory lives.
     pub memory: Memory<'a>,
-    /// What leads to it, if it has a network.
+    /// The ports that lead to it, if it has a network.
     pub forwards: &'a [Forward],
     /// Where its serial lines lead.
     pub console: Console<'a>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
-use kit::{Configuration, HttpSettings};
+use kit::{Configuration, HttpSettings, within};
 use serde::Deserialize;
 
 use crate::cache;
@@ -112,10 +112,7 @@ impl Default for DisplaySettings {
 impl CacheSettings {
     /// The file, if there is to be one.
     pub fn path(&self) -> Option<PathBuf> {
-        let from_systemd = || {
-            let directory = std::env::var_os("STATE_DIRECTORY")?;
-            Some(PathBuf::from(directory).join(cache::FILE))
-        };
+        let from_systemd = || Some(kit::state_directory()?.join(cache::FILE));
         self.file.clone().or_else(from_systemd)
     }
 }
@@ -154,32 +151,14 @@ impl Configuration for Config {
         {
             return Err("amber.resolution: must be 5 or 30".into());
         }
-        let ranges = [
-            (
-                "amber.forecast_hours",
-                u64::from(amber.forecast_hours),
-                1..=48,
-            ),
+        let (retention, stale) = (self.cache.retention_days, self.display.stale_after_seconds);
+        within([
+            ("amber.forecast_hours", amber.forecast_hours.into(), 1..=48),
             ("amber.timeout_seconds", amber.timeout_seconds, 1..=120),
             ("amber.usage_minutes", amber.usage_minutes, 5..=1440),
-            (
-                "cache.retention_days",
-                u64::from(self.cache.retention_days),
-                2..=36_500,
-            ),
-            (
-                "display.stale_after_seconds",
-                self.display.stale_after_seconds,
-                60..=86_400,
-            ),
-        ];
-        for (name, value, range) in ranges {
-            if !range.contains(&value) {
-                let (low, high) = (range.start(), range.end());
-                return Err(format!("{name}: must be between {low} and {high}"));
-            }
-        }
-        Ok(())
+            ("cache.retention_days", retention.into(), 2..=36_500),
+            ("display.stale_after_seconds", stale, 60..=86_400),
+        ])
     }
 
     fn simulate(&mut self) {

@@ -1,26 +1,21 @@
-//! `energy dashboard`: shows what the cache holds, and how old that is.
+//! What the cache holds, and how old that is.
 //!
-//! One thread owns the cache and keeps what the page shows in memory, so that it is there at once, whatever the card
+//! One worker owns the cache and keeps what the page shows in memory, so that it is there at once, whatever the card
 //! is doing; it notices by itself when the sync has written.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use jiff::tz::TimeZone;
-use kit::{Component, Heartbeat, Kit, Latch, clock, database};
-use tokio::sync::oneshot;
+use kit::{Actor, Component, Kit, Worker, clock, database};
 
 use crate::amber::Price;
 use crate::cache::{Cache, DayTotals};
 use crate::config::Config;
 use crate::sync::{KEY, State};
-use crate::{days, http, simulated};
+use crate::{days, simulated};
 
-const QUEUE: usize = 256;
 /// A slow card may take its time.
 const BEAT: Duration = Duration::from_secs(60);
 /// How soon a change is seen.
@@ -30,25 +25,6 @@ const FRESH: Duration = Duration::from_secs(60);
 /// Days whose usage is shown.
 const DAYS: i64 = 8;
 const HOUR: i64 = 3600;
-
-/// Runs the service until it is asked to stop.
-pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
-    let zone = config.display.zone().unwrap_or_else(|problem| {
-        kit.component("time zone")
-            .degraded(format!("display.{problem}"));
-        TimeZone::UTC
-    });
-    let reading = Reading::start(&kit, &config, zone)?;
-    let parts = Arc::new(http::Parts {
-        reader: reading.reader.clone(),
-        stale_after: config.display.stale_after_seconds as i64,
-        wall: Mutex::default(),
-    });
-    http::register_metrics(&kit, &parts);
-    let served = kit.serve(http::routes(parts)).await;
-    tokio::task::spawn_blocking(move || reading.stop()).await?;
-    served
-}
 
 /// What the page shows.
 #[derive(Debug, Clone, Default)]
@@ -78,21 +54,37 @@ pub struct Day {
     pub totals: DayTotals,
 }
 
-/// Asks the thread that owns the cache; copies ask the same one.
+/// Reads the cache; copies read the same one.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    queue: SyncSender<Job>,
+    cache: Worker<CacheReader>,
     seen: Arc<Mutex<Arc<Seen>>>,
 }
 
-type Question = Box<dyn FnOnce(&anyhow::Result<Cache>) + Send>;
-
-enum Job {
-    Answer(Question),
-    Stop,
-}
-
 impl Reader {
+    /// Starts reading. The service is ready once it has tried to open the cache.
+    pub fn start(kit: &Kit, config: &Config, zone: TimeZone) -> anyhow::Result<Self> {
+        let path = config.cache.path().filter(|_| !config.simulate);
+        match &path {
+            Some(path) => tracing::info!(path = %path.display(), "cache"),
+            None => tracing::warn!("the cache is in memory only and filled by nobody else"),
+        }
+        let seen = Arc::new(Mutex::default());
+        let cache = kit.worker("cache", BEAT, |component| CacheReader {
+            path,
+            simulate: config.simulate,
+            stale_after: config.display.stale_after_seconds as i64,
+            zone,
+            cache: Err(anyhow::anyhow!("the cache was not opened yet")),
+            seen: Arc::clone(&seen),
+            opened: Instant::now(),
+            fresh: None,
+            cached: component,
+            amber: kit.component("amber"),
+        })?;
+        Ok(Reader { cache, seen })
+    }
+
     /// What was seen last.
     pub fn seen(&self) -> Arc<Seen> {
         self.seen.lock().expect("no panic while held").clone()
@@ -103,66 +95,16 @@ impl Reader {
         &self,
         question: impl FnOnce(&Cache) -> anyhow::Result<V> + Send + 'static,
     ) -> anyhow::Result<V> {
-        let (reply, answer) = oneshot::channel();
-        let job = Job::Answer(Box::new(move |cache| {
-            let answer = match cache {
-                Ok(cache) => question(cache),
-                Err(error) => Err(anyhow::anyhow!("{error:#}")),
-            };
-            let _ = reply.send(answer);
-        }));
-        (self.queue.try_send(job)).map_err(|_| anyhow::anyhow!("the cache is busy"))?;
-        answer.await.context("the cache is closed")?
-    }
-}
-
-/// The running thread.
-struct Reading {
-    reader: Reader,
-    thread: JoinHandle<()>,
-}
-
-impl Reading {
-    /// Starts reading. The service is ready once it has tried to open the cache.
-    fn start(kit: &Kit, config: &Config, zone: TimeZone) -> anyhow::Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE);
-        let seen = Arc::new(Mutex::default());
-        let book = Book {
-            path: config.cache.path().filter(|_| !config.simulate),
-            simulate: config.simulate,
-            stale_after: config.display.stale_after_seconds as i64,
-            zone,
-            cache: Err(anyhow::anyhow!("the cache was not opened yet")),
-            seen: Arc::clone(&seen),
-            opened: Instant::now(),
-            fresh: None,
-            cached: kit.component("cache"),
-            amber: kit.component("amber"),
+        let question = |reader: &mut CacheReader| match &reader.cache {
+            Ok(cache) => question(cache),
+            Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
-        match &book.path {
-            Some(path) => tracing::info!(path = %path.display(), "cache"),
-            None => tracing::warn!("the cache is in memory only and filled by nobody else"),
-        }
-        let heartbeat = kit.heartbeat("cache", BEAT);
-        let latch = kit.latch("cache");
-        let thread = std::thread::Builder::new()
-            .name("cache".into())
-            .spawn(move || book.run(&jobs, &heartbeat, latch))
-            .context("cannot start the cache's thread")?;
-        Ok(Reading {
-            reader: Reader { queue, seen },
-            thread,
-        })
-    }
-
-    fn stop(self) {
-        let _ = self.reader.queue.send(Job::Stop);
-        let _ = self.thread.join();
+        self.cache.ask(question).await?
     }
 }
 
-/// The thread's own state.
-struct Book {
+/// The one owner of the cache in this program.
+struct CacheReader {
     path: Option<PathBuf>,
     simulate: bool,
     stale_after: i64,
@@ -177,25 +119,26 @@ struct Book {
     amber: Component,
 }
 
-impl Book {
-    fn run(mut self, jobs: &Receiver<Job>, heartbeat: &Heartbeat, latch: Latch) {
+impl Actor for CacheReader {
+    fn start(&mut self) {
         self.open(false);
         self.look();
-        drop(latch);
-        loop {
-            heartbeat.beat();
-            match jobs.recv_timeout(SLICE) {
-                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(Job::Answer(question)) => question(&self.cache),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            self.look();
-        }
+    }
+
+    fn turn(&mut self) -> Duration {
+        self.look();
+        SLICE
+    }
+
+    fn stop(self) -> anyhow::Result<()> {
         if let Ok(cache) = self.cache {
             cache.close();
         }
+        Ok(())
     }
+}
 
+impl CacheReader {
     fn open(&mut self, suspect: bool) {
         self.opened = Instant::now();
         self.fresh = None;

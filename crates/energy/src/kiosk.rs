@@ -28,9 +28,25 @@ struct Wall {
     asked_seconds_ago: Option<f64>,
 }
 
-/// Runs `command`, a browser that shows the dashboard at `page`, until it ends or its page stands still, which is the
-/// error.
-pub fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
+/// The arguments of `energy kiosk`.
+#[derive(Debug, clap::Args)]
+pub struct Kiosk {
+    /// The dashboard's address
+    page: String,
+    /// The browser and its arguments
+    #[arg(last = true, required = true, value_name = "BROWSER")]
+    command: Vec<OsString>,
+}
+
+impl Kiosk {
+    /// Runs the browser until it ends or its page stands still, which is the error.
+    pub fn run(&self) -> anyhow::Result<()> {
+        run(&self.page, &self.command)
+    }
+}
+
+/// Runs `command`, a browser that shows the dashboard at `page`, until it ends or its page stands still.
+fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
     let (program, arguments) = command.split_first().context("no browser to start")?;
     let mut browser = Command::new(program)
         .args(arguments)

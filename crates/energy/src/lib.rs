@@ -14,4 +14,26 @@ pub mod kiosk;
 mod simulated;
 pub mod sync;
 
-pub use dashboard::run;
+use std::sync::{Arc, Mutex};
+
+use jiff::tz::TimeZone;
+use kit::Kit;
+
+use config::Config;
+use dashboard::Reader;
+
+/// Runs the dashboard until it is asked to stop.
+pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
+    let zone = config.display.zone().unwrap_or_else(|problem| {
+        kit.component("time zone")
+            .degraded(format!("display.{problem}"));
+        TimeZone::UTC
+    });
+    let parts = Arc::new(http::Parts {
+        reader: Reader::start(&kit, &config, zone)?,
+        stale_after: config.display.stale_after_seconds as i64,
+        wall: Mutex::default(),
+    });
+    http::register_metrics(&kit, &parts);
+    kit.serve(http::routes(parts)).await
+}

@@ -9,31 +9,17 @@
 mod amber;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use amber::{FakeAmber, Mood, TOKEN};
 use energy::cache::{Cache, FILE};
+use kit::testing::{command, finished, refuses};
 use serde_json::json;
 
 fn energy(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_energy"));
+    let mut command = command(env!("CARGO_BIN_EXE_energy"));
+    command.args(arguments).env("TZ", "Australia/Sydney");
     command
-        .args(arguments)
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("STATE_DIRECTORY")
-        .env_remove("CREDENTIALS_DIRECTORY")
-        .env("TZ", "Australia/Sydney");
-    command
-}
-
-fn finished(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
 }
 
 /// The sync as systemd runs it: the state directory and credentials by environment.
@@ -53,47 +39,37 @@ fn sync(directory: &Path, amber: &FakeAmber, token: &str) -> (Option<i32>, Strin
 
 #[test]
 fn a_bad_configuration_is_one_sentence_and_exit_64() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("config.json");
-    for (text, complaint) in [
-        (
-            r#"{"amber":{"token":"psk_x"}}"#,
-            "amber.token: unknown field `token`",
-        ),
-        (
-            r#"{"amber":{"resolution":15}}"#,
-            "amber.resolution: must be 5 or 30",
-        ),
-        (
-            r#"{"amber":{"url":"ftp://x"}}"#,
-            "amber.url: must begin with https://",
-        ),
-        (
-            r#"{"cache":{"retention_days":1}}"#,
-            "cache.retention_days: must be between 2",
-        ),
-        (
-            r#"{"display":{"stale_after_seconds":1}}"#,
-            "display.stale_after_seconds: must be",
-        ),
-    ] {
-        std::fs::write(&file, text).unwrap();
-        for verb in [
-            &["--check-config"][..],
+    refuses(
+        env!("CARGO_BIN_EXE_energy"),
+        &[
+            &["--check-config"],
             &["dashboard", "--config"],
+            &["run", "--config"],
             &["sync", "--config"],
-        ] {
-            let (status, stdout, stderr) = finished(energy(verb).arg(&file));
-            assert_eq!((status, stdout.as_str()), (Some(64), ""), "{text}");
-            assert!(
-                stderr.contains(complaint) && stderr.lines().count() == 1,
-                "{stderr}"
-            );
-        }
-    }
-    std::fs::write(&file, "{}").unwrap();
-    let (status, ..) = finished(energy(&["--check-config"]).arg(&file));
-    assert_eq!(status, Some(0));
+        ],
+        &[
+            (
+                r#"{"amber":{"token":"psk_x"}}"#,
+                "amber.token: unknown field `token`",
+            ),
+            (
+                r#"{"amber":{"resolution":15}}"#,
+                "amber.resolution: must be 5 or 30",
+            ),
+            (
+                r#"{"amber":{"url":"ftp://x"}}"#,
+                "amber.url: must begin with https://",
+            ),
+            (
+                r#"{"cache":{"retention_days":1}}"#,
+                "cache.retention_days: must be between 2",
+            ),
+            (
+                r#"{"display":{"stale_after_seconds":1}}"#,
+                "display.stale_after_seconds: must be",
+            ),
+        ],
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Whose messages.
+/// The exchange whose messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Coinbase Exchange's `match`.
@@ -31,7 +31,7 @@ pub struct Mischief {
     pub gap: u64,
     /// A message is sent twice.
     pub duplicate: u64,
-    /// Something is sent that is no message.
+    /// Garbage is sent.
     pub garbage: u64,
     /// The connection is cut in the middle of a message.
     pub disconnect: u64,
@@ -44,9 +44,9 @@ pub struct Mischief {
 /// What is sent.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Whose messages.
+    /// The exchange whose messages are sent.
     pub format: Format,
-    /// Of which symbols, in turn.
+    /// The symbols, which are sent in turn.
     pub symbols: Vec<String>,
     /// Messages per second, of all symbols together; 0 is as fast as they are taken.
     pub rate: f64,
@@ -80,7 +80,7 @@ pub struct Sent {
     pub skipped: u64,
     /// Messages sent again.
     pub duplicates: u64,
-    /// Messages that are none.
+    /// Garbage sent in place of messages.
     pub garbage: u64,
     /// Connections accepted.
     pub connections: u64,
@@ -88,7 +88,7 @@ pub struct Sent {
     pub cuts: u64,
     /// Connections that fell silent.
     pub silences: u64,
-    /// The last thing that was asked for.
+    /// The last subscription that a client asked for.
     pub wish: Option<String>,
 }
 
@@ -174,14 +174,9 @@ impl Feed {
         self.state().sent.clone()
     }
 
-    /// Sends nothing until told to go on; connections stay.
+    /// Sends nothing any more; connections stay.
     pub fn pause(&self) {
         self.state().paused = true;
-    }
-
-    /// Goes on.
-    pub fn go_on(&self) {
-        self.state().paused = false;
     }
 
     /// Changes what is sent.
@@ -218,7 +213,7 @@ async fn accept(
         let (state, mut stopped) = (state.clone(), stopped.clone());
         tokio::spawn(async move {
             tokio::select! {
-                // A peer that goes away is the peer's business.
+                // A peer may close its connection at any time: that is not an error.
                 _ = serve(stream, state) => {}
                 _ = stopped.changed() => {}
             }
@@ -282,7 +277,7 @@ async fn speak(
         let next = {
             let state = &mut *state.lock().expect("no panic while held");
             owed += match state.session.rate {
-                // All of them are made before the first is sent: who listens is not to wait for their making.
+                // All of them are made before the first is sent, so that the receiver never waits for one to be made.
                 0.0 if state.session.limit > 0 => state.session.limit as f64,
                 0.0 => 256.0,
                 rate => rate * BUNDLE.as_secs_f64(),
@@ -358,7 +353,7 @@ fn bundle(state: &mut State, count: u64, bytes: &mut Vec<u8>) -> Next {
         }
         if due(mischief.disconnect, sent.messages) {
             sent.cuts += 1;
-            // Half of a message that nobody gets the rest of; it is not one of those sent.
+            // Half of a message; it does not count as sent.
             bytes.extend([0x81, 100, b'{']);
             return Next::Cut;
         }

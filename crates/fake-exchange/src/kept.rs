@@ -1,4 +1,4 @@
-//! What was kept: the numbers in Parquet files, as a reader who knows nothing of the writer finds them.
+//! What a service stored: the numbers in its Parquet files, read without any knowledge of the writer.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -136,7 +136,7 @@ fn answer(device: &Device, bridge: &mut Bridge, hat: &Mutex<SenseHat>) -> io::Re
     }
 }
 
-/// No order or report can leave the board half changed, so a poisoned lock holds nothing bad.
+/// No order or report can leave the board half changed, so a poisoned mutex can still be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -101,7 +101,7 @@ impl Device {
     pub fn next(&self) -> io::Result<Request> {
         let mut event = vec![0; EVENT_SIZE];
         let size = (&self.file).read(&mut event)?;
-        // The kernel's last word is an event; after it a read would wait for ever.
+        // This is the last event that the kernel sends; another read would wait for ever.
         if self.unplugged.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::NotConnected.into());
         }

@@ -128,7 +128,7 @@ impl FakeS3 {
         self.faults.requests.load(SeqCst)
     }
 
-    /// Is unable to answer what contains `words`, as if it were too busy; nothing, to answer again.
+    /// Answers requests that contain `words` as if it were too busy; with no words, it answers all of them again.
     pub fn fail(&self, words: Option<&str>) {
         *lock(&self.faults.failing) = words.map(str::to_owned);
     }
@@ -203,14 +203,14 @@ async fn accept(
         if faults.dead.load(SeqCst) {
             continue;
         }
-        // One of its own for each connection: what a server knows beyond its files would not outlive its death.
+        // Each connection has a server of its own, so that nothing but the files outlives the server.
         let service = service(&root)?;
         let (root, faults, mut stopped) = (root.clone(), faults.clone(), stopped.clone());
         tokio::spawn(async move {
             let one = service_fn(|request| answer(request, &service, &root, &faults));
             let http = hyper::server::conn::http1::Builder::new();
             tokio::select! {
-                // A client that goes away is nobody's fault.
+                // A client may close its connection at any time: that is not an error.
                 _ = http.serve_connection(TokioIo::new(stream), one) => {}
                 () = faults.death.notified() => {}
                 _ = stopped.changed() => {}

@@ -3,7 +3,9 @@
 //! Refuses what it does not know. Every error names the file and the path of the value in it, as it is
 //! read by someone who wrote an option, not this file.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +19,11 @@ pub const EXIT_CONFIG: u8 = 64;
 pub trait Configuration: DeserializeOwned + Default + Send + 'static {
     /// Where and how to serve HTTP.
     fn http(&self) -> &HttpSettings;
+
+    /// Threads that serve. One answers hundreds of requests a second, and each one more costs memory.
+    fn threads(&self) -> usize {
+        1
+    }
 
     /// What the types cannot say. An error names the path of the value: `alerts.min: …`.
     fn check(&self) -> Result<(), String> {
@@ -35,6 +42,8 @@ pub struct HttpSettings {
     pub address: IpAddr,
     /// Port to listen on.
     pub port: u16,
+    /// Port for `/metrics` and `/health…` alone; without it they are answered beside everything else.
+    pub metrics_port: Option<u16>,
     /// Connections served at once; more are told 503.
     pub max_connections: usize,
     /// A request that takes longer is answered 503.
@@ -52,6 +61,7 @@ impl Default for HttpSettings {
         HttpSettings {
             address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             port: 8080,
+            metrics_port: None,
             max_connections: 50,
             request_timeout_seconds: 120,
             idle_timeout_seconds: 15,
@@ -62,11 +72,6 @@ impl Default for HttpSettings {
 }
 
 impl HttpSettings {
-    /// The socket address to listen on.
-    pub fn listen(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
-
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
     }
@@ -89,8 +94,24 @@ impl HttpSettings {
                 return Err(format!("http.{name}: must be at least 1"));
             }
         }
+        if self.metrics_port == Some(self.port) {
+            return Err("http.metrics_port: must be another one than port".into());
+        }
         Ok(())
     }
+}
+
+/// Checks a table of settings: the first that is out of its range is named, with the range.
+pub fn within<T: PartialOrd + Display>(
+    settings: impl IntoIterator<Item = (impl Display, T, RangeInclusive<T>)>,
+) -> Result<(), String> {
+    for (name, value, range) in settings {
+        if !range.contains(&value) {
+            let (low, high) = range.into_inner();
+            return Err(format!("{name}: must be between {low} and {high}"));
+        }
+    }
+    Ok(())
 }
 
 /// Why a configuration cannot be used.
@@ -187,7 +208,8 @@ mod tests {
     #[test]
     fn an_empty_object_is_the_defaults() {
         let config: Config = parse_config(b"{}").unwrap();
-        assert_eq!(config.http.listen().to_string(), "[::]:8080");
+        let http = config.http;
+        assert_eq!((http.address.to_string().as_str(), http.port), ("::", 8080));
     }
 
     #[test]
@@ -199,6 +221,13 @@ mod tests {
             "limits.low: is above limits.high"
         );
         assert!(problem(r#"{"http":{"max_connections":0}}"#).starts_with("http.max_connections"));
+    }
+
+    #[test]
+    fn the_first_setting_out_of_its_range_is_named_with_the_range() {
+        assert_eq!(within([("low", 1, 1..=3), ("high", 3, 1..=3)]), Ok(()));
+        let problem = within([("low", 1.0, 0.5..=3.0), ("high", f64::NAN, 0.5..=3.0)]);
+        assert_eq!(problem, Err("high: must be between 0.5 and 3".into()));
     }
 
     #[test]

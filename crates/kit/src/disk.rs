@@ -1,6 +1,6 @@
 //! The file system that holds the service's state.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How large a file system is, and how much of it is left for services.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,10 +9,15 @@ pub(crate) struct Space {
     pub(crate) available_bytes: u64,
 }
 
-/// Of the state directory that systemd gave the service; none if it gave none.
-pub(crate) fn of_state() -> Option<Space> {
+/// The state directory that systemd gave the service, if it gave one.
+pub fn state_directory() -> Option<PathBuf> {
     let directories = std::env::var_os("STATE_DIRECTORY")?;
-    space(Path::new(directories.to_str()?.split(':').next()?))
+    Some(directories.to_str()?.split(':').next()?.into())
+}
+
+/// Of the state directory.
+pub(crate) fn of_state() -> Option<Space> {
+    space(&state_directory()?)
 }
 
 fn space(path: &Path) -> Option<Space> {

@@ -1,22 +1,12 @@
-//! `/health` and its narrower sisters.
-//!
-//! Three questions, three answers: *live* is whether every loop beats (else restart it), *ready* whether
-//! it has started and is not failed (else send no traffic), *health* both, with the reasons. A component
-//! that is degraded has a reason and is being retried; the service is still of use, so it stays 200.
+//! How the service is: what its parts say of themselves, and the one word that this comes to.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
-use crate::clock;
-use crate::kit::Kit;
-use crate::process::ProcessUsage;
-use crate::soc::Soc;
+/// What a part, a loop or a latch is called; it may be made at run time.
+pub type Name = Cow<'static, str>;
 
 /// The fields of a health body.
 pub type Fields = Map<String, Value>;
@@ -26,67 +16,110 @@ type Extension = Box<dyn Fn(&mut Fields) + Send + Sync>;
 /// A part of the service with a state of its own.
 #[derive(Debug, Clone)]
 pub struct Component {
-    name: &'static str,
-    state: Arc<Mutex<ComponentState>>,
+    name: Name,
+    condition: Arc<Mutex<Condition>>,
 }
 
+/// How a part of the service is.
 #[derive(Debug, Clone, PartialEq)]
-enum ComponentState {
+pub enum Condition {
+    /// All is well.
     Ok,
+    /// It does not work for now, for this reason, and is being retried.
     Degraded(String),
+    /// The service is of no use, for this reason.
     Failed(String),
+}
+
+impl Condition {
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Condition::Ok => None,
+            Condition::Degraded(reason) | Condition::Failed(reason) => Some(reason),
+        }
+    }
+
+    fn status(&self) -> Status {
+        match self {
+            Condition::Ok => Status::Ok,
+            Condition::Degraded(_) => Status::Degraded,
+            Condition::Failed(_) => Status::Failed,
+        }
+    }
 }
 
 impl Component {
     /// All is well.
     pub fn ok(&self) {
-        self.set(ComponentState::Ok);
+        self.set(Condition::Ok);
     }
 
     /// It does not work for now, for this reason, and is being retried.
     pub fn degraded(&self, reason: impl Into<String>) {
-        self.set(ComponentState::Degraded(reason.into()));
+        self.set(Condition::Degraded(reason.into()));
     }
 
     /// The service is of no use, for this reason.
     pub fn failed(&self, reason: impl Into<String>) {
-        self.set(ComponentState::Failed(reason.into()));
+        self.set(Condition::Failed(reason.into()));
     }
 
-    /// Why it is not well, if so.
-    pub fn reason(&self) -> Option<String> {
-        match &*self.state.lock().expect("no panic while held") {
-            ComponentState::Ok => None,
-            ComponentState::Degraded(reason) | ComponentState::Failed(reason) => {
-                Some(reason.clone())
-            }
-        }
-    }
-
-    fn set(&self, next: ComponentState) {
-        let mut state = self.state.lock().expect("no panic while held");
-        if *state == next {
+    /// It is so.
+    pub fn set(&self, next: Condition) {
+        let mut condition = self.condition.lock().expect("no panic while held");
+        if *condition == next {
             return;
         }
         // Only changes are logged: a state that lasts must not fill the journal.
+        let component = &*self.name;
         match &next {
-            ComponentState::Ok => tracing::info!(component = self.name, "ok again"),
-            ComponentState::Degraded(reason) => {
-                tracing::warn!(component = self.name, "degraded: {reason}")
-            }
-            ComponentState::Failed(reason) => {
-                tracing::error!(component = self.name, "failed: {reason}")
-            }
+            Condition::Ok => tracing::info!(component, "ok again"),
+            Condition::Degraded(reason) => tracing::warn!(component, "degraded: {reason}"),
+            Condition::Failed(reason) => tracing::error!(component, "failed: {reason}"),
         }
-        *state = next;
+        *condition = next;
     }
 
-    fn json(&self) -> Value {
-        match &*self.state.lock().expect("no panic while held") {
-            ComponentState::Ok => json!({ "status": "ok" }),
-            ComponentState::Degraded(reason) => json!({ "status": "degraded", "reason": reason }),
-            ComponentState::Failed(reason) => json!({ "status": "failed", "reason": reason }),
+    fn condition(&self) -> Condition {
+        self.condition.lock().expect("no panic while held").clone()
+    }
+}
+
+/// The service's state in one word, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Status {
+    Ok,
+    Degraded,
+    Failed,
+    Starting,
+    Stopping,
+    Stuck,
+}
+
+impl Status {
+    pub(crate) const ALL: [Status; 6] = [
+        Status::Ok,
+        Status::Degraded,
+        Status::Failed,
+        Status::Starting,
+        Status::Stopping,
+        Status::Stuck,
+    ];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Degraded => "degraded",
+            Status::Failed => "failed",
+            Status::Starting => "starting",
+            Status::Stopping => "stopping",
+            Status::Stuck => "stuck",
         }
+    }
+
+    /// Whether the service is of use.
+    pub(crate) fn is_good(self) -> bool {
+        self <= Status::Degraded
     }
 }
 
@@ -97,164 +130,50 @@ pub(crate) struct Components {
 }
 
 impl Components {
-    pub(crate) fn add(&self, name: &'static str) -> Component {
+    pub(crate) fn add(&self, name: Name) -> Component {
         let component = Component {
             name,
-            state: Arc::new(Mutex::new(ComponentState::Ok)),
+            condition: Arc::new(Mutex::new(Condition::Ok)),
         };
-        self.all
-            .lock()
-            .expect("no panic while held")
-            .push(component.clone());
+        let mut all = self.all.lock().expect("no panic while held");
+        all.push(component.clone());
         component
     }
 
     pub(crate) fn extend(&self, extension: Extension) {
-        self.extensions
-            .lock()
-            .expect("no panic while held")
-            .push(extension);
+        let mut extensions = self.extensions.lock().expect("no panic while held");
+        extensions.push(extension);
     }
 
-    fn worst(&self) -> &'static str {
+    pub(crate) fn worst(&self) -> Status {
         let all = self.all.lock().expect("no panic while held");
-        let mut worst = "ok";
-        for component in all.iter() {
-            match &*component.state.lock().expect("no panic while held") {
-                ComponentState::Ok => {}
-                ComponentState::Degraded(_) => worst = "degraded",
-                ComponentState::Failed(_) => return "failed",
-            }
-        }
-        worst
+        let statuses = all.iter().map(|component| component.condition().status());
+        statuses.max().unwrap_or(Status::Ok)
     }
 
     /// Every component's name, and whether it is well.
-    pub(crate) fn well(&self) -> Vec<(&'static str, bool)> {
+    pub(crate) fn well(&self) -> Vec<(Name, bool)> {
         let all = self.all.lock().expect("no panic while held");
-        all.iter()
-            .map(|component| (component.name, component.reason().is_none()))
-            .collect()
+        let well = |component: &Component| component.condition() == Condition::Ok;
+        let named = all.iter().map(|c| (c.name.clone(), well(c)));
+        named.collect()
     }
 
-    fn json(&self) -> Value {
+    /// The components, and what the service tells beside them.
+    pub(crate) fn tell(&self, fields: &mut Fields) {
         let all = self.all.lock().expect("no panic while held");
-        all.iter()
-            .map(|component| (component.name.to_owned(), component.json()))
-            .collect()
+        let told = |component: &Component| {
+            let condition = component.condition();
+            let mut body = json!({ "status": condition.status().word() });
+            if let Some(reason) = condition.reason() {
+                body["reason"] = reason.into();
+            }
+            (component.name.to_string(), body)
+        };
+        fields.insert("components".into(), all.iter().map(told).collect());
+        drop(all);
+        for extension in &*self.extensions.lock().expect("no panic while held") {
+            extension(fields);
+        }
     }
-}
-
-pub(crate) fn routes(kit: &Kit) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/health/startup", get(startup))
-        .route("/health/detailed", get(detailed))
-        .with_state(kit.clone())
-}
-
-/// The words that `status` may be.
-pub(crate) const STATUSES: [&str; 6] =
-    ["ok", "degraded", "failed", "starting", "stopping", "stuck"];
-
-/// The service's state in one of [`STATUSES`], and whether that is good enough.
-pub(crate) fn verdict(kit: &Kit) -> (bool, &'static str) {
-    if !kit.loops().late().is_empty() {
-        return (false, "stuck");
-    }
-    if kit.shutdown().is_requested() {
-        return (false, "stopping");
-    }
-    if !kit.latches().is_ready() {
-        return (false, "starting");
-    }
-    let worst = kit.components().worst();
-    (worst != "failed", worst)
-}
-
-fn answer(good: bool, body: Value) -> Response {
-    let status = if good {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(body)).into_response()
-}
-
-fn body(kit: &Kit) -> (bool, Fields) {
-    let (good, status) = verdict(kit);
-    let mut fields = Fields::new();
-    fields.insert("status".into(), status.into());
-    fields.insert("service".into(), kit.service().into());
-    fields.insert("uptime_seconds".into(), kit.uptime().as_secs().into());
-    fields.insert("timestamp".into(), clock::rfc3339(clock::now_ms()).into());
-    fields.insert("components".into(), kit.components().json());
-    for extension in kit
-        .components()
-        .extensions
-        .lock()
-        .expect("no panic while held")
-        .iter()
-    {
-        extension(&mut fields);
-    }
-    (good, fields)
-}
-
-async fn health(State(kit): State<Kit>) -> Response {
-    let (good, fields) = body(&kit);
-    answer(good, fields.into())
-}
-
-async fn live(State(kit): State<Kit>) -> Response {
-    let late = kit.loops().late();
-    answer(
-        late.is_empty(),
-        json!({ "status": if late.is_empty() { "ok" } else { "stuck" }, "late": late }),
-    )
-}
-
-async fn ready(State(kit): State<Kit>) -> Response {
-    let (good, status) = verdict(&kit);
-    answer(
-        good,
-        json!({ "status": status, "waiting_for": kit.latches().waiting_for() }),
-    )
-}
-
-async fn startup(State(kit): State<Kit>) -> Response {
-    let ready = kit.latches().is_ready();
-    let status = if ready { "ok" } else { "starting" };
-    answer(
-        ready,
-        json!({ "status": status, "waiting_for": kit.latches().waiting_for() }),
-    )
-}
-
-async fn detailed(State(kit): State<Kit>) -> Response {
-    let (good, mut fields) = body(&kit);
-    let (usage, soc) = (ProcessUsage::now(), Soc::new());
-    fields.insert("waiting_for".into(), kit.latches().waiting_for().into());
-    fields.insert("late".into(), kit.loops().late().into());
-    fields.insert("requests".into(), kit.requests_served().into());
-    fields.insert(
-        "process".into(),
-        json!({
-            "resident_bytes": usage.resident_bytes,
-            "cpu_seconds": usage.cpu_seconds,
-            "threads": usage.threads,
-            "open_fds": usage.open_fds,
-        }),
-    );
-    fields.insert(
-        "soc".into(),
-        json!({
-            "temperature_celsius": soc.temperature(),
-            "under_voltage": soc.under_voltage(),
-            "throttling_ratio": soc.throttling(),
-        }),
-    );
-    answer(good, fields.into())
 }

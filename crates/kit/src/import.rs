@@ -145,7 +145,7 @@ impl Imported {
     }
 }
 
-/// Turn an .env file into configuration (config.json on stdout) and secrets
+/// The arguments of `import-env`.
 #[derive(Debug, clap::Args)]
 pub struct ImportEnv {
     /// The .env file
@@ -218,4 +218,46 @@ fn unquoted(value: &str) -> &str {
         }
     }
     value.split(" #").next().unwrap_or(value).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Config {}
+
+    impl Configuration for Config {
+        fn http(&self) -> &crate::HttpSettings {
+            unreachable!("it is not served")
+        }
+        fn simulate(&mut self) {}
+    }
+
+    #[test]
+    fn a_mistake_is_named_by_line_and_name() {
+        let take = |variable: &Variable| match variable.name {
+            "PORT" => Ok(Becomes::Setting("http", "port", variable.whole()?)),
+            "DEBUG" => variable.truth().map(|_| Becomes::Nothing("no need".into())),
+            "FACTOR" => Ok(Becomes::Setting("sensor", "factor", variable.number()?)),
+            _ => Ok(variable.unknown()),
+        };
+        for (text, problem) in [
+            ("\nhello", "line 2: expected NAME=value"),
+            ("PORT=http", "line 1: PORT: `http` is not a whole number"),
+            ("FACTOR=x # y", "line 1: FACTOR: `x` is not a number"),
+            (
+                "DEBUG=maybe",
+                "line 1: DEBUG: `maybe` is neither true nor false",
+            ),
+        ] {
+            assert_eq!(import::<Config>("hello", text, take).unwrap_err(), problem);
+        }
+        let notes = import::<Config>("hello", "export DEBUG='no'\nOTHER=1", take)
+            .unwrap()
+            .notes;
+        let other = "OTHER: not known to this service, not taken over";
+        assert_eq!(notes, ["DEBUG: no need", other]);
+    }
 }

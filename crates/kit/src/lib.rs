@@ -11,24 +11,28 @@
 //! #     fn simulate(&mut self) {}
 //! # }
 //! fn main() -> std::process::ExitCode {
-//!     let args = <kit::Args as clap::Parser>::parse();
-//!     kit::main("hello", args, |_config: Config, kit| async move {
+//!     let run = |_config: Config, kit: kit::Kit| async move {
 //!         let routes = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
 //!         kit.serve(routes).await
-//!     })
+//!     };
+//!     kit::CommandLine::new("hello", "Says hello", run).main()
 //! }
 //! ```
 //!
 //! One idea per file. The kit knows no service, and no service repeats what is here.
 
+pub mod api;
 mod args;
+mod back_off;
 pub mod clock;
+mod command_line;
 mod config;
 mod credentials;
 #[cfg(feature = "database")]
 pub mod database;
 mod disk;
 mod health;
+mod http;
 pub mod import;
 mod kit;
 mod life;
@@ -40,25 +44,24 @@ mod notify;
 pub mod page;
 mod process;
 mod readiness;
-mod request;
-mod server;
 mod shutdown;
 mod soc;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod watchdog;
+mod worker;
 
-pub use args::Args;
-pub use config::{Configuration, EXIT_CONFIG, HttpSettings, read_config};
+pub use back_off::{back_off, jittered};
+pub use command_line::{CommandLine, EXIT_LATER, State};
+pub use config::{Configuration, HttpSettings, within};
 pub use credentials::{Credentials, Secret};
-pub use health::Component;
+pub use disk::state_directory;
+pub use health::{Component, Condition, Name};
 pub use kit::Kit;
-pub use life::{job, main, report};
-pub use logs::terminal as log_to_terminal;
+pub use metrics::{Number, Table};
 pub use process::ProcessUsage;
 pub use readiness::Latch;
 pub use shutdown::Shutdown;
 pub use soc::Soc;
 pub use watchdog::Heartbeat;
-
-pub use prometheus_client;
+pub use worker::{Actor, Unanswered, Worker};

@@ -1,11 +1,13 @@
 //! `main` is the order of life: arguments, configuration, logs, listener, service, drain, exit status.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
@@ -25,12 +27,8 @@ where
         Ok(config) => config,
         Err(status) => return status,
     };
-    logs::set_up(service, None);
-    // One thread serves: hundreds of requests per second are nothing, and each thread costs memory.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    logs::set_up(service);
+    let runtime = match runtime(config.threads()) {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(error.into())),
     };
@@ -38,6 +36,15 @@ where
     // Threads stuck in a system call must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     report(outcome)
+}
+
+/// What a service's tasks run on.
+pub(crate) fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    let mut builder = match threads {
+        0 | 1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads.max(1)).enable_all().build()
 }
 
 /// Runs a job that ends by itself, with the configuration, logs and secrets that a service has.
@@ -50,7 +57,7 @@ pub fn job<C: Configuration>(
         Ok(config) => config,
         Err(status) => return status,
     };
-    logs::set_up(service, None);
+    logs::set_up(service);
     run(config, Credentials::from_environment(service)).unwrap_or_else(|error| report(Err(error)))
 }
 
@@ -89,14 +96,17 @@ where
     Fut: Future<Output = anyhow::Result<()>>,
 {
     let http = config.http().clone();
-    let listener = listen(&http).await?;
+    let listener = listen(&http, http.port).await?;
     let credentials = Credentials::from_environment(service);
     let kit = Kit::new(service, http.clone(), credentials, listener);
+    if let Some(port) = http.metrics_port {
+        kit.serve_metrics_on(listen(&http, port).await?);
+    }
     let informer = tokio::spawn(notify::keep_informed(kit.clone()));
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let service_life = run(config, kit.clone());
+    let service_life = kit.see_out(run(config, kit.clone()));
     tokio::pin!(service_life);
     let outcome = tokio::select! {
         outcome = &mut service_life => outcome,
@@ -125,13 +135,13 @@ async fn drain(
 }
 
 /// Listens as configured; where the machine has no IPv6, `::` means all of IPv4.
-async fn listen(http: &crate::HttpSettings) -> anyhow::Result<TcpListener> {
-    let address = http.listen();
+async fn listen(http: &crate::HttpSettings, port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(http.address, port);
     let bound = match TcpListener::bind(address).await {
         Err(error)
             if error.kind() != std::io::ErrorKind::AddrInUse && address.ip().is_unspecified() =>
         {
-            TcpListener::bind(("0.0.0.0", http.port)).await
+            TcpListener::bind(("0.0.0.0", port)).await
         }
         bound => bound,
     };
@@ -146,5 +156,23 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_has_as_many_threads_as_it_asks_for() {
+        assert_eq!(runtime(1).unwrap().metrics().num_workers(), 1);
+        let (tell, told) = std::sync::mpsc::channel();
+        let met = runtime(2).unwrap().block_on(async {
+            // Neither lets its thread go before it has met the other.
+            let first = tokio::spawn(async move { told.recv_timeout(Duration::from_secs(10)) });
+            tokio::spawn(async move { tell.send("met") });
+            first.await
+        });
+        assert_eq!(met.unwrap(), Ok("met"));
     }
 }

@@ -22,15 +22,13 @@ where
     F: FnOnce(C, Kit) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = crate::life::runtime(config.threads())?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
         let credentials = Credentials::in_directory(service, None);
         let kit = Kit::new(service, config.http().clone(), credentials, listener);
-        run(config, kit).await
+        kit.see_out(run(config, kit.clone())).await
     })
 }
 

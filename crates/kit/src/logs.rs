@@ -3,14 +3,17 @@
 //! tracing-journald rather than systemd-journal-logger: it speaks the journal's own protocol (no
 //! libsystemd to link), and takes fields from `tracing`, which the HTTP side needs for request ids.
 
+use std::io::IsTerminal;
 use std::os::linux::fs::MetadataExt;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// Sets up logs for a service; `filter` as in `info,climate=debug`.
-pub(crate) fn set_up(service: &str, filter: Option<&str>) {
-    let filter = targets(filter);
+/// Sets up logs for a service; $LOG is a filter as `info,climate=debug`.
+pub(crate) fn set_up(service: &str) {
+    let filter = std::env::var("LOG").ok();
+    let filter = filter.and_then(|filter| filter.parse().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
     if stderr_is_the_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
@@ -23,16 +26,6 @@ pub(crate) fn set_up(service: &str, filter: Option<&str>) {
             .try_init();
         return;
     }
-    to_terminal(filter);
-}
-
-/// Sets up logs for a command: readable lines on stderr, LOG=… as filter.
-pub fn terminal() {
-    to_terminal(targets(None));
-}
-
-fn to_terminal(filter: Targets) {
-    use std::io::IsTerminal;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -42,14 +35,6 @@ fn to_terminal(filter: Targets) {
         .with(filter)
         .with(lines)
         .try_init();
-}
-
-fn targets(filter: Option<&str>) -> Targets {
-    let from_environment = std::env::var("LOG").ok();
-    let wanted = from_environment.as_deref().or(filter).unwrap_or("info");
-    wanted
-        .parse()
-        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
 }
 
 /// systemd names the journal's stream as device:inode, so that a redirected stderr is told apart.

@@ -1,5 +1,6 @@
 //! `/metrics`: the service's own, and what every service has: health, requests, process, disk, system-on-chip.
 
+use std::fmt;
 use std::sync::Mutex;
 
 use axum::extract::State;
@@ -9,7 +10,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode, encode_registry};
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, EncodeMetric,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -17,10 +20,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::disk;
+use crate::health::Status;
 use crate::kit::Kit;
 use crate::process::ProcessUsage;
 use crate::soc::Soc;
-use crate::{disk, health};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -79,8 +83,9 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn register(&self, add: impl FnOnce(&mut Registry)) {
-        add(&mut self.registry.lock().expect("no panic while held"));
+    pub(crate) fn register(&self, tell: impl Fn(&mut Table) + Send + Sync + 'static) {
+        let mut registry = self.registry.lock().expect("no panic while held");
+        registry.register_collector(Box::new(Teller(tell)));
     }
 
     pub(crate) fn set_json(&self, body: JsonBody) {
@@ -92,124 +97,162 @@ impl Metrics {
     }
 }
 
-/// What every service tells of itself and its machine, measured when asked.
-struct Common(Kit);
+/// Where a service puts its numbers whenever `/metrics` is asked for; [`metrics!`](crate::metrics!) writes them as a table.
+pub struct Table<'e> {
+    encoder: DescriptorEncoder<'e>,
+    outcome: fmt::Result,
+}
 
-impl std::fmt::Debug for Common {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Common")
+/// Fills a [`Table`]: a line is the kind, the name, what it means, and the value.
+///
+/// A `gauge` may have no value: a gap in a graph is the truth. `gauges` and `counters` have one value per set of labels.
+#[macro_export]
+macro_rules! metrics {
+    ($table:expr; $($kind:ident $name:literal, $help:literal => $value:expr;)+) => {
+        $($table.$kind($name, $help, $value);)+
+    };
+}
+
+/// What a gauge can show.
+pub trait Number {
+    /// The number, if there is one.
+    fn number(self) -> Option<f64>;
+}
+
+impl Number for f64 {
+    fn number(self) -> Option<f64> {
+        Some(self)
     }
 }
 
-type Labels = Vec<(&'static str, String)>;
-type Samples = Vec<(Labels, f64)>;
+impl Number for bool {
+    fn number(self) -> Option<f64> {
+        Some(f64::from(u8::from(self)))
+    }
+}
 
-impl Collector for Common {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let kit = &self.0;
-        let number = |value: f64| vec![(Labels::new(), value)];
-        let perhaps = |value: Option<f64>| value.map(number).unwrap_or_default();
-        let yes = |whether: bool| f64::from(u8::from(whether));
+impl<N: Number> Number for Option<N> {
+    fn number(self) -> Option<f64> {
+        self.and_then(N::number)
+    }
+}
 
-        let info = vec![
-            ("service", kit.service().to_owned()),
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("toplevel", toplevel()),
-        ];
-        let (_, now) = health::verdict(kit);
-        let statuses = health::STATUSES.map(|status| {
-            let is = yes(status == now);
-            (vec![("status", status.to_owned())], is)
-        });
-        let components = kit.components().well().into_iter();
-        let components =
-            components.map(|(name, well)| (vec![("component", name.to_owned())], yes(well)));
-        let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
-
-        let gauges: [(&str, &str, Samples); 13] = [
-            (
-                "service_info",
-                "What runs, and the toplevel it runs on",
-                vec![(info, 1.0)],
-            ),
-            (
-                "service_health",
-                "Which status /health shows",
-                statuses.into(),
-            ),
-            (
-                "service_component_up",
-                "Whether a part of the service is well",
-                components.collect(),
-            ),
-            (
-                "service_uptime_seconds",
-                "Time since the start",
-                number(kit.uptime().as_secs_f64()),
-            ),
-            (
-                // As others name it. Until the clock is set, which a Pi's is over the network, it is wrong: it tells
-                // one start from another, and uptime tells how long ago that was.
-                "process_start_time_seconds",
-                "When the process started",
-                number(kit.started_at_ms() as f64 / 1000.0),
-            ),
-            (
-                "process_resident_memory_bytes",
-                "Resident memory",
-                number(usage.resident_bytes as f64),
-            ),
-            (
-                "process_open_fds",
-                "Open file descriptors",
-                number(usage.open_fds as f64),
-            ),
-            ("process_threads", "Threads", number(usage.threads as f64)),
-            (
-                "state_disk_size_bytes",
-                "Size of the file system with the service's state",
-                perhaps(space.map(|space| space.size_bytes as f64)),
-            ),
-            (
-                "state_disk_available_bytes",
-                "What is left of it for services",
-                perhaps(space.map(|space| space.available_bytes as f64)),
-            ),
-            (
-                "soc_temperature_celsius",
-                "Temperature of the system-on-chip",
-                perhaps(soc.temperature()),
-            ),
-            (
-                "soc_under_voltage",
-                "Whether the supply is too weak",
-                perhaps(soc.under_voltage().map(yes)),
-            ),
-            (
-                "soc_throttling_ratio",
-                "How much the processor is slowed down",
-                perhaps(soc.throttling()),
-            ),
-        ];
-        for (name, help, samples) in gauges {
-            if samples.is_empty() {
-                continue;
-            }
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            match samples.as_slice() {
-                [(none, value)] if none.is_empty() => ConstGauge::new(*value).encode(metric)?,
-                _ => {
-                    for (labels, value) in &samples {
-                        ConstGauge::new(*value).encode(metric.encode_family(labels)?)?;
-                    }
-                }
-            }
+impl Table<'_> {
+    /// What goes up and down.
+    pub fn gauge(&mut self, name: &str, help: &str, value: impl Number) {
+        if let Some(value) = value.number() {
+            self.one(name, help, ConstGauge::new(value));
         }
-        let cpu = ConstCounter::new(usage.cpu_seconds);
-        let help = "Processor time used";
-        let metric =
-            encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?;
-        cpu.encode(metric)
+    }
+
+    /// What only grows; its name is without `_total`.
+    pub fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) {
+        self.one(name, help, ConstCounter::new(value));
+    }
+
+    /// Gauges of one name, told apart by their labels.
+    pub fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, impl Number)>,
+    ) {
+        let values = values.into_iter();
+        let values = values.filter_map(|(of, value)| Some((of, ConstGauge::new(value.number()?))));
+        self.family(name, help, MetricType::Gauge, values);
+    }
+
+    /// Counters of one name, told apart by their labels.
+    pub fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) {
+        let values = values.into_iter();
+        let values = values.map(|(of, value)| (of, ConstCounter::new(value)));
+        self.family(name, help, MetricType::Counter, values);
+    }
+
+    fn one(&mut self, name: &str, help: &str, metric: impl EncodeMetric) {
+        let mut encode = || {
+            let kind = metric.metric_type();
+            metric.encode(self.encoder.encode_descriptor(name, help, None, kind)?)
+        };
+        self.outcome = self.outcome.and_then(|()| encode());
+    }
+
+    fn family<L: EncodeLabelSet, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        mut values: impl Iterator<Item = (L, M)>,
+    ) {
+        let mut encode = || {
+            let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+            values.try_for_each(|(of, value)| value.encode(family.encode_family(&of)?))
+        };
+        self.outcome = self.outcome.and_then(|()| encode());
+    }
+}
+
+/// What fills a table.
+struct Teller<F>(F);
+
+impl<F> fmt::Debug for Teller<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teller")
+    }
+}
+
+impl<F: Fn(&mut Table) + Send + Sync + 'static> Collector for Teller<F> {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let outcome = Ok(());
+        let mut table = Table { encoder, outcome };
+        (self.0)(&mut table);
+        table.outcome
+    }
+}
+
+/// What every service tells of itself and its machine, measured when asked.
+fn common(kit: &Kit, table: &mut Table) {
+    let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
+    let info = [
+        ("service", kit.service().to_owned()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("toplevel", toplevel()),
+    ];
+    let now = kit.status();
+    let statuses = Status::ALL.map(|status| ([("status", status.word())], status == now));
+    metrics! { table;
+        gauges "service_info", "What runs, and the toplevel it runs on" => [(info, true)];
+        gauges "service_health", "Which status /health shows" => statuses;
+    }
+    let components = kit.components().well();
+    if !components.is_empty() {
+        let components = components.into_iter();
+        let components = components.map(|(name, well)| ([("component", name)], well));
+        metrics! { table;
+            gauges "service_component_up", "Whether a part of the service is well" => components;
+        }
+    }
+    metrics! { table;
+        gauge "service_uptime_seconds", "Time since the start" => kit.uptime().as_secs_f64();
+        // As others name it. Until the clock is set, which a Pi's is over the network, it is wrong: it tells one start
+        // from another, and uptime tells how long ago that was.
+        gauge "process_start_time_seconds", "When the process started" => kit.started_at_ms() as f64 / 1000.0;
+        gauge "process_resident_memory_bytes", "Resident memory" => usage.resident_bytes as f64;
+        gauge "process_open_fds", "Open file descriptors" => usage.open_fds as f64;
+        gauge "process_threads", "Threads" => usage.threads as f64;
+        gauge "state_disk_size_bytes", "Size of the file system with the service's state"
+            => space.map(|space| space.size_bytes as f64);
+        gauge "state_disk_available_bytes", "What is left of it for services"
+            => space.map(|space| space.available_bytes as f64);
+        gauge "soc_temperature_celsius", "Temperature of the system-on-chip" => soc.temperature();
+        gauge "soc_under_voltage", "Whether the supply is too weak" => soc.under_voltage();
+        gauge "soc_throttling_ratio", "How much the processor is slowed down" => soc.throttling();
+        counter "process_cpu_seconds", "Processor time used" => usage.cpu_seconds;
     }
 }
 
@@ -234,10 +277,12 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
     }
     let mut text = String::with_capacity(8192);
     // Made for this answer: a registry that stays must not hold the kit that holds it.
-    let mut common = Registry::default();
-    common.register_collector(Box::new(Common(kit.clone())));
+    let (mut every, of) = (Registry::default(), kit.clone());
+    every.register_collector(Box::new(Teller(move |table: &mut Table| {
+        common(&of, table)
+    })));
     let own = kit.metrics().registry.lock().expect("no panic while held");
-    match encode_registry(&mut text, &common).and_then(|()| encode(&mut text, &own)) {
+    match encode_registry(&mut text, &every).and_then(|()| encode(&mut text, &own)) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -15,7 +15,7 @@ pub(crate) async fn keep_informed(kit: Kit) {
         return;
     };
     loop {
-        let late = kit.loops().late();
+        let late = kit.late();
         match late.as_slice() {
             [] => tell(&[NotifyState::Watchdog]),
             late => tracing::error!(?late, "loops are late; the watchdog is not fed"),

@@ -2,11 +2,30 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// Serves a page's files, each under its path. The path's ending tells what it is; without one it is HTML.
+pub fn files<const N: usize>(files: [(&'static str, &'static str); N]) -> Router {
+    files
+        .into_iter()
+        .fold(Router::new(), |routes, (path, text)| {
+            let kind = match path.rsplit_once('.') {
+                Some((_, "css")) => "text/css; charset=utf-8",
+                Some((_, "js")) => "text/javascript; charset=utf-8",
+                _ => "text/html; charset=utf-8",
+            };
+            routes.route(
+                path,
+                get(async move |headers: HeaderMap| file(&headers, kind, text)),
+            )
+        })
+}
 
 /// Always asked for again, rarely sent again: an update shows at once.
-pub fn file(headers: &HeaderMap, kind: &'static str, text: &'static str) -> Response {
+fn file(headers: &HeaderMap, kind: &'static str, text: &'static str) -> Response {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     let etag = format!("\"{:016x}\"", hasher.finish());

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
+use crate::health::Name;
+
 /// Holds the service back from being ready until dropped.
 #[derive(Debug)]
 pub struct Latch {
@@ -20,7 +22,7 @@ pub(crate) struct Latches(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    held: Mutex<(u64, BTreeMap<u64, &'static str>)>,
+    held: Mutex<(u64, BTreeMap<u64, Name>)>,
     ready: watch::Sender<bool>,
 }
 
@@ -32,7 +34,7 @@ impl Latches {
         }))
     }
 
-    pub(crate) fn take(&self, name: &'static str) -> Latch {
+    pub(crate) fn take(&self, name: Name) -> Latch {
         let mut held = self.0.held.lock().expect("no panic while held");
         held.0 += 1;
         let id = held.0;
@@ -48,14 +50,14 @@ impl Latches {
     }
 
     /// What is still being waited for.
-    pub(crate) fn waiting_for(&self) -> Vec<&'static str> {
+    pub(crate) fn waiting_for(&self) -> Vec<Name> {
         self.0
             .held
             .lock()
             .expect("no panic while held")
             .1
             .values()
-            .copied()
+            .cloned()
             .collect()
     }
 
@@ -81,13 +83,16 @@ mod tests {
     #[test]
     fn ready_when_the_last_latch_drops_and_for_ever_after() {
         let latches = Latches::new();
-        let (first, second) = (latches.take("sensor"), latches.take("history"));
+        let (first, second) = (
+            latches.take("sensor".into()),
+            latches.take("history".into()),
+        );
         assert_eq!(latches.waiting_for(), ["sensor", "history"]);
         drop(first);
         assert!(!latches.is_ready());
         drop(second);
         assert!(latches.is_ready());
-        let _late = latches.take("late");
+        let _late = latches.take("late".into());
         assert!(latches.is_ready());
     }
 }

@@ -1,27 +1,31 @@
-//! For a service's own tests: the service on port 0, and someone who asks it.
+//! For a service's own tests: the service on port 0 or its program, and someone who asks it.
 
 use std::future::Future;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
-use serde_json::Value;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{Configuration, Credentials, Kit, Shutdown};
 
 /// Waits until `happened`, but not for ever.
 pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(value) = happened() {
             return value;
         }
         assert!(
             Instant::now() < deadline,
-            "waited 10 s in vain until {what}"
+            "waited 60 s in vain until {what}"
         );
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -51,16 +55,14 @@ impl Running {
         config.check().expect("the test's configuration is good");
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = crate::life::runtime(config.threads())?;
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 let address = listener.local_addr()?;
                 let credentials = Credentials::in_directory(service, secrets);
                 let kit = Kit::new(service, config.http().clone(), credentials, listener);
                 tell.send((address, kit.shutdown().clone()))?;
-                run(config, kit).await
+                kit.see_out(run(config, kit.clone())).await
             })
         });
         let (address, shutdown) = told.recv().expect("the service starts");
@@ -164,4 +166,147 @@ pub fn nobody() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a port is free")
+}
+
+/// Lays one JSON value over another: objects are merged, anything else is replaced.
+pub fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A service's program, `env!("CARGO_BIN_EXE_…")`, without what systemd may have told the test.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in ["NOTIFY_SOCKET", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs it to its end: the exit status, stdout and stderr.
+pub fn finished(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output;
+    let text = |bytes| String::from_utf8(bytes).expect("the program says UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// Whether the program refuses each configuration in one sentence that has the complaint, with exit status 64, however
+/// it is told the file: `ways` are the arguments before its name. And whether it accepts an empty one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+pub fn refuses(program: &str, ways: &[&[&str]], wrong: &[(&str, &str)]) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("config.json");
+    for (text, complaint) in wrong {
+        std::fs::write(&file, text).expect("a configuration is written");
+        for way in ways {
+            let (status, stdout, stderr) = finished(command(program).args(*way).arg(&file));
+            assert_eq!((status, stdout.as_str()), (Some(64), ""), "{way:?} {text}");
+            let named = stderr.starts_with("error: configuration ") && stderr.contains(complaint);
+            assert!(named && stderr.lines().count() == 1, "{text}: {stderr}");
+        }
+    }
+    std::fs::write(&file, "{}").expect("a configuration is written");
+    let accepted = finished(command(program).arg("--check-config").arg(&file));
+    assert_eq!(accepted, (Some(0), String::new(), String::new()));
+}
+
+/// A service's program while it runs; killed if the test forgets it.
+pub struct Program {
+    /// Where it answers, once it does.
+    pub address: SocketAddr,
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Program {
+    /// Starts it with `config`, which is written to `directory`, on a port of its own.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what a test writes need not survive a cut"
+    )]
+    pub fn start(command: &mut Command, directory: &Path, mut config: Value) -> Self {
+        let address = nobody();
+        let http = json!({ "address": address.ip(), "port": address.port() });
+        merge(&mut config, json!({ "http": http }));
+        let file = directory.join("config.json");
+        std::fs::write(&file, config.to_string()).expect("the configuration is written");
+        let command = command.arg("--config").arg(&file).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let heard = lines.clone();
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.lock().expect("no panic while held").push(line);
+            }
+        });
+        let reader = Some(reader);
+        Program {
+            address,
+            child,
+            lines,
+            reader,
+        }
+    }
+
+    /// Waits until it is ready.
+    pub fn ready(self) -> Self {
+        eventually("the program is ready", || {
+            self.get("/health/ready")
+                .filter(|answer| answer.status == 200)
+        });
+        self
+    }
+
+    /// Its answer, if it answers.
+    pub fn get(&self, path: &str) -> Option<Answer> {
+        try_call(self.address, "GET", path, &[], "").ok()
+    }
+
+    /// What it has said so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("no panic while held").clone()
+    }
+
+    /// Asks it to stop, and waits until it has ended well; what it said.
+    pub fn stop(self) -> Vec<String> {
+        let (status, lines) = self.end(Signal::TERM);
+        assert_eq!(status, Some(0), "{}", lines.join("\n"));
+        lines
+    }
+
+    /// Kills it, and waits; what it said.
+    pub fn kill(self) -> Vec<String> {
+        self.end(Signal::KILL).1
+    }
+
+    fn end(mut self, signal: Signal) -> (Option<i32>, Vec<String>) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it still runs");
+        let status = self.child.wait().expect("it ends");
+        let reader = self.reader.take().map(JoinHandle::join);
+        reader.expect("it ends once").expect("its words are UTF-8");
+        (status.code(), self.lines())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

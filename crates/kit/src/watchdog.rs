@@ -6,11 +6,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::health::Name;
+
 /// One registered loop; dropping it says that the loop has ended as intended.
 #[derive(Debug)]
 pub struct Heartbeat {
     loops: Loops,
     id: usize,
+    period: Duration,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -18,13 +21,13 @@ pub(crate) struct Loops(Arc<Mutex<Vec<Loop>>>);
 
 #[derive(Debug)]
 struct Loop {
-    name: &'static str,
+    name: Name,
     period: Duration,
     last: Option<Instant>,
 }
 
 impl Loops {
-    pub(crate) fn register(&self, name: &'static str, period: Duration) -> Heartbeat {
+    pub(crate) fn register(&self, name: Name, period: Duration) -> Heartbeat {
         let mut loops = self.0.lock().expect("no panic while held");
         loops.push(Loop {
             name,
@@ -34,21 +37,22 @@ impl Loops {
         Heartbeat {
             loops: self.clone(),
             id: loops.len() - 1,
+            period,
         }
     }
 
     /// The loops that have not beaten within their period.
-    pub(crate) fn late(&self) -> Vec<&'static str> {
+    pub(crate) fn late(&self) -> Vec<Name> {
         self.late_at(Instant::now())
     }
 
-    fn late_at(&self, now: Instant) -> Vec<&'static str> {
+    fn late_at(&self, now: Instant) -> Vec<Name> {
         let loops = self.0.lock().expect("no panic while held");
         let late = |l: &&Loop| {
             l.last
                 .is_some_and(|last| now.saturating_duration_since(last) > l.period)
         };
-        loops.iter().filter(late).map(|l| l.name).collect()
+        loops.iter().filter(late).map(|l| l.name.clone()).collect()
     }
 }
 
@@ -56,6 +60,11 @@ impl Heartbeat {
     /// The loop is alive.
     pub fn beat(&self) {
         self.set(Some(Instant::now()));
+    }
+
+    /// Within what it has promised to beat.
+    pub(crate) fn period(&self) -> Duration {
+        self.period
     }
 
     fn set(&self, last: Option<Instant>) {
@@ -79,8 +88,8 @@ mod tests {
     #[test]
     fn a_loop_is_late_by_its_own_period() {
         let loops = Loops::default();
-        let _fast = loops.register("fast", Duration::from_secs(1));
-        let slow = loops.register("slow", Duration::from_secs(60));
+        let _fast = loops.register("fast".into(), Duration::from_secs(1));
+        let slow = loops.register("slow".into(), Duration::from_secs(60));
         let start = Instant::now();
         assert!(loops.late_at(start).is_empty());
         assert_eq!(loops.late_at(start + Duration::from_secs(2)), ["fast"]);
@@ -95,7 +104,7 @@ mod tests {
     #[test]
     fn a_loop_that_panicked_stays_late() {
         let loops = Loops::default();
-        let beat = loops.register("doomed", Duration::ZERO);
+        let beat = loops.register("doomed".into(), Duration::ZERO);
         std::thread::spawn(move || {
             let _beat = beat;
             panic!("as the test wants");

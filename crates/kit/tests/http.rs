@@ -10,6 +10,8 @@ use axum::routing::{get, post};
 use kit::{Credentials, HttpSettings, Kit};
 use tokio::net::TcpListener;
 
+const CSP: &str = "content-security-policy";
+
 /// A service whose handlers are slow, big or broken when asked to be.
 struct Service {
     address: SocketAddr,
@@ -18,6 +20,11 @@ struct Service {
 }
 
 fn service(settings: HttpSettings) -> Service {
+    service_with(settings, |_| {})
+}
+
+/// The same, after `prepare` has had a hand in the kit.
+fn service_with(settings: HttpSettings, prepare: impl FnOnce(&Kit) + Send + 'static) -> Service {
     let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -33,6 +40,7 @@ fn service(settings: HttpSettings) -> Service {
                 Credentials::in_directory("hello", None),
                 listener,
             );
+            prepare(&kit);
             tell.send((address, kit.clone())).unwrap();
             let never = || async { std::future::pending::<()>().await };
             let soon = || async {
@@ -43,6 +51,7 @@ fn service(settings: HttpSettings) -> Service {
                 .route("/hello", get(|| async { "hello" }))
                 .route("/never", get(never))
                 .route("/soon", get(soon))
+                .route("/map", get(|| async { ([(CSP, "img-src tiles")], "map") }))
                 .route("/echo", post(|body: String| async { body }));
             kit.serve(routes).await.unwrap();
         });
@@ -293,5 +302,105 @@ fn metrics_say_what_runs_since_when_and_whether_it_is_well() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+    service.stop();
+}
+
+#[test]
+fn a_page_may_have_a_policy_of_its_own_and_keeps_the_other_headers() {
+    let service = service(HttpSettings::default());
+    let answer = service.get("/map");
+    assert!(answer.contains("content-security-policy: img-src tiles\r\n"));
+    assert!(!answer.contains("default-src") && answer.contains("x-frame-options: DENY"));
+    service.stop();
+}
+
+/// A listener of this process, and where it is.
+fn listener() -> (std::net::TcpListener, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[test]
+fn metrics_on_a_port_of_their_own_are_not_told_to_who_uses_the_api() {
+    let (watched, address) = listener();
+    let mut service = service_with(HttpSettings::default(), |kit| {
+        kit.serve_metrics_on(TcpListener::from_std(watched).unwrap());
+    });
+    assert!(service.get("/metrics").starts_with("HTTP/1.1 404"));
+    for path in ["/hello", "/health"] {
+        assert!(service.get(path).starts_with("HTTP/1.1 200"), "{path}");
+    }
+    service.address = address;
+    assert!(service.get("/hello").starts_with("HTTP/1.1 404"));
+    for path in ["/metrics", "/health"] {
+        assert!(service.get(path).starts_with("HTTP/1.1 200"), "{path}");
+    }
+    service.stop();
+}
+
+#[test]
+fn another_listener_is_served_under_the_same_rules_and_drained_too() {
+    let (other, address) = listener();
+    let mut service = service_with(HttpSettings::default(), |kit| {
+        let soon = || async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            "bells"
+        };
+        let routes = Router::new().route("/bells", get(soon));
+        kit.also_serve(TcpListener::from_std(other).unwrap(), routes);
+    });
+    service.address = address;
+    let mut stream = service.connect();
+    stream
+        .write_all(b"GET /bells HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    assert!(service.get("/hello").starts_with("HTTP/1.1 404"));
+    service.stop();
+    let answer = rest_of(stream);
+    assert!(answer.ends_with("bells") && answer.contains("nosniff"));
+    TcpStream::connect(address).unwrap_err();
+}
+
+#[test]
+fn a_check_is_told_from_memory_and_one_that_hangs_is_degraded() {
+    use kit::Condition;
+    let (say, said) = tokio::sync::watch::channel(Some(Condition::Ok));
+    let service = service_with(HttpSettings::default(), |kit| {
+        let (period, limit) = (Duration::from_millis(1), Duration::from_millis(20));
+        // A part whose name is made at run time, as those of what is configured are.
+        kit.check(format!("feed {}", 7), period, limit, move || {
+            let said = said.borrow().clone();
+            async {
+                match said {
+                    Some(condition) => condition,
+                    None => std::future::pending().await,
+                }
+            }
+        });
+    });
+    let hears = |what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let asked = Instant::now();
+            let answer = service.get("/health");
+            assert!(asked.elapsed() < Duration::from_secs(1), "nobody waits");
+            if answer.contains(&format!(r#""feed 7":{{{what}"status":"#)) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{what} was not told: {answer}");
+        }
+    };
+    hears("");
+    say.send(None).unwrap();
+    let answer = hears(r#""reason":"no answer within 20ms","#);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    say.send(Some(Condition::Failed("unplugged".into())))
+        .unwrap();
+    let answer = hears(r#""reason":"unplugged","#);
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    say.send(Some(Condition::Ok)).unwrap();
+    hears("");
     service.stop();
 }

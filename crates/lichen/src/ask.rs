@@ -1,4 +1,4 @@
-//! Questions to who sits at the terminal, also when standard input is something else.
+//! Questions to the person at the terminal, even if standard input is a file or a pipe.
 
 use anyhow::{Context, Result, bail};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -26,7 +26,7 @@ pub fn secret(question: &str) -> Result<String> {
 
 fn terminal() -> Result<File> {
     let terminal = File::options().read(true).write(true).open("/dev/tty");
-    terminal.context("there is no terminal to ask on")
+    terminal.context("there is no terminal to ask the question on")
 }
 
 fn ask(mut terminal: &File, question: &str) -> Result<String> {
@@ -35,7 +35,7 @@ fn ask(mut terminal: &File, question: &str) -> Result<String> {
     let mut answer = String::new();
     let mut reader = BufReader::new(terminal);
     if reader.read_line(&mut answer).context(context)? == 0 {
-        bail!("there is no answer");
+        bail!("no answer was given");
     }
     Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -2,7 +2,7 @@
 //! builder by the last part of its path and busybox goes by that name.
 
 use crate::command::{bytes_of, program};
-use crate::debian::lock::Lock;
+use crate::debian::lock::PackageLock;
 use crate::failure::Failure;
 use crate::{hash, store};
 use anyhow::{Context, Result, bail};
@@ -22,12 +22,12 @@ pub fn hash_of(deb: &Path) -> Result<String> {
 }
 
 /// Where the build looks for it.
-pub fn store_path(lock: &Lock) -> PathBuf {
+pub fn store_path(lock: &PackageLock) -> PathBuf {
     hash::recursive_store_path("bootstrap", &lock.bootstrap.busybox)
 }
 
 /// Puts it into the store, checked against the lock.
-pub fn seed(lock: &Lock, deb: &Path, scratch: &Path) -> Result<()> {
+pub fn seed(lock: &PackageLock, deb: &Path, scratch: &Path) -> Result<()> {
     let content = extract(deb)?;
     let found = hash::folder_nar_sha256("busybox", &content);
     if found != lock.bootstrap.busybox {

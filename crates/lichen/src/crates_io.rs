@@ -35,7 +35,7 @@ impl Crate {
 pub fn locked(path: &Path) -> Result<Vec<Crate>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text).with_context(|| format!("{} is not understood", path.display()))
+    parse(&text).with_context(|| format!("cannot parse {}", path.display()))
 }
 
 fn parse(text: &str) -> Result<Vec<Crate>> {
@@ -58,7 +58,7 @@ pub fn fetch(root: &Path, crates: &[Crate]) -> Result<Vec<PathBuf>> {
         found if found.len() == crates.len() => Ok(found),
         found => {
             ui::say(format!(
-                "cargo downloads {} crates",
+                "downloading {} crates with cargo",
                 crates.len() - found.len()
             ));
             let output = run(program("cargo")
@@ -86,7 +86,7 @@ pub fn fetch(root: &Path, crates: &[Crate]) -> Result<Vec<PathBuf>> {
                     .collect();
                 crate::fail!(
                     hint: "unset the source replacement in cargo's configuration, or fetch from the registry itself",
-                    "cargo fetched everything but its cache lacks {}",
+                    "cargo reports success, but its cache lacks {}",
                     lost.join(", ")
                 );
             }

@@ -3,7 +3,6 @@
 mod ask;
 mod boot_phases;
 mod bootstrap;
-mod card;
 mod command;
 mod crates_io;
 mod debian;
@@ -17,6 +16,7 @@ mod nix;
 mod publish;
 mod remote;
 mod s3;
+mod sources;
 mod store;
 mod stories;
 mod ui;

@@ -81,6 +81,11 @@ impl Live {
     }
 }
 
+/// A count of things as one says it: `1 story`, `2 stories`.
+pub fn count(n: usize, one: &str, several: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { several })
+}
+
 /// "12.3 MB", in the units disks and networks are sold in.
 pub fn bytes(n: u64) -> String {
     match n {

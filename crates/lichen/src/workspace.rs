@@ -13,7 +13,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// The checkout the front door said it is in, or the one around the current folder.
+    /// The checkout that the script `./lichen` says it is in, or the one around the current folder.
     pub fn find() -> Result<Self> {
         let root = match std::env::var_os("LICHEN_ROOT") {
             Some(root) => PathBuf::from(root),
@@ -112,9 +112,9 @@ impl Workspace {
     /// Fails, naming those there are, when there is no such appliance.
     pub fn check_appliance(&self, name: &str) -> Result<()> {
         let known = self.appliances();
-        if !known.iter().any(|n| n == name) {
+        if !known.iter().chain(&self.test_images()).any(|n| n == name) {
             crate::fail!(
-                hint: format!("there are: {}; a new one is a file appliances/<name>.nix", known.join(", ")),
+                hint: format!("known appliances: {}; to add one, create appliances/<name>.nix", known.join(", ")),
                 "no appliance is called '{name}'"
             );
         }
@@ -127,7 +127,7 @@ impl Workspace {
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         if file.try_lock().is_err() {
-            crate::ui::say("another lichen is downloading, waiting for it");
+            crate::ui::say("another lichen command is downloading; waiting for it to finish");
             file.lock()
                 .with_context(|| format!("cannot lock {}", path.display()))?;
         }

@@ -21,7 +21,7 @@ pub struct Browser {
     root: PathBuf,
 }
 
-/// What somebody looks at a page with.
+/// The window that a page is opened in.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     /// CSS pixels.
@@ -74,9 +74,9 @@ impl Browser {
             .args([pictures.as_path(), Path::new("/pictures")])
             .args(["--unshare-user", "--unshare-pid", "--die-with-parent"])
             .args(["--setenv", "HOME", "/tmp", "/usr/lib/chromium/chromium"])
-            // The sandbox that it has of its own does not go into ours.
+            // Chromium's own sandbox does not work inside ours.
             .args(["--headless", "--no-sandbox", "--disable-gpu"])
-            // It talks to nobody but the page.
+            // It makes no connections but those of the page.
             .args(["--no-first-run", "--disable-background-networking"])
             .args(["--disable-component-update", "--disable-sync"])
             .args(["--disable-quic", "--user-data-dir=/tmp/profile"])
@@ -91,7 +91,7 @@ impl Browser {
         let said = String::from_utf8_lossy(&done.stderr);
         ensure!(
             done.status.success() && picture.exists(),
-            "Chromium shows nothing of {url}: {}: {}",
+            "Chromium shows no page at {url}: {}: {}",
             done.status,
             said.trim()
         );

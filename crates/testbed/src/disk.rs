@@ -1,15 +1,12 @@
 //! The card of a machine: a copy of an image, or a thin layer over one that stays as it was.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use emulator::Drive;
-use fatfs::{FileSystem, FsOptions};
 use tempfile::TempDir;
 
-use crate::partition::Partition;
 use crate::process;
 use crate::{Tools, place};
 
@@ -72,7 +69,8 @@ impl Disk {
 
     /// Makes it larger, as a card is that is larger than the image written to it.
     pub fn grow(self, bytes: u64) -> Result<Self> {
-        let file = self.raw()?;
+        let file = File::options().write(true).open(self.raw()?);
+        let file = file.with_context(|| format!("open {}", self.path().display()))?;
         let now = file.metadata()?.len();
         ensure!(
             bytes >= now,
@@ -86,44 +84,23 @@ impl Disk {
 
     /// Puts a file onto BOOT, as a user does who has the card in a reader.
     pub fn write_boot_file(self, name: &str, contents: &str) -> Result<Self> {
-        self.with_boot(|boot| {
-            let mut file = boot.root_dir().create_file(name)?;
-            file.truncate()?;
-            file.write_all(contents.as_bytes())?;
-            file.flush()
-        })
-        .with_context(|| format!("write {name} onto BOOT of {}", self.path().display()))?;
+        card::write_to_boot(self.raw()?, &[(name, contents.as_bytes())])?;
         Ok(self)
     }
 
     /// What a file on BOOT holds.
     pub fn read_boot_file(&self, name: &str) -> Result<Vec<u8>> {
-        let mut contents = Vec::new();
-        self.with_boot(|boot| boot.root_dir().open_file(name)?.read_to_end(&mut contents))
-            .with_context(|| format!("read {name} from BOOT of {}", self.path().display()))?;
-        Ok(contents)
+        card::read_from_boot(self.raw()?, name)
     }
 
-    fn with_boot<T>(
-        &self,
-        work: impl FnOnce(&FileSystem<&mut Partition<'_>>) -> std::io::Result<T>,
-    ) -> Result<T> {
-        let file = self.raw()?;
-        let mut partition = Partition::named(&file, "BOOT")?;
-        let boot = FileSystem::new(&mut partition, FsOptions::new())?;
-        let result = work(&boot)?;
-        boot.unmount()?;
-        Ok(result)
-    }
-
-    fn raw(&self) -> Result<File> {
+    /// Where its bytes are, if they are those of the card.
+    fn raw(&self) -> Result<&Path> {
         ensure!(
             self.drive.is_raw(),
-            "{} is a layer and cannot be edited",
+            "{} is a layer over another disk and cannot be edited",
             self.path().display()
         );
-        let file = File::options().read(true).write(true).open(self.path());
-        file.with_context(|| format!("open {}", self.path().display()))
+        Ok(self.path())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -141,7 +118,7 @@ impl Disk {
         Ok(Self { drive, ..self })
     }
 
-    /// Makes a machine that forgets this is a base fail instead of spoiling every story after it.
+    /// Makes the file read-only: a machine that would write to this base fails instead of spoiling every later story.
     pub(crate) fn protect(&self) -> Result<()> {
         let mut permissions = fs::metadata(self.path())?.permissions();
         permissions.set_readonly(true);
@@ -158,41 +135,11 @@ fn scratch() -> Result<TempDir> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
-    use std::path::PathBuf;
-
-    /// A disk with one partition `BOOT` that holds an empty FAT.
-    fn image(directory: &Path) -> PathBuf {
-        let path = directory.join("image");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .unwrap();
-        file.set_len(8 << 20).unwrap();
-        let mut header = [0; 92];
-        header[..8].copy_from_slice(b"EFI PART");
-        header[72] = 2;
-        header[80] = 128;
-        header[84] = 128;
-        file.write_all_at(&header, 512).unwrap();
-        let mut entry = [0; 128];
-        entry[32..40].copy_from_slice(&2048u64.to_le_bytes());
-        entry[40..48].copy_from_slice(&12287u64.to_le_bytes());
-        for (index, byte) in b"BOOT".iter().enumerate() {
-            entry[56 + 2 * index] = *byte;
-        }
-        file.write_all_at(&entry, 1024).unwrap();
-        let mut boot = Partition::named(&file, "BOOT").unwrap();
-        fatfs::format_volume(&mut boot, fatfs::FormatVolumeOptions::new()).unwrap();
-        path
-    }
-
     #[test]
     fn a_file_written_onto_boot_is_there_and_the_image_is_as_it_was() {
         let directory = tempfile::tempdir().unwrap();
-        let image = image(directory.path());
+        let image = directory.path().join("image");
+        card::testing::card(&image).unwrap();
         let before = fs::read(&image).unwrap();
         let disk = Disk::from_image(&image).unwrap();
         let disk = disk

@@ -49,7 +49,7 @@ impl Files {
                     break;
                 }
                 let shared = serving.clone();
-                // A machine that dies while it is served is nobody's fault.
+                // A machine may be switched off while it is served: that is not an error.
                 thread::spawn(move || shared.answer(&stream).ok());
             }
         });
@@ -66,7 +66,8 @@ impl Files {
         std::mem::take(&mut self.shared.state().asked)
     }
 
-    /// Of the file at `path` who asks from now on gets the first half; the rest when another is held, or none.
+    /// From now on, whoever asks for the file at `path` gets its first half only, and the rest as soon as another file
+    /// is held back, or none.
     pub fn hold(&self, path: Option<&str>) {
         self.shared.state().held = path.map(str::to_owned);
         self.shared.changed.notify_all();
@@ -105,7 +106,7 @@ impl Shared {
             format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
                 .into_bytes();
         message.extend(content);
-        // Nobody has the whole answer, not even one without content, before it is known what was asked for.
+        // The request is noted before any answer is complete, even an empty one.
         let (first, second) = message.split_at(message.len() - length.div_ceil(2).max(1));
         stream.write_all(first)?;
         let mut state = self.state();

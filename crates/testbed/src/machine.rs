@@ -5,19 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use emulator::{Forward, Memory, Setup, free_port};
+use emulator::{Forward, Hardware, Memory, Qmp, Setup, free_port};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::inputs;
-use crate::place::{self, Lock};
+use crate::place::{self, FileLock};
 use crate::process::Leashed;
 use crate::ssh::{self, Output};
 use crate::wait::wait_until;
-use crate::{Console, Disk, Hardware, Picture, Qmp, Ssh, Tools, Web};
+use crate::{Console, Disk, Picture, Ssh, Tools, Web};
 
 /// No story takes longer than this from one power-on to the next.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -42,14 +42,13 @@ pub struct Machine {
     power: Mutex<Option<Power>>,
     directory: TempDir,
     /// Last, so that the next machine starts when nothing of this one is left.
-    _turn: Lock,
+    _turn: FileLock,
 }
 
 #[derive(Debug)]
 struct Power {
     qmp: Qmp,
     qemu: Leashed,
-    since: Instant,
 }
 
 /// How a machine comes to be on.
@@ -76,7 +75,7 @@ impl Machine {
         start: Start<'_>,
     ) -> Result<Self> {
         let turns = place::directory("machine")?;
-        let turn = Lock::take_one(&TURNS.map(|turn| turns.join(turn)))?;
+        let turn = FileLock::take_one(&TURNS.map(|turn| turns.join(turn)))?;
         let tools = Tools::from_env()?;
         // Short, since it holds sockets, whose paths may have about a hundred characters.
         let directory = tempfile::Builder::new().prefix("lichen-").tempdir()?;
@@ -166,7 +165,7 @@ impl Machine {
     /// Waits for SSH on another boot than `before`.
     pub fn wait_for_another_boot(&self, before: &str, within: Duration) -> Result<()> {
         self.wait_until("another boot", within, || {
-            // A connection to the old boot may hang for as long as it is believed in.
+            // A connection to the old boot may hang until it times out.
             let now = self.boot_id().inspect_err(|_| self.ssh.hang_up())?;
             ensure!(now != before, "it is still the same boot");
             Ok(())
@@ -277,13 +276,6 @@ impl Machine {
         }
     }
 
-    /// How long it has been on, by the host's clock.
-    pub fn on_for(&self) -> Duration {
-        self.power()
-            .as_ref()
-            .map_or(Duration::ZERO, |power| power.since.elapsed())
-    }
-
     /// Why it is no longer there, if so.
     fn ended(&self) -> Option<String> {
         let power = self.power();
@@ -309,7 +301,6 @@ impl Machine {
             Start::Cold | Start::ColdInto(_) => "cold",
             Start::Warm { .. } => "warm",
         })?;
-        let since = Instant::now();
         let qemu = Leashed::start(&qemu, &self.log, LIFETIME)?;
         let qmp = Qmp::connect(&socket, LISTENS).with_context(|| {
             format!(
@@ -317,7 +308,7 @@ impl Machine {
                 fs::read_to_string(&self.log).unwrap_or_default().trim()
             )
         })?;
-        let mut on = Power { qmp, qemu, since };
+        let mut on = Power { qmp, qemu };
         if let Start::Warm { state, .. } = start {
             resume(&mut on.qmp, state)?;
         }
@@ -407,13 +398,10 @@ pub(crate) fn leave_memory_in_its_file(qmp: &mut Qmp) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// The crate `lichen` has this test, too.
     #[test]
     fn the_machine_is_the_one_that_lichen_vm_runs() {
         let root = tempfile::tempdir().unwrap();
-        let u_boot = root.path().join("usr/lib/u-boot/qemu_arm64/u-boot.bin");
-        fs::create_dir_all(u_boot.parent().unwrap()).unwrap();
-        fs::write(u_boot, "").unwrap();
+        emulator::testing::tools(root.path()).unwrap();
         let tools = Tools::at(root.path());
         let machine = Machine {
             hardware: Hardware::default(),
@@ -424,23 +412,13 @@ mod tests {
             log: root.path().join("qemu.log"),
             ports: Mutex::default(),
             power: Mutex::default(),
-            _turn: Lock::take(&root.path().join("turn")).unwrap(),
+            _turn: FileLock::take(&root.path().join("turn")).unwrap(),
             directory: root,
         };
-        let described = Hardware::default().arguments();
         let memory = machine.directory.path().join("memory");
         for start in [Start::Cold, Start::ColdInto(&memory)] {
             let command = machine.command(start, Path::new("/qmp")).unwrap();
-            let words: Vec<_> = command.get_args().map(|w| w.to_string_lossy()).collect();
-            assert!(
-                words.windows(described.len()).any(|part| part == described),
-                "{words:?}"
-            );
-            assert_eq!(
-                words.iter().filter(|word| *word == "-device").count(),
-                described.iter().filter(|word| *word == "-device").count(),
-                "{words:?}"
-            );
+            emulator::testing::assert_is_made_of(&command, &machine.hardware);
         }
     }
 }

@@ -49,18 +49,18 @@ pub(crate) fn directory(name: &str) -> Result<PathBuf> {
 
 /// What only one story does at a time, until this is dropped.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held, not used")] Lock);
+pub struct Turn(#[expect(dead_code, reason = "held, not used")] FileLock);
 
 /// Waits until no other story has the turn of this name. Stories are processes of their own.
 pub fn turn(name: &str) -> Result<Turn> {
-    Ok(Turn(Lock::take(&directory("turns")?.join(name))?))
+    Ok(Turn(FileLock::take(&directory("turns")?.join(name))?))
 }
 
 /// An exclusive lock between threads and processes alike; held until dropped, or until its process is gone.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+pub(crate) struct FileLock(#[expect(dead_code, reason = "held, not used")] File);
 
-impl Lock {
+impl FileLock {
     pub(crate) fn take(path: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(path);
         let file = file.with_context(|| format!("open lock {}", path.display()))?;
@@ -101,11 +101,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let paths = ["a", "b"].map(|name| directory.path().join(name));
         let (_first, second) = (
-            Lock::take_one(&paths).unwrap(),
-            Lock::take_one(&paths).unwrap(),
+            FileLock::take_one(&paths).unwrap(),
+            FileLock::take_one(&paths).unwrap(),
         );
         thread::scope(|scope| {
-            let third = scope.spawn(|| Lock::take_one(&paths).unwrap());
+            let third = scope.spawn(|| FileLock::take_one(&paths).unwrap());
             assert!(!third.is_finished());
             drop(second);
             third.join().unwrap();

@@ -1,4 +1,4 @@
-//! Prometheus itself, on the host: what watches appliances, to see what it makes of them.
+//! A real Prometheus on the host, to see what it makes of an appliance's metrics.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::process::{self, Leashed};
 use crate::{Tools, Web, wait_until};
 
 const START: Duration = Duration::from_secs(60);
-/// No story watches for longer.
+/// Longer than any story needs it.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A Prometheus with nothing in its memory yet.
@@ -43,7 +43,7 @@ impl Prometheus {
             "rule_files": rules,
             "scrape_configs": [{ "job_name": job, "static_configs": [{ "targets": targets }] }],
         });
-        // To YAML, JSON is YAML.
+        // JSON is valid YAML.
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config.to_string())?;
         let port = free_port()?;
@@ -78,7 +78,7 @@ impl Prometheus {
     pub fn query(&self, expression: &str) -> Result<Vec<Value>> {
         let data = self.api("query", &[("query", expression)])?;
         let result = data["result"].as_array();
-        let result = result.with_context(|| format!("{expression}: no series but {data}"))?;
+        let result = result.with_context(|| format!("{expression} gives no series but {data}"))?;
         Ok(result
             .iter()
             .map(|series| series["metric"].clone())
@@ -88,10 +88,10 @@ impl Prometheus {
     /// The values of a label among the series that `selector` asks for.
     pub fn label_values(&self, label: &str, selector: &str) -> Result<Vec<String>> {
         let data = self.api(&format!("label/{label}/values"), &[("match[]", selector)])?;
-        serde_json::from_value(data).context("values of a label are texts")
+        serde_json::from_value(data).context("the values of a label are not strings")
     }
 
-    /// Its groups of rules as it read them, with what became of them.
+    /// Its groups of rules as it read them, with their present state.
     pub fn rules(&self) -> Result<Vec<Value>> {
         let data = self.api("rules", &[])?;
         serde_json::from_value(data["groups"].clone()).context("groups of rules")

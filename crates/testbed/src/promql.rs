@@ -1,4 +1,4 @@
-//! What a PromQL expression looks at.
+//! The series and labels that a PromQL expression refers to.
 //!
 //! Not a parser: Prometheus itself says whether an expression is one. This finds, in one that is, which series it
 //! asks for and which labels it groups by, since to Prometheus a misspelt name is merely nothing.
@@ -14,9 +14,9 @@ pub struct Selector {
     pub matchers: Vec<(String, String, String)>,
 }
 
-/// What an expression looks at.
+/// What an expression refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Looks {
+pub struct References {
     /// The series it asks for.
     pub selectors: Vec<Selector>,
     /// The labels that it groups or joins by.
@@ -54,15 +54,15 @@ const AGGREGATIONS: [&str; 14] = [
     "limit_ratio",
 ];
 
-/// What `expression` looks at.
-pub fn looks(expression: &str) -> Result<Looks> {
+/// What `expression` refers to.
+pub fn references(expression: &str) -> Result<References> {
     let mut rest = Rest(expression);
-    let mut looks = Looks::default();
+    let mut found = References::default();
     while let Some(first) = rest.0.chars().next() {
         match first {
             '"' | '\'' | '`' => drop(rest.string()?),
             '[' => rest.through(']')?,
-            '{' => looks.selectors.push(rest.selector(String::new())?),
+            '{' => found.selectors.push(rest.selector(String::new())?),
             // A number, or a duration such as 5m.
             '0'..='9' | '.' => drop(rest.take(|c| c.is_ascii_alphanumeric() || c == '.')),
             c if is_name(c) => {
@@ -70,19 +70,19 @@ pub fn looks(expression: &str) -> Result<Looks> {
                 let word = name.to_ascii_lowercase();
                 rest.space();
                 if LISTS.contains(&word.as_str()) && rest.0.starts_with('(') {
-                    looks.labels.extend(rest.labels()?);
+                    found.labels.extend(rest.labels()?);
                 } else if !(rest.0.starts_with('(')
                     || WORDS.contains(&word.as_str())
                     || LISTS.contains(&word.as_str())
                     || AGGREGATIONS.contains(&word.as_str()))
                 {
-                    looks.selectors.push(rest.selector(name.to_owned())?);
+                    found.selectors.push(rest.selector(name.to_owned())?);
                 }
             }
             c => rest.0 = &rest.0[c.len_utf8()..],
         }
     }
-    Ok(looks)
+    Ok(found)
 }
 
 fn is_name(c: char) -> bool {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn names(expression: &str) -> (Vec<String>, Vec<String>) {
-        let Looks { selectors, labels } = looks(expression).unwrap();
+        let References { selectors, labels } = references(expression).unwrap();
         let label = |(label, operator, value)| format!("{label}{operator}{value}");
         let selector = |s: Selector| {
             let matchers: Vec<String> = s.matchers.into_iter().map(label).collect();
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_does_not_end_is_refused() {
         for expression in [r#"up{job="x"#, "up{job=", "rate(a[5m", "sum by (a"] {
-            assert!(looks(expression).is_err(), "{expression}");
+            assert!(references(expression).is_err(), "{expression}");
         }
     }
 }

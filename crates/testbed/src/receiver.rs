@@ -107,7 +107,7 @@ impl Receiver {
                 if shared.closing.load(Ordering::SeqCst) {
                     break;
                 }
-                // A machine that dies while it sends has sent nothing.
+                // A machine that is switched off while it sends has sent nothing.
                 if let Ok(stream) = stream {
                     let _ = shared.serve(stream);
                 }

@@ -1,4 +1,4 @@
-//! A wire to a machine that is measured, and can be cut.
+//! A connection to a machine whose traffic is counted, and which can be cut.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -35,7 +35,7 @@ impl Relay {
         let wire = relay.wire.clone();
         thread::spawn(move || {
             for here in listener.incoming().flatten() {
-                // Who finds nobody at the other end sees the connection closed.
+                // If nothing listens at the other end, the connection is simply closed.
                 if let Ok(there) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
                     wire.join(&here, &there);
                     wire.join(&there, &here);
@@ -62,7 +62,7 @@ impl Relay {
             .store(self.bytes() + bytes, Ordering::SeqCst);
     }
 
-    /// Mends it.
+    /// Lets data through again.
     pub fn mend(&self) {
         self.wire.cut_after.store(u64::MAX, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! A Sense HAT that a story holds in its hands.
+//! A Sense HAT that a story controls.
 
 use std::fs;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct SenseHat<'m> {
 }
 
 impl Machine {
-    /// Plugs a Sense HAT that feels this air: °C, % relative humidity, hPa.
+    /// Plugs in a Sense HAT that measures this air: °C, % relative humidity, hPa.
     pub fn plug_sense_hat(
         &self,
         temperature: f64,
@@ -89,7 +89,7 @@ impl SenseHat<'_> {
         self.tell("fault silent")
     }
 
-    /// Makes it whole again.
+    /// Ends its faults.
     pub fn repair(&self) -> Result<()> {
         self.tell("fault none")
     }

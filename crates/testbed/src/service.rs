@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::process::{self, Leashed};
 use crate::{Web, wait_until};
 
-/// With all its dependencies, beside other builds.
+/// How long a build with all dependencies may take beside other builds.
 const BUILD: Duration = Duration::from_secs(1200);
 const START: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -28,8 +28,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts `crates/<name>` of the checkout at `root`, which is an input, with `--simulate`, and waits until it is ready. A program that
-    /// knows that only after a verb is given the verb `run`.
+    /// Starts `crates/<name>` of the checkout at `root`, which is an input, with `run --simulate`, and waits until it is
+    /// ready.
     pub fn simulated(root: &Path, name: &str) -> Result<Self> {
         let program = build(root, name)?;
         let folder = tempfile::Builder::new().prefix("lichen-").tempdir()?;
@@ -43,12 +43,9 @@ impl Service {
             &config,
             json!({ "http": { "address": "127.0.0.1", "port": port } }).to_string(),
         )?;
-        let help = process::finish(Command::new(&program).arg("--help"), b"", START)?;
-        let verbs = !String::from_utf8_lossy(&help.stdout).contains("--simulate");
         let mut command = Command::new(program);
         command
-            .args(verbs.then_some("run"))
-            .arg("--config")
+            .args(["run", "--config"])
             .arg(&config)
             .arg("--simulate")
             .env("STATE_DIRECTORY", &state);

@@ -4,7 +4,7 @@
 //! neither is copied, and a machine that starts from it maps the one privately and puts a thin layer over the
 //! other. Test binaries, which run in processes of their own, share it through the target directory.
 //!
-//! What the machine wrote on its way there was logged, and what one writes that goes on from there can be, too.
+//! The writes of that machine are logged, and those of a machine that continues from the snapshot can be logged, too.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use emulator::Hardware;
 use serde_json::json;
 
 use crate::machine::{self, Start};
-use crate::place::{self, Lock};
+use crate::place::{self, FileLock};
 use crate::writes::{Marker, Recording};
-use crate::{Disk, Hardware, Machine, Tools, wait_until};
+use crate::{Disk, Machine, Tools, wait_until};
 
 /// Where the parts are.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl Snapshot {
             directory,
             hardware,
         };
-        let _lock = Lock::take(&parent.join(format!("{name}.lock")))?;
+        let _lock = FileLock::take(&parent.join(format!("{name}.lock")))?;
         if !snapshot.state().exists() {
             forget_others(&parent, name)?;
             snapshot
@@ -56,7 +57,7 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// A machine that goes on from there, as if it had never been off.
+    /// A machine that continues from there, as if it had never been off.
     pub fn start(&self) -> Result<Machine> {
         self.resume(self.disk()?)
     }
@@ -84,7 +85,7 @@ impl Snapshot {
         }
     }
 
-    /// What a machine that goes on from here writes while `story` is told: recorded now, unless it was before.
+    /// What a machine that continues from here writes while `story` runs: recorded now, unless it was recorded before.
     /// `inputs` is all it depends on besides this snapshot.
     pub fn record(
         &self,
@@ -95,7 +96,7 @@ impl Snapshot {
         inputs.hash(&mut hasher);
         let directory = (self.directory).join(format!("recording-{:016x}", hasher.finish()));
         let (log, marks) = (directory.join("writes"), directory.join("marks.json"));
-        let _lock = Lock::take(&self.directory.join("recording.lock"))?;
+        let _lock = FileLock::take(&self.directory.join("recording.lock"))?;
         if !marks.exists() {
             fs::create_dir_all(&directory)?;
             let disk = self.disk()?.logged(&log)?;
@@ -103,7 +104,7 @@ impl Snapshot {
             let machine = self.resume(disk)?;
             story(&machine, &mut marker)?;
             machine.quit()?;
-            // Its being there says that the log is whole.
+            // If this file exists, the log is complete.
             fs::write(&marks, marker.into_json()).context("keep the marks of a recording")?;
         }
         Ok(Recording {
@@ -156,7 +157,7 @@ impl Snapshot {
         })?;
         machine.quit()?;
         base.protect()?;
-        // Its being there says that everything else is.
+        // If this file exists, so does everything else.
         fs::rename(&partial, self.state())?;
         Ok(())
     }
@@ -185,7 +186,7 @@ impl Snapshot {
 /// Reading a whole image to name it would take longer than starting from its snapshot: a path of the Nix store
 /// says what it holds, and for any other file its size and times do.
 fn key(image: &Path, inputs: &[&str], hardware: &Hardware) -> Result<String> {
-    // What is asked for is a link into the store, that is turned to the next image.
+    // The path is a link into the store, which will point to the next image after another build.
     let image = fs::canonicalize(image).with_context(|| format!("image {}", image.display()))?;
     let file = fs::metadata(&image).with_context(|| format!("image {}", image.display()))?;
     let mut hasher = DefaultHasher::new();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::place::{self, Lock};
+use crate::place::{self, FileLock};
 use crate::process::{self, Leashed};
 use crate::{Tools, wait_until};
 
@@ -17,7 +17,7 @@ const NO_CONNECTION: i32 = 255;
 /// Long enough for a key exchange on an emulated processor that is busy booting.
 const CONNECT: Duration = Duration::from_secs(20);
 
-/// No machine lives as long as this.
+/// Longer than any machine runs.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// How a command on a machine ended.
@@ -189,7 +189,7 @@ fn key_file(tools: &Tools) -> Result<PathBuf> {
     if file.with_extension("pub").exists() {
         return Ok(file);
     }
-    let _lock = Lock::take(&directory.join("lock"))?;
+    let _lock = FileLock::take(&directory.join("lock"))?;
     if !file.with_extension("pub").exists() {
         let _ = fs::remove_file(&file);
         let mut keygen = tools.command("ssh-keygen");

@@ -83,7 +83,7 @@ fn entries(file: &File) -> Result<Vec<Entry>> {
     let size = size & u64::from(u32::MAX);
     ensure!(
         magic == MAGIC && version == 1 && size >= 512,
-        "it is none of dm-log-writes, version 1"
+        "it is not a log of dm-log-writes, version 1"
     );
     let mut found = Vec::new();
     let mut at = size;
@@ -185,6 +185,6 @@ impl Marker {
             .into_iter()
             .map(mark)
             .collect::<Option<_>>()
-            .with_context(|| format!("{} has marks that are none", file.display()))
+            .with_context(|| format!("cannot parse the marks in {}", file.display()))
     }
 }

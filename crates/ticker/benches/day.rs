@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use kit::ProcessUsage;
 use serde_json::json;
 use ticker::config::Config;
-use ticker::feed::Decoder;
 use ticker::queue::Queue;
-use ticker::record::streams;
 use ticker::stats::Stats;
 use ticker::store::{Place, Store};
 
@@ -30,9 +28,9 @@ fn main() -> anyhow::Result<()> {
     let config: Config = serde_json::from_value(json!({
         "sources": [{ "name": "exchange", "kind": "binance", "channels": ["trade"], "symbols": symbols }],
     }))?;
-    let streams: Arc<[_]> = streams(&config).into();
+    let streams: Arc<[_]> = config.streams().into();
     let stats = Arc::new(Stats::new(&streams));
-    let decoder = Decoder::new(&config.sources[0], 0);
+    let decode = config.sources[0].decoder(0);
     let directory = tempfile::tempdir()?;
     let (mut store, _) = Store::open(
         directory.path(),
@@ -63,7 +61,7 @@ fn main() -> anyhow::Result<()> {
             size = fastrand::u32(..100_000),
             m = fastrand::bool(),
         )?;
-        decoder.decode(text.as_bytes(), now, &mut records)?;
+        decode(text.as_bytes(), now, &mut records)?;
         if number % 1000 == 999 {
             runtime.block_on(queue.put(&mut records));
             queue.take(&mut batch, Duration::ZERO);

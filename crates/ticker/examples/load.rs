@@ -71,9 +71,7 @@ fn serve(url: &str, directory: &str) -> Result<()> {
         "sources": [{ "name": "exchange", "kind": "binance", "url": url,
                       "channels": ["trade"], "symbols": SYMBOLS }],
     }))?;
-    kit::load::serve("ticker", config, |config, kit| {
-        ticker::run(config, kit, Duration::from_secs(30))
-    })
+    kit::load::serve("ticker", config, ticker::run)
 }
 
 /// Waits until all that was sent is flushed; how many messages that were.

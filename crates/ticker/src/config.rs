@@ -1,10 +1,12 @@
 //! What the ticker service can be told. The defaults are what an empty file means.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use kit::{Configuration, HttpSettings};
 use serde::Deserialize;
+
+use crate::feed::{Nature, SourceSettings};
+use crate::record::Stream;
 
 /// `/etc/ticker/config.json`, written by the service's module.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,6 +27,24 @@ pub struct Config {
     /// Where files go. The keys are secrets: credentials `ticker.s3-access-key-id` and
     /// `ticker.s3-secret-access-key`.
     pub sync: SyncSettings,
+    /// How often the service says how it is.
+    pub stats: StatsSettings,
+}
+
+/// How often the service says how it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatsSettings {
+    /// Seconds between two lines of statistics.
+    pub interval_seconds: u64,
+}
+
+/// The argument of `ticker run` that has a setting's place.
+#[derive(Debug, clap::Args)]
+pub struct StatsInterval {
+    /// Seconds between two lines of statistics [default: stats.interval_seconds, 30 unless set]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    stats_interval: Option<u64>,
 }
 
 /// Where records are kept.
@@ -35,89 +55,6 @@ pub struct DataSettings {
     pub directory: Option<PathBuf>,
     /// With less space than this, synced files are deleted, oldest first; and if there are none, ingesting stops.
     pub min_free_bytes: u64,
-}
-
-/// The format of a source's messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// Coinbase Exchange's WebSocket feed: channels `matches` and `ticker`.
-    Coinbase,
-    /// Binance's combined streams: channels `trade`, `aggTrade` and `bookTicker`.
-    Binance,
-    /// Kraken's WebSocket API v2: channels `trade` and `ticker`.
-    Kraken,
-    /// JSON objects whose fields are named in the configuration.
-    Json,
-    /// Made-up trades, for trying the service without a network.
-    Simulated,
-}
-
-/// One connection.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSettings {
-    /// Its name in file names, keys, metrics and logs.
-    pub name: String,
-    /// The format of its messages.
-    pub kind: SourceKind,
-    /// `wss://…` or `ws://…` [default: the exchange's public address].
-    #[serde(default)]
-    pub url: Option<String>,
-    /// The channels to subscribe to.
-    pub channels: Vec<String>,
-    /// The symbols to subscribe to, as the exchange writes them.
-    pub symbols: Vec<String>,
-    /// Without a message for this long the connection is taken for dead and made anew.
-    #[serde(default = "silence")]
-    pub silence_seconds: f64,
-    /// Pause after the first failure to connect, doubled with each further one, up to a minute.
-    #[serde(default = "retry")]
-    pub retry_seconds: f64,
-    /// Messages sent after connecting (`json` only; exchanges have their own).
-    #[serde(default)]
-    pub subscribe: Vec<serde_json::Value>,
-    /// Where the values are (`json` only).
-    #[serde(default)]
-    pub fields: FieldNames,
-}
-
-fn silence() -> f64 {
-    60.0
-}
-
-fn retry() -> f64 {
-    1.0
-}
-
-/// Where a `json` source has its values: names, or paths such as `data.price`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FieldNames {
-    /// The channel; without it every message belongs to the source's first channel.
-    pub channel: Option<String>,
-    /// The symbol; without it every message belongs to the source's first symbol.
-    pub symbol: Option<String>,
-    /// A number that grows with every message of a symbol and channel.
-    pub sequence: Option<String>,
-    /// Whether the numbers have no holes, so that a hole is a gap.
-    pub contiguous: bool,
-    /// When it happened: RFC 3339, or seconds, milliseconds, microseconds or nanoseconds since 1970.
-    pub time: Option<String>,
-    /// The price.
-    pub price: Option<String>,
-    /// The size.
-    pub size: Option<String>,
-    /// `buy` or `sell`.
-    pub side: Option<String>,
-    /// The best bid.
-    pub bid: Option<String>,
-    /// The size at the best bid.
-    pub bid_size: Option<String>,
-    /// The best ask.
-    pub ask: Option<String>,
-    /// The size at the best ask.
-    pub ask_size: Option<String>,
 }
 
 /// What happens to a record that finds the queue full.
@@ -231,6 +168,22 @@ impl Default for SegmentSettings {
     }
 }
 
+impl Default for StatsSettings {
+    fn default() -> Self {
+        StatsSettings {
+            interval_seconds: 30,
+        }
+    }
+}
+
+impl StatsInterval {
+    /// Puts the argument, if it was given, into the configuration.
+    pub fn apply(config: &mut Config, arguments: Self) {
+        let interval = arguments.stats_interval;
+        config.stats.interval_seconds = interval.unwrap_or(config.stats.interval_seconds);
+    }
+}
+
 impl Default for SyncSettings {
     fn default() -> Self {
         SyncSettings {
@@ -251,71 +204,33 @@ impl Default for SyncSettings {
 impl Config {
     /// The folder that holds `raw/`, if one was named.
     pub fn directory(&self) -> Option<PathBuf> {
-        let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-        self.data.directory.clone().or_else(from_systemd)
+        self.data.directory.clone().or_else(kit::state_directory)
+    }
+
+    /// The same for a command that is called by hand, without the environment that systemd gives the service.
+    pub fn directory_by_hand(&self) -> PathBuf {
+        self.directory().unwrap_or_else(|| "/var/lib/ticker".into())
+    }
+
+    /// All streams of the sources, in their order.
+    pub fn streams(&self) -> Vec<Stream> {
+        self.sources.iter().flat_map(streams_of).collect()
     }
 }
 
-impl SourceSettings {
-    /// The address to connect to.
-    pub fn url(&self) -> String {
-        self.url.clone().unwrap_or_else(|| {
-            match self.kind {
-                SourceKind::Coinbase => "wss://ws-feed.exchange.coinbase.com",
-                SourceKind::Binance => "wss://stream.binance.com:9443",
-                SourceKind::Kraken => "wss://ws.kraken.com/v2",
-                SourceKind::Json | SourceKind::Simulated => "",
-            }
-            .into()
+fn streams_of(source: &SourceSettings) -> impl Iterator<Item = Stream> {
+    source.channels.iter().flat_map(move |channel| {
+        // No source with a channel that has no nature passes the check.
+        let nature = source.nature(channel).unwrap_or(Nature::UNNUMBERED_QUOTES);
+        source.symbols.iter().map(move |symbol| Stream {
+            source: source.name.clone(),
+            channel: channel.clone(),
+            symbol: symbol.clone(),
+            kind: nature.kind,
+            numbered: nature.numbered,
+            contiguous: nature.contiguous,
         })
-    }
-
-    /// Silence for this long means that the connection is dead.
-    pub fn silence(&self) -> Duration {
-        Duration::from_secs_f64(self.silence_seconds)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let named = |what: &str| format!("{what} (source {:?})", self.name);
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if self.name.is_empty() || !self.name.chars().all(plain) {
-            return Err(named("name: must be of letters, digits and ._-"));
-        }
-        for (list, name) in [(&self.channels, "channels"), (&self.symbols, "symbols")] {
-            if list.is_empty() || list.iter().any(String::is_empty) {
-                return Err(named(&format!("{name}: must name at least one")));
-            }
-        }
-        let known: &[&str] = match self.kind {
-            SourceKind::Coinbase => &["matches", "ticker"],
-            SourceKind::Binance => &["trade", "aggTrade", "bookTicker"],
-            SourceKind::Kraken => &["trade", "ticker"],
-            SourceKind::Json | SourceKind::Simulated => &[],
-        };
-        let unknown = |c: &&String| !known.is_empty() && !known.contains(&c.as_str());
-        if let Some(channel) = self.channels.iter().find(unknown) {
-            return Err(named(&format!(
-                "channels: {channel:?} is none of {}",
-                known.join(", ")
-            )));
-        }
-        let url = self.url();
-        let address = url.starts_with("wss://") || url.starts_with("ws://");
-        if self.kind != SourceKind::Simulated && !address {
-            return Err(named("url: must begin with wss:// or ws://"));
-        }
-        if !(0.1..=86_400.0).contains(&self.silence_seconds) {
-            return Err(named("silence_seconds: must be between 0.1 and 86400"));
-        }
-        if !(0.01..=60.0).contains(&self.retry_seconds) {
-            return Err(named("retry_seconds: must be between 0.01 and 60"));
-        }
-        if self.kind == SourceKind::Json && self.fields.price.is_none() && self.fields.bid.is_none()
-        {
-            return Err(named("fields: must name at least price or bid"));
-        }
-        Ok(())
-    }
+    })
 }
 
 impl Configuration for Config {
@@ -341,6 +256,11 @@ impl Configuration for Config {
             ("flush.pace_seconds", self.flush.pace_seconds, 0.01),
             ("segment.bytes", self.segment.bytes as f64, 4096.0),
             ("segment.row_groups", self.segment.row_groups as f64, 1.0),
+            (
+                "stats.interval_seconds",
+                self.stats.interval_seconds as f64,
+                1.0,
+            ),
             ("sync.part_bytes", self.sync.part_bytes as f64, 5_242_880.0),
             ("sync.attempts", f64::from(self.sync.attempts), 1.0),
             ("sync.retry_seconds", self.sync.retry_seconds, 0.001),
@@ -365,16 +285,6 @@ impl Configuration for Config {
     }
 
     fn simulate(&mut self) {
-        self.sources = vec![SourceSettings {
-            name: "simulated".into(),
-            kind: SourceKind::Simulated,
-            url: None,
-            channels: vec!["trade".into()],
-            symbols: vec!["AAA-BBB".into(), "CCC-DDD".into()],
-            silence_seconds: silence(),
-            retry_seconds: retry(),
-            subscribe: Vec::new(),
-            fields: FieldNames::default(),
-        }];
+        self.sources = vec![SourceSettings::simulated()];
     }
 }

@@ -22,9 +22,8 @@ use kit::Kit;
 use config::Config;
 use feed::{Feed, Shared};
 use queue::Queue;
-use stats::{Numbers, Stats};
+use stats::Stats;
 use store::{Space, Store};
-use writer::Writing;
 
 /// What time it is, in µs since 1970; tests and simulations have their own.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -41,13 +40,13 @@ pub fn real_clock() -> Clock {
     })
 }
 
-/// Runs the service until it is asked to stop; says every `interval` how it is.
-pub async fn run(config: Config, kit: Kit, interval: Duration) -> anyhow::Result<()> {
+/// Runs the service until it is asked to stop.
+pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     let directory = config
         .directory()
         .context("nothing says where to keep records: set data.directory or $STATE_DIRECTORY")?;
     let clock = real_clock();
-    let streams: Arc<[_]> = record::streams(&config).into();
+    let streams: Arc<[_]> = config.streams().into();
     let stats = Arc::new(Stats::new(&streams));
     let latch = kit.latch("salvage");
     let opened = {
@@ -61,7 +60,7 @@ pub async fn run(config: Config, kit: Kit, interval: Duration) -> anyhow::Result
     drop(latch);
     let space = Space::new(store.place(), config.data.min_free_bytes);
     let queue = Queue::new(config.queue.clone(), stats.clone());
-    let writing = Writing::start(
+    writer::start(
         &kit,
         store,
         space,
@@ -90,21 +89,20 @@ pub async fn run(config: Config, kit: Kit, interval: Duration) -> anyhow::Result
         kit.clone(),
         directory.clone(),
         stats.clone(),
-        interval,
+        Duration::from_secs(config.stats.interval_seconds),
     ));
-    kit.register_metrics(|registry| {
-        registry.register_collector(Box::new(Numbers(stats.clone())));
-        registry.register_collector(Box::new(status::SyncNumbers(directory)));
+    let numbers = stats.clone();
+    kit.register_metrics(move |table| {
+        numbers.tell(table);
+        status::tell_sync(&directory, table);
     });
     let numbers = stats.clone();
     kit.json_metrics(move || numbers.json());
     let served = kit.serve(status::routes(stats.clone())).await;
 
-    // From the source to the sink, so that what was received last is written before the end.
+    // What they received last is written when this has ended, as the writer is a worker.
     while feeds.join_next().await.is_some() {}
     watching.abort();
-    tokio::task::spawn_blocking(move || writing.stop()).await??;
-    stats.log();
     served
 }
 

@@ -21,7 +21,7 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     settings: QueueSettings,
     stats: Arc<Stats>,
-    records: Mutex<(VecDeque<Record>, bool)>,
+    records: Mutex<VecDeque<Record>>,
     filled: Condvar,
     emptied: Notify,
 }
@@ -59,7 +59,7 @@ impl Queue {
     /// Whether all of the records are dealt with; if not, those that are left have to wait.
     fn try_put(&self, records: &mut Vec<Record>) -> bool {
         let inner = &*self.0;
-        let (queued, _) = &mut *inner.records.lock().expect("no panic while held");
+        let queued = &mut *inner.records.lock().expect("no panic while held");
         let before = queued.len();
         let room = inner.settings.records.saturating_sub(before);
         let over = records.len().saturating_sub(room);
@@ -84,31 +84,18 @@ impl Queue {
     }
 
     /// Takes all there is into `batch`, which must be empty; waits for half a queue to come, but not longer than
-    /// `timeout`. False once it is closed and empty.
-    pub fn take(&self, batch: &mut VecDeque<Record>, timeout: Duration) -> bool {
+    /// `timeout`.
+    pub fn take(&self, batch: &mut VecDeque<Record>, timeout: Duration) {
         let inner = &*self.0;
         let mut records = inner.records.lock().expect("no panic while held");
-        if records.0.len() < inner.half() && !records.1 {
+        if records.len() < inner.half() {
             let waited = inner.filled.wait_timeout(records, timeout);
             records = waited.expect("no panic while held").0;
         }
-        std::mem::swap(&mut records.0, batch);
+        std::mem::swap(&mut *records, batch);
         inner.stats.queued(batch.len());
-        let open = !records.1 || !batch.is_empty();
         drop(records);
         inner.emptied.notify_waiters();
-        open
-    }
-
-    /// Whether nothing more will come.
-    pub fn is_closed(&self) -> bool {
-        self.0.records.lock().expect("no panic while held").1
-    }
-
-    /// Nothing more will come.
-    pub fn close(&self) {
-        self.0.records.lock().expect("no panic while held").1 = true;
-        self.0.filled.notify_one();
     }
 }
 

@@ -1,7 +1,5 @@
 //! What is kept of a message, and the streams that records belong to.
 
-use crate::config::{Config, SourceKind, SourceSettings};
-
 /// Which of a record's numbers tells duplicates and gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberedBy {
@@ -155,51 +153,6 @@ impl Record {
         match by {
             NumberedBy::Sequence => self.sequence.get(),
             NumberedBy::TradeId => self.trade_id.get(),
-        }
-    }
-}
-
-/// All streams of a configuration, in its order.
-pub fn streams(config: &Config) -> Vec<Stream> {
-    config.sources.iter().flat_map(streams_of).collect()
-}
-
-fn streams_of(source: &SourceSettings) -> impl Iterator<Item = Stream> {
-    source.channels.iter().flat_map(move |channel| {
-        source.symbols.iter().map(move |symbol| {
-            let (kind, numbered, contiguous) = nature(source, channel);
-            Stream {
-                source: source.name.clone(),
-                channel: channel.clone(),
-                symbol: symbol.clone(),
-                kind,
-                numbered,
-                contiguous,
-            }
-        })
-    })
-}
-
-/// What the exchanges' documentation says of their numbers.
-fn nature(source: &SourceSettings, channel: &str) -> (Kind, Option<NumberedBy>, bool) {
-    use NumberedBy::{Sequence, TradeId};
-    match (source.kind, channel) {
-        // Its sequence numbers count what other channels carry too; trades alone have no holes.
-        (SourceKind::Coinbase, "matches") => (Kind::Trade, Some(TradeId), true),
-        (SourceKind::Coinbase, _) => (Kind::Quote, Some(Sequence), false),
-        (SourceKind::Binance, "bookTicker") => (Kind::Quote, Some(Sequence), false),
-        (SourceKind::Binance | SourceKind::Simulated, _) => (Kind::Trade, Some(TradeId), true),
-        (SourceKind::Kraken, "trade") => (Kind::Trade, Some(TradeId), true),
-        (SourceKind::Kraken, _) => (Kind::Quote, None, false),
-        (SourceKind::Json, _) => {
-            let fields = &source.fields;
-            let kind = if fields.bid.is_some() || fields.ask.is_some() {
-                Kind::Quote
-            } else {
-                Kind::Trade
-            };
-            let numbered = fields.sequence.is_some().then_some(Sequence);
-            (kind, numbered, fields.contiguous)
         }
     }
 }

@@ -2,19 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use kit::ProcessUsage;
-use kit::prometheus_client::collector::Collector;
-use kit::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use kit::prometheus_client::metrics::MetricType;
-use kit::prometheus_client::metrics::counter::ConstCounter;
-use kit::prometheus_client::metrics::gauge::ConstGauge;
+use kit::{ProcessUsage, Table};
 use serde_json::{Value, json};
 
 use crate::record::{Record, Stream};
 use crate::store::{Completed, SegmentError};
 
 /// All counters of one process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stats {
     streams: Vec<(Stream, StreamStats)>,
     sources: Vec<(String, SourceStats)>,
@@ -91,20 +86,7 @@ impl Stats {
                 .map(|s| (s.clone(), StreamStats::default()))
                 .collect(),
             sources,
-            queued: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            stalls: AtomicU64::new(0),
-            row_groups: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            files: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            write_errors: AtomicU64::new(0),
-            salvaged_files: AtomicU64::new(0),
-            salvaged_records: AtomicU64::new(0),
-            unsalvaged_files: AtomicU64::new(0),
-            cut_bytes: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
-            flushed_at: AtomicI64::new(0),
+            ..Stats::default()
         }
     }
 
@@ -291,182 +273,55 @@ impl Stats {
         })
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, u64); 11] {
+    /// Everything, for Prometheus.
+    pub fn tell(&self, table: &mut Table) {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
-        [
-            (
-                "ticker_queue_dropped",
-                "Records dropped because the queue was full",
-                of(&self.dropped),
-            ),
-            (
-                "ticker_queue_stalls",
-                "Times a feed waited because the queue was full",
-                of(&self.stalls),
-            ),
-            (
-                "ticker_row_groups",
-                "Row groups made durable",
-                of(&self.row_groups),
-            ),
-            (
-                "ticker_written_bytes",
-                "Bytes of row groups made durable",
-                of(&self.bytes),
-            ),
-            (
-                "ticker_files_completed",
-                "Files completed and moved to ready/",
-                of(&self.files),
-            ),
-            (
-                "ticker_records_lost",
-                "Records received and never written",
-                of(&self.lost),
-            ),
-            (
-                "ticker_write_errors",
-                "Attempts to write that failed",
-                of(&self.write_errors),
-            ),
-            (
-                "ticker_salvaged_files",
-                "Files of a former run that were completed",
-                of(&self.salvaged_files),
-            ),
-            (
-                "ticker_salvaged_records",
-                "Records in them",
-                of(&self.salvaged_records),
-            ),
-            (
-                "ticker_salvage_cut_bytes",
-                "Bytes behind their last whole row group",
-                of(&self.cut_bytes),
-            ),
-            (
-                "ticker_salvage_failures",
-                "Files of a former run that could not be read",
-                of(&self.unsalvaged_files),
-            ),
-        ]
-    }
-}
-
-/// [`Stats`] as Prometheus metrics.
-#[derive(Debug)]
-pub struct Numbers(pub std::sync::Arc<Stats>);
-
-impl Collector for Numbers {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let stats = &*self.0;
-        for (name, help, value) in stats.counters() {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
-        }
-        let gauges = [
-            (
-                "ticker_queued_records",
-                "Records in the queue",
-                stats.queued.load(Relaxed) as f64,
-            ),
-            (
-                "ticker_stopped",
-                "Whether ingesting has stopped for want of room",
-                f64::from(u8::from(stats.is_stopped())),
-            ),
-            (
-                "ticker_flushed_timestamp_seconds",
-                "When the last durable record was received",
-                stats.flushed_at.load(Relaxed) as f64 / 1e6,
-            ),
-        ];
-        for (name, help, value) in gauges {
-            gauge(&mut encoder, name, help, value)?;
-        }
-        type OfStream = fn(&StreamStats) -> &AtomicU64;
-        let per_stream: [(&str, &str, OfStream); 5] = [
-            ("ticker_records_received", "Records received", |s| {
-                &s.received
-            }),
-            ("ticker_records_flushed", "Records that are durable", |s| {
-                &s.flushed
-            }),
-            (
-                "ticker_records_missed",
-                "Numbers that the source skipped",
-                |s| &s.missed,
-            ),
-            ("ticker_gaps", "Times that numbers were skipped", |s| {
-                &s.gaps
-            }),
-            (
-                "ticker_duplicates",
-                "Records received before, and skipped",
-                |s| &s.duplicates,
-            ),
-        ];
-        for (name, help, of) in per_stream {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (stream, counters) in &stats.streams {
+        let streams = |of: fn(&StreamStats) -> &AtomicU64| {
+            self.streams.iter().map(move |(stream, counters)| {
                 let labels = [
                     ("source", stream.source.as_str()),
                     ("channel", stream.channel.as_str()),
                     ("symbol", stream.symbol.as_str()),
                 ];
-                ConstCounter::new(of(counters).load(Relaxed))
-                    .encode(family.encode_family(&labels)?)?;
-            }
+                (labels, of(counters).load(Relaxed))
+            })
+        };
+        let sources = |of: fn(&SourceStats) -> &AtomicU64| {
+            let sources = self.sources.iter();
+            sources.map(move |(name, counters)| {
+                ([("source", name.as_str())], of(counters).load(Relaxed))
+            })
+        };
+        let connected = self.sources.iter();
+        let connected =
+            connected.map(|(name, s)| ([("source", name.as_str())], s.connected.load(Relaxed)));
+        kit::metrics! { table;
+            counter "ticker_queue_dropped", "Records dropped because the queue was full" => of(&self.dropped);
+            counter "ticker_queue_stalls", "Times a feed waited because the queue was full" => of(&self.stalls);
+            counter "ticker_row_groups", "Row groups made durable" => of(&self.row_groups);
+            counter "ticker_written_bytes", "Bytes of row groups made durable" => of(&self.bytes);
+            counter "ticker_files_completed", "Files completed and moved to ready/" => of(&self.files);
+            counter "ticker_records_lost", "Records received and never written" => of(&self.lost);
+            counter "ticker_write_errors", "Attempts to write that failed" => of(&self.write_errors);
+            counter "ticker_salvaged_files", "Files of a former run that were completed" => of(&self.salvaged_files);
+            counter "ticker_salvaged_records", "Records in them" => of(&self.salvaged_records);
+            counter "ticker_salvage_cut_bytes", "Bytes behind their last whole row group" => of(&self.cut_bytes);
+            counter "ticker_salvage_failures", "Files of a former run that could not be read" => of(&self.unsalvaged_files);
+            gauge "ticker_queued_records", "Records in the queue" => of(&self.queued) as f64;
+            gauge "ticker_stopped", "Whether ingesting has stopped for want of room" => self.is_stopped();
+            gauge "ticker_flushed_timestamp_seconds", "When the last durable record was received"
+                => self.flushed_at.load(Relaxed) as f64 / 1e6;
+            counters "ticker_records_received", "Records received" => streams(|s| &s.received);
+            counters "ticker_records_flushed", "Records that are durable" => streams(|s| &s.flushed);
+            counters "ticker_records_missed", "Numbers that the source skipped" => streams(|s| &s.missed);
+            counters "ticker_gaps", "Times that numbers were skipped" => streams(|s| &s.gaps);
+            counters "ticker_duplicates", "Records received before, and skipped" => streams(|s| &s.duplicates);
+            counters "ticker_connects", "Connections made" => sources(|s| &s.connects);
+            counters "ticker_connection_failures", "Connections that failed or broke" => sources(|s| &s.failures);
+            counters "ticker_silences", "Connections given up because nothing came" => sources(|s| &s.silences);
+            counters "ticker_garbage", "Messages that could not be understood" => sources(|s| &s.garbage);
+            counters "ticker_other_messages", "Messages for nobody" => sources(|s| &s.other);
+            gauges "ticker_source_connected", "Whether the source is connected" => connected;
         }
-        type OfSource = fn(&SourceStats) -> &AtomicU64;
-        let per_source: [(&str, &str, OfSource); 5] = [
-            ("ticker_connects", "Connections made", |s| &s.connects),
-            (
-                "ticker_connection_failures",
-                "Connections that failed or broke",
-                |s| &s.failures,
-            ),
-            (
-                "ticker_silences",
-                "Connections given up because nothing came",
-                |s| &s.silences,
-            ),
-            (
-                "ticker_garbage",
-                "Messages that could not be understood",
-                |s| &s.garbage,
-            ),
-            ("ticker_other_messages", "Messages for nobody", |s| &s.other),
-        ];
-        for (name, help, of) in per_source {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (source, counters) in &stats.sources {
-                let labels = [("source", source.as_str())];
-                ConstCounter::new(of(counters).load(Relaxed))
-                    .encode(family.encode_family(&labels)?)?;
-            }
-        }
-        let mut connected = encoder.encode_descriptor(
-            "ticker_source_connected",
-            "Whether the source is connected",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (source, counters) in &stats.sources {
-            let labels = [("source", source.as_str())];
-            let value = f64::from(u8::from(counters.connected.load(Relaxed)));
-            ConstGauge::new(value).encode(connected.encode_family(&labels)?)?;
-        }
-        Ok(())
     }
-}
-
-/// One gauge without labels.
-pub fn gauge(
-    encoder: &mut DescriptorEncoder,
-    name: &str,
-    help: &str,
-    value: f64,
-) -> Result<(), std::fmt::Error> {
-    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }

@@ -1,6 +1,7 @@
 //! What the service says about itself: `/api/status`, the numbers of the last sync, and `ticker status`.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,11 @@ use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
 use http_client::{Client, Options, Request};
-use kit::clock;
-use kit::prometheus_client::collector::Collector;
-use kit::prometheus_client::encoding::DescriptorEncoder;
+use kit::{Credentials, Table, clock};
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::stats::{Stats, gauge};
+use crate::stats::Stats;
 use crate::store::{Place, free_bytes};
 use crate::sync::{Report, Synced};
 
@@ -27,45 +26,38 @@ pub fn routes(stats: Arc<Stats>) -> Router {
     Router::new().route("/api/status", get(status))
 }
 
-/// The last sync as Prometheus metrics.
-#[derive(Debug)]
-pub struct SyncNumbers(pub PathBuf);
-
-impl Collector for SyncNumbers {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        // Before the first run there is nothing to tell but that nothing has failed.
-        let report = Report::read(&self.0).unwrap_or_default();
-        let gauges = [
-            (
-                "ticker_sync_pending_files",
-                "Files that wait for the storage",
-                report.pending_files as f64,
-            ),
-            (
-                "ticker_sync_pending_bytes",
-                "Their size",
-                report.pending_bytes as f64,
-            ),
-            (
-                "ticker_sync_complete_timestamp_seconds",
-                "When nothing waited last",
-                report.complete_at as f64 / 1000.0,
-            ),
-            (
-                "ticker_sync_failed",
-                "Whether the last sync left something undone",
-                f64::from(u8::from(report.problem.is_some())),
-            ),
-        ];
-        for (name, help, value) in gauges {
-            gauge(&mut encoder, name, help, value)?;
-        }
-        Ok(())
+/// The last sync, for Prometheus.
+pub fn tell_sync(directory: &Path, table: &mut Table) {
+    // Before the first run there is nothing to tell but that nothing has failed.
+    let report = Report::read(directory).unwrap_or_default();
+    kit::metrics! { table;
+        gauge "ticker_sync_pending_files", "Files that wait for the storage" => report.pending_files as f64;
+        gauge "ticker_sync_pending_bytes", "Their size" => report.pending_bytes as f64;
+        gauge "ticker_sync_complete_timestamp_seconds", "When nothing waited last" => report.complete_at as f64 / 1000.0;
+        gauge "ticker_sync_failed", "Whether the last sync left something undone" => report.problem.is_some();
     }
 }
 
+/// The arguments of `ticker status`.
+#[derive(Debug, clap::Args)]
+pub struct Wishes {
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// `ticker status`.
+pub fn command(config: Config, _: Credentials, wishes: Wishes) -> anyhow::Result<ExitCode> {
+    let status = of(&config, &config.directory_by_hand())?;
+    match wishes.json {
+        true => println!("{status:#}"),
+        false => println!("{}", in_words(&status)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What `ticker status` says: of the running service, and of its files.
-pub fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
+fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
     let place = Place::of(directory);
     let ledger = Synced::of(&place);
     let folder = |path: PathBuf| -> anyhow::Result<(u64, u64, u64)> {
@@ -102,7 +94,7 @@ fn running(port: u16) -> anyhow::Result<Value> {
 }
 
 /// [`of`] for people.
-pub fn in_words(status: &Value) -> String {
+fn in_words(status: &Value) -> String {
     let mut lines = Vec::new();
     let service = &status["service"];
     match service["error"].as_str() {

@@ -1,30 +1,49 @@
-//! The thread that owns the store.
+//! The worker that owns the store.
+//!
+//! Records come to it through [`Queue`] and not through the worker's own: a closure for every record, more than a
+//! million a second, would cost more than all the rest. So each turn waits for the queue, for a moment at most.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use kit::{Component, Heartbeat, Kit};
+use kit::{Actor, Component, Kit};
 
 use crate::Clock;
 use crate::queue::Queue;
+use crate::record::Record;
 use crate::stats::Stats;
 use crate::store::{SegmentError, Space, Store};
 
 /// Longest without looking at the clock.
 const SLICE: Duration = Duration::from_millis(100);
-/// How often the room on the disk is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the room on the disk is looked at, and how long writing rests when it fails.
+const DISK_PERIOD: Duration = Duration::from_secs(1);
 /// Writing a large buffer to a slow card takes seconds; longer than this is stuck.
 const BEAT: Duration = Duration::from_secs(60);
 
-/// The running thread.
-#[derive(Debug)]
-pub struct Writing {
+/// Starts writing what comes through `queue`. When the service has ended, what is left is written, and all files are
+/// completed.
+pub fn start(
+    kit: &Kit,
+    store: Store,
+    space: Space,
     queue: Queue,
-    thread: JoinHandle<anyhow::Result<()>>,
+    clock: Clock,
+    stats: Arc<Stats>,
+) -> anyhow::Result<()> {
+    kit.worker("disk", BEAT, |disk| Writer {
+        store,
+        space,
+        queue,
+        clock,
+        stats,
+        disk,
+        batch: VecDeque::with_capacity(1024),
+        looked: None,
+    })?;
+    Ok(())
 }
 
 struct Writer {
@@ -34,87 +53,70 @@ struct Writer {
     clock: Clock,
     stats: Arc<Stats>,
     disk: Component,
-    heartbeat: Heartbeat,
+    /// What was taken and could not be written yet.
+    batch: VecDeque<Record>,
     looked: Option<Instant>,
 }
 
-impl Writing {
-    /// Starts writing what comes through `queue`.
-    pub fn start(
-        kit: &Kit,
-        store: Store,
-        space: Space,
-        queue: Queue,
-        clock: Clock,
-        stats: Arc<Stats>,
-    ) -> anyhow::Result<Self> {
-        let writer = Writer {
-            store,
-            space,
-            queue: queue.clone(),
-            clock,
-            stats,
-            disk: kit.component("disk"),
-            heartbeat: kit.heartbeat("writer", BEAT),
-            looked: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name("writer".into())
-            .spawn(move || writer.run())
-            .context("cannot start the writing thread")?;
-        Ok(Writing { queue, thread })
+impl Actor for Writer {
+    fn turn(&mut self) -> Duration {
+        // While writing fails the queue is left alone: what does not fit into it is its policy's business.
+        if self.batch.is_empty() {
+            self.queue.take(&mut self.batch, SLICE);
+        }
+        self.look_at_the_disk();
+        match self.write() {
+            Ok(()) => Duration::ZERO,
+            Err(error) => {
+                self.failed(&error);
+                DISK_PERIOD
+            }
+        }
     }
 
-    /// Writes what is left, completes all files, and waits for the thread.
-    pub fn stop(self) -> anyhow::Result<()> {
-        self.queue.close();
-        match self.thread.join() {
-            Ok(outcome) => outcome,
-            Err(_) => anyhow::bail!("the writing thread panicked"),
+    fn stop(mut self) -> anyhow::Result<()> {
+        // Nothing more comes, as the feeds have ended.
+        let mut outcome = self.write();
+        if outcome.is_ok() {
+            self.queue.take(&mut self.batch, Duration::ZERO);
+            outcome = self.write();
         }
+        if let Err(error) = outcome {
+            self.failed(&error);
+            let mut lost = self.batch.len();
+            self.batch.clear();
+            self.queue.take(&mut self.batch, Duration::ZERO);
+            lost += self.batch.len();
+            self.stats.lost(lost as u64);
+        }
+        let outcome = self.store.finish((self.clock)());
+        self.stats.log();
+        outcome.context("what was received last could not be written")
     }
 }
 
 impl Writer {
-    fn run(mut self) -> anyhow::Result<()> {
-        let mut batch = VecDeque::with_capacity(1024);
-        loop {
-            self.heartbeat.beat();
-            // While writing fails the queue is left alone: what does not fit into it is its policy's business.
-            let open = !batch.is_empty() || self.queue.take(&mut batch, SLICE);
-            if !open {
-                break;
-            }
-            self.look_at_the_disk();
-            if let Err(error) = self.write(&mut batch) {
-                self.stats.write_failed();
-                self.disk.failed(format!("nothing can be written: {error}"));
-                self.looked = None;
-                if self.queue.is_closed() {
-                    self.stats.lost(batch.len() as u64);
-                    break;
-                }
-                std::thread::sleep(LOOK);
-            }
-        }
-        let outcome = self.store.finish((self.clock)());
-        outcome.context("what was received last could not be written")
-    }
-
-    fn write(&mut self, batch: &mut VecDeque<crate::record::Record>) -> Result<(), SegmentError> {
+    fn write(&mut self) -> Result<(), SegmentError> {
         let mut outcome = Ok(());
-        let mut records = batch.iter();
+        let mut records = self.batch.iter();
         let taken = records.position(|record| {
             outcome = self.store.take(record);
             outcome.is_err()
         });
-        batch.drain(..taken.unwrap_or(batch.len()));
+        self.batch.drain(..taken.unwrap_or(self.batch.len()));
         outcome?;
         self.store.tick((self.clock)())
     }
 
+    fn failed(&mut self, error: &SegmentError) {
+        self.stats.write_failed();
+        let reason = format!("nothing can be written: {error}");
+        self.disk.failed(reason);
+        self.looked = None;
+    }
+
     fn look_at_the_disk(&mut self) {
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+        if self.looked.is_some_and(|at| at.elapsed() < DISK_PERIOD) {
             return;
         }
         self.looked = Some(Instant::now());

@@ -21,7 +21,7 @@ fn every_format_is_kept_whole() {
         eventually(&format!("all of {format:?} is durable"), || {
             (program.flushed() == 3000).then_some(())
         });
-        assert_eq!(program.get("/health").unwrap().0, 200);
+        assert_eq!(program.get("/health").unwrap().status, 200);
         program.stop();
         let ready = directory.path().join("raw/ready");
         let kept = kept(&ready, column(format)).unwrap();
@@ -167,7 +167,7 @@ fn a_full_queue_does_what_is_configured_and_counts_it() {
             (flushed + dropped == 60_000).then_some((flushed, dropped))
         });
         assert_eq!(status.1 == 0, all, "{policy}: {status:?}");
-        let (_, metrics) = program.get("/metrics").unwrap();
+        let metrics = program.get("/metrics").unwrap().text;
         let stalls = metrics
             .lines()
             .find(|l| l.starts_with("ticker_queue_stalls_total"))

@@ -2,34 +2,34 @@
 
 use serde_json::{Value, json};
 use ticker::config::Config;
-use ticker::feed::{Decoded, Decoder};
+use ticker::feed::{Decode, Decoded};
 use ticker::record::Record;
 
 const NOW: i64 = 1_764_039_600_000_000;
 
-fn decoder(source: Value) -> Decoder {
+fn decoder(source: Value) -> Decode {
     let mut source = source;
     source["name"] = json!("x");
     let config: Config = serde_json::from_value(json!({ "sources": [source] })).unwrap();
-    Decoder::new(&config.sources[0], 0)
+    config.sources[0].decoder(0)
 }
 
-fn records(decoder: &Decoder, text: &str) -> Result<Vec<Record>, String> {
+fn records(decoder: &Decode, text: &str) -> Result<Vec<Record>, String> {
     let mut records = Vec::new();
-    let decoded = decoder.decode(text.as_bytes(), NOW, &mut records);
+    let decoded = decoder(text.as_bytes(), NOW, &mut records);
     let decoded = decoded.map_err(|error| error.to_string())?;
     assert_eq!(decoded == Decoded::Records, !records.is_empty(), "{text}");
     Ok(records)
 }
 
-fn one(decoder: &Decoder, text: &str) -> Record {
+fn one(decoder: &Decode, text: &str) -> Record {
     match records(decoder, text).unwrap().as_slice() {
         [record] => *record,
         other => panic!("{other:?}"),
     }
 }
 
-fn coinbase() -> Decoder {
+fn coinbase() -> Decode {
     decoder(
         json!({ "kind": "coinbase", "channels": ["matches", "ticker"], "symbols": ["BTC-USD", "ETH-USD"] }),
     )

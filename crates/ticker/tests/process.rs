@@ -1,75 +1,65 @@
 //! The program itself: exit statuses, and what it says about itself.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what a test writes need not survive a cut"
-)]
-
 mod support;
 
 use fake_exchange::{Feed, Format};
+use kit::testing::refuses;
 use serde_json::json;
 use support::*;
 
 #[test]
 fn a_bad_configuration_is_one_sentence_and_exit_64() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("config.json");
     let source = r#""name":"x","channels":["trade"],"symbols":["A"]"#;
-    for (text, complaint) in [
-        (
-            r#"{"queue":{"recrods":1}}"#.to_owned(),
-            "queue.recrods: unknown field `recrods`",
-        ),
-        (
-            r#"{"queue":{"when_full":"panic"}}"#.into(),
-            "queue.when_full: unknown variant `panic`",
-        ),
-        (
-            r#"{"flush":{"seconds":0}}"#.into(),
-            "flush.seconds: must be at least 0.01",
-        ),
-        (
-            format!(r#"{{"sources":[{{"kind":"nasdaq",{source}}}]}}"#),
-            "sources[0].kind: unknown variant `nasdaq`",
-        ),
-        (
-            format!(r#"{{"sources":[{{"kind":"coinbase",{source}}}]}}"#),
-            "sources[0].channels: \"trade\" is none of matches, ticker (source \"x\")",
-        ),
-        (
-            format!(r#"{{"sources":[{{"kind":"json",{source}}}]}}"#),
-            "sources[0].url: must begin with wss:// or ws://",
-        ),
-        (
-            format!(r#"{{"sources":[{{"kind":"kraken",{source}}},{{"kind":"kraken",{source}}}]}}"#),
-            "sources[1].name: \"x\" is taken",
-        ),
-        (
-            r#"{"sync":{"endpoint":"https://s3"}}"#.into(),
-            "sync.bucket: must be named",
-        ),
-        (String::new(), "EOF while parsing"),
-    ] {
-        std::fs::write(&file, &text).unwrap();
-        let checks = [
-            vec!["--check-config"],
-            vec!["run", "--config"],
-            vec!["sync", "--config"],
-        ];
-        for args in checks {
-            let (status, stdout, stderr) = finished(ticker().args(&args).arg(&file));
-            assert_eq!((status, stdout.as_str()), (Some(64), ""), "{text}");
-            assert!(
-                stderr.starts_with("error: configuration ") && stderr.contains(complaint),
-                "{stderr}"
-            );
-            assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        }
-    }
-    std::fs::write(&file, "{}").unwrap();
-    let (status, _, _) = finished(ticker().arg("--check-config").arg(&file));
-    assert_eq!(status, Some(0));
+    let of = |kind: &str| format!(r#"{{"kind":"{kind}",{source}}}"#);
+    let sources = |kinds: &[&str]| {
+        let sources: Vec<String> = kinds.iter().map(|kind| of(kind)).collect();
+        format!(r#"{{"sources":[{}]}}"#, sources.join(","))
+    };
+    refuses(
+        env!("CARGO_BIN_EXE_ticker"),
+        &[
+            &["--check-config"],
+            &["--config"],
+            &["run", "--config"],
+            &["sync", "--config"],
+            &["status", "--config"],
+        ],
+        &[
+            (
+                r#"{"queue":{"recrods":1}}"#,
+                "queue.recrods: unknown field `recrods`",
+            ),
+            (
+                r#"{"queue":{"when_full":"panic"}}"#,
+                "queue.when_full: unknown variant `panic`",
+            ),
+            (
+                r#"{"flush":{"seconds":0}}"#,
+                "flush.seconds: must be at least 0.01",
+            ),
+            (
+                &sources(&["nasdaq"]),
+                "sources[0].kind: unknown variant `nasdaq`",
+            ),
+            (
+                &sources(&["coinbase"]),
+                "sources[0].channels: \"trade\" is none of matches, ticker (source \"x\")",
+            ),
+            (
+                &sources(&["json"]),
+                "sources[0].url: must begin with wss:// or ws://",
+            ),
+            (
+                &sources(&["kraken", "kraken"]),
+                "sources[1].name: \"x\" is taken",
+            ),
+            (
+                r#"{"sync":{"endpoint":"https://s3"}}"#,
+                "sync.bucket: must be named",
+            ),
+            ("", "EOF while parsing"),
+        ],
+    );
 }
 
 #[test]
@@ -98,7 +88,7 @@ fn it_says_how_it_is_in_words_numbers_and_metrics() {
         (&numbers["service"]["flushed"], &numbers["files"]["active"]),
         (&json!(600), &json!(3))
     );
-    let (_, metrics) = program.get("/metrics").unwrap();
+    let metrics = program.get("/metrics").unwrap().text;
     let of_one =
         r#"ticker_records_flushed_total{source="exchange",channel="trade",symbol="BTC-USD"} 200"#;
     assert!(metrics.contains(of_one), "{metrics}");

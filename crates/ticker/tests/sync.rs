@@ -233,7 +233,7 @@ fn days_without_a_network_cost_nothing_but_room() {
     let health = eventually("the service says so", || {
         program
             .get("/health")
-            .map(|h| h.1)
+            .map(|h| h.text)
             .filter(|h| h.contains("cannot reach"))
     });
     assert!(health.contains("\"status\":\"degraded\""), "{health}");
@@ -282,9 +282,9 @@ fn a_full_disk_costs_synced_files_first_and_then_stops_ingesting_loudly() {
     let health = eventually("it says that it has stopped", || {
         program
             .get("/health")
-            .filter(|h| h.1.contains("ingesting has stopped"))
+            .filter(|h| h.text.contains("ingesting has stopped"))
     });
-    assert_eq!(health.0, 503);
+    assert_eq!(health.status, 503);
     eventually("it has let go of its source", || {
         let status = program.status()?;
         let let_go = status["sources"]["exchange"]["connected"] == false;

@@ -44,5 +44,5 @@ in
   "a health check of two kinds" = failed { lichen.healthChecks.x = { http = "http://localhost/"; unit = "x.service"; }; }
     "lichen.healthChecks.x: exactly one of `http', `command' and `unit' has to be set.";
   "a language the image has not" = failed { i18n.defaultLocale = "de_DE.UTF-8"; }
-    "i18n.defaultLocale: the image has no locale but C.UTF-8, and `de_DE.UTF-8' is another.";
+    "i18n.defaultLocale is `de_DE.UTF-8', but the image has no locale other than C.UTF-8.";
 }

@@ -1,22 +1,98 @@
-# serviceConfig of a service made with the service kit (crates/kit): its life, and how little it may do.
-# A value, not a module: a service says `import ./common/kit.nix "name" // { … what it needs besides … }`.
-name: {
-  Type = "notify";
-  User = name;
-  Group = name;
-  StateDirectory = name;
-  StateDirectoryMode = "0700";
-  ImportCredential = "${name}.*";
-  UMask = "0077";
+# What a service made with the service kit (crates/kit) needs of the system. Its module says only what is its own:
+# further options, how they map to the service's configuration file, and what its units do.
+#
+#   { config, lib, pkgs, ... }@module:
+#   let kit = import ./common/kit.nix module { name = "notes"; }; in
+#   {
+#     options.services.notes = kit.options { what = "the notes service"; port = 8090; serves = "the page"; };
+#     config = lib.mkIf config.services.notes.enable (kit.service "notes" { definition.description = "Notes"; });
+#   }
+#
+# name: of the service's options, user, package, configuration file and secrets. directory: of its data, below /var/lib.
+{ config, options, lib, pkgs, ... }: { name, directory ? name }:
+let
+  inherit (lib) mkEnableOption mkIf mkOption types;
+  cfg = config.services.${name};
+  file = "${name}/config.json";
+  program = "${pkgs.${name}}/bin/${name}";
+  option = type: default: description: mkOption { inherit type default description; };
 
-  # Comes back by itself, ever more slowly; but a bad configuration does not get better.
-  Restart = "always";
-  RestartSec = "1s";
-  RestartSteps = 6;
-  RestartMaxDelaySec = "60s";
-  RestartPreventExitStatus = 64;
-  WatchdogSec = "30s";
-  TimeoutStartSec = "60s";
-  TimeoutStopSec = "20s";
-  TasksMax = 64;
-} // import ./sandbox.nix
+  # Who a program of the service is, and how little it may do.
+  confined = {
+    User = name;
+    Group = name;
+    StateDirectory = directory;
+    StateDirectoryMode = "0700";
+    ImportCredential = "${name}.*";
+    UMask = "0077";
+    TimeoutStopSec = "20s";
+    TasksMax = 64;
+  } // import ./sandbox.nix;
+in
+{
+  inherit option program;
+
+  # The options that every service has. what: the service, in "Whether to enable …". serves: what is at the port.
+  options = { what, port, serves }: {
+    enable = mkEnableOption what;
+    port = option types.port port "Port of ${serves}.";
+    openFirewall = option types.bool false "Whether to open the port in the firewall.";
+    settings = option (types.attrsOf types.anything) { } "Further settings of the service's config.json.";
+  };
+
+  # The program that runs all the time and answers at the port, as the systemd service `unit`. settings: what the
+  # options say, for the configuration file. data: the version of its data, where they are worth protecting (see
+  # lichen.state). definition: what is special about the unit.
+  service = unit: { settings ? { }, data ? null, definition }: {
+    environment.etc.${file}.text =
+      builtins.toJSON (lib.recursiveUpdate (lib.recursiveUpdate { http.port = cfg.port; } settings) cfg.settings);
+    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
+    users.users.${name} = { isSystemUser = true; group = name; };
+    users.groups.${name} = { };
+
+    systemd.services.${unit} = lib.recursiveUpdate {
+      wantedBy = [ "multi-user.target" ];
+      after = [ "network.target" ];
+      restartTriggers = [ config.environment.etc.${file}.text ];
+      serviceConfig = confined // {
+        Type = "notify";
+        ExecStart = program;
+        # The service comes back by itself, ever more slowly; but a bad configuration (64) does not get better.
+        Restart = "always";
+        RestartSec = "1s";
+        RestartSteps = 6;
+        RestartMaxDelaySec = "60s";
+        RestartPreventExitStatus = 64;
+        WatchdogSec = "30s";
+        TimeoutStartSec = "60s";
+      };
+    } definition;
+  } // lib.optionalAttrs (options ? lichen) {
+    # NixOS, which these modules can be imported into as well, has no such options.
+    lichen = {
+      healthChecks.${name}.http = "http://127.0.0.1:${toString cfg.port}/health";
+      state = mkIf (data != null) {
+        ${unit} = {
+          directory = "/var/lib/${directory}";
+          user = name;
+          backup = "${program} backup -";
+          restore = "${program} restore --state-directory \"$DIRECTORY\" /dev/stdin";
+        } // data;
+      };
+    };
+  };
+
+  # A run of the same program that ends, as the systemd service `unit`. timer: when it runs; without one, only by hand.
+  job = unit: { timer ? null, definition }: {
+    systemd.services.${unit} = lib.recursiveUpdate {
+      after = [ "network-online.target" ];
+      serviceConfig = confined // {
+        Type = "oneshot";
+        # What the job talks to is out of reach (75). The service's health and metrics tell that, and the timer tries
+        # again. A failed unit would make the generation unhealthy that happens to be on trial.
+        SuccessExitStatus = 75;
+      };
+    } definition;
+    systemd.timers = mkIf (timer != null) { ${unit} = { wantedBy = [ "timers.target" ]; } // timer; };
+  };
+}

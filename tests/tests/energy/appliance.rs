@@ -79,7 +79,7 @@ impl<'m> Energy<'m> {
         &self.web
     }
 
-    /// Has it ask this Amber, and live where days are those of the market, until the next boot.
+    /// Makes it ask this server instead of Amber, in a time zone whose days are those of the market, until the next boot.
     pub fn ask(&self, amber: &FakeAmber) -> Result<()> {
         testbed::lasts_a_day("prices and days follow the wall clock")?;
         let mut config: Value = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
@@ -87,7 +87,7 @@ impl<'m> Energy<'m> {
         config["display"]["time_zone"] = "Australia/Brisbane".into();
         self.machine
             .write_file(CONFIG, config.to_string().as_bytes())?;
-        // Where there is internet, the real one has refused this token, and would be left alone for an hour.
+        // With internet access, the real Amber has refused this token, and would not be asked again for an hour.
         self.machine
             .sh(&format!(
                 "systemctl stop {SYNC} {DASHBOARD}; rm -rf {STATE}/*; systemctl start {DASHBOARD}"
@@ -95,14 +95,14 @@ impl<'m> Energy<'m> {
             .map(drop)
     }
 
-    /// Has it look at Amber now, as the timer would; an error if the device is at fault.
+    /// Makes it ask Amber now, as the timer would; an error if the device is at fault.
     pub fn sync(&self) -> Result<()> {
         self.machine
             .sh(&format!("systemctl start {SYNC}"))
             .map(drop)
     }
 
-    /// Has it look at Amber until it knows all that there is: each look asks for four weeks of the last 89 days.
+    /// Makes it ask Amber until it has everything: each request is for four weeks of the last 89 days.
     pub fn catch_up(&self) -> Result<()> {
         for _ in 0..4 {
             self.sync()?;

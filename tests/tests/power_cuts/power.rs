@@ -6,8 +6,10 @@ mod data;
 mod judge;
 mod recorded;
 mod replayed;
+mod specimen;
 
 pub use booted::{Kind, boot, kinds, one_of_each_phase};
-pub use judge::{Expected, Judge, Truth};
+pub use judge::Truth;
 pub use recorded::{first_boot, life};
 pub use replayed::{Effort, judge_all};
+pub use specimen::Specimen;

@@ -4,8 +4,7 @@
 //! cannot be written therefore delays no alert.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use super::message::Message;
 
@@ -13,22 +12,33 @@ use super::message::Message;
 const CAPACITY: usize = 500;
 
 /// Undelivered messages.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outbox {
     state: Mutex<State>,
-    changed: Condvar,
+    bell: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.lock().fmt(f)
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Message>,
     dropped: u64,
-    closed: bool,
+    sent: u64,
     /// Counts the reasons to try again at once, such as new settings.
     nudges: u64,
 }
 
 impl Outbox {
+    /// Calls `bell`, which must not wait, whenever there may be something to do for whoever delivers.
+    pub fn ring(&self, bell: impl Fn() + Send + Sync + 'static) {
+        let _ = self.bell.set(Box::new(bell));
+    }
+
     /// Puts what was stored before what waits already.
     pub fn restore(&self, stored: Vec<Message>) {
         self.change(|state| {
@@ -54,9 +64,16 @@ impl Outbox {
         })
     }
 
-    /// Removes a delivered message.
-    pub fn remove(&self, key: &str) {
-        self.change(|state| state.waiting.retain(|message| message.key != key));
+    /// A message has arrived.
+    pub fn delivered(&self, key: &str) {
+        let mut state = self.lock();
+        state.waiting.retain(|message| message.key != key);
+        state.sent += 1;
+    }
+
+    /// How many have arrived.
+    pub fn sent(&self) -> u64 {
+        self.lock().sent
     }
 
     /// The oldest message.
@@ -89,42 +106,16 @@ impl Outbox {
         self.change(|state| state.nudges += 1);
     }
 
-    /// No more deliveries: the service ends.
-    pub fn close(&self) {
-        self.change(|state| state.closed = true);
-    }
-
-    /// Whether the service ends.
-    pub fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
-    /// Waits for a message, but not longer than `at_most`.
-    pub fn wait_for_message(&self, at_most: Duration) -> Option<Message> {
-        let nothing = |state: &mut State| state.waiting.is_empty() && !state.closed;
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), at_most, nothing);
-        waited
-            .expect("no panic while held")
-            .0
-            .waiting
-            .front()
-            .cloned()
-    }
-
-    /// Pauses for as long, unless nudged or closed; whether the pause was cut short.
-    pub fn pause(&self, length: Duration) -> bool {
-        let state = self.lock();
-        let before = state.nudges;
-        let unchanged = |state: &mut State| state.nudges == before && !state.closed;
-        let waited = self.changed.wait_timeout_while(state, length, unchanged);
-        !waited.expect("no panic while held").1.timed_out()
+    /// How often that was so.
+    pub fn nudges(&self) -> u64 {
+        self.lock().nudges
     }
 
     fn change<V>(&self, act: impl FnOnce(&mut State) -> V) -> V {
         let value = act(&mut self.lock());
-        self.changed.notify_all();
+        if let Some(bell) = self.bell.get() {
+            bell();
+        }
         value
     }
 

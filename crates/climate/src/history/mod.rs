@@ -1,7 +1,9 @@
 //! The history: readings, alert state and undelivered messages in one SQLite file.
 
 mod backup;
+mod keeper;
 mod store;
 
 pub use backup::{back_up, restore};
-pub use store::{Batch, FILE, Point, Series, Store, Summary, open_or_set_aside};
+pub use keeper::{History, Settings};
+pub use store::{Batch, FILE, Point, Series, Store, Summary};

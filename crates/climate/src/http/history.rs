@@ -1,67 +1,37 @@
 //! `/api/history?from&to&points`: readings of a stretch of time, summed up for a chart.
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use kit::api::{Problem, Query, Span};
 use kit::clock;
 use serde::Deserialize;
 
-use super::{Api, error};
+use super::Api;
+use crate::history::Series;
 
 const DAY_MS: i64 = 86_400_000;
 const MOST_POINTS: u32 = 2000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Span {
+pub(super) struct Asked {
     from: Option<String>,
     to: Option<String>,
     points: Option<u32>,
 }
 
+/// The last day unless told otherwise.
 pub(super) async fn series(
     State(Api(parts)): State<Api>,
-    span: Result<Query<Span>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let Query(span) = match span {
-        Ok(span) => span,
-        Err(rejection) => {
-            return error(StatusCode::BAD_REQUEST, "bad query", rejection.body_text());
-        }
-    };
-    let (from, to, points) = match span.resolve(clock::now_ms()) {
-        Ok(resolved) => resolved,
-        Err(problem) => return error(StatusCode::BAD_REQUEST, "bad query", problem),
-    };
-    match parts.recorder.series(from, to, points).await {
-        Ok(series) => Json(series).into_response(),
-        Err(problem) => error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no history",
-            format!("{problem:#}"),
-        ),
+    Query(Asked { from, to, points }): Query<Asked>,
+) -> Result<Json<Series>, Problem> {
+    let (from, to) = Span { from, to }.or(|end| end - DAY_MS, clock::now_ms())?;
+    let points = points.unwrap_or(300);
+    if !(1..=MOST_POINTS).contains(&points) {
+        let problem = format!("points: must be between 1 and {MOST_POINTS}");
+        return Err(Problem::bad_query(problem));
     }
-}
-
-impl Span {
-    /// The last day unless told otherwise.
-    fn resolve(&self, now: i64) -> Result<(i64, i64, u32), String> {
-        let time = |name: &str, text: &Option<String>, default: i64| match text {
-            None => Ok(default),
-            Some(text) => clock::parse_ms(text).ok_or_else(|| {
-                format!("{name}: must be seconds since 1970 or like 2026-01-31T12:00:00Z")
-            }),
-        };
-        let to = time("to", &self.to, now)?;
-        let from = time("from", &self.from, to - DAY_MS)?;
-        if from >= to {
-            return Err("from: must be before to".into());
-        }
-        let points = self.points.unwrap_or(300);
-        if !(1..=MOST_POINTS).contains(&points) {
-            return Err(format!("points: must be between 1 and {MOST_POINTS}"));
-        }
-        Ok((from, to, points))
-    }
+    let series = parts.history.series(from, to, points).await;
+    let series = series.map_err(|error| Problem::unavailable("no history", &error))?;
+    Ok(Json(series))
 }

@@ -2,14 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kit::prometheus_client::collector::Collector;
-use kit::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use kit::prometheus_client::metrics::counter::ConstCounter;
-use kit::prometheus_client::metrics::gauge::ConstGauge;
-use kit::{Kit, ProcessUsage, Soc, clock};
+use kit::{Kit, ProcessUsage, Soc, Table, clock};
 use serde_json::{Value, json};
 
 use super::Parts;
@@ -18,127 +13,37 @@ use crate::reading::ReadingBody;
 
 /// Adds the service's metrics to the kit's.
 pub fn register(kit: &Kit, parts: &Arc<Parts>) {
-    kit.register_metrics(|registry| registry.register_collector(Box::new(Numbers(parts.clone()))));
+    let of = parts.clone();
+    kit.register_metrics(move |table| tell(&of, table));
     let (kit_too, parts, cpu) = (kit.clone(), parts.clone(), CpuMeter::default());
     kit.json_metrics(move || in_json(&kit_too, &parts, &cpu));
 }
 
-struct Numbers(Arc<Parts>);
-
-impl std::fmt::Debug for Numbers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Numbers")
-    }
-}
-
-impl Collector for Numbers {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let parts = &*self.0;
-        let (room, active) = (parts.room.now(), parts.recorder.active());
-        // A value that is not the present is not shown: a gap in a graph is the truth.
-        let present = room.last.filter(|_| room.fault.is_none());
-        let yes = |whether: bool| Some(f64::from(u8::from(whether)));
-        let is_active = |subject: Subject| yes(active.iter().any(|(s, _)| *s == subject));
-        let gauges = [
-            (
-                "climate_temperature_celsius",
-                "Temperature of the room",
-                present.map(|r| r.temperature),
-            ),
-            (
-                "climate_humidity_percent",
-                "Relative humidity of the room",
-                present.and_then(|r| r.humidity),
-            ),
-            (
-                "climate_pressure_hpa",
-                "Air pressure",
-                present.and_then(|r| r.pressure),
-            ),
-            (
-                "climate_sensor_temperature_celsius",
-                "Temperature at the sensor, before compensation",
-                present.map(|r| r.sensor_temperature),
-            ),
-            (
-                "climate_sensor_up",
-                "Whether the sensor can be read",
-                yes(present.is_some()),
-            ),
-            (
-                "climate_reading_timestamp_seconds",
-                "When the last reading was taken",
-                room.last.map(|r| r.at as f64 / 1000.0),
-            ),
-            (
-                "climate_alert_temperature",
-                "Whether the temperature is beyond a limit",
-                is_active(Subject::Temperature),
-            ),
-            (
-                "climate_alert_humidity",
-                "Whether the humidity is beyond a limit",
-                is_active(Subject::Humidity),
-            ),
-            (
-                "climate_alert_sensor",
-                "Whether the sensor has failed for long",
-                is_active(Subject::Sensor),
-            ),
-            (
-                "climate_alerts_pending",
-                "Alerts not yet delivered",
-                Some(parts.outbox.len() as f64),
-            ),
-            (
-                "climate_history_writable",
-                "Whether the history can be written",
-                yes(parts.recorder.is_writable()),
-            ),
-        ];
-        for (name, help, value) in gauges {
-            let Some(value) = value else { continue };
-            let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        let counters = [
-            ("climate_readings", "Readings taken", room.readings),
-            (
-                "climate_read_failures",
-                "Attempts that gave no reading",
-                room.failures,
-            ),
-            (
-                "climate_alert_changes",
-                "Changes of an alert's state",
-                parts.recorder.changes(),
-            ),
-            (
-                "climate_alerts_sent",
-                "Alerts delivered",
-                parts.sent.load(Ordering::Relaxed),
-            ),
-            (
-                "climate_alerts_dropped",
-                "Alerts dropped because too many waited",
-                parts.outbox.dropped(),
-            ),
-            (
-                "climate_readings_lost",
-                "Readings that were never written",
-                parts.recorder.lost(),
-            ),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
-        }
-        Ok(())
+fn tell(parts: &Parts, table: &mut Table) {
+    let (room, active) = (parts.room.now(), parts.alerts.active());
+    // A value that is not the present is not shown: a gap in a graph is the truth.
+    let present = room.last.filter(|_| room.fault.is_none());
+    let is_active = |subject| active.iter().any(|(active, _)| *active == subject);
+    kit::metrics! { table;
+        gauge "climate_temperature_celsius", "Temperature of the room" => present.map(|r| r.temperature);
+        gauge "climate_humidity_percent", "Relative humidity of the room" => present.map(|r| r.humidity);
+        gauge "climate_pressure_hpa", "Air pressure" => present.map(|r| r.pressure);
+        gauge "climate_sensor_temperature_celsius", "Temperature at the sensor, before compensation"
+            => present.map(|r| r.sensor_temperature);
+        gauge "climate_sensor_up", "Whether the sensor can be read" => present.is_some();
+        gauge "climate_reading_timestamp_seconds", "When the last reading was taken"
+            => room.last.map(|r| r.at as f64 / 1000.0);
+        gauge "climate_alert_temperature", "Whether the temperature is beyond a limit" => is_active(Subject::Temperature);
+        gauge "climate_alert_humidity", "Whether the humidity is beyond a limit" => is_active(Subject::Humidity);
+        gauge "climate_alert_sensor", "Whether the sensor has failed for long" => is_active(Subject::Sensor);
+        gauge "climate_alerts_pending", "Alerts not yet delivered" => parts.outbox.len() as f64;
+        gauge "climate_history_writable", "Whether the history can be written" => parts.history.is_writable();
+        counter "climate_readings", "Readings taken" => room.readings;
+        counter "climate_read_failures", "Attempts that gave no reading" => room.failures;
+        counter "climate_alert_changes", "Changes of an alert's state" => parts.alerts.changes();
+        counter "climate_alerts_sent", "Alerts delivered" => parts.outbox.sent();
+        counter "climate_alerts_dropped", "Alerts dropped because too many waited" => parts.outbox.dropped();
+        counter "climate_readings_lost", "Readings that were never written" => parts.history.lost();
     }
 }
 
@@ -149,7 +54,7 @@ fn in_json(kit: &Kit, parts: &Parts, cpu: &CpuMeter) -> Value {
     json!({
         "application": {
             "request_count": kit.requests_served(),
-            "alerts_sent": parts.sent.load(Ordering::Relaxed),
+            "alerts_sent": parts.outbox.sent(),
             "alerts_pending": parts.outbox.len(),
             "uptime_seconds": kit.uptime().as_secs(),
             "readings": room.readings,

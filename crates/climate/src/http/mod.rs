@@ -2,23 +2,19 @@
 
 mod history;
 mod metrics;
-mod page;
 mod reading;
 mod webhook;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::Router;
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use kit::{Kit, Secret};
-use serde_json::json;
 
-use crate::alert::{Outbox, SharedWebhook, Texts};
+use crate::alert::{Outbox, SharedAlerts, SharedWebhook, Texts};
+use crate::history::History;
 use crate::reading::SharedRoom;
-use crate::recorder::Recorder;
+use crate::sampling;
 
 pub use metrics::register as register_metrics;
 
@@ -31,13 +27,13 @@ pub struct Parts {
     /// The room as it is.
     pub room: Arc<SharedRoom>,
     /// The history.
-    pub recorder: Recorder,
+    pub history: History,
+    /// What is not as it should be.
+    pub alerts: Arc<SharedAlerts>,
     /// Where alerts go.
     pub webhook: Arc<SharedWebhook>,
     /// Alerts on their way.
     pub outbox: Arc<Outbox>,
-    /// Alerts that arrived.
-    pub sent: Arc<AtomicU64>,
     /// Who may change things: whoever knows this.
     pub token: Option<Secret>,
     /// The name of the credential that holds the token.
@@ -49,9 +45,6 @@ pub struct Parts {
 /// The routes of the service.
 pub fn routes(parts: Arc<Parts>) -> Router {
     Router::new()
-        .route("/", get(page::index))
-        .route("/climate.css", get(page::style))
-        .route("/climate.js", get(page::script))
         .route("/api/reading", get(reading::current))
         .route("/api/history", get(history::series))
         .route(
@@ -62,22 +55,18 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/api/webhook/disable", post(webhook::disable))
         .route("/api/webhook/test", post(webhook::test))
         .with_state(Api(parts))
+        .merge(kit::page::files([
+            ("/", include_str!("../page/index.html")),
+            ("/climate.css", include_str!("../page/climate.css")),
+            ("/climate.js", include_str!("../page/climate.js")),
+        ]))
 }
 
 /// Fields that `/health` shows beside the kit's own.
 pub fn extend_health(kit: &Kit) {
     let loops = kit.clone();
     kit.extend_health(move |fields| {
-        let alive = !loops.late().contains(&crate::sampling::LOOP);
+        let alive = !loops.late().iter().any(|late| late == sampling::NAME);
         fields.insert("sensor_thread_alive".into(), alive.into());
     });
-}
-
-/// An error in the words of whoever asked.
-fn error(status: StatusCode, what: &str, details: impl std::fmt::Display) -> Response {
-    (
-        status,
-        Json(json!({ "error": what, "details": details.to_string() })),
-    )
-        .into_response()
 }

@@ -12,7 +12,7 @@ use crate::reading::ReadingBody;
 
 pub(super) async fn current(State(Api(parts)): State<Api>) -> Response {
     let (room, alerts) = (parts.room.now(), parts.webhook.now().alerts);
-    let active: Vec<Value> = (parts.recorder.active().into_iter())
+    let active: Vec<Value> = (parts.alerts.active().into_iter())
         .map(|(subject, level)| json!({ "subject": subject.name(), "level": level.name() }))
         .collect();
     let around = Around {

@@ -18,7 +18,7 @@ use climate::World;
 use climate::config::Config;
 use climate::sensor::{Measurement, Sensor, SensorError};
 use kit::Soc;
-pub use kit::testing::{Answer, Running, call, eventually, nobody, try_call};
+pub use kit::testing::{Answer, Running, eventually, merge, nobody};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -114,17 +114,6 @@ impl Service {
 
     pub fn stop(self) {
         self.0.stop();
-    }
-}
-
-fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
     }
 }
 

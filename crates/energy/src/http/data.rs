@@ -1,11 +1,9 @@
 //! `/api/prices`, `/api/usage` and `/api/usage/days`: what the cache holds of a stretch of time.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use jiff::tz::TimeZone;
+use kit::api::{Problem, Query, Span};
 use kit::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,46 +18,31 @@ const HOUR: i64 = 3600;
 /// A page of 62 days in intervals of 5 minutes is 8 MB already.
 const MOST_DAYS: i64 = 62;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Span {
-    from: Option<String>,
-    to: Option<String>,
-}
-
-type Asked<T> = Result<Query<T>, QueryRejection>;
-
-pub(super) async fn prices(State(Api(parts)): State<Api>, span: Asked<Span>) -> Response {
-    let now = clock::now_ms() / 1000;
-    let (from, to) = match resolve(span, now - 12 * HOUR, now + 24 * HOUR) {
-        Ok(span) => span,
-        Err(problem) => return bad(problem),
-    };
+pub(super) async fn prices(
+    State(Api(parts)): State<Api>,
+    Query(span): Query<Span>,
+) -> Result<Json<Intervals<PriceBody>>, Problem> {
+    let (from, to) = resolve(&span, -12 * HOUR, 24 * HOUR)?;
     let found = parts.reader.ask(move |cache| cache.prices(from, to)).await;
-    answer(found.map(|prices| {
-        let intervals: Vec<PriceBody> = prices.iter().map(PriceBody::of).collect();
-        Intervals {
-            from,
-            to,
-            intervals,
-        }
+    let found = found.map_err(no_cache)?;
+    Ok(Json(Intervals {
+        from,
+        to,
+        intervals: found.iter().map(PriceBody::of).collect(),
     }))
 }
 
-pub(super) async fn usage(State(Api(parts)): State<Api>, span: Asked<Span>) -> Response {
-    let now = clock::now_ms() / 1000;
-    let (from, to) = match resolve(span, now - 48 * HOUR, now) {
-        Ok(span) => span,
-        Err(problem) => return bad(problem),
-    };
+pub(super) async fn usage(
+    State(Api(parts)): State<Api>,
+    Query(span): Query<Span>,
+) -> Result<Json<Intervals<Value>>, Problem> {
+    let (from, to) = resolve(&span, -48 * HOUR, 0)?;
     let found = parts.reader.ask(move |cache| cache.usage(from, to)).await;
-    answer(found.map(|usage| {
-        let intervals: Vec<Value> = usage.iter().map(usage_body).collect();
-        Intervals {
-            from,
-            to,
-            intervals,
-        }
+    let found = found.map_err(no_cache)?;
+    Ok(Json(Intervals {
+        from,
+        to,
+        intervals: found.iter().map(usage_body).collect(),
     }))
 }
 
@@ -69,13 +52,13 @@ pub(super) struct Days {
     days: Option<i64>,
 }
 
-pub(super) async fn usage_by_day(State(Api(parts)): State<Api>, wanted: Asked<Days>) -> Response {
-    let wanted = match wanted {
-        Ok(Query(wanted)) => wanted.days.unwrap_or(30),
-        Err(rejection) => return bad(rejection.body_text()),
-    };
+pub(super) async fn usage_by_day(
+    State(Api(parts)): State<Api>,
+    Query(wanted): Query<Days>,
+) -> Result<Json<Value>, Problem> {
+    let wanted = wanted.days.unwrap_or(30);
     if !(1..=366).contains(&wanted) {
-        return bad("days: must be between 1 and 366".into());
+        return Err(Problem::bad_query("days: must be between 1 and 366"));
     }
     let now = clock::now_ms() / 1000;
     let name = parts.reader.seen().zone.clone();
@@ -90,7 +73,7 @@ pub(super) async fn usage_by_day(State(Api(parts)): State<Api>, wanted: Asked<Da
         }
         Ok(json!({ "time_zone": name, "days": known }))
     });
-    answer(found.await)
+    found.await.map(Json).map_err(no_cache)
 }
 
 fn usage_body(usage: &Usage) -> Value {
@@ -105,43 +88,26 @@ fn usage_body(usage: &Usage) -> Value {
     })
 }
 
-fn resolve(span: Asked<Span>, from: i64, to: i64) -> Result<(i64, i64), String> {
-    let Query(span) = span.map_err(|rejection| rejection.body_text())?;
-    let time = |name: &str, text: Option<String>, default: i64| match text {
-        None => Ok(default),
-        Some(text) => clock::parse_ms(&text).map(|ms| ms / 1000).ok_or_else(|| {
-            format!("{name}: must be seconds since 1970 or like 2026-01-31T12:00:00Z")
-        }),
-    };
-    let (from, to) = (time("from", span.from, from)?, time("to", span.to, to)?);
-    match to - from {
-        length if length <= 0 => Err("from: must be before to".into()),
-        length if length > MOST_DAYS * 24 * HOUR => {
-            Err(format!("to: must be within {MOST_DAYS} days of from"))
-        }
-        _ => Ok((from, to)),
+/// Start and end in seconds since 1970; what was not asked for is so far from now.
+fn resolve(span: &Span, from: i64, to: i64) -> Result<(i64, i64), Problem> {
+    let from_now = |seconds: i64| clock::now_ms() + seconds * 1000;
+    let (from, to) = span.or(|_| from_now(from), from_now(to))?;
+    let (from, to) = (from / 1000, to / 1000);
+    if to - from > MOST_DAYS * 24 * HOUR {
+        let problem = format!("to: must be within {MOST_DAYS} days of from");
+        return Err(Problem::bad_query(problem));
     }
+    Ok((from, to))
 }
 
 /// What is known of a stretch of time, in seconds since 1970.
 #[derive(Debug, Serialize)]
-struct Intervals<T> {
+pub(super) struct Intervals<T> {
     from: i64,
     to: i64,
     intervals: Vec<T>,
 }
 
-fn answer(found: anyhow::Result<impl Serialize>) -> Response {
-    match found {
-        Ok(body) => Json(body).into_response(),
-        Err(problem) => {
-            let body = json!({ "error": "no cache", "details": format!("{problem:#}") });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
-        }
-    }
-}
-
-fn bad(problem: String) -> Response {
-    let body = json!({ "error": "bad query", "details": problem });
-    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+fn no_cache(error: anyhow::Error) -> Problem {
+    Problem::unavailable("no cache", &error)
 }

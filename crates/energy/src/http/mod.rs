@@ -3,7 +3,6 @@
 mod data;
 mod metrics;
 mod now;
-mod page;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -21,7 +20,7 @@ pub struct Api(Arc<Parts>);
 
 /// The parts of the service that answer for something.
 pub struct Parts {
-    /// Who has the cache.
+    /// Asks the thread that owns the cache.
     pub reader: Reader,
     /// Seconds after which prices are called stale.
     pub stale_after: i64,
@@ -32,9 +31,6 @@ pub struct Parts {
 /// The routes of the service.
 pub fn routes(parts: Arc<Parts>) -> Router {
     Router::new()
-        .route("/", get(page::index))
-        .route("/energy.css", get(page::style))
-        .route("/energy.js", get(page::script))
         .route("/api/health", get(now::health))
         .route("/api/now", get(now::now))
         // The same, under a name that nobody but the device's own screen asks by; and when it did.
@@ -44,4 +40,9 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/api/usage", get(data::usage))
         .route("/api/usage/days", get(data::usage_by_day))
         .with_state(Api(parts))
+        .merge(kit::page::files([
+            ("/", include_str!("../page/index.html")),
+            ("/energy.css", include_str!("../page/energy.css")),
+            ("/energy.js", include_str!("../page/energy.js")),
+        ]))
 }

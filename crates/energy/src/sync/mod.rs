@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use kit::{Credentials, Secret, clock};
+use kit::{Credentials, EXIT_LATER, Secret, clock};
 
 use crate::amber::{Amber, AmberError, Answered, Limit, Site};
 use crate::cache::Cache;
@@ -22,8 +22,6 @@ pub use state::{KEY, State};
 
 /// The credential that holds the account's token.
 pub const TOKEN: &str = "amber-token";
-/// Try again later (EX_TEMPFAIL of sysexits): Amber or the network, not the device.
-pub const EXIT_LATER: u8 = 75;
 
 /// The account's limit is shared with whatever else its owner runs: that much is left to the others.
 const LEFT_TO_OTHERS: u64 = 10;
@@ -48,7 +46,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Runs the job: exit status 0, or [`EXIT_LATER`] if Amber had nothing to say.
+/// Runs the job: exit status 0, or [`EXIT_LATER`] if it is Amber or the network that failed, not the device.
 pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
     let path = config.cache.path();
     let path = path.context("there is no cache to fill: set cache.file or $STATE_DIRECTORY")?;

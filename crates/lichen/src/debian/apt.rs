@@ -145,7 +145,7 @@ impl AptRoot {
         let options = [
             format!("Dir::State={dir}"),
             format!("Dir::State::lists={dir}/lists"),
-            // Relative to Dir::State it would be the machine's: an absolute path it has to be.
+            // It has to be an absolute path: one relative to Dir::State would be the machine's own.
             format!("Dir::State::status={dir}/status"),
             format!("Dir::Cache={dir}"),
             "Dir::Cache::pkgcache=pkgcache.bin".into(),
@@ -197,7 +197,7 @@ fn sources(intent: &Intent, mirrors: &Mirrors, arch: &str) -> String {
         .collect()
 }
 
-/// Pinned suites give nothing by themselves: -1 for all, 990 for those named.
+/// Nothing comes from a pinned suite unless it is named: priority -1 for all packages, 990 for the named ones.
 fn preferences(intent: &Intent) -> String {
     let mut text = String::new();
     for (suite, packages) in &intent.pins {

@@ -1,6 +1,6 @@
 //! Downloads through the machine's own apt: its mirrors, its proxies, many at once, resumed after a cut.
 
-use super::lock::{Key, Lock, Package};
+use super::lock::{Key, Package, PackageLock};
 use super::mirror::Mirrors;
 use crate::command::program;
 use crate::failure::Failure;
@@ -22,7 +22,12 @@ pub struct Outcome {
 }
 
 /// Gets packages into the cache folder. Partial files stay in `partial/` and are continued next time.
-pub fn download(lock: &Lock, keys: &[Key], mirrors: &Mirrors, cache: &Path) -> Result<Outcome> {
+pub fn download(
+    lock: &PackageLock,
+    keys: &[Key],
+    mirrors: &Mirrors,
+    cache: &Path,
+) -> Result<Outcome> {
     let partial = cache.join("partial");
     fs::create_dir_all(&partial)
         .with_context(|| format!("cannot make the folder {}", partial.display()))?;
@@ -90,12 +95,12 @@ pub fn download(lock: &Lock, keys: &[Key], mirrors: &Mirrors, cache: &Path) -> R
             }
             Some(Problem::Gone) => outcome.vanished.push(key.clone()),
             Some(Problem::Other(text)) => refused.push(format!("{}: {text}", package.title())),
-            None => refused.push(format!("{}: nothing came", package.title())),
+            None => refused.push(format!("{}: nothing was received", package.title())),
         }
     }
     if let Some(first) = refused.first() {
         crate::fail!(
-            hint: "run the same command again: what came is kept, and partial files are continued",
+            hint: "run the same command again: finished downloads are kept, and partial ones are resumed",
             "{} of the downloads failed, the first is {first}",
             refused.len()
         );

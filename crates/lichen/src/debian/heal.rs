@@ -1,10 +1,10 @@
-//! A lock ages: security and backports uploads push older packages off a live mirror. Healing moves just what has
-//! vanished, and what can't stand without it; apt's solver decides to what.
+//! A lock ages: security and backports uploads push older packages off a live mirror. Healing replaces only the packages that
+//! vanished and those that can't stay without them; apt's solver picks the versions.
 
 use super::apt::AptRoot;
 use super::control::{self, Paragraph};
 use super::intent::Intent;
-use super::lock::{Key, Lock, Package};
+use super::lock::{Key, Package, PackageLock};
 use super::mirror::Mirrors;
 use super::relation;
 use super::resolve::{self, Resolved};
@@ -16,12 +16,12 @@ use std::path::Path;
 
 /// A lock without the vanished packages. All others have to be in the store. The bootstrap's hash stays as it was.
 pub fn heal(
-    lock: &Lock,
+    lock: &PackageLock,
     vanished: &[Key],
     intent: &Intent,
     mirrors: &Mirrors,
     cache: &Path,
-) -> Result<Lock> {
+) -> Result<PackageLock> {
     let mut healed = lock.clone();
     healed.heals = Some(lock.heals.clone().unwrap_or_else(|| lock.digest()));
     for arch in intent.architectures() {
@@ -34,8 +34,8 @@ pub fn heal(
 }
 
 fn heal_architecture(
-    healed: &mut Lock,
-    lock: &Lock,
+    healed: &mut PackageLock,
+    lock: &PackageLock,
     gone: &BTreeSet<&str>,
     arch: &str,
     intent: &Intent,
@@ -117,7 +117,7 @@ fn heal_architecture(
     let solved = root
         .solve(&wanted)
         .and_then(|uris| resolve::look_up(&root, mirrors, &uris));
-    // What fell and yet is the newest there is comes back as it was.
+    // A package that was removed although it is the newest there is comes back unchanged.
     let mut all = kept;
     all.append(&mut fallen);
     for r in solved.with_context(|| format!("the lock can't be healed for {arch}"))? {
@@ -168,7 +168,7 @@ fn takes(package: &Package, name: &str) -> bool {
         .any(|key| key.rsplit_once(':').is_some_and(|(n, _)| n == name))
 }
 
-/// Whether a package can't stay as it is: it asks for one version of what moves, or for what nobody gives any more.
+/// Whether a package has to change: it depends on an exact version of one that changes, or on what nothing provides.
 fn falls(control: &Paragraph, moving: &BTreeSet<String>, met: &BTreeSet<String>) -> bool {
     let fields = ["Pre-Depends", "Depends"].map(|f| control.get(f));
     fields
@@ -199,18 +199,18 @@ fn names<'a>(keys: impl Iterator<Item = &'a Key>, arch: &str) -> impl Iterator<I
     })
 }
 
-/// Tells, loudly, that what is built is not what is pinned.
-pub fn announce(pinned: &Lock, healed: &Lock, file: &Path) {
+/// Warns that what is built is not what is pinned.
+pub fn announce(pinned: &PackageLock, healed: &PackageLock, file: &Path) {
     let changes = pinned.changes(healed);
     ui::warn(format!(
-        "{} packages of the lock have moved, as older ones left the mirror: this is NOT the pinned image",
+        "{} locked packages were replaced by newer versions, as the mirror no longer has them: this is NOT the pinned image",
         changes.len()
     ));
     for change in changes {
         eprintln!("  {change}");
     }
     ui::warn(format!(
-        "built from {}; ./lichen lock makes it the pinned one, --locked refuses it",
+        "built from {}; ./lichen lock pins these versions, --locked refuses them",
         file.display()
     ));
 }

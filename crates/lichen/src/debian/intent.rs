@@ -20,7 +20,7 @@ pub struct Intent {
     /// Suite → packages that may come from it although it is not the release.
     #[serde(default)]
     pub pins: BTreeMap<String, Vec<String>>,
-    /// What a package that is not there pretends to provide.
+    /// What a made-up package claims to provide.
     #[serde(default)]
     pub provided: Provided,
 }
@@ -58,7 +58,7 @@ impl Intent {
         toml::from_str(&text).map_err(|e| {
             Failure {
                 what: format!(
-                    "{} is not understood: {}",
+                    "cannot parse {}: {}",
                     path.display(),
                     e.to_string().trim_end()
                 ),

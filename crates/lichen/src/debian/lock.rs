@@ -1,5 +1,6 @@
 //! `image/debian/lock.json`: a graph of packages, each pinned by SHA-256. Old versions stay readable for ever.
 
+use super::intent::Intent;
 use crate::failure::{Failure, Hint};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -10,19 +11,19 @@ use std::path::Path;
 /// A package in the graph: `name:architecture it was solved for`.
 pub type Key = String;
 
-/// The lock.
+/// The packages of every image, to the byte.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Lock {
+pub struct PackageLock {
     /// Format version; 1.
     pub version: u32,
     /// When it was resolved, UTC.
     pub timestamp: String,
-    /// [`super::intent::Intent::digest`] of the lists it was resolved from.
+    /// [`Intent::digest`] of the lists it was resolved from.
     pub intent: String,
     /// SHA-256 of the lock that this one heals, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heals: Option<String>,
-    /// The first builder.
+    /// What builds before anything else is there.
     pub bootstrap: Bootstrap,
     /// The packages each set names.
     pub sets: BTreeMap<String, Vec<Key>>,
@@ -46,7 +47,7 @@ pub struct Package {
     pub name: String,
     /// Its version, with epoch.
     pub version: String,
-    /// Its own architecture: that of the solve, or "all".
+    /// Its own architecture: the one it was resolved for, or "all".
     pub arch: String,
     /// "debian" or "debian-security".
     pub archive: String,
@@ -56,7 +57,7 @@ pub struct Package {
     pub sha256: String,
     /// In bytes.
     pub size: u64,
-    /// What it needs of the same solve.
+    /// The packages it depends on, resolved for the same architecture.
     pub depends: Vec<Key>,
 }
 
@@ -72,7 +73,7 @@ impl Package {
     }
 }
 
-impl Lock {
+impl PackageLock {
     /// Reads a lock of any version there has been.
     pub fn load(path: &Path) -> Result<Self> {
         let text = match std::fs::read_to_string(path) {
@@ -92,7 +93,7 @@ impl Lock {
         struct Head {
             version: u32,
         }
-        let head: Head = serde_json::from_str(text).context("not a lock")?;
+        let head: Head = serde_json::from_str(text).context("this is not a package lock")?;
         if head.version != 1 {
             let what = format!("lock format {} is newer than this lichen", head.version);
             return Err(Failure {
@@ -101,7 +102,7 @@ impl Lock {
             }
             .into());
         }
-        let lock: Lock = serde_json::from_str(text).context("not a lock")?;
+        let lock: PackageLock = serde_json::from_str(text).context("this is not a package lock")?;
         let roots = lock.sets.values().flatten();
         let edges = lock.packages.values().flat_map(|p| &p.depends);
         if let Some(lost) = roots
@@ -109,7 +110,7 @@ impl Lock {
             .chain([&lock.bootstrap.deb])
             .find(|k| !lock.packages.contains_key(*k))
         {
-            anyhow::bail!("it names {lost} but does not have it");
+            anyhow::bail!("it refers to the package {lost} but does not contain it");
         }
         Ok(lock)
     }
@@ -139,6 +140,17 @@ impl Lock {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Fails unless it was made from these package lists.
+    pub fn check_made_from(&self, intent: &Intent) -> Result<()> {
+        if self.intent != intent.digest() {
+            crate::fail!(
+                hint: "./lichen lock",
+                "image/debian/packages.toml was edited since image/debian/lock.json was made"
+            );
+        }
+        Ok(())
+    }
+
     /// Drops what no set needs any more.
     pub fn prune(&mut self) {
         let mut wanted: BTreeSet<Key> = BTreeSet::new();
@@ -165,7 +177,7 @@ impl Lock {
     }
 
     /// What differs from another lock, one line each: "name: old → new".
-    pub fn changes(&self, to: &Lock) -> Vec<String> {
+    pub fn changes(&self, to: &PackageLock) -> Vec<String> {
         let keys: BTreeSet<&Key> = self.packages.keys().chain(to.packages.keys()).collect();
         keys.into_iter()
             .filter_map(|key| match (self.packages.get(key), to.packages.get(key)) {
@@ -173,7 +185,7 @@ impl Lock {
                     Some(format!("{key}: {} → {}", old.version, new.version))
                 }
                 (Some(old), Some(new)) if old.sha256 != new.sha256 => {
-                    Some(format!("{key}: {} has another content", old.version))
+                    Some(format!("{key}: {} has different contents", old.version))
                 }
                 (Some(old), None) => Some(format!("{key}: {} → dropped", old.version)),
                 (None, Some(new)) => Some(format!("{key}: new, {}", new.version)),
@@ -192,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_first_format_stays_readable_and_is_written_as_it_was() {
-        let lock = Lock::parse(V1).unwrap();
+        let lock = PackageLock::parse(V1).unwrap();
         assert_eq!(lock.text(), V1);
         assert_eq!(
             lock.packages["dbus:arm64"].store_name(),
@@ -202,20 +214,22 @@ mod tests {
 
     #[test]
     fn a_lock_that_lost_a_package_names_it() {
-        let mut lock = Lock::parse(V1).unwrap();
+        let mut lock = PackageLock::parse(V1).unwrap();
         lock.packages.remove("libc6:arm64");
-        assert!(format!("{:#}", Lock::parse(&lock.text()).unwrap_err()).contains("libc6:arm64"));
+        assert!(
+            format!("{:#}", PackageLock::parse(&lock.text()).unwrap_err()).contains("libc6:arm64")
+        );
     }
 
     #[test]
     fn a_lock_of_the_future_is_refused() {
-        let error = Lock::parse(r#"{"version": 2, "stars": []}"#).unwrap_err();
+        let error = PackageLock::parse(r#"{"version": 2, "stars": []}"#).unwrap_err();
         assert!(error.to_string().contains("format 2"), "{error}");
     }
 
     #[test]
     fn pruning_keeps_what_the_sets_reach() {
-        let mut lock = Lock::parse(V1).unwrap();
+        let mut lock = PackageLock::parse(V1).unwrap();
         lock.sets.insert("base".into(), vec![]);
         lock.prune();
         assert_eq!(
@@ -226,7 +240,7 @@ mod tests {
 
     #[test]
     fn changes_read_as_old_to_new() {
-        let old = Lock::parse(V1).unwrap();
+        let old = PackageLock::parse(V1).unwrap();
         let mut new = old.clone();
         new.packages.get_mut("libc6:arm64").unwrap().version = "2.42-1".into();
         new.packages.remove("dbus:arm64");

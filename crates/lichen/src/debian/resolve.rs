@@ -3,7 +3,7 @@
 use super::apt::{AptRoot, decode};
 use super::control::Paragraph;
 use super::intent::Intent;
-use super::lock::{Key, Lock, Package};
+use super::lock::{Key, Package, PackageLock};
 use super::mirror::Mirrors;
 use super::relation;
 use crate::ui;
@@ -21,7 +21,7 @@ pub struct Resolved {
 }
 
 /// Resolves everything anew. The bootstrap's hash is the caller's to fill in.
-pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<Lock> {
+pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<PackageLock> {
     let mut lock = skeleton(intent)?;
     for arch in intent.architectures() {
         ui::say(format!("resolving the packages for {arch}"));
@@ -40,7 +40,7 @@ pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<Lock>
 }
 
 /// A lock with its sets and no packages yet.
-pub fn skeleton(intent: &Intent) -> Result<Lock> {
+pub fn skeleton(intent: &Intent) -> Result<PackageLock> {
     let mut sets = BTreeMap::new();
     for (name, set) in &intent.sets {
         let mut keys: Vec<Key> = set
@@ -58,9 +58,9 @@ pub fn skeleton(intent: &Intent) -> Result<Lock> {
             "image/debian/packages.toml has no set 'bootstrap'"
         );
     };
-    Ok(Lock {
+    Ok(PackageLock {
         version: 1,
-        timestamp: timestamp()?,
+        timestamp: snapshot_time(jiff::Timestamp::now()),
         intent: intent.digest(),
         heals: None,
         bootstrap: super::lock::Bootstrap {
@@ -73,7 +73,7 @@ pub fn skeleton(intent: &Intent) -> Result<Lock> {
 }
 
 /// Checks that the lock holds what its sets name, and drops the rest.
-pub fn finish(mut lock: Lock) -> Result<Lock> {
+pub fn finish(mut lock: PackageLock) -> Result<PackageLock> {
     for (set, keys) in &lock.sets {
         for key in keys {
             if !lock.packages.contains_key(key) {
@@ -93,7 +93,7 @@ pub fn look_up(root: &AptRoot, mirrors: &Mirrors, uris: &[String]) -> Result<Vec
     let mut places = Vec::new();
     for uri in uris {
         let Some((archive, path)) = mirrors.split(uri) else {
-            bail!("apt chose {uri}, which is not below a mirror of Debian")
+            bail!("apt chose {uri}, which is not on a Debian mirror")
         };
         places.push((archive, decode(path)));
     }
@@ -131,7 +131,7 @@ pub fn look_up(root: &AptRoot, mirrors: &Mirrors, uris: &[String]) -> Result<Vec
 }
 
 /// Adds packages that come alone, whatever they depend on.
-pub fn add_leaves(lock: &mut Lock, arch: &str, leaves: Vec<Resolved>) {
+pub fn add_leaves(lock: &mut PackageLock, arch: &str, leaves: Vec<Resolved>) {
     for r in leaves {
         lock.packages.insert(
             format!("{}:{arch}", r.package.name),
@@ -145,7 +145,7 @@ pub fn add_leaves(lock: &mut Lock, arch: &str, leaves: Vec<Resolved>) {
 
 /// Adds one architecture's solution to the lock, with its edges.
 pub fn add_graph(
-    lock: &mut Lock,
+    lock: &mut PackageLock,
     intent: &Intent,
     arch: &str,
     solved: Vec<Resolved>,
@@ -202,31 +202,9 @@ pub fn needs(control: &Paragraph) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Now, as Debian's snapshot archive writes it.
-fn timestamp() -> Result<String> {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .context("the clock is before 1970")?;
-    Ok(utc(now.as_secs()))
-}
-
-fn utc(seconds: u64) -> String {
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    // Civil date from days, with years that begin in March.
-    let z = days + 719_468;
-    let (era, of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let m = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * m + 2) / 5 + 1;
-    let month = if m < 10 { m + 3 } else { m - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!(
-        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
-        time / 3600,
-        time / 60 % 60,
-        time % 60
-    )
+/// A time as Debian's snapshot archive writes it.
+fn snapshot_time(time: jiff::Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 #[cfg(test)]
@@ -300,8 +278,9 @@ mod tests {
 
     #[test]
     fn time_is_written_as_the_snapshot_archive_does() {
-        assert_eq!(utc(0), "19700101T000000Z");
-        assert_eq!(utc(1_709_210_096), "20240229T123456Z");
-        assert_eq!(utc(1_795_447_500), "20261123T152500Z");
+        let written = |seconds| snapshot_time(jiff::Timestamp::from_second(seconds).unwrap());
+        assert_eq!(written(0), "19700101T000000Z");
+        assert_eq!(written(1_709_210_096), "20240229T123456Z");
+        assert_eq!(written(1_795_447_500), "20261123T152500Z");
     }
 }

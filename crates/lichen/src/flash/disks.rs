@@ -5,11 +5,11 @@
 //! them), and its JSON is a fixture as it stands. What it can't see, such as a disk that another mount namespace
 //! or a file system of several disks uses, the kernel refuses when the disk is opened.
 
-use crate::card::SECTOR;
 use crate::command::{program, stdout_of};
 use crate::failure::{Failure, Hint};
 use crate::ui;
 use anyhow::{Context, Result};
+use card::SECTOR;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -42,11 +42,11 @@ pub struct Disk {
 /// Why a device must not be written to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("is no disk of this machine")]
+    #[error("is not a disk of this machine")]
     Unknown,
     #[error("is a partition; an image is written to a whole disk")]
     Partition { disk: PathBuf },
-    #[error("is no disk, but of type {0}")]
+    #[error("is not a disk but of type {0}")]
     NoDisk(String),
     #[error("has no card in it")]
     Empty,
@@ -142,7 +142,7 @@ pub fn usable<'a>(disks: &'a [Disk], device: &Path, needs: u64) -> Result<&'a Di
     Err(Refusal::Unknown)
 }
 
-/// Where a system has what it can't do without.
+/// Where the running system mounts what it needs.
 fn is_system(at: &str) -> bool {
     ["/", "/usr", "/var", "/home", "/nix", "/nix/store"].contains(&at)
         || at == "/boot"

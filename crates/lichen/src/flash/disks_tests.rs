@@ -120,7 +120,7 @@ fn every_refusal_names_the_device_the_reason_and_the_next_command() {
         ),
         (
             json!({"type": "rom"}),
-            "is no disk, but of type rom",
+            "is not a disk but of type rom",
             "./lichen flash --list shows what can be written to",
         ),
         (

@@ -62,7 +62,7 @@ pub fn flash(
         let wiped = write::unusable(card).is_ok();
         let hint = match error.downcast_ref::<Failure>() {
             Some(failure) => failure.hint.clone(),
-            None => "run the same command again; if it stays so, take another card".into(),
+            None => "run the same command again; if it fails again, use another card".into(),
         };
         let state = if wiped {
             "nothing boots from it"

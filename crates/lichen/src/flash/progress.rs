@@ -1,4 +1,4 @@
-//! How far it is, and whether the user wants it to stop.
+//! Progress, and whether the user wants to stop.
 //!
 //! A signal is not obeyed at once but between two chunks: the card must be left in a state that can be named.
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Whether to go on.
+/// Shows progress, and knows whether to go on.
 #[derive(Debug, Default)]
 pub struct Progress {
     stop: Arc<AtomicBool>,
@@ -48,7 +48,7 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// So many bytes are done. An error if the user wants no more of it.
+    /// Notes how many bytes are done. An error if the user has interrupted the program.
     pub fn step(&mut self, done: u64) -> Result<()> {
         let elapsed = self.live.elapsed();
         self.live
@@ -59,7 +59,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// It is done; tells the time it took and the speed.
+    /// Ends the stage; returns the time it took and the speed, as text.
     pub fn end(self, bytes: u64) -> String {
         let elapsed = self.live.elapsed();
         format!(

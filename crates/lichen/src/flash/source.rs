@@ -5,10 +5,10 @@
 
 use super::buffer::Buffer;
 use super::progress::Progress;
-use crate::card::{self, SECTOR};
 use crate::failure::Hint;
 use crate::hash::hex;
 use anyhow::{Context, Result};
+use card::{SECTOR, Table, reader_of_bytes};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 
 /// How much is read and written at once: a multiple of what cards erase at once.
 pub const CHUNK: usize = 4 << 20;
+/// The partition table is in this many bytes at the beginning of an image.
+const HEAD: usize = 64 << 10;
 
-/// An image that is whole and one of ours.
+/// A complete image of an appliance.
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
@@ -26,7 +28,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads the image through, and refuses one that is damaged, not the published one, or none of ours.
+    /// Reads the whole image, and refuses one that is damaged, is not the published one, or is not of an appliance.
     pub fn open(path: &Path, progress: &Progress) -> Result<Self> {
         let name = path.display();
         let published = published_sha256(path)?;
@@ -45,9 +47,9 @@ impl Source {
         loop {
             let n = fill(&mut reader, &mut chunk)
                 .with_context(|| format!("{name} is damaged"))
-                .hint("get it again; nothing was written")?;
+                .hint("download it again; nothing was written")?;
             if head.is_empty() {
-                head = chunk[..n.min(card::HEAD)].to_vec();
+                head = chunk[..n.min(HEAD)].to_vec();
             }
             source.size += n as u64;
             progress.step(source.size)?;
@@ -62,21 +64,24 @@ impl Source {
                 .with_context(|| format!("cannot read {name}"))?;
             if found != published {
                 crate::fail!(
-                    hint: "get both again; nothing was written",
-                    "{name} is not what {} says: its SHA-256 is {found}, not {published}", file.display()
+                    hint: "download both again; nothing was written",
+                    "{name} does not match {}: its SHA-256 is {found}, not {published}", file.display()
                 );
             }
         }
-        for partition in ["BOOT", "DATA"] {
-            if let Err(error) = card::partition(&head, partition) {
-                crate::fail!(
-                    hint: "./lichen build APPLIANCE makes one and prints its path",
-                    "{name} is no image of an appliance: {error}"
-                );
-            }
+        let table = Table::read(&reader_of_bytes(&head), source.size / SECTOR);
+        let found = table.and_then(|table| {
+            let partitions = ["BOOT", "DATA"].map(|name| table.partition(name));
+            partitions.into_iter().try_for_each(|found| found.map(drop))
+        });
+        if let Err(error) = found {
+            crate::fail!(
+                hint: "./lichen build APPLIANCE makes one and prints its path",
+                "{name} is not an image of an appliance: {error}"
+            );
         }
         if !source.size.is_multiple_of(SECTOR) {
-            crate::fail!(hint: "get it again; nothing was written", "{name} is cut off: {} bytes are no whole sectors", source.size);
+            crate::fail!(hint: "download it again; nothing was written", "{name} is incomplete: {} bytes are not a whole number of sectors", source.size);
         }
         Ok(source)
     }
@@ -91,7 +96,7 @@ impl Source {
         while at < self.size {
             let n = fill(&mut reader, &mut chunk).with_context(context)?;
             if n == 0 {
-                crate::fail!(hint: "let nothing change it while it is written", "{} has become shorter", self.path.display());
+                crate::fail!(hint: "do not change the image while it is being written", "{} became shorter while it was being written", self.path.display());
             }
             take(at, &chunk, n)?;
             at += n as u64;

@@ -36,7 +36,7 @@ pub fn check_permission(device: &Path) -> Result<()> {
     if rustix::fs::access(device, Access::READ_OK | Access::WRITE_OK).is_ok() {
         return Ok(());
     }
-    // Not the front door as root: that would build this program as root.
+    // The program and not the script `./lichen`: with sudo, that would build this program as root.
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     crate::fail!(
         hint: format!(

@@ -1,7 +1,7 @@
 //! Cards that are worn, forged or pulled out, and images that are not what they should be.
 
 use super::*;
-use crate::card::tests::disk;
+use card::{Table, reader_of_bytes, testing};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const IMAGE: u64 = 10 * MIB + 512;
 /// An image with data, zeros between, and data in its last sector.
 fn image(folder: &Path) -> PathBuf {
     let path = folder.join("a.img");
-    disk(&path);
+    testing::card(&path).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.resize(IMAGE as usize, 0);
     bytes[5 << 20..6 << 20].fill(0xa4);
@@ -164,7 +164,7 @@ fn a_worn_block_is_reported_with_its_place() {
             what.contains(&place) && what.ends_with("nothing boots from it."),
             "{what}"
         );
-        assert!(hint.contains("take another one"), "{hint}");
+        assert!(hint.contains("use another one"), "{hint}");
         assert!(card.bytes.borrow()[..4 << 20].iter().all(|b| *b == 0));
     }
 }
@@ -188,7 +188,7 @@ fn a_card_that_lies_about_its_size_is_found_out_however_it_lies() {
         let card = Fake::forged(64 * MIB, 8 * MIB, beyond);
         let (what, _) = failure(card.flash(&source));
         assert!(
-            what.contains("what reads back is not what was written"),
+            what.contains("what was read back is not what was written"),
             "{what}"
         );
     }
@@ -232,7 +232,8 @@ fn until_everything_else_is_written_there_is_no_partition_table() {
         "lichen.toml does not fit\nThe card is incomplete: nothing boots from it."
     );
     let bytes = card.bytes.borrow();
-    assert!(crate::card::partition(&bytes, "BOOT").is_err());
+    let table = Table::read(&reader_of_bytes(&bytes), bytes.len() as u64 / card::SECTOR);
+    assert!(table.is_err(), "{table:?}");
     assert_eq!(bytes[5 << 20], 0xa4);
 }
 
@@ -251,7 +252,7 @@ fn bytes_that_change_behind_its_back_are_found_on_a_regular_file() {
     let (what, _) = failure(write::verify(&card, &source, &progress));
     assert_eq!(
         what,
-        "what reads back is not what was written: 3 blocks of 4096 bytes, the first at byte 5242880, where there are zeros"
+        "what was read back is not what was written: 3 blocks of 4096 bytes, the first at byte 5242880, where there are zeros"
     );
 }
 
@@ -285,9 +286,7 @@ fn what_is_not_the_published_image_is_refused_before_anything_is_written() {
     std::fs::write(&sums, format!("{}  a.img\n", "0".repeat(64))).unwrap();
     let (what, hint) = refused(&image);
     assert!(
-        what.contains(&format!(
-            "sha256sums says: its SHA-256 is {sha256}, not 000"
-        )),
+        what.contains(&format!("sha256sums: its SHA-256 is {sha256}, not 000")),
         "{what}"
     );
     assert!(hint.contains("nothing was written"));
@@ -310,7 +309,7 @@ fn what_is_no_image_of_an_appliance_is_refused() {
     std::fs::write(&path, "not an image").unwrap();
     let (what, hint) = failure(Source::open(&path, &Progress::default()).map(drop));
     assert!(
-        what.ends_with("notes.img is no image of an appliance: it has no GPT"),
+        what.ends_with("notes.img is not an image of an appliance: it has no GPT"),
         "{what}"
     );
     assert!(hint.starts_with("./lichen build"));
@@ -318,5 +317,5 @@ fn what_is_no_image_of_an_appliance_is_refused() {
     let file = std::fs::File::options().write(true).open(&image).unwrap();
     file.set_len(IMAGE - 1).unwrap();
     let (what, _) = failure(Source::open(&image, &Progress::default()).map(drop));
-    assert!(what.contains("is cut off"), "{what}");
+    assert!(what.contains("is incomplete"), "{what}");
 }

@@ -101,7 +101,7 @@ pub fn verify(card: &impl Card, source: &Source, progress: &Progress) -> Result<
     if let Some(what) = difference.told() {
         return Err(Failure {
             what,
-            hint: "try again; if it stays so, the card or its reader is bad: take another one"
+            hint: "try again; if it happens again, the card or its reader is bad: use another one"
                 .into(),
         }
         .into());
@@ -110,7 +110,7 @@ pub fn verify(card: &impl Card, source: &Source, progress: &Progress) -> Result<
     Ok(())
 }
 
-/// Where what was read is not what was written.
+/// Where the bytes read back differ from those written.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Difference {
     first: Option<(u64, bool)>,
@@ -139,7 +139,7 @@ impl Difference {
     fn told(&self) -> Option<String> {
         let (place, zeros) = self.first?;
         Some(format!(
-            "what reads back is not what was written: {} of {} bytes, the first at byte {place}, {}",
+            "what was read back is not what was written: {} of {} bytes, the first at byte {place}, {}",
             match self.blocks {
                 1 => "1 block".into(),
                 n => format!("{n} blocks"),

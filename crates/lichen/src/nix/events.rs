@@ -1,6 +1,5 @@
 //! Nix's `--log-format internal-json`: one JSON object a line, about activities that start, report and stop.
 
-use super::step_name;
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -197,6 +196,20 @@ fn plain(text: &str) -> String {
         }
     }
     out
+}
+
+/// "base-layer" of /nix/store/…-base-layer.drv.
+pub fn step_name(derivation: &Path) -> String {
+    let name = derivation
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let name = name.strip_suffix(".drv").unwrap_or(&name).to_owned();
+    match name.split_once('-') {
+        Some((hash, rest)) if hash.len() == 32 => rest.to_owned(),
+        _ => name,
+    }
 }
 
 #[cfg(test)]

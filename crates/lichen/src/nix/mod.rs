@@ -10,6 +10,7 @@ use crate::store;
 use crate::ui::{Live, duration, warn};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
+pub use events::step_name;
 use events::{Event, Steps};
 use std::collections::HashSet;
 use std::fs::File;
@@ -79,7 +80,8 @@ impl<'a> Nix<'a> {
         if !child.wait().context("cannot wait for nix")?.success() {
             return Err(self.explain(&steps, &log));
         }
-        parse_built(&json).with_context(|| format!("nix said something strange about {output}"))
+        parse_built(&json)
+            .with_context(|| format!("cannot understand what nix says about {output}"))
     }
 
     /// The store paths that building these outputs of the flake may need: what every derivation in their closure gives.
@@ -93,7 +95,7 @@ impl<'a> Nix<'a> {
             };
             let derivation = derivation
                 .as_str()
-                .context("nix gave a drvPath that is no text")?;
+                .context("nix gave a drvPath that is not a string")?;
             let steps = requisites(Path::new(derivation))?;
             let mut query = store::nix("nix-store");
             query.args(["--query", "--outputs"]).args(steps);
@@ -107,7 +109,7 @@ impl<'a> Nix<'a> {
         let mut command = store::nix("nix");
         command.args(["eval", "--json", "--no-write-lock-file", "--apply", apply]);
         command.args(self.target(output));
-        serde_json::from_str(&stdout_of(&mut command)?).context("nix said no JSON")
+        serde_json::from_str(&stdout_of(&mut command)?).context("nix did not print JSON")
     }
 
     /// A command that applies a Nix function to the whole flake, on the checkout's own lock, and evaluates what it gives.
@@ -339,21 +341,7 @@ fn remove(path: &Path) {
         std::fs::remove_file(path)
     };
     if let Err(error) = removed {
-        warn(format!("{} remains: {error}", path.display()));
-    }
-}
-
-/// "base-layer" of /nix/store/…-base-layer.drv.
-pub fn step_name(derivation: &Path) -> String {
-    let name = derivation
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let name = name.strip_suffix(".drv").unwrap_or(&name).to_owned();
-    match name.split_once('-') {
-        Some((hash, rest)) if hash.len() == 32 => rest.to_owned(),
-        _ => name,
+        warn(format!("cannot remove {}: {error}", path.display()));
     }
 }
 

@@ -12,10 +12,10 @@ mod sources;
 mod verdicts;
 
 use crate::command::{program, stdout_of};
-use crate::nix::Nix;
 use crate::store;
 use crate::ui::{self, Live};
-use crate::verbs::{build, vm};
+use crate::verbs::build::{self, Made};
+use crate::vm;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use audit::Audit;
@@ -60,7 +60,7 @@ struct Story {
 
 /// Builds what the stories use, and runs those that have to.
 pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
-    let (mut inputs, nix) = built(workspace)?;
+    let mut inputs = built(workspace)?;
     let program = compiled(workspace)?;
     let verdicts = verdicts::open(&workspace.cache("verdicts")?)?;
     let sources = Sources::read(workspace.root())?;
@@ -81,7 +81,7 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
             .is_none_or(|part| story.name.contains(part));
         asked && (!story.slow || wanted.slow || today.contains(&story.name))
     });
-    add_test_images(workspace, &nix, &sources, &stories, &mut inputs)?;
+    add_test_images(workspace, &sources, &stories, &mut inputs)?;
 
     let mut standing = 0;
     let mut usual = Vec::new();
@@ -119,9 +119,13 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
     if wanted.why {
         return Ok(());
     }
-    ui::say(format!("as before: {standing} stories on the same bytes"));
+    let counted = |n: usize| ui::count(n, "story", "stories");
+    ui::say(format!(
+        "as before: {} on the same bytes",
+        counted(standing)
+    ));
     for (reason, stories) in &reasons {
-        ui::say(format!("{} to run: {reason}", stories.len()));
+        ui::say(format!("{} to run: {reason}", counted(stories.len())));
     }
     if wanted.fresh {
         forget_snapshots(workspace)?;
@@ -155,10 +159,12 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
     let left_out = match wanted.rotation {
         Some(begun) if !today.is_empty() => {
             let (slow, late) = in_time(slow, CI.saturating_sub(begun.elapsed()));
+            let names: Vec<&str> = slow.iter().map(|next| next.name.as_str()).collect();
             ui::say(format!(
-                "slow stories of today: {} of {} in the rotation",
+                "of the slow stories, today's turn has {}, of which {} to run: {}",
+                today.len(),
                 slow.len(),
-                today.len()
+                names.join(", ")
             ));
             told(slow)?;
             late
@@ -172,16 +178,14 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
 }
 
 /// Builds everything that any story may use.
-fn built(workspace: &Workspace) -> Result<(Inputs, Nix<'_>)> {
+fn built(workspace: &Workspace) -> Result<Inputs> {
     let mut inputs = Inputs::default();
     let mut made = None;
     for appliance in workspace.appliances() {
-        let image = build::image(workspace, &appliance, false, false)?;
-        inputs.file(&format!("image {appliance}"), &image.image)?;
-        made = Some(image);
+        made = Some(image(workspace, &appliance, &mut inputs)?);
     }
     let nix = made.context("there is no appliance to test")?.nix;
-    let tools = vm::tools(workspace, &nix)?;
+    let tools = vm::tools::build(workspace, &nix)?;
     let checks = nix.build("packages.x86_64-linux.check-tools", None)?;
     inputs.trees(&[
         ("test tools", tools.root()),
@@ -207,13 +211,21 @@ fn built(workspace: &Workspace) -> Result<(Inputs, Nix<'_>)> {
         version.trim()
     );
     inputs.versioned("lichen", &digest);
-    Ok((inputs, nix))
+    Ok(inputs)
+}
+
+/// Builds an image. What it was made by is an input, too: a step can change and the image be the same.
+fn image<'w>(workspace: &'w Workspace, name: &str, inputs: &mut Inputs) -> Result<Made<'w>> {
+    let made = build::image(workspace, name, false)?;
+    inputs.file(&format!("image {name}"), &made.image)?;
+    let steps = made.derivation.display().to_string();
+    inputs.known(&format!("steps {name}"), Some(&made.derivation), &steps);
+    Ok(made)
 }
 
 /// Builds the images that only slow stories use, if any of those is to be told.
 fn add_test_images(
     workspace: &Workspace,
-    nix: &Nix<'_>,
     sources: &Sources,
     stories: &[Story],
     inputs: &mut Inputs,
@@ -229,13 +241,7 @@ fn add_test_images(
             wanted |= sources.says(group, &image)?;
         }
         if wanted {
-            let output = format!("packages.x86_64-linux.test-image-{image}");
-            let link = workspace.build("")?.join(&image);
-            nix.build(&output, Some(&link))?;
-            inputs.file(
-                &format!("image {image}"),
-                &link.join(format!("{image}.img")),
-            )?;
+            self::image(workspace, &image, inputs)?;
         }
     }
     Ok(())

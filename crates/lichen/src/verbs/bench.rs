@@ -50,7 +50,7 @@ type Rows = Vec<(String, String)>;
 pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     let name = &args.appliance;
     let mut rows = Rows::new();
-    let made = build::image(workspace, name, false, false)?;
+    let made = build::image(workspace, name, false)?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Builds) {
         builds(workspace, name, args.runs, &mut rows)?;
@@ -86,7 +86,7 @@ fn builds(workspace: &Workspace, name: &str, runs: u32, rows: &mut Rows) -> Resu
 
 fn timed_build(workspace: &Workspace, name: &str) -> Result<Duration> {
     let live = Live::new();
-    build::image(workspace, name, false, false)?;
+    build::image(workspace, name, false)?;
     Ok(live.elapsed())
 }
 
@@ -113,7 +113,7 @@ fn main_of(name: &str) -> String {
 
 /// A service is edited: how long until there is a new image?
 fn one_line_change(clone: &Workspace, name: &str) -> Result<Duration> {
-    build::image(clone, name, false, false)?;
+    build::image(clone, name, false)?;
     let file = clone.path(&main_of(name));
     let text = std::fs::read_to_string(&file)
         .with_context(|| format!("cannot read {}", file.display()))?;
@@ -255,7 +255,7 @@ struct Boot {
 fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
-    let tools = vm::tools(workspace, &made.nix)?;
+    let tools = crate::vm::tools::build(workspace, &made.nix)?;
     vm::prepare_card(&qemu, &folder, &made.image, &tools, true, name)?;
     let _ = std::fs::remove_file(qemu.file("known_hosts"));
     let web = vm::web_port(&made.nix, name);

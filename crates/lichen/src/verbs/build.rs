@@ -1,38 +1,41 @@
 //! `lichen build`: sources, image, and a check that the same sources give the same bytes.
 
-use super::{fetch, vm};
-use crate::bootstrap;
-use crate::debian::download;
-use crate::debian::heal;
-use crate::debian::intent::Intent;
-use crate::debian::lock::Lock;
-use crate::debian::mirror::Mirrors;
 use crate::nix::{self, Nix};
+use crate::sources;
 use crate::ui::{self, Live};
-use crate::workspace::{Workspace, check_space};
+use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// What a build from nothing takes in the Nix store, beyond the packages.
-const STORE_SPACE: u64 = 4_000_000_000;
-
-/// Build the SD-card image of an appliance; prints its path
+/// Build the SD-card images of appliances; prints their paths
 #[derive(Debug, clap::Args)]
 pub struct BuildArgs {
     /// A file appliances/APPLIANCE.nix
-    pub appliance: String,
+    #[arg(required = true, value_name = "APPLIANCE")]
+    pub appliances: Vec<String>,
     /// Refuse to build when packages of the lock have left the mirror, instead of moving on to newer ones
     #[arg(long)]
     pub locked: bool,
-    /// Build everything a second time and compare, bit for bit
+    /// Build every step a second time and compare the results, bit for bit
     #[arg(long)]
     pub check: bool,
 }
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
-    let made = image(workspace, &args.appliance, args.locked, args.check)?;
-    println!("{}", made.image.display());
+    for appliance in &args.appliances {
+        workspace.check_appliance(appliance)?;
+    }
+    let mut made = Vec::new();
+    for appliance in &args.appliances {
+        made.push(image(workspace, appliance, args.locked)?);
+    }
+    if args.check {
+        same_twice(made.iter().map(|made| made.derivation.as_path()))?;
+    }
+    for made in made {
+        println!("{}", made.image.display());
+    }
     Ok(())
 }
 
@@ -41,24 +44,20 @@ pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
 pub struct Made<'a> {
     /// The image's file.
     pub image: PathBuf,
-    /// On the lock it was made from.
+    /// Its last step, by which all before it are known.
+    pub derivation: PathBuf,
+    /// It uses the lock that the image was made from.
     pub nix: Nix<'a>,
 }
 
 /// Builds an appliance's image and tells where it is.
-pub fn image<'a>(
-    workspace: &'a Workspace,
-    appliance: &str,
-    locked: bool,
-    check: bool,
-) -> Result<Made<'a>> {
+pub fn image<'a>(workspace: &'a Workspace, appliance: &str, locked: bool) -> Result<Made<'a>> {
     let live = Live::new();
-    let nix = image_sources(workspace, appliance, locked)?;
+    let nix = sources::image_sources(workspace, appliance, locked)?;
     let link = workspace.build("")?.join(appliance);
-    let built = nix.build(&output(appliance), Some(&link))?;
-    if check {
-        same_twice(&built.derivation)?;
-    }
+    let derivation = nix
+        .build(&sources::image_output(workspace, appliance), Some(&link))?
+        .derivation;
     let image = link.join(format!("{appliance}.img"));
     let size = std::fs::metadata(&image)
         .with_context(|| format!("{} is missing", image.display()))?
@@ -68,131 +67,26 @@ pub fn image<'a>(
         ui::bytes(size),
         ui::duration(live.elapsed())
     ));
-    Ok(Made { image, nix })
+    Ok(Made {
+        image,
+        derivation,
+        nix,
+    })
 }
 
-/// Gets what an appliance's image is made of into the store, and what it is switched on in.
-pub fn image_sources<'w>(
-    workspace: &'w Workspace,
-    appliance: &str,
-    locked: bool,
-) -> Result<Nix<'w>> {
-    workspace.check_appliance(appliance)?;
-    let wanted = Wanted::Of(&[&output(appliance), vm::TOOLS]);
-    sources(workspace, appliance, &wanted, locked)
-}
-
-/// What the flake calls an appliance's image.
-fn output(appliance: &str) -> String {
-    format!("packages.x86_64-linux.{appliance}-image")
-}
-
-/// Whose sources are to be there.
-#[derive(Debug)]
-pub enum Wanted<'o> {
-    /// Of everything there is.
-    Everything,
-    /// Of these outputs of the flake: a browser is for appliances with a screen, and is not small.
-    Of(&'o [&'o str]),
-}
-
-/// Gets sources into the store, and gives the Nix to build them with: on a healed lock when the pinned one has aged.
-pub fn sources<'w>(
-    workspace: &'w Workspace,
-    name: &str,
-    wanted: &Wanted<'_>,
-    locked: bool,
-) -> Result<Nix<'w>> {
-    let pinned = Lock::load(&workspace.lock())?;
-    let intent = Intent::load(&workspace.intent())?;
-    if let Err(error) = super::lock::check(&pinned, &intent) {
-        if locked {
-            return Err(error);
-        }
-        ui::warn(
-            "image/debian/packages.toml was edited since image/debian/lock.json was made: ./lichen lock",
-        );
-    }
-    check_space(Path::new("/nix/store"), STORE_SPACE, "the build")?;
-    let file = workspace.build("")?.join(format!("{name}.lock.json"));
-    // What was healed once need not be asked for again.
-    let earlier = Lock::load(&file)
-        .ok()
-        .filter(|l| l.heals.as_ref() == Some(&pinned.digest()));
-    let mut lock = match earlier {
-        Some(healed) if !locked => healed,
-        _ => pinned.clone(),
-    };
-    for _ in 0..3 {
-        let nix = Nix::new(workspace, (lock != pinned).then(|| file.clone()));
-        let vanished = match wanted {
-            Wanted::Everything => fetch::fetch(workspace, &lock, |_| true)?,
-            Wanted::Of(outputs) => {
-                let needed = nix.store_paths_for(outputs)?;
-                fetch::fetch(workspace, &lock, |path| needed.contains(path))?
-            }
-        };
-        if vanished.is_empty() {
-            finish(&pinned, &lock, &file);
-            return Ok(nix);
-        }
-        if locked {
-            return Err(fetch::gone(&lock, &vanished));
-        }
-        ui::say(format!(
-            "{} locked packages have left the mirror, asking apt for what there is now",
-            vanished.len()
-        ));
-        lock = healed(workspace, &lock, &vanished, &intent)?;
-        lock.save(&file)?;
-    }
-    crate::fail!(hint: "try again in an hour; or ./lichen lock", "the mirror keeps changing while it is read")
-}
-
-fn finish(pinned: &Lock, lock: &Lock, file: &Path) {
-    if lock == pinned {
-        let _ = std::fs::remove_file(file);
-    } else {
-        heal::announce(pinned, lock, file);
-    }
-}
-
-fn healed(
-    workspace: &Workspace,
-    lock: &Lock,
-    vanished: &[String],
-    intent: &Intent,
-) -> Result<Lock> {
-    let _exclusive = workspace.exclusive()?;
-    let (mirrors, cache) = (Mirrors::find()?, workspace.cache("apt")?);
-    let mut healed = match heal::heal(lock, vanished, intent, &mirrors, &cache) {
-        Ok(healed) => healed,
-        Err(error) => {
-            ui::warn(format!("{error:#}; resolving everything anew"));
-            let mut all = crate::debian::resolve::resolve(intent, &mirrors, &cache)?;
-            all.bootstrap.busybox.clone_from(&lock.bootstrap.busybox);
-            all.heals = Some(lock.heals.clone().unwrap_or_else(|| lock.digest()));
-            all
-        }
-    };
-    let key = healed.bootstrap.deb.clone();
-    if healed.packages[&key] != lock.packages[&key] {
-        let got = download::download(&healed, &[key], &mirrors, &workspace.cache("debs")?)?;
-        healed.bootstrap.busybox = bootstrap::hash_of(
-            got.files
-                .first()
-                .context("the mirror has no busybox-static")?,
-        )?;
-    }
-    Ok(healed)
-}
-
-/// So many files of a step that differ are named.
+/// How many of the files that differ in a step are named.
 const SHOWN: usize = 10;
 
-/// Builds every step that is ours a second time.
-fn same_twice(derivation: &Path) -> Result<()> {
-    let own = nix::own_derivations(derivation)?;
+/// Builds every step that is ours a second time; what several images are made of, only once more.
+fn same_twice<'d>(images: impl Iterator<Item = &'d Path>) -> Result<()> {
+    let mut own: Vec<PathBuf> = Vec::new();
+    for derivation in images {
+        for step in nix::own_derivations(derivation)? {
+            if !own.contains(&step) {
+                own.push(step);
+            }
+        }
+    }
     let mut live = Live::new();
     let mut differing = Vec::new();
     for (n, step) in own.iter().enumerate() {
@@ -217,8 +111,8 @@ fn same_twice(derivation: &Path) -> Result<()> {
     live.clear();
     if !differing.is_empty() {
         crate::fail!(
-            hint: "the files above are made from something that changes: the time, or the order of files or of threads",
-            "{} of {} steps give other bytes when built again: {}",
+            hint: "the files above depend on something that differs between builds, such as the time, or the order of files or threads",
+            "{} of {} steps gave different bytes when they were built again: {}",
             differing.len(),
             own.len(),
             differing.join(", ")

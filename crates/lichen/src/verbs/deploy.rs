@@ -1,11 +1,12 @@
 //! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
 
-use super::{build, key};
+use super::key;
 use crate::failure::hint_of;
 use crate::remote::activate::{Reverted, Verb, activate};
 use crate::remote::closure;
 use crate::remote::pack::{Made, Pack};
 use crate::remote::{Device, SshArgs, quoted};
+use crate::sources;
 use crate::store;
 use crate::ui::{self, Live};
 use crate::workspace::Workspace;
@@ -97,7 +98,12 @@ fn toplevel(workspace: &Workspace, appliance: &str, locked: bool) -> Result<Path
     }
     workspace.check_appliance(appliance)?;
     let output = format!("packages.x86_64-linux.{appliance}-toplevel");
-    let nix = build::sources(workspace, appliance, &build::Wanted::Of(&[&output]), locked)?;
+    let nix = sources::sources(
+        workspace,
+        appliance,
+        &sources::Wanted::Of(&[&output]),
+        locked,
+    )?;
     let link = workspace.build("")?.join(format!("{appliance}-toplevel"));
     Ok(nix.build(&output, Some(&link))?.output)
 }

@@ -7,9 +7,11 @@ use crate::flash::progress::Progress;
 use crate::flash::source::Source;
 use crate::flash::target::{self, Target};
 use crate::workspace::Workspace;
-use crate::{ask, card, flash, lichen_toml, ui};
+use crate::{ask, flash, lichen_toml, ui};
 use anyhow::{Context, Result};
 use lichenctl::provision::{Provision, Secret, Ssh, Wifi};
+use rustix::fs::Advice;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -83,7 +85,7 @@ pub fn run(workspace: &Workspace, args: &FlashArgs) -> Result<()> {
 
     let path = match path {
         Some(path) => path,
-        None => build::image(workspace, image, false, false)?.image,
+        None => build::image(workspace, image, false)?.image,
     };
     let source = Source::open(&path, &Progress::default())?;
     let summary = check(device, args.file, source.size)?;
@@ -95,7 +97,7 @@ pub fn run(workspace: &Workspace, args: &FlashArgs) -> Result<()> {
         true => Target::file(device)?,
         false => Target::device(device)?,
     };
-    // Up to here a signal just ends it.
+    // Up to here, a signal simply ends the program.
     let progress = Progress::listening()?;
     flash::flash(&card, &source, !args.no_verify, &progress, || {
         give(device, toml.as_deref())
@@ -122,10 +124,10 @@ fn resolve(device: &Path) -> Result<PathBuf> {
 /// Refuses what must not be written to; tells what it is, and what is on it.
 fn check(device: &Path, file: bool, needs: u64) -> Result<String> {
     let name = device.display();
-    let kind = std::fs::metadata(device).with_context(|| format!("cannot look at {name}"))?;
+    let kind = std::fs::metadata(device).with_context(|| format!("cannot inspect {name}"))?;
     if file {
         if !kind.is_file() {
-            crate::fail!(hint: "leave out --file", "{name} is no regular file");
+            crate::fail!(hint: "leave out --file", "{name} is not a regular file");
         }
         if kind.len() < needs {
             return Err(disks::Refusal::TooSmall {
@@ -138,7 +140,7 @@ fn check(device: &Path, file: bool, needs: u64) -> Result<String> {
         return Ok(format!("{name}: {}, a regular file", ui::bytes(kind.len())));
     }
     if !kind.file_type().is_block_device() {
-        crate::fail!(hint: "./lichen flash --list shows disks; --file writes to a regular file", "{name} is no disk");
+        crate::fail!(hint: "./lichen flash --list shows disks; --file writes to a regular file", "{name} is not a disk");
     }
     let disks = disks::read()?;
     match disks::usable(&disks, device, needs) {
@@ -157,14 +159,19 @@ fn confirm(device: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts lichen.toml on the card, and looks whether it is there.
+/// Writes lichen.toml to the card, durably, and reads it back.
 fn give(device: &Path, toml: Option<&str>) -> Result<()> {
     let Some(toml) = toml else {
         return Ok(());
     };
-    card::write_to_boot(device, &[(lichen_toml::NAME, toml)])?;
+    card::write_to_boot(device, &[(lichen_toml::NAME, toml.as_bytes())])?;
+    let context = || format!("cannot write to BOOT of {}", device.display());
+    let file = File::open(device).with_context(context)?;
+    file.sync_all().with_context(context)?;
+    // So that it is read from the card, and not from the kernel's cache.
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).with_context(context)?;
     if card::read_from_boot(device, lichen_toml::NAME)? != toml.as_bytes() {
-        crate::fail!(hint: "take another card", "lichen.toml does not read back as it was written");
+        crate::fail!(hint: "take another card", "lichen.toml on the card is not what was written to it");
     }
     Ok(())
 }

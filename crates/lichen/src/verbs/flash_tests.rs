@@ -2,7 +2,6 @@
 //! regular file: all but O_EXCL, O_DIRECT and what the device does for zeroing.
 
 use super::*;
-use crate::card::tests::disk;
 use crate::command::program;
 use crate::failure::Failure;
 use clap::Parser;
@@ -91,7 +90,7 @@ fn a_card_gets_the_image_and_what_is_particular_to_one_device() {
     );
     let token = format!("climate.bearer-token={}", file("token", "secret\n"));
     let image = folder.path().join("a.img");
-    disk(&image);
+    card::testing::card(&image).unwrap();
     let (card, device, device_guard) = card(folder.path(), 16 << 20);
     let device: Vec<&str> = device.iter().map(String::as_str).collect();
     let told = [
@@ -141,7 +140,7 @@ fn a_card_gets_the_image_and_what_is_particular_to_one_device() {
 fn a_smaller_card_is_refused_and_stays_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("a.img");
-    disk(&image);
+    card::testing::card(&image).unwrap();
     let (card, device, _guard) = card(folder.path(), 3 << 20);
     let device: Vec<&str> = device.iter().map(String::as_str).collect();
     let (what, _) = failure(flash(
@@ -162,7 +161,7 @@ fn a_smaller_card_is_refused_and_stays_as_it_was() {
 fn whatever_is_mounted_is_refused_and_the_system_s_disk_too() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("a.img");
-    disk(&image);
+    card::testing::card(&image).unwrap();
     let (file, at) = (folder.path().join("card"), folder.path().join("mnt"));
     std::fs::write(&file, vec![0; 16 << 20]).unwrap();
     std::fs::create_dir(&at).unwrap();
@@ -193,7 +192,7 @@ fn whatever_is_mounted_is_refused_and_the_system_s_disk_too() {
             "is in use: ",
             "holds the running system: ",
             "is a partition",
-            "is no disk, but of type ",
+            "is not a disk but of type ",
         ];
         let name = std::fs::canonicalize(device).unwrap();
         assert!(
@@ -209,11 +208,11 @@ fn whatever_is_mounted_is_refused_and_the_system_s_disk_too() {
 fn what_is_no_disk_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("a.img");
-    disk(&image);
+    card::testing::card(&image).unwrap();
     let image = image.to_str().unwrap();
     for (device, reason) in [
-        ("/dev/null", "/dev/null is no disk"),
-        (image, "is no disk"),
+        ("/dev/null", "/dev/null is not a disk"),
+        (image, "is not a disk"),
         ("/dev/no-such-card", "there is no /dev/no-such-card"),
     ] {
         let (what, hint) = failure(flash(&[image, device, "--yes"]));

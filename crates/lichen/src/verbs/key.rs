@@ -40,7 +40,7 @@ pub fn run(args: &KeyArgs) -> Result<()> {
     nix.args(["key", "convert-secret-to-public"])
         .stdin(fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?);
     let public = command::stdout_of(&mut nix)
-        .with_context(|| format!("{} is no signing key", file.display()))?;
+        .with_context(|| format!("{} is not a signing key", file.display()))?;
     let public = public.trim();
     println!("{public}");
     println!("nix.settings.trusted-public-keys = [ \"{public}\" ];");

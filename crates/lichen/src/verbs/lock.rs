@@ -2,7 +2,7 @@
 
 use crate::debian::download;
 use crate::debian::intent::Intent;
-use crate::debian::lock::Lock;
+use crate::debian::lock::PackageLock;
 use crate::debian::mirror::Mirrors;
 use crate::debian::resolve;
 use crate::workspace::Workspace;
@@ -12,7 +12,7 @@ use anyhow::Result;
 /// Resolve the package lists with apt's own solver and write image/debian/lock.json
 #[derive(Debug, clap::Args)]
 pub struct LockArgs {
-    /// Write nothing: fail if the lock is not that of the package lists, and tell what would move
+    /// Write nothing; fail if the lock does not match the package lists, and show what would change
     #[arg(long)]
     check: bool,
 }
@@ -21,12 +21,12 @@ pub struct LockArgs {
 pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
     let intent = Intent::load(&workspace.intent())?;
     let old = if args.check {
-        Some(Lock::load(&workspace.lock())?)
+        Some(PackageLock::load(&workspace.lock())?)
     } else {
-        Lock::load(&workspace.lock()).ok()
+        PackageLock::load(&workspace.lock()).ok()
     };
     if let (true, Some(old)) = (args.check, &old) {
-        check(old, &intent)?;
+        old.check_made_from(&intent)?;
     }
     let _exclusive = workspace.exclusive()?;
     let mirrors = Mirrors::find()?;
@@ -51,7 +51,7 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
     let bytes = new.packages.values().map(|p| p.size).sum();
     if args.check {
         ui::say(format!(
-            "the lock is that of the package lists; {} packages would move",
+            "the lock matches the package lists; {} packages would change",
             changes.len()
         ));
         return Ok(());
@@ -72,16 +72,5 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
         changes.len()
     ));
     println!("{}", workspace.lock().display());
-    Ok(())
-}
-
-/// Fails unless the lock was made from these package lists.
-pub fn check(lock: &Lock, intent: &Intent) -> Result<()> {
-    if lock.intent != intent.digest() {
-        crate::fail!(
-            hint: "./lichen lock",
-            "image/debian/packages.toml was edited since image/debian/lock.json was made"
-        );
-    }
     Ok(())
 }

@@ -82,7 +82,7 @@ pub fn status(args: &StatusArgs) -> Result<()> {
 
 fn one(host: &str, ssh: &SshArgs) -> Result<Status> {
     let said = Device::connect(host, ssh)?.ask("lichenctl status --json", b"")?;
-    serde_json::from_str(&said).with_context(|| format!("{host}: its status makes no sense"))
+    serde_json::from_str(&said).with_context(|| format!("cannot understand the status of {host}"))
 }
 
 /// Runs `lichen rollback`.
@@ -98,7 +98,7 @@ pub fn rollback(args: &RollbackArgs) -> Result<()> {
         &mut heard,
     )?;
     if ended.code == UNSUCCESSFUL {
-        ui::warn("it runs what it was told to, which is not healthy");
+        ui::warn("the requested generation runs, but it is not healthy");
     }
     device.success(ended).map(drop)
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod deploy;
 pub mod docs;
+mod docs_page;
 pub mod fetch;
 pub mod flash;
 pub mod key;

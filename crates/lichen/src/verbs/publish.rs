@@ -106,7 +106,7 @@ struct Release {
 
 impl Release {
     fn build(workspace: &Workspace, appliance: &str, locked: bool) -> Result<Self> {
-        let made = build::image(workspace, appliance, locked, false)?;
+        let made = build::image(workspace, appliance, locked)?;
         let toplevel = toplevel(&made.nix, appliance)?;
         Ok(Self {
             appliance: appliance.to_owned(),

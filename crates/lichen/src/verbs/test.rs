@@ -1,9 +1,9 @@
 //! `lichen test`: everything that proves the project, cheapest first.
 
-use super::build::{self, Wanted};
 use crate::command::program;
 use crate::gate;
 use crate::nix::Nix;
+use crate::sources::{self, Wanted};
 use crate::stories;
 use crate::ui::{self, Live};
 use crate::workspace::Workspace;
@@ -42,7 +42,7 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         gate::run(workspace)?;
         host(workspace)?;
     }
-    let nix = build::sources(workspace, "checks", &Wanted::Everything, false)?;
+    let nix = sources::sources(workspace, "checks", &Wanted::Everything, false)?;
     if some.is_none() {
         checks(&nix)?;
     }

@@ -1,13 +1,13 @@
 //! `lichen vm`: an appliance's image, booted in QEMU on a card of its own that persists.
 
 use super::build;
-use crate::card;
 use crate::lichen_toml;
 use crate::nix::Nix;
 use crate::ui;
 use crate::vm::boot;
 use crate::vm::disk;
 use crate::vm::qemu::{Qemu, check_port};
+use crate::vm::tools;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use emulator::{EXTRA, Forward, Tools};
@@ -62,8 +62,8 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     check_port(args.http, "--http")?;
     check_port(args.ssh, "--ssh")?;
 
-    let made = build::image(workspace, name, false, false)?;
-    let tools = tools(workspace, &made.nix)?;
+    let made = build::image(workspace, name, false)?;
+    let tools = tools::build(workspace, &made.nix)?;
     prepare_card(&qemu, &folder, &made.image, &tools, args.fresh, name)?;
     let web = web_port(&made.nix, name);
     let mut forwards = vec![Forward {
@@ -124,15 +124,6 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     Ok(())
 }
 
-/// The flake's output that QEMU comes from.
-pub const TOOLS: &str = "packages.x86_64-linux.test-tools";
-
-/// The test tools, built if need be.
-pub fn tools(workspace: &Workspace, nix: &Nix) -> Result<Tools> {
-    let link = workspace.build("")?.join("test-tools");
-    Ok(Tools::new(nix.build(TOOLS, Some(&link))?.output))
-}
-
 fn announce(name: &str, args: &VmArgs, web: bool) {
     if web {
         println!("http://localhost:{}", args.http);
@@ -174,7 +165,8 @@ pub fn prepare_card(
         }),
         ..Provision::default()
     })?;
-    card::write_to_boot(&path, &[(lichen_toml::NAME, &toml), ("extra.env", EXTRA)])?;
+    let files = [(lichen_toml::NAME, toml.as_str()), ("extra.env", EXTRA)];
+    card::write_to_boot(&path, &files.map(|(name, text)| (name, text.as_bytes())))?;
     std::fs::write(&origin, real.display().to_string())
         .with_context(|| format!("cannot write {}", origin.display()))
 }

@@ -41,7 +41,7 @@ pub fn ssh_config(name: &str, port: u16, folder: &Path) -> String {
     )
 }
 
-/// Waits until something answers, telling how long it has been; `alive` tells whether there is hope.
+/// Waits until something answers, telling how long it has been; fails once `alive` says that the machine has ended.
 pub fn wait(
     what: &str,
     deadline: Duration,

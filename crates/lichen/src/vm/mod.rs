@@ -5,3 +5,4 @@
 pub mod boot;
 pub mod disk;
 pub mod qemu;
+pub mod tools;

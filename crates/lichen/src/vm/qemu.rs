@@ -1,7 +1,7 @@
-//! The machine of an appliance: started, found again, stopped. What it is made of is the emulator's to say.
+//! Starts, finds and stops the machine of an appliance. What it is made of is described in the crate `emulator`.
 
-use crate::card::read_from_boot;
 use anyhow::{Context, Result};
+use card::read_from_boot;
 use emulator::{Console, Drive, Forward, Hardware, Memory, Qmp, Setup, Tools};
 use serde_json::json;
 use std::net::TcpListener;
@@ -40,7 +40,7 @@ impl Qemu {
             .then_some(pid)
     }
 
-    /// The command that starts it, as the machine that stories run on; detached, it returns as soon as that is on.
+    /// The command that starts it: the same machine as stories run on. Detached, it returns once the machine is on.
     pub fn command(&self, tools: &Tools, forwards: &[Forward], detached: bool) -> Result<Command> {
         let (card, log, socket) = (
             self.file("card.img"),
@@ -77,8 +77,8 @@ impl Qemu {
         let mut live = crate::ui::Live::new();
         while self.running().is_some() {
             if Instant::now() > deadline {
-                live.line("it does not switch itself off, pulling the plug");
-                // A machine that is gone by now has what was wanted.
+                live.line("the machine does not switch itself off; pulling its plug");
+                // This fails if the machine has ended by now, which is what was wanted.
                 let _ = self.control("quit");
                 return Ok(());
             }
@@ -129,28 +129,14 @@ mod tests {
         check_port(port, "--http").unwrap();
     }
 
-    /// The crate `testbed` has this test, too.
     #[test]
     fn the_machine_is_the_one_that_stories_run_on() {
         let folder = tempfile::tempdir().unwrap();
-        let u_boot = folder.path().join("usr/lib/u-boot/qemu_arm64/u-boot.bin");
-        std::fs::create_dir_all(u_boot.parent().unwrap()).unwrap();
-        std::fs::write(u_boot, "").unwrap();
-        let tools = Tools::new(folder.path().to_owned());
+        let tools = emulator::testing::tools(folder.path()).unwrap();
         let machine = Qemu::new(folder.path().join("vm"));
-        let described = Hardware::default().arguments();
         for detached in [false, true] {
             let command = machine.command(&tools, &[], detached).unwrap();
-            let words: Vec<_> = command.get_args().map(|w| w.to_string_lossy()).collect();
-            assert!(
-                words.windows(described.len()).any(|part| part == described),
-                "{words:?}"
-            );
-            assert_eq!(
-                words.iter().filter(|word| *word == "-device").count(),
-                described.iter().filter(|word| *word == "-device").count(),
-                "{words:?}"
-            );
+            emulator::testing::assert_is_made_of(&command, &Hardware::default());
         }
     }
 

@@ -139,9 +139,9 @@ impl Ext4 {
     pub fn text(&self, path: &str) -> Result<Option<String>> {
         match self.node(path)? {
             Some(Node::File(_, bytes)) => Ok(Some(
-                String::from_utf8(bytes).with_context(|| format!("{path} is no text"))?,
+                String::from_utf8(bytes).with_context(|| format!("{path} is not text"))?,
             )),
-            Some(other) => Err(anyhow!("{path} is no file: {other:?}")),
+            Some(other) => Err(anyhow!("{path} is not a file: {other:?}")),
             None => Ok(None),
         }
     }

@@ -55,12 +55,12 @@ impl<'d> Fat<'d> {
         let narrow = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
         ensure!(
             boot[510..] == [0x55, 0xaa] && narrow(11) == 512 && narrow(22) == 0,
-            "it is no FAT32"
+            "it is not FAT32"
         );
         let (reserved, tables, length) = (narrow(14), u64::from(boot[16]), u64::from(wide(36)));
         let cluster = u64::from(boot[13]) * 512;
         let data = (reserved + tables * length) * 512;
-        ensure!(cluster > 0 && length > 0, "its boot sector makes no sense");
+        ensure!(cluster > 0 && length > 0, "its boot sector is invalid");
         let mut table = vec![0; length as usize * 512];
         disk.read(start + reserved * 512, &mut table)?;
         let count = (u64::from(wide(32)) * 512).saturating_sub(data) / cluster;
@@ -168,7 +168,10 @@ impl<'d> Fat<'d> {
         } else {
             format!("{}/", folder.path)
         };
-        ensure!(prefix.matches('/').count() < 16, "{prefix} is in itself");
+        ensure!(
+            prefix.matches('/').count() < 16,
+            "the folder {prefix} contains itself"
+        );
         self.files.push(folder);
         let mut long = Vec::new();
         for entry in bytes.chunks_exact(ENTRY) {

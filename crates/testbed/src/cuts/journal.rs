@@ -1,4 +1,4 @@
-//! Ext4's journal: what a mount, or `e2fsck -p`, makes of a file system that was cut off from its power.
+//! Ext4's journal: how a mount, or `e2fsck -p`, repairs a file system after a power cut.
 //!
 //! As in Linux's fs/jbd2/recovery.c, in its three passes: how far whole transactions reach, what they revoke, and
 //! the blocks they bring. Formats: include/linux/jbd2.h, fs/ext4/ext4.h. Only what `mke2fs` makes today is known:
@@ -34,7 +34,7 @@ const SAME_UUID: u32 = 2;
 pub(crate) fn recovered(disk: &Remains, start: u64) -> Result<Remains> {
     let mut superblock = vec![0; 1024];
     disk.read(start + SUPERBLOCK, &mut superblock)?;
-    ensure!(le16(&superblock, 56) == EXT4_MAGIC, "DATA is no ext4");
+    ensure!(le16(&superblock, 56) == EXT4_MAGIC, "DATA is not ext4");
     let mut recovered = disk.clone();
     if le32(&superblock, 96) & NEEDS_RECOVERY == 0 {
         return Ok(recovered);
@@ -69,7 +69,7 @@ pub(crate) fn place(disk: &Remains, start: u64) -> Result<std::ops::Range<u64>> 
 struct Journal<'d> {
     disk: &'d Remains,
     start: u64,
-    /// Of the file system, by number in the journal.
+    /// The blocks of the file system that the journal lies in, in the journal's order.
     blocks: Vec<u64>,
     /// What checksums begin with.
     seed: u32,
@@ -112,7 +112,7 @@ impl<'d> Journal<'d> {
         let features = be32(&own, 40);
         ensure!(
             features & !KNOWN == 0 && (features & FEATURE_CSUM_V3 != 0 || be32(&own, 28) == 0),
-            "the journal has features {features:#x}, which nobody here knows"
+            "the journal has features {features:#x}, which are not supported here"
         );
         ensure!(
             features & FEATURE_CSUM_V3 == 0
@@ -126,7 +126,7 @@ impl<'d> Journal<'d> {
         journal.tail = be32(&own, 28);
         ensure!(
             journal.first < journal.end && journal.end as usize <= journal.blocks.len(),
-            "the journal's superblock makes no sense"
+            "the journal's superblock is invalid"
         );
         Ok(journal)
     }
@@ -193,7 +193,7 @@ impl<'d> Journal<'d> {
                     revoked.extend(new_revoked.drain(..).map(|number| (number, sequence)));
                     sequence = sequence.wrapping_add(1);
                 }
-                // The rest of it did not make it onto the disk.
+                // The rest of it was never written.
                 DESCRIPTOR | REVOKE | COMMIT => break,
                 other => bail!("the journal has a block of kind {other}"),
             }
@@ -255,7 +255,7 @@ fn blocks(superblock: &[u8]) -> Result<Vec<u64>> {
     let root = &superblock[0x10c..0x10c + 60];
     ensure!(
         le16(root, 0) == EXTENT_MAGIC && le16(root, 6) == 0,
-        "where the journal is can't be told from the superblock"
+        "the superblock does not say where the journal is"
     );
     let extents = (0..usize::from(le16(root, 2))).map(|number| &root[12 + 12 * number..][..12]);
     Ok(extents

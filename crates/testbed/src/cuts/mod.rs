@@ -18,6 +18,7 @@ use std::fmt;
 use std::ops::Range;
 
 use anyhow::Result;
+use card::SECTOR;
 use fastrand::Rng;
 
 pub use ext4::{Ext4, Fsck, Node};
@@ -26,8 +27,6 @@ pub use memo::{Memo, Trace};
 pub use remains::Remains;
 
 use crate::writes::{Entry, Log, Recording};
-
-const SECTOR: u64 = 512;
 
 /// When the power was cut, and what the disk did then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,19 +9,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
+use card::{Partition, SECTOR};
 use fastrand::Rng;
 
-use super::SECTOR;
-use crate::partition::Partition;
 use crate::writes::{Entry, Log};
 use crate::{Disk, place};
 
-/// What is kept and compared as one.
+/// The size of the blocks that are kept and compared.
 pub(crate) const BLOCK: u64 = 4096;
 
 #[derive(Debug)]
 struct Block {
-    /// Of equal bytes, the same.
+    /// The same number for the same bytes.
     id: u64,
     bytes: Vec<u8>,
 }
@@ -42,7 +41,7 @@ impl Remains {
         let length = file.metadata()?.len();
         ensure!(
             length.is_multiple_of(BLOCK),
-            "{} is no disk: it has {length} bytes",
+            "{} is not a disk image: it has {length} bytes",
             before.display()
         );
         Ok(Self {
@@ -61,7 +60,7 @@ impl Remains {
     pub fn partition(&self, name: &str) -> Result<Range<u64>> {
         // Where a partition begins does not change, so the table before the recording says it, too.
         let partition = Partition::named(&self.before.1, name)?;
-        Ok(partition.start()..self.length())
+        Ok(partition.place().start..self.length())
     }
 
     /// Reads from byte `at` on.
@@ -110,8 +109,7 @@ impl Remains {
         Ok(())
     }
 
-    /// A thing that tells whether block `number` is the same as on another disk of the same recording; `None` when
-    /// it was never written.
+    /// A number that is the same for blocks of equal bytes; `None` if block `number` was never written.
     pub(crate) fn id(&self, number: u64) -> Option<u64> {
         self.block(number).map(|block| block.id)
     }
@@ -202,7 +200,7 @@ impl Remains {
         Ok(())
     }
 
-    /// What was written up to now is there for good.
+    /// Makes everything that was written so far durable.
     pub(crate) fn settle(&mut self) {
         if !self.above.is_empty() {
             Rc::make_mut(&mut self.below).extend(self.above.drain());
@@ -214,7 +212,7 @@ impl Remains {
     }
 }
 
-/// Where scratch files that are gone with their user go: into memory, if there is any.
+/// A folder for scratch files, in memory if possible.
 pub(crate) fn scratch() -> Result<tempfile::TempDir> {
     let memory = Path::new("/dev/shm");
     let parent = match memory.is_dir() {

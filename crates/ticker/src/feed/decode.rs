@@ -1,10 +1,6 @@
-//! Messages → records.
+//! What decoders of messages are made with: what a message was, whose it is, when it was.
 
 use foldhash::HashMap;
-
-use super::{binance, coinbase, json, kraken};
-use crate::config::{SourceKind, SourceSettings};
-use crate::record::Record;
 
 /// What a message was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +30,6 @@ pub enum Garbage {
     Refused(String),
 }
 
-/// How to talk to one source.
-#[derive(Debug)]
-pub struct Decoder {
-    kind: SourceKind,
-    table: Table,
-    json: json::Paths,
-}
-
 /// Which stream a channel and a symbol are.
 #[derive(Debug)]
 pub struct Table {
@@ -49,16 +37,22 @@ pub struct Table {
 }
 
 impl Table {
-    /// The streams of `source`, the first of which is `first`. `name` says what a source calls a symbol in a channel.
-    pub fn new(source: &SourceSettings, first: u32, name: impl Fn(&str, &str) -> String) -> Self {
+    /// Streams of these channels and symbols, the first of which is `first`. `name` says how messages call a symbol in
+    /// a channel.
+    pub fn new(
+        channels: &[String],
+        symbols: &[String],
+        first: u32,
+        name: impl Fn(&str, &str) -> String,
+    ) -> Self {
         let mut stream = first..;
         let channel = |channel: &String| {
-            let names = source.symbols.iter().map(|symbol| name(channel, symbol));
+            let names = symbols.iter().map(|symbol| name(channel, symbol));
             let streams = names.map(String::into_bytes).zip(&mut stream).collect();
             (channel.clone(), streams)
         };
         Table {
-            channels: source.channels.iter().map(channel).collect(),
+            channels: channels.iter().map(channel).collect(),
         }
     }
 
@@ -72,54 +66,6 @@ impl Table {
     pub fn find_name(&self, name: &[u8]) -> Option<(u32, &str)> {
         let mut channels = self.channels.iter();
         channels.find_map(|(channel, streams)| Some((*streams.get(name)?, channel.as_str())))
-    }
-}
-
-impl Decoder {
-    /// For `source`, whose first stream is `first`.
-    pub fn new(source: &SourceSettings, first: u32) -> Self {
-        Decoder {
-            kind: source.kind,
-            table: Table::new(source, first, |channel, symbol| match source.kind {
-                SourceKind::Binance => binance::name(channel, symbol),
-                _ => symbol.to_owned(),
-            }),
-            json: json::Paths::new(source),
-        }
-    }
-
-    /// Where to connect to.
-    pub fn url(&self, source: &SourceSettings) -> String {
-        match self.kind {
-            SourceKind::Binance => binance::url(source),
-            _ => source.url(),
-        }
-    }
-
-    /// What to say after connecting.
-    pub fn subscribe(&self, source: &SourceSettings) -> Vec<String> {
-        match self.kind {
-            SourceKind::Coinbase => coinbase::subscribe(source),
-            SourceKind::Kraken => kraken::subscribe(source),
-            SourceKind::Json => source.subscribe.iter().map(ToString::to_string).collect(),
-            SourceKind::Binance | SourceKind::Simulated => Vec::new(),
-        }
-    }
-
-    /// Appends what `text`, received at `now` (µs since 1970), holds to `records`.
-    pub fn decode(
-        &self,
-        text: &[u8],
-        now: i64,
-        records: &mut Vec<Record>,
-    ) -> Result<Decoded, Garbage> {
-        match self.kind {
-            SourceKind::Coinbase => coinbase::decode(&self.table, text, now, records),
-            SourceKind::Binance => binance::decode(&self.table, text, now, records),
-            SourceKind::Kraken => kraken::decode(&self.table, text, now, records),
-            SourceKind::Json => json::decode(&self.json, &self.table, text, now, records),
-            SourceKind::Simulated => Ok(Decoded::Other),
-        }
     }
 }
 

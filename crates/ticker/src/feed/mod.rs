@@ -1,11 +1,8 @@
 //! Feeds: one task per source, which connects, listens, and connects again.
 
-mod binance;
-mod coinbase;
 mod decode;
+mod exchange;
 mod gaps;
-mod json;
-mod kraken;
 mod number;
 mod reader;
 mod socket;
@@ -18,12 +15,12 @@ use anyhow::{Context, bail};
 use kit::{Component, Heartbeat, Kit, Shutdown};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-pub use decode::{Decoded, Decoder, Garbage};
+pub use decode::{Decoded, Garbage, Table};
+pub use exchange::{Decode, Exchange, FieldNames, Nature, SourceKind, SourceSettings};
 use gaps::Numbers;
 use socket::Socket;
 
 use crate::Clock;
-use crate::config::{SourceKind, SourceSettings};
 use crate::queue::Queue;
 use crate::record::{Record, Stream};
 use crate::stats::Stats;
@@ -42,7 +39,7 @@ const BEAT: Duration = Duration::from_secs(90);
 pub struct Feed {
     index: usize,
     settings: SourceSettings,
-    decoder: Decoder,
+    decode: Decode,
     streams: Arc<[Stream]>,
     numbers: Vec<Numbers>,
     first: usize,
@@ -82,12 +79,11 @@ impl Feed {
         last: &[Option<i64>],
     ) -> Self {
         let count = settings.channels.len() * settings.symbols.len();
-        // Sources are few and live as long as the process.
-        let name: &'static str = Box::leak(settings.name.clone().into_boxed_str());
+        let name = settings.name.clone();
         Feed {
             index,
             settings: settings.clone(),
-            decoder: Decoder::new(settings, first as u32),
+            decode: settings.decoder(first as u32),
             streams: shared.streams.clone(),
             numbers: last[first..first + count]
                 .iter()
@@ -97,7 +93,7 @@ impl Feed {
             queue: shared.queue.clone(),
             clock: shared.clock.clone(),
             stats: shared.stats.clone(),
-            component: kit.component(name),
+            component: kit.component(name.clone()),
             heartbeat: kit.heartbeat(name, BEAT),
             shutdown: kit.shutdown().clone(),
             complained: None,
@@ -131,7 +127,8 @@ impl Feed {
             } else {
                 failures + 1
             };
-            let pause = pause(self.settings.retry_seconds, failures, fastrand::f64());
+            let first = Duration::from_secs_f64(self.settings.retry_seconds);
+            let pause = kit::jittered(kit::back_off(first, failures, SLOWEST_RETRY));
             tracing::info!(
                 source = self.settings.name,
                 pause_ms = pause.as_millis() as u64,
@@ -152,15 +149,15 @@ impl Feed {
     /// One connection, until it ends; an error says why, unless it was ended for want of room.
     async fn listen(&mut self) -> anyhow::Result<()> {
         self.heartbeat.beat();
-        if self.settings.kind == SourceKind::Simulated {
+        let exchange = self.settings.kind.0;
+        let Some(url) = exchange.address(&self.settings) else {
             return self.simulate().await;
-        }
-        let url = self.decoder.url(&self.settings);
+        };
         let mut socket = timeout(CONNECT, Socket::connect(&url))
             .await
             .with_context(|| format!("{url} does not answer"))?
             .with_context(|| format!("cannot connect to {url}"))?;
-        for wish in self.decoder.subscribe(&self.settings) {
+        for wish in exchange.subscribe(&self.settings) {
             socket.send(wish).await?;
         }
         let stats = self.stats.clone();
@@ -172,6 +169,7 @@ impl Feed {
         let silence = self.settings.silence();
         let slice = LOOK.min(silence);
         let mut heard = Instant::now();
+        let mut said = heard;
         let look = sleep_until(heard + slice);
         tokio::pin!(look);
         let mut news = false;
@@ -209,6 +207,12 @@ impl Feed {
                     if self.stats.is_stopped() {
                         return Ok(());
                     }
+                    if let Some((every, words)) = exchange.keep_alive()
+                        && now - said >= every
+                    {
+                        socket.send(words.to_owned()).await?;
+                        said = now;
+                    }
                     look.as_mut().reset(now + slice);
                 }
             }
@@ -218,7 +222,7 @@ impl Feed {
     /// What a message, received at `now`, holds that was not there before is put to `records`.
     fn message(&mut self, message: &[u8], now: i64) {
         let before = self.records.len();
-        match self.decoder.decode(message, now, &mut self.records) {
+        match (self.decode)(message, now, &mut self.records) {
             Ok(Decoded::Records) => {}
             Ok(Decoded::Other) => {
                 self.stats.source(self.index).other.fetch_add(1, Relaxed);
@@ -309,24 +313,5 @@ impl Feed {
             }
         }
         Ok(())
-    }
-}
-
-/// How long to wait before the next attempt: doubled with each failure, and never the same for two devices that
-/// lost the same source. `chance` is between 0 and 1.
-fn pause(first: f64, failures: u32, chance: f64) -> Duration {
-    let longest = Duration::from_secs_f64(first) * 2u32.pow(failures.saturating_sub(1).min(10));
-    longest.min(SLOWEST_RETRY).mul_f64(0.5 + chance / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_that_is_gone_is_asked_ever_more_slowly_and_never_in_step() {
-        let longest: Vec<u64> = (1..=8).map(|n| pause(1.0, n, 1.0).as_secs()).collect();
-        assert_eq!(longest, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(pause(1.0, 3, 0.0), Duration::from_secs(2));
     }
 }

@@ -1,58 +1,25 @@
 //! The program itself, run on a feed and a bucket of this process.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![expect(
     clippy::disallowed_methods,
     reason = "what a test writes need not survive a cut"
 )]
 
-use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use fake_exchange::{Feed, Format, Session};
 use fake_s3::Bucket;
-use kit::testing::nobody;
-use rustix::process::{Pid, Signal, kill_process};
+use kit::testing;
+pub use kit::testing::{command, eventually, finished, merge};
 use serde_json::{Value, json};
 
 pub const SYMBOLS: [&str; 3] = ["BTC-USD", "ETH-USD", "SOL-USD"];
 
-/// Waits until `happened`, but not for ever.
-pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(value) = happened() {
-            return value;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "waited 60 s in vain until {what}"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 pub fn ticker() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ticker"));
-    command
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("STATE_DIRECTORY")
-        .env_remove("CREDENTIALS_DIRECTORY");
-    command
-}
-
-pub fn finished(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
+    command(env!("CARGO_BIN_EXE_ticker"))
 }
 
 /// A well-behaved session.
@@ -96,7 +63,6 @@ pub fn column(format: Format) -> &'static str {
 /// A configuration that flushes quickly; `more` is laid over it.
 pub fn config(directory: &Path, sources: Value, more: Value) -> Value {
     let mut config = json!({
-        "http": { "address": "127.0.0.1", "port": nobody().port() },
         "data": { "directory": directory, "min_free_bytes": 0 },
         "sources": sources,
         "flush": { "seconds": 0.2, "pace_seconds": 0.05 },
@@ -105,24 +71,8 @@ pub fn config(directory: &Path, sources: Value, more: Value) -> Value {
     config
 }
 
-pub fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
-}
-
-/// A running `ticker run`; killed if the test forgets it.
-pub struct Program {
-    child: Child,
-    port: u64,
-    lines: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
-}
+/// A running `ticker run`.
+pub struct Program(testing::Program);
 
 impl Program {
     pub fn start(config: &Value) -> Self {
@@ -130,54 +80,19 @@ impl Program {
     }
 
     pub fn start_with(config: &Value, args: &[&str]) -> Self {
-        let directory = config["data"]["directory"].as_str().unwrap();
-        let file = Path::new(directory).join("config.json");
-        std::fs::write(&file, config.to_string()).unwrap();
-        let mut child = ticker()
-            .args(["run", "--stats-interval", "1", "--config"])
-            .arg(&file)
+        let directory = Path::new(config["data"]["directory"].as_str().unwrap());
+        let mut command = ticker();
+        command
+            .args(["run", "--stats-interval", "1"])
             .args(args)
-            .env("LOG", "info,ticker=debug")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let heard = lines.clone();
-        let reader = std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                heard.lock().unwrap().push(line);
-            }
-        });
-        Program {
-            child,
-            port: config["http"]["port"].as_u64().unwrap(),
-            lines,
-            reader: Some(reader),
-        }
-    }
-
-    /// What it has said so far.
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-
-    /// Its answer to a request, if it answers.
-    pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(5)))
-            .build()
-            .into();
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let mut answer = agent.get(url).call().ok()?;
-        let status = answer.status().as_u16();
-        Some((status, answer.body_mut().read_to_string().ok()?))
+            .env("LOG", "info,ticker=debug");
+        let program = testing::Program::start(&mut command, directory, config.clone());
+        Program(program)
     }
 
     /// What it counts.
     pub fn status(&self) -> Option<Value> {
-        serde_json::from_str(&self.get("/api/status")?.1).ok()
+        Some(self.get("/api/status")?.json())
     }
 
     pub fn flushed(&self) -> u64 {
@@ -186,36 +101,20 @@ impl Program {
             .unwrap_or(0)
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    pub fn stop(self) -> Vec<String> {
+        self.0.stop()
     }
 
-    /// Asks it to stop, and waits.
-    pub fn stop(mut self) -> Vec<String> {
-        self.signal(Signal::TERM);
-        let status = self.child.wait().unwrap();
-        let lines = self.end();
-        assert!(status.success(), "{status}: {}", lines.join("\n"));
-        lines
-    }
-
-    /// Kills it, and waits.
-    pub fn kill(mut self) -> Vec<String> {
-        self.signal(Signal::KILL);
-        self.child.wait().unwrap();
-        self.end()
-    }
-
-    fn end(&mut self) -> Vec<String> {
-        self.reader.take().unwrap().join().unwrap();
-        self.lines()
+    pub fn kill(self) -> Vec<String> {
+        self.0.kill()
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Deref for Program {
+    type Target = testing::Program;
+
+    fn deref(&self) -> &testing::Program {
+        &self.0
     }
 }
 

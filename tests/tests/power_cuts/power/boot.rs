@@ -33,7 +33,7 @@ pub struct Boot {
 
 impl Boot {
     /// Does as image/boot/boot.cmd does.
-    pub fn look(disk: &Remains, memo: &mut Memo<u64>) -> Result<Self> {
+    pub fn read(disk: &Remains, memo: &mut Memo<u64>) -> Result<Self> {
         let fat = Fat::read(disk, disk.partition("BOOT")?).context("BOOT")?;
         let state = slots(&fat)?.state();
         let (chosen, _) = state.at_boot();

@@ -22,17 +22,17 @@ const CLIMATE: &str = "/var/lib/climate/climate.db";
 /// What is on DATA.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Data {
-    /// What Nix takes for whole, all of which is.
+    /// The store paths that Nix has registered as valid, all of which are complete.
     pub registered: Hashes,
-    /// The toplevels that are not here in full, and why.
+    /// The toplevels that are not complete, and why.
     pub broken: BTreeMap<String, String>,
-    /// When there were readings, in milliseconds since 1970.
+    /// The times of all readings, in milliseconds since 1970.
     pub readings: Rc<Vec<i64>>,
     /// What was provisioned, the bearer token, and whether lichen.toml is being wiped.
     pub provisioned: (Option<String>, Option<String>, bool),
 }
 
-/// What was found out and need not be found out again.
+/// Answers that were found for other cuts and still hold.
 #[derive(Debug, Default)]
 pub struct Memory {
     hashes: Memo<Option<String>>,
@@ -41,9 +41,8 @@ pub struct Memory {
 }
 
 impl Data {
-    /// Looks at all that has to be in order whatever was going on, and at which of `toplevels` are here as `hashes`
-    /// say.
-    pub fn look<'t>(
+    /// Checks what has to be in order at any time, and which of `toplevels` are complete according to `hashes`.
+    pub fn read<'t>(
         file_system: &Ext4,
         toplevels: impl IntoIterator<Item = &'t String>,
         hashes: &Hashes,
@@ -69,7 +68,7 @@ impl Data {
             let readings = readings.query_map([], |row| row.get(0))?;
             readings.collect()
         })?;
-        // Whoever finds it with its full size takes it for one that was made.
+        // A file of the full size is taken for a complete one.
         if let Some((SWAP_BYTES, start)) = file_system.start_of("/var/swapfile", 4096)? {
             ensure!(
                 start.ends_with(b"SWAPSPACE2"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use lichenctl::grow::gpt;
+use card::{SECTOR, growth};
 use testbed::cuts::{self, Ext4, Fate, Memo, Remains, Sampling};
 use testbed::{Context, Error, Log, Mark, Recording, Result, bail, ensure};
 
@@ -11,16 +11,16 @@ use super::boot::Boot;
 use super::data::{self, Data, Hashes, Memory};
 use tests::{HOSTNAME, TIME_ZONE, TOKEN};
 
-/// What has to be so after a power cut.
+/// What has to hold after a power cut.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
     /// One of these has to boot.
     pub toplevels: BTreeSet<String>,
-    /// From when to when, in seconds, how many readings were told.
+    /// How many readings the service had reported, and from when to when, in seconds.
     pub told: Option<(i64, i64, usize)>,
 }
 
-/// What is right, found out from moments of a recording at which nothing was going on.
+/// What is right, learnt from the moments of a recording at which nothing was going on.
 #[derive(Debug, Clone, Default)]
 pub struct Truth {
     hashes: Hashes,
@@ -30,7 +30,7 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// From the ends of all that happened in these recordings, of which the first is that of a first boot.
+    /// Learns from the end of every step in these recordings, the first of which is of a first boot.
     pub fn of(recordings: &[Recording], lichen_toml: &str) -> Result<Self> {
         let mut truth = Self {
             lichen_toml: lichen_toml.into(),
@@ -56,14 +56,14 @@ impl Truth {
     }
 
     /// What is on DATA, and which toplevels of these are not in full.
-    pub fn look(&self, data: &Ext4, memory: &mut Memory) -> Result<Data> {
-        Data::look(data, self.kernels.keys(), &self.hashes, memory)
+    pub fn read_data(&self, data: &Ext4, memory: &mut Memory) -> Result<Data> {
+        Data::read(data, self.kernels.keys(), &self.hashes, memory)
     }
 
     fn learn(&mut self, disk: &Remains) -> Result<()> {
-        let boot = Boot::look(disk, &mut Memo::new())?;
+        let boot = Boot::read(disk, &mut Memo::new())?;
         let mounted = data::mount(disk)?;
-        let data = Data::look(&mounted, [], &Hashes::new(), &mut Memory::default())?;
+        let data = Data::read(&mounted, [], &Hashes::new(), &mut Memory::default())?;
         self.hashes.extend(data.registered);
         let toplevel = boot.chosen.toplevel;
         let kernel = data::kernel_files(&mounted, &toplevel)?;
@@ -103,13 +103,13 @@ impl Expected {
     }
 }
 
-/// Judges disks, each fact once.
+/// Judges disks, and remembers what it has judged already.
 pub struct Judge<'t> {
     truth: &'t Truth,
     memo: Memo<u64>,
     memory: Memory,
     boots: HashMap<u64, Result<Rc<Boot>, String>>,
-    /// By the bytes on DATA: as which file system it is known.
+    /// From the bytes on DATA to the file system they make.
     mounted: HashMap<u64, u64>,
     datas: HashMap<u64, Result<Rc<Data>, String>>,
 }
@@ -186,7 +186,7 @@ impl<'t> Judge<'t> {
         );
         let memo = &mut self.memo;
         let known = self.boots.entry(key).or_insert_with(|| {
-            Boot::look(disk, memo)
+            Boot::read(disk, memo)
                 .map(Rc::new)
                 .map_err(|error| format!("{error:#}"))
         });
@@ -204,13 +204,13 @@ impl<'t> Judge<'t> {
                 let key = mounted.fingerprint()?;
                 self.mounted.insert(bytes, key);
                 let (truth, memory) = (self.truth, &mut self.memory);
-                let looked = self.datas.entry(key).or_insert_with(|| {
+                let known = self.datas.entry(key).or_insert_with(|| {
                     truth
-                        .look(&mounted, memory)
+                        .read_data(&mounted, memory)
                         .map(Rc::new)
                         .map_err(|error| format!("{error:#}"))
                 });
-                looked.clone()
+                known.clone()
             }
         };
         found.map_err(Error::msg)
@@ -224,8 +224,8 @@ fn table(disk: &Remains) -> Result<()> {
         disk.read(at, &mut bytes).map_err(std::io::Error::other)?;
         Ok(bytes)
     };
-    let start = disk.partition("DATA")?.start / 512;
-    gpt::plan(&read, disk.length() / 512, 2, start).context("the partition table")?;
+    let start = disk.partition("DATA")?.start / SECTOR;
+    growth::plan(&read, disk.length() / SECTOR, 2, start).context("the partition table")?;
     Ok(())
 }
 

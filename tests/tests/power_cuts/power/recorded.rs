@@ -1,4 +1,4 @@
-//! What is recorded of a machine, for its power to be cut at any moment of it afterwards.
+//! Recordings of a machine's writes, in which its power can be cut at any moment afterwards.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! All cuts of all recordings, judged: in as many threads as there are processors to be had.
+//! Judges all cuts of all recordings, in as many threads as there are processors.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use testbed::{Context, Log, Recording, Result, bail, ensure};
 use super::data::{self, Memory};
 use super::judge::{Expected, Judge, Truth};
 
-/// What is shown of what went wrong.
+/// How many of the wrong cuts are shown.
 const SHOWN: usize = 10;
 const THREADS: usize = 2;
 
@@ -38,7 +38,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// An error, if any cut ended wrong.
+    /// An error if any cut left something wrong.
     pub fn verdict(self) -> Result<Self> {
         if self.wrong.is_empty() {
             return Ok(self);
@@ -175,7 +175,7 @@ fn judge_part(
 fn mend(fsck: &Fsck, disk: &Remains, truth: &Truth, judge: &mut Judge<'_>) -> Result<()> {
     let mended = fsck.mend(data::mended(disk)?.as_ref(), disk.partition("DATA")?)?;
     let mended = Ext4::mount(&mended, 0..mended.length())?;
-    let mended = truth.look(&mended, &mut Memory::default());
+    let mended = truth.read_data(&mended, &mut Memory::default());
     let mended = mended.context("after e2fsck -p")?;
     ensure!(
         mended == *judge.data(disk)?,
@@ -187,7 +187,7 @@ fn mend(fsck: &Fsck, disk: &Remains, truth: &Truth, judge: &mut Judge<'_>) -> Re
 /// The toplevel that ran before the first mark.
 pub fn first_toplevel(recording: &Recording) -> Result<String> {
     let disk = Remains::of(&recording.before)?;
-    Ok(super::boot::Boot::look(&disk, &mut cuts::Memo::new())?
+    Ok(super::boot::Boot::read(&disk, &mut cuts::Memo::new())?
         .chosen
         .toplevel)
 }

@@ -1,0 +1,341 @@
+//! The one owner of the history: writes readings and messages to the card, and answers for them.
+//!
+//! It may be slow: nobody waits for it who must not. What it cannot write yet (a full card) it keeps, and alerts go
+//! out all the same.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use kit::{Actor, Component, Kit, Worker};
+
+use super::store::{Batch, Series, Store, open_or_set_aside};
+use crate::alert::{Judge, Message, Outbox, Overrides, SharedWebhook};
+use crate::reading::Reading;
+
+/// A slow card may take its time; a query over years, too.
+const BEAT: Duration = Duration::from_secs(60);
+/// A week of readings at one a minute, kept while the card cannot be written.
+const UNSAVED: usize = 10_080;
+const FORGET_EVERY_MS: i64 = 3_600_000;
+
+/// What the history works with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its file; in memory only if none.
+    pub path: Option<PathBuf>,
+    /// Days for which readings are kept.
+    pub retention_days: u32,
+}
+
+/// The history; copies are the same one.
+#[derive(Debug, Clone)]
+pub struct History {
+    keeper: Worker<Keeper>,
+    shared: Arc<Shared>,
+}
+
+/// What the history shows of itself.
+#[derive(Debug, Default)]
+struct Shared {
+    lost: AtomicU64,
+    writable: AtomicBool,
+}
+
+impl History {
+    /// Opens the history and begins to keep it. The service is ready when it has been tried.
+    pub fn start(
+        kit: &Kit,
+        settings: Settings,
+        judge: Judge,
+        outbox: Arc<Outbox>,
+        webhook: Arc<SharedWebhook>,
+    ) -> anyhow::Result<Self> {
+        match &settings.path {
+            Some(path) => tracing::info!(path = %path.display(), "history"),
+            None => tracing::warn!(
+                "the history is kept in memory only: set history.directory or $STATE_DIRECTORY"
+            ),
+        }
+        let shared = Arc::new(Shared::default());
+        let keeper = kit.worker("history", BEAT, |component| Keeper {
+            settings,
+            judge,
+            outbox,
+            webhook,
+            shared: shared.clone(),
+            component,
+            store: None,
+            loaded: false,
+            suspect: false,
+            last_forget: 0,
+            unsaved: VecDeque::new(),
+            messages: Vec::new(),
+            gone: Vec::new(),
+        })?;
+        Ok(History { keeper, shared })
+    }
+
+    /// A reading was taken.
+    pub fn reading(&self, reading: Reading) {
+        self.feed(move |keeper| keeper.reading(reading));
+    }
+
+    /// There has been no reading for `silent`.
+    pub fn fault(&self, at: i64, silent: Duration, why: String) {
+        self.feed(move |keeper| {
+            let news = keeper.judge.fault(at, silent, &why);
+            keeper.send(news);
+        });
+    }
+
+    /// A message has arrived. Waits for room: a delivery that is forgotten would be repeated.
+    pub fn delivered(&self, key: String) {
+        self.keeper.send(move |keeper| keeper.delivered(key));
+    }
+
+    /// A part of the history.
+    pub async fn series(&self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
+        let question = move |keeper: &mut Keeper| keeper.series(from, to, points);
+        self.keeper.ask(question).await?
+    }
+
+    /// Keeps changes made over the API; they hold once they are kept.
+    pub async fn keep(&self, overrides: Overrides) -> anyhow::Result<()> {
+        let question = move |keeper: &mut Keeper| keeper.keep(overrides);
+        self.keeper.ask(question).await?
+    }
+
+    /// Readings that were never written.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last write succeeded.
+    pub fn is_writable(&self) -> bool {
+        self.shared.writable.load(Ordering::Relaxed)
+    }
+
+    /// Never waits: the thread that measures must not.
+    fn feed(&self, job: impl FnOnce(&mut Keeper) + Send + 'static) {
+        if !self.keeper.offer(job) {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Keeper {
+    settings: Settings,
+    judge: Judge,
+    outbox: Arc<Outbox>,
+    webhook: Arc<SharedWebhook>,
+    shared: Arc<Shared>,
+    component: Component,
+    store: Option<Store>,
+    /// Whether what was stored has been read since the start.
+    loaded: bool,
+    /// Whether SQLite has found damage: the file is checked before it is opened again.
+    suspect: bool,
+    last_forget: i64,
+    unsaved: VecDeque<Reading>,
+    messages: Vec<Message>,
+    gone: Vec<String>,
+}
+
+impl Actor for Keeper {
+    fn start(&mut self) {
+        let opened = self.open();
+        self.show(opened);
+    }
+
+    /// Writes what is left.
+    fn stop(mut self) -> anyhow::Result<()> {
+        self.save();
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+        Ok(())
+    }
+}
+
+impl Keeper {
+    fn reading(&mut self, reading: Reading) {
+        self.notice_restore();
+        let news = self.judge.reading(&reading);
+        self.unsaved.push_back(reading);
+        if self.unsaved.len() > UNSAVED {
+            self.unsaved.pop_front();
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        self.send(news);
+        self.forget(reading.at);
+    }
+
+    fn delivered(&mut self, key: String) {
+        self.messages.retain(|message| message.key != key);
+        self.gone.push(key);
+        self.save();
+    }
+
+    fn series(&mut self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
+        let series = match &self.store {
+            Some(store) => store.series(from, to, points),
+            None => Err(anyhow::anyhow!("the history cannot be read")),
+        };
+        self.suspects(&series);
+        series
+    }
+
+    /// Stored first, sent then: a crash in between delays a message, but neither loses nor repeats it.
+    fn send(&mut self, news: Vec<Message>) {
+        self.messages.extend(news.iter().cloned());
+        self.save();
+        for message in news {
+            if let Some(dropped) = self.outbox.push(message) {
+                self.gone.push(dropped.key);
+            }
+        }
+    }
+
+    fn save(&mut self) {
+        let mut saved = self.try_save();
+        if self.suspects(&saved) {
+            saved = self.try_save();
+        }
+        self.show(saved);
+    }
+
+    /// Closes the history if the outcome says that it is damaged, so that it is set aside.
+    fn suspects<V>(&mut self, outcome: &anyhow::Result<V>) -> bool {
+        let damaged = outcome.as_ref().is_err_and(kit::database::is_damage);
+        if damaged {
+            self.suspect = true;
+            self.store = None;
+        }
+        damaged
+    }
+
+    fn try_save(&mut self) -> anyhow::Result<()> {
+        self.open()?;
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let settings = self.judge.state()?;
+        store.write(&Batch {
+            readings: self.unsaved.make_contiguous(),
+            messages: &self.messages,
+            gone: &self.gone,
+            settings: &settings,
+        })?;
+        self.unsaved.clear();
+        self.messages.clear();
+        self.gone.clear();
+        Ok(())
+    }
+
+    /// Opens the history if it is not, and takes over what was stored.
+    fn open(&mut self) -> anyhow::Result<()> {
+        if self.store.is_some() {
+            return Ok(());
+        }
+        let (store, aside) = open_or_set_aside(self.settings.path.as_deref(), self.suspect)?;
+        self.suspect = false;
+        self.store = Some(store);
+        if aside.is_some() {
+            // What is in memory is all there is now.
+            self.messages = self.outbox.all();
+            self.keep(self.webhook.overrides())?;
+        }
+        if !std::mem::replace(&mut self.loaded, true) {
+            self.load()?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what was stored. A card that works only later finds us with a state of our own: what we
+    /// know is newer, what waits is joined to what waited.
+    fn load(&mut self) -> anyhow::Result<()> {
+        self.load_overrides()?;
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        self.judge
+            .restore(store.setting("alerts")?, store.setting("last_status")?);
+        self.outbox.restore(store.outbox()?);
+        Ok(())
+    }
+
+    fn load_overrides(&mut self) -> anyhow::Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let overrides: Overrides = store.setting("overrides")?;
+        if let Err(problem) = self.webhook.set(overrides) {
+            tracing::warn!("changes made over the API no longer fit the configuration: {problem}");
+        }
+        Ok(())
+    }
+
+    /// A restore brings back the past; what is the matter now, and who is still to be told, is known here.
+    fn notice_restore(&mut self) {
+        let changed = self
+            .store
+            .as_mut()
+            .is_some_and(|store| store.changed_by_others().unwrap_or(false));
+        if changed {
+            tracing::info!("the history was restored from a backup");
+            let loaded = self.load_overrides();
+            self.show(loaded);
+            self.messages = self.outbox.all();
+            self.outbox.nudge();
+        }
+    }
+
+    fn keep(&mut self, overrides: Overrides) -> anyhow::Result<()> {
+        self.open()?;
+        let store = self
+            .store
+            .as_mut()
+            .context("the history cannot be written")?;
+        let settings = [("overrides", serde_json::to_string(&overrides)?)];
+        store.write(&Batch {
+            readings: &[],
+            messages: &[],
+            gone: &[],
+            settings: &settings,
+        })?;
+        self.webhook.set(overrides).map_err(anyhow::Error::msg)?;
+        self.outbox.nudge();
+        Ok(())
+    }
+
+    fn forget(&mut self, now: i64) {
+        // The clock may have been set back meanwhile.
+        if (now - self.last_forget).abs() < FORGET_EVERY_MS {
+            return;
+        }
+        self.last_forget = now;
+        let before = now - i64::from(self.settings.retention_days) * 86_400_000;
+        if let Some(store) = &self.store {
+            match store.forget(before) {
+                Ok(0) => {}
+                Ok(readings) => tracing::info!(readings, "old readings deleted"),
+                Err(error) => tracing::warn!("old readings not deleted: {error:#}"),
+            }
+        }
+    }
+
+    fn show(&self, outcome: anyhow::Result<()>) {
+        let writable = &self.shared.writable;
+        writable.store(outcome.is_ok(), Ordering::Relaxed);
+        match outcome {
+            Ok(()) => self.component.ok(),
+            Err(error) => self
+                .component
+                .degraded(format!("the history cannot be written: {error:#}")),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the HTTP APIs of all services have in common: how they say what is wrong, and how a stretch of time is asked for.
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::clock;
+
+/// An answer that says what is wrong: `{ "error": …, "details": … }`.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    error: &'static str,
+    details: String,
+}
+
+impl Problem {
+    /// `error` is of the service; `details` are in the words of whoever found out.
+    pub fn new(status: StatusCode, error: &'static str, details: impl ToString) -> Self {
+        let details = details.to_string();
+        Problem {
+            status,
+            error,
+            details,
+        }
+    }
+
+    /// The caller asked for what cannot be.
+    pub fn bad_query(details: impl ToString) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "bad query", details)
+    }
+
+    /// It does not work for now.
+    pub fn unavailable(error: &'static str, why: &anyhow::Error) -> Self {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error, format!("{why:#}"))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error, "details": self.details });
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// A request's query; one that is not understood is answered with a [`Problem`].
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(query)) => Ok(Query(query)),
+            Err(rejection) => Err(Problem::bad_query(rejection.body_text())),
+        }
+    }
+}
+
+/// A stretch of time as it is asked for: `from` and `to`, in seconds since 1970 or as 2026-01-31T12:00:00Z.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// Its start.
+    pub from: Option<String>,
+    /// Its end.
+    pub to: Option<String>,
+}
+
+impl Span {
+    /// Start and end in milliseconds since 1970; where nothing was asked for, the end is `end`, and the
+    /// start what `begin` says for the end.
+    pub fn or(&self, begin: impl FnOnce(i64) -> i64, end: i64) -> Result<(i64, i64), Problem> {
+        let time = |name: &str, text: &str| {
+            clock::parse_ms(text).ok_or_else(|| {
+                let as_what = "must be seconds since 1970 or like 2026-01-31T12:00:00Z";
+                Problem::bad_query(format!("{name}: {as_what}"))
+            })
+        };
+        let to = self
+            .to
+            .as_deref()
+            .map_or(Ok(end), |text| time("to", text))?;
+        let from = match &self.from {
+            Some(text) => time("from", text)?,
+            None => begin(to),
+        };
+        match from < to {
+            true => Ok((from, to)),
+            false => Err(Problem::bad_query("from: must be before to")),
+        }
+    }
+}

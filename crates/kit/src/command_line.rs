@@ -1,0 +1,211 @@
+//! The command line of every service: the same verbs with the same meaning, and one set of exit statuses.
+//!
+//! 0: done. 1: failed. 64: the command line or the configuration cannot be used, so that a restart would not help.
+//! 75: left undone for now, and may succeed later.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command, FromArgMatches};
+
+use crate::args::Args;
+use crate::config::{Configuration, EXIT_CONFIG};
+use crate::credentials::Credentials;
+use crate::import::{self, Becomes, ImportEnv, Variable};
+use crate::kit::Kit;
+use crate::life;
+
+/// Exit status for what was left undone for now, and may succeed later (EX_TEMPFAIL of sysexits).
+pub const EXIT_LATER: u8 = 75;
+
+/// A service's command line: `run`, which is also what it does without a verb, and the verbs that are added.
+pub struct CommandLine<C> {
+    service: &'static str,
+    command: Command,
+    run: Run<C>,
+    change: Box<dyn FnOnce(&ArgMatches) -> Change<C>>,
+    verbs: BTreeMap<&'static str, Verb>,
+}
+
+type Run<C> = Box<dyn FnOnce(Args, Change<C>) -> ExitCode>;
+type Change<C> = Box<dyn FnOnce(&mut C)>;
+type Verb = Box<dyn FnOnce(&ArgMatches) -> ExitCode>;
+
+/// What `backup` and `restore` copy.
+#[derive(Debug, Clone, Copy)]
+pub struct State {
+    /// What people call it.
+    pub what: &'static str,
+    /// The service's state directory on a device.
+    pub directory: &'static str,
+    /// The name of the file in it.
+    pub file: &'static str,
+    /// Copies the first file to the second, or to stdout if that is `-`, and says how much that was.
+    pub back_up: fn(&Path, &Path) -> anyhow::Result<String>,
+    /// Puts the first file into the place of the second, and says what became of it.
+    pub restore: fn(&Path, &Path) -> anyhow::Result<String>,
+}
+
+/// The arguments of `backup` and `restore`.
+#[derive(clap::Args)]
+struct Copied {
+    file: PathBuf,
+    /// The service's state directory
+    #[arg(long, value_name = "DIRECTORY")]
+    state_directory: PathBuf,
+}
+
+impl<C: Configuration> CommandLine<C> {
+    /// Of a service that does as `run` says until it is asked to stop.
+    pub fn new<F, Fut>(service: &'static str, about: &'static str, run: F) -> Self
+    where
+        F: FnOnce(C, Kit) -> Fut + 'static,
+        Fut: Future<Output = anyhow::Result<()>>,
+    {
+        let run = move |args, change: Change<C>| {
+            life::main(service, args, move |mut config: C, kit| {
+                change(&mut config);
+                run(config, kit)
+            })
+        };
+        let verb = command::<Args>("run", "Run the service, as without a verb");
+        let command = command::<Args>(service, about)
+            .version(env!("CARGO_PKG_VERSION"))
+            .args_conflicts_with_subcommands(true)
+            .subcommand(verb);
+        CommandLine {
+            service,
+            command,
+            run: Box::new(run),
+            change: Box::new(|_| Box::new(|_| ())),
+            verbs: BTreeMap::new(),
+        }
+    }
+
+    /// Another name that `run` has had.
+    pub fn once_run_as(mut self, name: &'static str) -> Self {
+        self.command = self.command.mut_subcommand("run", |run| run.alias(name));
+        self
+    }
+
+    /// Arguments of `run` that change the configuration.
+    pub fn run_arguments<A: clap::Args + 'static>(mut self, change: fn(&mut C, A)) -> Self {
+        let augment = |run: Command| {
+            let about = run.get_about().cloned().unwrap_or_default();
+            A::augment_args(run).about(about)
+        };
+        self.command = self.command.mut_subcommand("run", augment);
+        self.change = Box::new(move |matches| {
+            let arguments = parsed(matches);
+            Box::new(move |config| change(config, arguments))
+        });
+        self
+    }
+
+    /// Adds a verb.
+    pub fn verb<A: clap::Args>(
+        self,
+        verb: &'static str,
+        about: &'static str,
+        does: impl FnOnce(A) -> anyhow::Result<()> + 'static,
+    ) -> Self {
+        let does = move |matches: &ArgMatches| life::report(does(parsed(matches)));
+        self.add(verb, command::<A>(verb, about), does)
+    }
+
+    /// Adds a verb for a job that ends by itself and has the service's configuration, logs and secrets.
+    pub fn job<A: clap::Args>(
+        self,
+        verb: &'static str,
+        about: &'static str,
+        job: impl FnOnce(C, Credentials, A) -> anyhow::Result<ExitCode> + 'static,
+    ) -> Self {
+        let service = self.service;
+        let does = move |matches: &ArgMatches| {
+            let wishes = parsed(matches);
+            life::job(service, parsed(matches), |config, credentials| {
+                job(config, credentials, wishes)
+            })
+        };
+        let command = A::augment_args(command::<Args>(verb, about)).about(about);
+        self.add(verb, command, does)
+    }
+
+    /// Adds `backup` and `restore`.
+    pub fn state(self, state: State) -> Self {
+        let copied = |verb, about, file| {
+            command::<Copied>(verb, about)
+                .mut_arg("state_directory", |arg| arg.default_value(state.directory))
+                .mut_arg("file", |arg| arg.help(file))
+        };
+        let (what, live) = (state.what, move |at: &Copied| {
+            at.state_directory.join(state.file)
+        });
+        let about = format!("Copy {what} to FILE while the service runs");
+        let back_up = copied("backup", about, "The file to write, - for stdout");
+        let about = format!("Replace {what} by what is in FILE while the service runs");
+        let restore = copied("restore", about, "A file that `backup` wrote");
+        self.add("backup", back_up, move |matches| {
+            let at: Copied = parsed(matches);
+            let copied = (state.back_up)(&live(&at), &at.file);
+            life::report(copied.map(|rows| eprintln!("{rows} backed up to {}", at.file.display())))
+        })
+        .add("restore", restore, move |matches| {
+            let at: Copied = parsed(matches);
+            let restored = (state.restore)(&at.file, &live(&at));
+            life::report(restored.map(|what| eprintln!("{}: {what}", at.file.display())))
+        })
+    }
+
+    /// Adds `import-env`; `take` knows what the service's variables become.
+    pub fn import(self, take: fn(&Variable) -> Result<Becomes, String>) -> Self {
+        let about = "Turn an .env file into configuration (config.json on stdout) and secrets";
+        let service = self.service;
+        self.verb("import-env", about, move |import: ImportEnv| {
+            import.run(|text| import::import::<C>(service, text, take))
+        })
+    }
+
+    /// Does what the program's arguments say.
+    pub fn main(mut self) -> ExitCode {
+        let matches = match self.command.try_get_matches() {
+            Ok(matches) => matches,
+            Err(error) => {
+                // Help and version are asked for, too.
+                let _ = error.print();
+                return ExitCode::from(if error.use_stderr() { EXIT_CONFIG } else { 0 });
+            }
+        };
+        match matches.subcommand() {
+            None => (self.run)(parsed(&matches), Box::new(|_| ())),
+            Some((verb, matches)) => match self.verbs.remove(verb) {
+                Some(does) => does(matches),
+                None => (self.run)(parsed(matches), (self.change)(matches)),
+            },
+        }
+    }
+
+    fn add(
+        mut self,
+        verb: &'static str,
+        command: Command,
+        does: impl FnOnce(&ArgMatches) -> ExitCode + 'static,
+    ) -> Self {
+        self.command = self.command.subcommand(command);
+        self.verbs.insert(verb, Box::new(does));
+        self
+    }
+}
+
+fn command<A: clap::Args>(
+    name: &'static str,
+    about: impl Into<clap::builder::StyledStr>,
+) -> Command {
+    A::augment_args(Command::new(name)).about(about)
+}
+
+fn parsed<A: FromArgMatches>(matches: &ArgMatches) -> A {
+    A::from_arg_matches(matches).expect("clap has checked the arguments")
+}

@@ -1,0 +1,46 @@
+//! What a service answers over HTTP: its own routes, and the kit's beside them.
+//!
+//! Above everything else: the state of the kit is below and knows nothing of routes.
+
+mod health;
+mod request;
+mod server;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::kit::Kit;
+use crate::metrics;
+
+impl Kit {
+    /// Serves `routes` with `/health…` and `/metrics` beside them, and what is served elsewhere
+    /// ([`Kit::also_serve`]), until stopped and drained.
+    pub async fn serve(&self, routes: Router) -> anyhow::Result<()> {
+        let listeners = self.take_listeners();
+        let listeners = listeners.ok_or_else(|| anyhow::anyhow!("this kit has served already"))?;
+        let own = routes.merge(health::routes(self));
+        let mut all = listeners.others;
+        match listeners.metrics {
+            None => all.push((listeners.main, own.merge(metrics::routes(self)))),
+            Some(apart) => {
+                let watched = health::routes(self).merge(metrics::routes(self));
+                all.extend([(listeners.main, own), (apart, watched)]);
+            }
+        }
+        let mut serving = JoinSet::new();
+        for (listener, routes) in all {
+            tracing::info!(address = %listener.local_addr()?, "listening");
+            serving.spawn(self.clone().accept(listener, request::wrap(self, routes)));
+        }
+        self.serves();
+        while let Some(served) = serving.join_next().await {
+            served?;
+        }
+        Ok(())
+    }
+
+    async fn accept(self, listener: TcpListener, app: Router) {
+        server::run(listener, app, self.http(), self.shutdown(), self.metrics()).await;
+    }
+}

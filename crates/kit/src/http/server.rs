@@ -1,0 +1,95 @@
+//! The accept loop: a bounded number of connections, none of them idle for long, all of them drained.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::config::HttpSettings;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 32\r\n\r\n{\"error\":\"too many connections\"}";
+
+/// Serves `app` until `shutdown`, then gives requests under way time to finish.
+pub(super) async fn run(
+    listener: TcpListener,
+    app: Router,
+    settings: &HttpSettings,
+    shutdown: &Shutdown,
+    metrics: &Metrics,
+) {
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    // Those turned away hold a descriptor until they are told; they are bounded too.
+    let door = Arc::new(Semaphore::new(settings.max_connections));
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.idle_timeout())
+        .max_buf_size(32 * 1024);
+    let service = TowerToHyperService::new(app);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: wait for some to be closed rather than spin.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = shutdown.requested() => break,
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            metrics.refused.inc();
+            if let Ok(place) = door.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    turn_away(stream).await;
+                    drop(place);
+                });
+            }
+            continue;
+        };
+        // A peer that takes no bytes for this long is gone; without this it would keep its place.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000);
+        let _ = stream.set_nodelay(true);
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        let open = metrics.connections.clone();
+        open.inc();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended early");
+            }
+            open.dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(settings.drain(), graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            seconds = settings.drain_seconds,
+            "requests did not finish in time; dropped"
+        );
+    }
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    let tell = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), tell).await;
+}

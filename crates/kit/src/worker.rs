@@ -1,0 +1,226 @@
+//! A worker: a state that lives on a thread of its own, and is reached through a bounded queue.
+//!
+//! Whoever needs something slow or something that only one may have (a file, a bus, a receiver of messages) gives it
+//! to a worker. Jobs are closures that are given the state, one after the other; between them the state does what is
+//! due by itself. The kit does the rest: the watchdog watches it, the service is ready only after it has started, its
+//! part is on `/health`, and it ends last begun, first ended, once all that was handed to it is done. A worker is
+//! begun after those that it hands things to, so what flows from the first to the last is never cut off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+
+use crate::health::Component;
+use crate::readiness::Latch;
+use crate::watchdog::Heartbeat;
+
+/// Jobs that may wait; who comes then is told that the worker is busy.
+const QUEUE: usize = 256;
+
+/// What lives on a worker's thread.
+pub trait Actor: Send + 'static {
+    /// How long its end is waited for; one that takes longer goes down with the process.
+    const PATIENCE: Duration = Duration::MAX;
+
+    /// What has to be done before the service is of use.
+    fn start(&mut self) {}
+
+    /// Does what is due, and returns how long nothing will be. Called after `start`, after every job, and when that
+    /// time has passed.
+    fn turn(&mut self) -> Duration {
+        Duration::MAX
+    }
+
+    /// The end, after the last job. An error is the service's.
+    fn stop(self) -> anyhow::Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
+}
+
+type Job<A> = Box<dyn FnOnce(&mut A) + Send>;
+
+/// Hands jobs to a worker; copies reach the same one.
+pub struct Worker<A> {
+    name: &'static str,
+    queue: SyncSender<Job<A>>,
+}
+
+/// Why a worker did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Its queue is full.
+    #[error("the {0} is busy")]
+    Busy(&'static str),
+    /// It has ended.
+    #[error("the {0} is closed")]
+    Closed(&'static str),
+}
+
+impl<A> std::fmt::Debug for Worker<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Worker({})", self.name)
+    }
+}
+
+impl<A> Clone for Worker<A> {
+    fn clone(&self) -> Self {
+        Worker {
+            name: self.name,
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl<A: Actor> Worker<A> {
+    /// Hands over a job without waiting for anything; false if there was no room for it.
+    #[must_use]
+    pub fn offer(&self, job: impl FnOnce(&mut A) + Send + 'static) -> bool {
+        self.queue.try_send(Box::new(job)).is_ok()
+    }
+
+    /// Hands over a job, and waits for room if there is none. Never for a thread that must not wait.
+    pub fn send(&self, job: impl FnOnce(&mut A) + Send + 'static) {
+        let _ = self.queue.send(Box::new(job));
+    }
+
+    /// Has a question answered.
+    pub async fn ask<V: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut A) -> V + Send + 'static,
+    ) -> Result<V, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        let job = move |actor: &mut A| {
+            let _ = reply.send(question(actor));
+        };
+        self.queue
+            .try_send(Box::new(job))
+            .map_err(|refused| match refused {
+                std::sync::mpsc::TrySendError::Full(_) => Unanswered::Busy(self.name),
+                std::sync::mpsc::TrySendError::Disconnected(_) => Unanswered::Closed(self.name),
+            })?;
+        answer.await.map_err(|_| Unanswered::Closed(self.name))
+    }
+}
+
+/// What the kit keeps of a worker, to end it.
+pub(crate) struct Running {
+    name: &'static str,
+    patience: Duration,
+    stopping: Arc<AtomicBool>,
+    /// Has the worker look up from its waiting.
+    wake: Box<dyn Fn() + Send + Sync>,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Has it do all that was handed to it, and end.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stopping.store(true, Ordering::SeqCst);
+        (self.wake)();
+        match tokio::time::timeout(self.patience, self.ended).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => anyhow::bail!("the thread of the {} has panicked", self.name),
+            Err(_) => {
+                tracing::info!(worker = self.name, "still at work; not waited for");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Starts a worker.
+pub(crate) fn start<A: Actor>(
+    name: &'static str,
+    heartbeat: Heartbeat,
+    latch: Latch,
+    component: Component,
+    actor: A,
+) -> anyhow::Result<(Worker<A>, Running)> {
+    let (queue, jobs) = sync_channel(QUEUE);
+    let (tell, ended) = oneshot::channel();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let life = Life {
+        actor,
+        heartbeat,
+        stopping: stopping.clone(),
+    };
+    let last_words = LastWords(component);
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            let outcome = life.run(&jobs, latch);
+            drop(last_words);
+            let _ = tell.send(outcome);
+        })
+        .with_context(|| format!("cannot start the thread of the {name}"))?;
+    let wake = queue.clone();
+    let running = Running {
+        name,
+        patience: A::PATIENCE,
+        stopping,
+        // A full queue has it awake already.
+        wake: Box::new(move || drop(wake.try_send(Box::new(|_| {})))),
+        ended,
+    };
+    Ok((Worker { name, queue }, running))
+}
+
+/// Says on `/health` that a worker has panicked, at once: its heart is late only after its period.
+struct LastWords(Component);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed("its thread has panicked");
+        }
+    }
+}
+
+struct Life<A> {
+    actor: A,
+    heartbeat: Heartbeat,
+    stopping: Arc<AtomicBool>,
+}
+
+impl<A: Actor> Life<A> {
+    fn run(mut self, jobs: &Receiver<Job<A>>, latch: Latch) -> anyhow::Result<()> {
+        self.actor.start();
+        drop(latch);
+        let slice = self.heartbeat.period() / 4;
+        while !self.stopping.load(Ordering::SeqCst) {
+            self.heartbeat.beat();
+            let due = Instant::now().checked_add(self.actor.turn());
+            self.wait(jobs, due, slice);
+        }
+        while let Ok(job) = jobs.try_recv() {
+            self.heartbeat.beat();
+            job(&mut self.actor);
+        }
+        self.heartbeat.beat();
+        self.actor.stop()
+    }
+
+    /// Waits for a job and does it, but not past `due`; beats meanwhile.
+    fn wait(&mut self, jobs: &Receiver<Job<A>>, due: Option<Instant>, slice: Duration) {
+        loop {
+            self.heartbeat.beat();
+            let left = due.map_or(slice, |due| due.saturating_duration_since(Instant::now()));
+            match jobs.recv_timeout(left.min(slice)) {
+                Ok(job) => return job(&mut self.actor),
+                Err(RecvTimeoutError::Timeout) if due.is_some() && left <= slice => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                // The kit holds a sender until it has asked for the end.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.stopping.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Kraken's WebSocket API, version 2.
+//!
+//! Written from its documentation, "Spot WebSocket v2" (docs.kraken.com/api). Numbers are JSON numbers, times
+//! RFC 3339. A trade's `trade_id` has no holes; a snapshot after subscribing repeats the last fifty.
+
+use serde_json::json;
+
+use super::{Decode, Exchange, Nature, SourceSettings};
+use crate::feed::decode::{Decoded, Garbage, Table, rfc3339};
+use crate::feed::reader::{Reader, Text};
+use crate::record::{Maybe, Record};
+
+pub struct Kraken;
+
+impl Exchange for Kraken {
+    fn name(&self) -> &'static str {
+        "kraken"
+    }
+
+    fn url(&self) -> &'static str {
+        "wss://ws.kraken.com/v2"
+    }
+
+    fn channels(&self) -> &'static [(&'static str, Nature)] {
+        &[
+            ("trade", Nature::TRADES),
+            ("ticker", Nature::UNNUMBERED_QUOTES),
+        ]
+    }
+
+    fn subscribe(&self, source: &SourceSettings) -> Vec<String> {
+        let wish = |channel: &String| {
+            let what = json!({ "channel": channel, "symbol": source.symbols });
+            json!({ "method": "subscribe", "params": what }).to_string()
+        };
+        source.channels.iter().map(wish).collect()
+    }
+
+    fn decoder(&self, _: &SourceSettings, table: Table) -> Decode {
+        Box::new(move |text, now, records| decode(&table, text, now, records))
+    }
+}
+
+#[derive(Default)]
+struct Message<'a> {
+    channel: Option<Text<'a>>,
+    data: Vec<Item<'a>>,
+    success: Option<bool>,
+    error: Option<Text<'a>>,
+}
+
+/// A record, and what is not in it as it is.
+struct Item<'a> {
+    record: Record,
+    symbol: Option<Text<'a>>,
+    side: Option<Text<'a>>,
+    time: Option<Text<'a>>,
+    last: Maybe<f64>,
+}
+
+impl<'a> Message<'a> {
+    fn read(text: &'a [u8], now: i64) -> Result<Self, Garbage> {
+        let mut message = Message::default();
+        let mut reader = Reader::of(text);
+        reader.object(|reader, name| match name {
+            "channel" => message.channel = reader.text(),
+            "data" if !reader.null() => {
+                reader.list(|reader| message.data.push(Item::read(reader, now)));
+            }
+            "data" => {}
+            "success" => message.success = reader.truth(),
+            "error" => message.error = reader.text(),
+            _ => reader.skip(),
+        });
+        reader.end()?;
+        Ok(message)
+    }
+}
+
+impl<'a> Item<'a> {
+    fn read(reader: &mut Reader<'a>, now: i64) -> Self {
+        let mut record = Record::empty(0, now);
+        let (mut symbol, mut side, mut time, mut last) = (None, None, None, Maybe::NONE);
+        reader.object(|reader, name| match name {
+            "symbol" => symbol = reader.text(),
+            "side" => side = reader.text(),
+            "price" => record.price = reader.real(),
+            "qty" => record.size = reader.real(),
+            "trade_id" => record.trade_id = reader.whole(),
+            "timestamp" => time = reader.text(),
+            "bid" => record.bid = reader.real(),
+            "bid_qty" => record.bid_size = reader.real(),
+            "ask" => record.ask = reader.real(),
+            "ask_qty" => record.ask_size = reader.real(),
+            "last" => last = reader.real(),
+            _ => reader.skip(),
+        });
+        Item {
+            record,
+            symbol,
+            side,
+            time,
+            last,
+        }
+    }
+}
+
+fn decode(
+    table: &Table,
+    text: &[u8],
+    now: i64,
+    records: &mut Vec<Record>,
+) -> Result<Decoded, Garbage> {
+    let message = Message::read(text, now)?;
+    if message.success == Some(false) {
+        let said = message.error.map(|said| said.meaning().into_owned());
+        return Err(Garbage::Refused(said.unwrap_or_default()));
+    }
+    let channel = match message.channel.map(Text::meaning).as_deref() {
+        Some("trade") => "trade",
+        Some("ticker") => "ticker",
+        _ => return Ok(Decoded::Other),
+    };
+    let before = records.len();
+    for item in message.data {
+        let symbol = item.symbol.ok_or(Garbage::Missing("no symbol"))?;
+        let Some(stream) = table.find(channel, &symbol.bytes()) else {
+            continue;
+        };
+        let record = item.record;
+        let price = record.price.get().or(item.last.get());
+        price
+            .or(record.bid.get())
+            .ok_or(Garbage::Missing("no price"))?;
+        if channel == "trade" {
+            let number = record.trade_id.get();
+            number.ok_or(Garbage::Missing("no trade_id"))?;
+        }
+        let time = item.time.and_then(|time| rfc3339(&time.meaning()));
+        records.push(Record {
+            stream,
+            time: time.into(),
+            buy: item.side.map(|side| side.is("buy")),
+            price: price.into(),
+            ..record
+        });
+    }
+    Ok(match records.len() > before {
+        true => Decoded::Records,
+        false => Decoded::Other,
+    })
+}
