@@ -61,8 +61,9 @@ fn what_is_big_goes_up_in_parts_and_again_what_got_lost() {
     let big = root.path().join("big");
     let bytes: Vec<u8> = (0..PART * 2 + 5).map(|n| (n / 999) as u8).collect();
     std::fs::write(&big, &bytes).unwrap();
-    // It is too busy for the request that begins the upload, and for its first part.
-    server.refuse(2);
+    // It is too busy for the request that begins the upload, and the first part is damaged on its way.
+    server.refuse(1);
+    server.corrupt(1);
     let told = Arc::new(Mutex::new(Vec::new()));
     let telling = told.clone();
     client
