@@ -25,11 +25,13 @@ pub struct CommandLine<C> {
     service: &'static str,
     command: Command,
     run: Run<C>,
-    change: Box<dyn FnOnce(&ArgMatches) -> Change<C>>,
+    change: Flags<C>,
     verbs: BTreeMap<&'static str, Verb>,
 }
 
 type Run<C> = Box<dyn FnOnce(Args, Change<C>) -> ExitCode>;
+/// What the flags of `run` change in the configuration.
+type Flags<C> = Box<dyn FnOnce(&ArgMatches) -> Change<C>>;
 type Change<C> = Box<dyn FnOnce(&mut C)>;
 type Verb = Box<dyn FnOnce(&ArgMatches) -> ExitCode>;
 

@@ -53,7 +53,7 @@ mod worker;
 
 pub use back_off::{back_off, jittered};
 pub use command_line::{CommandLine, EXIT_LATER, State};
-pub use config::{Configuration, HttpSettings, within};
+pub use config::{Configuration, EXIT_CONFIG, HttpSettings, within};
 pub use credentials::{Credentials, Secret};
 pub use disk::state_directory;
 pub use health::{Component, Condition, Name};

@@ -100,9 +100,7 @@ fn it_is_asked_listened_to_and_kept_awake() {
     }))
     .unwrap();
     config.sources = vec![source(port, "swaps")];
-    let service = Running::start("ticker", config, None, |config, kit| {
-        ticker::run(config, kit, Duration::from_secs(60))
-    });
+    let service = Running::start("ticker", config, None, ticker::run);
     let status: Value = eventually("all that was said is durable", || {
         let status = service.get("/api/status").json();
         (status["flushed"] == 3).then_some(status)
