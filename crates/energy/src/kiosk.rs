@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use http_client::{Client, Options, Request};
 use serde::Deserialize;
 
 /// How often the dashboard is asked, and the browser looked at.
@@ -17,6 +18,9 @@ const LOOK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Until it asks for the first time, a browser on a slow card takes longer than that.
 const BEGINNING: Duration = Duration::from_secs(600);
+
+/// The dashboard's answer is a line.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 /// What the dashboard says of the wall.
 #[derive(Debug, Deserialize)]
@@ -48,10 +52,7 @@ fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
         .args(arguments)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(LOOK * 2))
-        .build()
-        .new_agent();
+    let client = Client::new(&Options::new("lichen-energy", LOOK * 2));
     let address = format!("{}/api/wall", page.trim_end_matches('/'));
     let mut page = Page::opened(Instant::now());
     loop {
@@ -59,7 +60,7 @@ fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
         if let Some(status) = browser.try_wait()? {
             bail!("the browser ended: {status}");
         }
-        if !page.is_alive(asked(&agent, &address), Instant::now()) {
+        if !page.is_alive(asked(&client, &address), Instant::now()) {
             browser.kill()?;
             browser.wait()?;
             bail!("the page asks for nothing any more");
@@ -68,9 +69,9 @@ fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
 }
 
 /// How long ago the page asked the dashboard, if it did; `None` while the dashboard does not answer.
-fn asked(agent: &ureq::Agent, address: &str) -> Option<Option<Duration>> {
-    let text = agent.get(address).call().ok()?.body_mut().read_to_string();
-    let wall: Wall = serde_json::from_str(&text.ok()?).ok()?;
+fn asked(client: &Client, address: &str) -> Option<Option<Duration>> {
+    let answer = client.send(Request::get(address)).ok()?;
+    let wall: Wall = serde_json::from_slice(&answer.bytes(LONGEST_ANSWER).ok()?).ok()?;
     let ago = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     Some(wall.asked_seconds_ago.map(ago))
 }

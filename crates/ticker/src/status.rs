@@ -3,17 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
 use axum::{Json, Router};
+use http_client::{Client, Options, Request};
 use kit::{Credentials, Table, clock};
 use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::stats::Stats;
 use crate::store::{Place, free_bytes};
-use crate::sync::{Ledger, Report};
+use crate::sync::{Report, Synced};
+
+/// What the service says of itself is a few kB.
+const LONGEST_STATUS: usize = 4 << 20;
 
 /// The routes of the service.
 pub fn routes(stats: Arc<Stats>) -> Router {
@@ -54,7 +59,7 @@ pub fn command(config: Config, _: Credentials, wishes: Wishes) -> anyhow::Result
 /// What `ticker status` says: of the running service, and of its files.
 fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
     let place = Place::of(directory);
-    let ledger = Ledger::of(&place);
+    let ledger = Synced::of(&place);
     let folder = |path: PathBuf| -> anyhow::Result<(u64, u64, u64)> {
         let (mut files, mut bytes, mut synced) = (0, 0, 0);
         let names = Place::files(&path).with_context(|| path.display().to_string())?;
@@ -81,16 +86,11 @@ fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
     }))
 }
 
-fn running(port: u16) -> Result<Value, ureq::Error> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(std::time::Duration::from_secs(5)))
-        .build()
-        .into();
-    let mut answer = agent
-        .get(format!("http://127.0.0.1:{port}/api/status"))
-        .call()?;
-    let text = answer.body_mut().read_to_string()?;
-    serde_json::from_str(&text).map_err(|error| ureq::Error::Io(error.into()))
+fn running(port: u16) -> anyhow::Result<Value> {
+    let client = Client::new(&Options::new("lichen-ticker", Duration::from_secs(5)));
+    let answer = client.send(Request::get(format!("http://127.0.0.1:{port}/api/status")))?;
+    anyhow::ensure!(answer.is_success(), "{}", answer.status_line());
+    Ok(serde_json::from_slice(&answer.bytes(LONGEST_STATUS)?)?)
 }
 
 /// [`of`] for people.

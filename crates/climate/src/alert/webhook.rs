@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use http_client::{Address, Client, Options, Request};
 use kit::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -218,34 +219,24 @@ pub struct NotSent {
 
 /// Posts one message, once.
 pub fn send(url: &Secret, message: &Message, timeout: Duration) -> Result<(), NotSent> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .http_status_as_error(false)
+    let client = Client::new(&Options {
         // A redirected POST would lose its body; and whoever redirects is not who was configured.
-        .max_redirects(0)
-        .user_agent(concat!("lichen-climate/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let response = agent
-        .post(url.expose())
+        redirects: 0,
+        ..Options::new("lichen-climate", timeout)
+    });
+    let request = Request::post(url.expose(), message.body.clone())
         .header("content-type", "application/json")
-        .header("idempotency-key", &message.key)
-        .send(message.body.as_str())
-        .map_err(|error| NotSent {
-            why: error.to_string(),
-            retry_after: None,
-        })?;
-    if response.status().is_success() {
+        .header("idempotency-key", &message.key);
+    let answer = client.send(request).map_err(|error| NotSent {
+        why: error.to_string(),
+        retry_after: None,
+    })?;
+    if answer.is_success() {
         return Ok(());
     }
-    let seconds = response
-        .headers()
-        .get("retry-after")
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
     Err(NotSent {
-        why: format!("the receiver answered {}", response.status()),
-        retry_after,
+        why: format!("the receiver answered {}", answer.status_line()),
+        retry_after: answer.seconds("retry-after"),
     })
 }
 
@@ -255,23 +246,11 @@ pub fn send(url: &Secret, message: &Message, timeout: Duration) -> Result<(), No
 pub struct NotAnAddress;
 
 fn check_url(url: &str) -> Result<(), NotAnAddress> {
-    let uri: ureq::http::Uri = url.parse().map_err(|_| NotAnAddress)?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    (is_web && has_host).then_some(()).ok_or(NotAnAddress)
+    Address::parse(url).map(drop).ok_or(NotAnAddress)
 }
 
 fn masked(url: &str) -> String {
-    match url.parse::<ureq::http::Uri>() {
-        Ok(uri) => {
-            format!(
-                "{}://{}/…",
-                uri.scheme_str().unwrap_or("https"),
-                uri.host().unwrap_or_default()
-            )
-        }
-        Err(_) => "…".into(),
-    }
+    Address::parse(url).map_or_else(|| "…".into(), |address| address.masked())
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! How Amber is asked: one request at a time, never for long, never more often than it allows.
 
-use std::io::Read;
 use std::time::Duration;
 
+use http_client::{Answer, Client, Options, Request};
 use jiff::civil::Date;
 use kit::Secret;
 use serde_json::Value;
-use ureq::http::{HeaderMap, Response};
 
 use super::{Price, Rows, Site, Usage, price, rows, site, usage};
 use crate::config::AmberSettings;
 
 /// A week of two channels in intervals of 5 minutes is 2 MB.
-const LARGEST_BODY: u64 = 16 << 20;
+const LARGEST_BODY: usize = 16 << 20;
 /// Attempts at one request, if it is the other side that fails.
 const ATTEMPTS: u32 = 3;
 
@@ -76,7 +75,7 @@ pub struct Answered<T> {
 /// Someone who asks Amber.
 #[derive(Debug)]
 pub struct Amber {
-    agent: ureq::Agent,
+    client: Client,
     url: String,
     token: Secret,
     timeout: Duration,
@@ -88,15 +87,8 @@ impl Amber {
     /// Asks as configured, with the token of the account.
     pub fn new(settings: &AmberSettings, token: Secret, second: Duration) -> Self {
         let timeout = Duration::from_secs(settings.timeout_seconds);
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(timeout.min(Duration::from_secs(10))))
-            .timeout_global(Some(timeout))
-            .user_agent(concat!("lichen-energy/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
         Amber {
-            agent,
+            client: Client::new(&Options::new("lichen-energy", timeout)),
             url: settings.url.trim_end_matches('/').to_owned(),
             token,
             timeout,
@@ -179,22 +171,20 @@ impl Amber {
         path: &str,
         read: impl Fn(&Value) -> Result<T, String>,
     ) -> Result<Answered<T>, AmberError> {
-        let mut response = self
-            .agent
-            .get(format!("{}{path}", self.url))
+        let request = Request::get(format!("{}{path}", self.url))
             .header("authorization", format!("Bearer {}", self.token.expose()))
-            .header("accept", "application/json")
-            .call()
-            .map_err(|error| self.failed(error))?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            return Err(refusal(status, &mut response));
+            .header("accept", "application/json");
+        let mut answer = self
+            .client
+            .send(request)
+            .map_err(|error| self.failed(&error))?;
+        if answer.status() != 200 {
+            return Err(refusal(answer));
         }
-        let limit = limit(response.headers());
+        let limit = limit(&answer);
         let mut body = Vec::new();
-        let mut reader = response.body_mut().as_reader().take(LARGEST_BODY);
         // A body that breaks off is used as far as it goes.
-        if let Err(error) = reader.read_to_end(&mut body) {
+        if let Err(error) = answer.append_to(&mut body, LARGEST_BODY) {
             tracing::debug!(path, %error, bytes = body.len(), "the answer broke off");
             if body.is_empty() {
                 return Err(AmberError::Unreachable(error.to_string()));
@@ -204,50 +194,35 @@ impl Amber {
         Ok(Answered { rows, limit })
     }
 
-    fn failed(&self, error: ureq::Error) -> AmberError {
-        match error {
-            ureq::Error::Timeout(_) => AmberError::Slow(self.timeout),
-            other => AmberError::Unreachable(other.to_string()),
+    fn failed(&self, error: &http_client::Error) -> AmberError {
+        match error.is_timeout() {
+            true => AmberError::Slow(self.timeout),
+            false => AmberError::Unreachable(error.to_string()),
         }
     }
 }
 
-fn refusal(status: u16, response: &mut Response<ureq::Body>) -> AmberError {
-    let headers = response.headers();
-    let retry_after = seconds(headers, "retry-after");
+fn refusal(answer: Answer) -> AmberError {
+    let status = answer.status();
+    let retry_after = answer.seconds("retry-after");
     match status {
         401 | 403 => AmberError::Refused(status),
         404 => AmberError::NoSuchSite,
         // Without a word it is the window of 300 s.
         429 => AmberError::TooMany(
             retry_after
-                .or_else(|| seconds(headers, "ratelimit-reset"))
+                .or_else(|| answer.seconds("ratelimit-reset"))
                 .unwrap_or(Duration::from_secs(300)),
         ),
         500..=599 => AmberError::OutOfOrder(status, retry_after),
-        _ => {
-            let mut said = String::new();
-            let _ = (response.body_mut().as_reader().take(300)).read_to_string(&mut said);
-            AmberError::Unexpected(status, said.trim().to_owned())
-        }
+        _ => AmberError::Unexpected(status, answer.excerpt(300)),
     }
 }
 
-fn limit(headers: &HeaderMap) -> Option<Limit> {
+fn limit(answer: &Answer) -> Option<Limit> {
+    let remaining = answer.header("ratelimit-remaining")?.trim().parse();
     Some(Limit {
-        remaining: headers
-            .get("ratelimit-remaining")?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?,
-        reset: seconds(headers, "ratelimit-reset")?,
+        remaining: remaining.ok()?,
+        reset: answer.seconds("ratelimit-reset")?,
     })
-}
-
-/// A number of seconds, no more than an hour: a typing error there must not silence us for a year.
-fn seconds(headers: &HeaderMap, name: &str) -> Option<Duration> {
-    let seconds: u64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(3600)))
 }

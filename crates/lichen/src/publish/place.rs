@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What every binary cache begins with.
 const CACHE_INFO: (&str, &[u8]) = ("nix-cache-info", b"StoreDir: /nix/store\n");
@@ -143,24 +144,26 @@ impl Place {
         let all = names.len();
         let new = bucket.new_among(&self.folder, names)?;
         let total: u64 = new.iter().map(|(_, size)| size).sum();
-        let (mut live, mut done) = (Live::new(), 0);
+        let (live, mut done) = (Arc::new(Mutex::new(Live::new())), 0);
         for (name, size) in &new {
-            bucket
-                .client
-                .upload(name, &self.folder.join(name), |sent| {
-                    live.update(&format!(
-                        "uploading {name}: {} of {}",
-                        ui::bytes(done + sent),
-                        ui::bytes(total)
-                    ));
-                })?;
+            let (shown, before, told) = (name.clone(), done, live.clone());
+            let file = self.folder.join(name);
+            bucket.client.upload(name, &file, move |sent| {
+                let sent = ui::bytes(before + sent);
+                lock(&told).update(&format!(
+                    "uploading {shown}: {sent} of {}",
+                    ui::bytes(total)
+                ));
+            })?;
             done += size;
         }
+        let mut live = lock(&live);
+        let elapsed = live.elapsed();
         live.line(&format!(
             "uploaded {} of {all} files, {}, in {}",
             new.len(),
             ui::bytes(total),
-            ui::duration(live.elapsed())
+            ui::duration(elapsed)
         ));
         Ok(())
     }
@@ -211,6 +214,10 @@ fn rank(name: &str) -> Rank {
         true => Rank::Whole,
         false => Rank::Names,
     }
+}
+
+fn lock(live: &Mutex<Live>) -> MutexGuard<'_, Live> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn files_below(folder: &Path) -> Result<Vec<String>> {

@@ -3,14 +3,20 @@
 
 use crate::failure::Hint;
 use anyhow::{Context, Result};
-use rusty_s3::{Bucket, UrlStyle};
+use bucket::{Bucket, Keys, Settings, Style, quirks};
 use url::Url;
 
 /// A place in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// The bucket, and the server it is on.
-    pub bucket: Bucket,
+    /// The bucket's name.
+    bucket: String,
+    /// The server it is on.
+    server: String,
+    /// Where in the server's addresses the bucket is named.
+    style: Style,
+    /// Where the server keeps it.
+    region: String,
     /// Its folder, so to speak: empty, or with a slash at its end.
     pub prefix: String,
     /// Which of the keys in `~/.aws/credentials` opens it.
@@ -46,49 +52,46 @@ impl Address {
         let region = region
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .unwrap_or_else(|| "us-east-1".into());
+            .unwrap_or_else(|| quirks::DEFAULT_REGION.into());
         let (server, style) = match endpoint {
-            Some(endpoint) if endpoint.contains("://") => (endpoint, UrlStyle::Path),
+            Some(endpoint) if endpoint.contains("://") => (endpoint, Style::Path),
             Some(endpoint) => {
                 let scheme = scheme.as_deref().unwrap_or("https");
-                (format!("{scheme}://{endpoint}"), UrlStyle::Path)
+                (format!("{scheme}://{endpoint}"), Style::Path)
             }
-            // No certificate of Amazon's is for a host with more dots.
-            None if name.contains('.') => (amazon(&region), UrlStyle::Path),
-            None => (amazon(&region), UrlStyle::VirtualHost),
+            None => quirks::amazon(&name, &region),
         };
-        let bucket =
-            || -> Result<Bucket> { Ok(Bucket::new(Url::parse(&server)?, style, name, region)?) };
-        Ok(Self {
-            bucket: bucket()
-                .with_context(|| format!("{to}: {server} is no server's address"))
-                .hint(FORM)?,
+        let address = Self {
+            bucket: name,
+            server,
+            style,
+            region,
             prefix: match prefix {
                 "" => String::new(),
                 prefix => format!("{prefix}/"),
             },
             profile,
-        })
+        };
+        // Nobody needs a key to find out that this is no address.
+        Bucket::new(address.settings(), Keys::new("", ""))
+            .with_context(|| format!("{to} is no address of a bucket"))
+            .hint(FORM)?;
+        Ok(address)
     }
 
-    /// The server, as people know it.
-    pub fn server(&self) -> String {
-        let url = self.bucket.base_url();
-        let host = url.host_str().unwrap_or_default();
-        match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
+    /// The bucket, as a client opens it.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            region: self.region.clone(),
+            style: self.style,
+            ..Settings::new("lichen", &self.server, &self.bucket)
         }
     }
 
     /// What people know `name` by.
     pub fn shown(&self, name: &str) -> String {
-        format!("s3://{}/{}{name}", self.bucket.name(), self.prefix)
+        format!("s3://{}/{}{name}", self.bucket, self.prefix)
     }
-}
-
-fn amazon(region: &str) -> String {
-    format!("https://s3.{region}.amazonaws.com")
 }
 
 #[cfg(test)]
@@ -101,37 +104,46 @@ mod tests {
 
     #[test]
     fn it_is_found_where_nix_would_look_for_it() {
-        for (to, object) in [
-            ("s3://b", "https://b.s3.us-east-1.amazonaws.com/x"),
-            ("s3://b/", "https://b.s3.us-east-1.amazonaws.com/x"),
+        let (amazon, west) = (
+            "https://s3.us-east-1.amazonaws.com",
+            "https://s3.eu-west-1.amazonaws.com",
+        );
+        for (to, server, style, prefix) in [
+            ("s3://b", amazon, Style::Host, ""),
+            ("s3://b/", amazon, Style::Host, ""),
             (
                 "s3://b/fleet/one/?region=eu-west-1",
-                "https://b.s3.eu-west-1.amazonaws.com/fleet/one/x",
+                west,
+                Style::Host,
+                "fleet/one/",
             ),
-            (
-                "s3://up.example.org",
-                "https://s3.us-east-1.amazonaws.com/up.example.org/x",
-            ),
+            ("s3://up.example.org", amazon, Style::Path, ""),
             (
                 "s3://b/p?endpoint=s3.example.org",
-                "https://s3.example.org/b/p/x",
+                "https://s3.example.org",
+                Style::Path,
+                "p/",
             ),
             (
                 "s3://b?scheme=http&endpoint=127.0.0.1:9000",
-                "http://127.0.0.1:9000/b/x",
+                "http://127.0.0.1:9000",
+                Style::Path,
+                "",
             ),
             (
                 "s3://b?endpoint=http%3A%2F%2Fnas%3A9000",
-                "http://nas:9000/b/x",
+                "http://nas:9000",
+                Style::Path,
+                "",
             ),
         ] {
             let address = parse(to).unwrap();
-            let key = format!("{}x", address.prefix);
-            assert_eq!(address.bucket.object_url(&key).as_str(), object, "{to}");
+            let is = (&*address.server, address.style, &*address.prefix);
+            assert_eq!(is, (server, style, prefix), "{to}");
         }
         assert_eq!(parse("s3://b/p").unwrap().shown("x"), "s3://b/p/x");
         let nas = parse("s3://b?endpoint=nas:9000&profile=lab").unwrap();
-        assert_eq!(nas.server(), "nas:9000");
+        assert_eq!(nas.server, "https://nas:9000");
         assert_eq!(nas.profile.as_deref(), Some("lab"));
     }
 
@@ -140,7 +152,7 @@ mod tests {
         let address = Address::parse("s3://b", |name| {
             (name == "AWS_DEFAULT_REGION").then(|| "eu-north-1".to_owned())
         });
-        assert_eq!(address.unwrap().bucket.region(), "eu-north-1");
+        assert_eq!(address.unwrap().region, "eu-north-1");
     }
 
     #[test]

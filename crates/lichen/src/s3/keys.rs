@@ -1,20 +1,20 @@
 //! Who opens a bucket: an access key and its secret, from where every tool of Amazon's takes them.
 
 use anyhow::{Context, Result};
-use rusty_s3::Credentials;
+use bucket::Keys;
 use std::path::PathBuf;
 
 /// A key, and where it was found.
 #[derive(Debug)]
-pub struct Keys {
+pub struct Found {
     /// The access key, its secret and perhaps a token.
-    pub credentials: Credentials,
+    pub keys: Keys,
     /// What to look at when it is the wrong one.
     pub found: String,
 }
 
 /// Finds it in the environment, as `variable` gives it, or in the file of credentials.
-pub fn find(profile: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Result<Keys> {
+pub fn find(profile: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Result<Found> {
     let variable = |name| variable(name).filter(|value| !value.is_empty());
     let named = [
         "AWS_ACCESS_KEY_ID",
@@ -29,8 +29,8 @@ pub fn find(profile: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
                 "{} is set, and {} is not", named[0], named[1]
             );
         };
-        return Ok(Keys {
-            credentials: credentials(key, secret, variable(named[2])),
+        return Ok(Found {
+            keys: keys(key, secret, variable(named[2])),
             found: format!("{} and {}", named[0], named[1]),
         });
     }
@@ -52,8 +52,8 @@ pub fn find(profile: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
     };
     let value = |name: &str| value(&text, &profile, name);
     match (value("aws_access_key_id"), value("aws_secret_access_key")) {
-        (Some(key), Some(secret)) => Ok(Keys {
-            credentials: credentials(key, secret, value("aws_session_token")),
+        (Some(key), Some(secret)) => Ok(Found {
+            keys: keys(key, secret, value("aws_session_token")),
             found,
         }),
         _ => crate::fail!(
@@ -63,10 +63,10 @@ pub fn find(profile: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
     }
 }
 
-fn credentials(key: String, secret: String, token: Option<String>) -> Credentials {
+fn keys(key: String, secret: String, token: Option<String>) -> Keys {
     match token {
-        Some(token) => Credentials::new_with_token(key, secret, token),
-        None => Credentials::new(key, secret),
+        Some(token) => Keys::lent(&key, &secret, &token),
+        None => Keys::new(&key, &secret),
     }
 }
 
@@ -106,8 +106,8 @@ mod tests {
                 (name == "AWS_SHARED_CREDENTIALS_FILE").then(|| file.display().to_string())
             })
         })?;
-        let key = found.credentials.key().to_owned();
-        Ok((key, found.credentials.secret().to_owned(), found.found))
+        let key = found.keys.id().to_owned();
+        Ok((key, found.keys.secret().to_owned(), found.found))
     }
 
     #[test]

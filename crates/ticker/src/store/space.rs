@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::place::Place;
-use crate::sync::Ledger;
+use crate::sync::Synced;
 
 /// Looks after the room that must stay free.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Space {
         if free_bytes(&self.place.ready())? >= self.min_free {
             return Ok(true);
         }
-        let ledger = Ledger::of(&self.place);
+        let ledger = Synced::of(&self.place);
         for name in Place::files(&self.place.ready())? {
             if !ledger.is_synced(&name) {
                 continue;

@@ -6,22 +6,18 @@
 //!
 //! Nothing is deleted here that was not compared there: when it was uploaded, and once more before it goes.
 
-mod bucket;
 mod ledger;
 
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
+use bucket::{Bucket, Entry, Error, Keys, Object, Patience, Settings, Style, Upload};
 use kit::{Credentials, clock};
-use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
-pub use bucket::S3Error;
-use bucket::{Bucket, Object, hex, md5};
-pub use ledger::{Entry, Ledger};
+pub use ledger::Synced;
 
 use crate::config::{Config, SyncSettings};
 use crate::store::{Place, age, hour, key};
@@ -67,11 +63,8 @@ impl Report {
 
     fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let path = report_path(directory);
-        let folder = path.parent().context("no folder")?;
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&file, self)?;
-        file.persist(&path)?;
-        Ok(())
+        bucket::replace(&path, &serde_json::to_vec(self)?)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -97,9 +90,9 @@ pub fn run(
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         anyhow::bail!("another sync is running");
     }
-    let ledger = Ledger::of(&place);
+    let synced = Synced::of(&place);
     let now = clock::now_ms() * 1000;
-    let mut work = Work::find(&place, &ledger, settings, now, wishes.include_raw)?;
+    let mut work = Work::find(&place, &synced, settings, now, wishes.include_raw)?;
     if wishes.dry_run {
         for name in &work.upload {
             println!("upload {}", key(&settings.prefix, name));
@@ -115,13 +108,14 @@ pub fn run(
         secret.with_context(|| format!("the credential {full} is missing"))
     };
     let (id, secret) = (secret("s3-access-key-id")?, secret("s3-secret-access-key")?);
-    let bucket = Bucket::new(settings, endpoint, &id, &secret)?;
-    ledger.tidy()?;
+    let keys = Keys::new(id.expose(), secret.expose());
+    let bucket = Bucket::new(storage(settings, endpoint), keys)?;
+    synced.tidy()?;
 
     let mut report = Report::default();
     let syncer = Syncer {
         place,
-        ledger,
+        synced,
         bucket,
         settings,
     };
@@ -133,7 +127,7 @@ pub fn run(
         None => report.at,
         Some(_) => previous.complete_at,
     };
-    let waiting = Work::find(&syncer.place, &syncer.ledger, settings, now, true)?;
+    let waiting = Work::find(&syncer.place, &syncer.synced, settings, now, true)?;
     report.pending_files = waiting.upload.len() as u64;
     for name in &waiting.upload {
         report.pending_bytes += syncer.file(name).metadata().map_or(0, |m| m.len());
@@ -148,6 +142,28 @@ pub fn run(
     outcome.map(|()| report)
 }
 
+/// The bucket of these settings.
+fn storage(settings: &SyncSettings, endpoint: &str) -> Settings {
+    let within = Duration::from_secs_f64(settings.timeout_seconds);
+    Settings {
+        region: settings.region.clone(),
+        style: match settings.path_style {
+            true => Style::Path,
+            false => Style::Host,
+        },
+        patience: Patience {
+            attempts: settings.attempts,
+            first: Duration::from_secs_f64(settings.retry_seconds),
+            ..Patience::default()
+        },
+        connect: within,
+        whole: Some(within),
+        idle: within,
+        on_retry: |error| tracing::warn!("{error}; trying again"),
+        ..Settings::new("lichen-ticker", endpoint, &settings.bucket)
+    }
+}
+
 /// What there is to do, oldest first.
 #[derive(Debug, Default)]
 struct Work {
@@ -158,7 +174,7 @@ struct Work {
 impl Work {
     fn find(
         place: &Place,
-        ledger: &Ledger,
+        synced: &Synced,
         settings: &SyncSettings,
         now: i64,
         this_hour: bool,
@@ -168,7 +184,7 @@ impl Work {
         let expired = now - (settings.retention_days * DAY) as i64;
         let mut work = Work::default();
         for name in Place::files(&place.ready())? {
-            match ledger.get(&name) {
+            match synced.get(&name) {
                 Some(Entry::Synced { etag, bytes }) => {
                     let begun = age(&name).split('-').next().and_then(|at| at.parse().ok());
                     if begun.is_some_and(|begun: i64| begun < expired) {
@@ -185,7 +201,7 @@ impl Work {
 
 struct Syncer<'s> {
     place: Place,
-    ledger: Ledger,
+    synced: Synced,
     bucket: Bucket,
     settings: &'s SyncSettings,
 }
@@ -198,12 +214,11 @@ impl Syncer<'_> {
             match self.upload(name) {
                 Ok(()) => report.uploaded += 1,
                 Err(error) => {
-                    let refused = matches!(
-                        error.downcast_ref(),
-                        Some(S3Error::Refused { .. } | S3Error::Damaged)
-                    );
-                    let error = error.context(format!("{name} is not uploaded"));
-                    tracing::error!("{error:#}");
+                    let refused = matches!(error, Error::Refused(_) | Error::Damaged);
+                    let hint = error.hint();
+                    let error =
+                        anyhow::Error::new(error).context(format!("{name} is not uploaded"));
+                    tracing::error!(hint, "{error:#}");
                     problem.get_or_insert(error);
                     if !refused {
                         break;
@@ -213,12 +228,12 @@ impl Syncer<'_> {
         }
         for (name, object) in &work.delete {
             match self.bucket.head(&key(&self.settings.prefix, name)) {
-                Ok(there) if there == *object => {
-                    self.ledger.forget(name)?;
+                Ok(Some(there)) if there == *object => {
+                    self.synced.forget(name)?;
                     report.deleted += 1;
                 }
-                Ok(_) => self.again(name, "is another one")?,
-                Err(error) if error.is_missing() => self.again(name, "is gone")?,
+                Ok(Some(_)) => self.again(name, "is another one")?,
+                Ok(None) => self.again(name, "is gone")?,
                 Err(error) => {
                     problem.get_or_insert(
                         anyhow::Error::new(error).context(format!("{name} is kept")),
@@ -238,107 +253,25 @@ impl Syncer<'_> {
             file = name,
             "its object {what}: the file is kept, and uploaded again"
         );
-        Ok(self.ledger.clear(name)?)
+        Ok(self.synced.clear(name)?)
     }
 
-    fn upload(&self, name: &str) -> anyhow::Result<()> {
+    fn upload(&self, name: &str) -> Result<(), Error> {
         let key = key(&self.settings.prefix, name);
-        let file = File::open(self.file(name))?;
-        let bytes = file.metadata()?.len();
-        let part_bytes = self.settings.part_bytes;
-        let expected = if bytes <= part_bytes as u64 {
-            let mut all = Vec::with_capacity(bytes as usize);
-            (&file).read_to_end(&mut all)?;
-            self.bucket.put(&key, &all)?;
-            hex(&md5(&all))
-        } else {
-            self.upload_in_parts(name, &key, &file, bytes)?
-        };
-        let object = self.bucket.head(&key)?;
-        // Not every storage's tags can be computed here; then all of it is read back.
-        if object.etag != expected && self.bucket.read_md5(&key)? != md5_of(&file)?
-            || object.bytes != bytes
-        {
-            return Err(S3Error::Damaged.into());
+        if let Some(Entry::Uploading { parts, .. }) = self.synced.get(name) {
+            tracing::info!(key, parts = parts.len(), "an upload goes on");
         }
-        tracing::info!(key, bytes, "uploaded");
-        let etag = object.etag;
-        Ok(self.ledger.set(name, &Entry::Synced { etag, bytes })?)
-    }
-
-    /// Uploads the parts that are not there yet; the tag that AWS gives the whole.
-    fn upload_in_parts(
-        &self,
-        name: &str,
-        key: &str,
-        file: &File,
-        bytes: u64,
-    ) -> anyhow::Result<String> {
-        let part_bytes = self.settings.part_bytes;
-        let begin = || -> anyhow::Result<_> { Ok((self.bucket.begin(key)?, Vec::new())) };
-        let (upload_id, mut parts) = match self.ledger.get(name) {
-            Some(Entry::Uploading {
-                upload_id,
-                part_bytes: then,
-                parts,
-            }) if then == part_bytes => {
-                tracing::info!(key, parts = parts.len(), "an upload goes on");
-                (upload_id, parts)
-            }
-            _ => begin()?,
+        let how = Upload {
+            part_bytes: self.settings.part_bytes as u64,
+            ledger: Some((self.synced.ledger(), name)),
+            progress: None,
         };
-        let mut sums = Md5::new();
-        let mut buffer = vec![0; part_bytes];
-        let outcome = (|| -> anyhow::Result<()> {
-            for (index, start) in (0..bytes).step_by(part_bytes).enumerate() {
-                let part = &mut buffer[..(bytes - start).min(part_bytes as u64) as usize];
-                file.read_exact_at(part, start)?;
-                sums.update(md5(part));
-                if index < parts.len() {
-                    continue;
-                }
-                let number = u16::try_from(index + 1).context("too many parts")?;
-                parts.push(self.bucket.part(key, &upload_id, number, part)?);
-                let entry = Entry::Uploading {
-                    upload_id: upload_id.clone(),
-                    part_bytes,
-                    parts: parts.clone(),
-                };
-                self.ledger.set(name, &entry)?;
-            }
-            Ok(())
-        })();
-        let whole = format!("{}-{}", hex(&sums.finalize()), parts.len());
-        let outcome = outcome.and_then(|()| Ok(self.bucket.complete(key, &upload_id, &parts)?));
-        let Err(error) = outcome else {
-            return Ok(whole);
-        };
-        if !matches!(error.downcast_ref(), Some(S3Error::Refused { .. })) {
-            return Err(error);
-        }
-        // It may have been completed already, and the answer lost. Else the storage has forgotten the upload or does
-        // not like its parts: the next run begins anew.
-        if self.bucket.head(key).is_ok_and(|there| there.etag == whole) {
-            return Ok(whole);
-        }
-        self.ledger.clear(name)?;
-        Err(error)
+        let object = self.bucket.upload(&key, &self.file(name), &how)?;
+        tracing::info!(key, bytes = object.bytes, "uploaded");
+        Ok(())
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.place.ready().join(name)
-    }
-}
-
-fn md5_of(file: &File) -> std::io::Result<[u8; 16]> {
-    let (mut hash, mut buffer, mut at) = (Md5::new(), vec![0; 64 << 10], 0);
-    loop {
-        match file.read_at(&mut buffer, at)? {
-            0 => return Ok(hash.finalize().into()),
-            length => {
-                hash.update(&buffer[..length]);
-                at += length as u64;
-            }
-        }
     }
 }

@@ -1,0 +1,290 @@
+//! Why something did not come about: values that callers decide by, and words that name the next step. The storage's own
+//! are the error codes of the [S3 API](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList),
+//! which everyone who speaks it has taken over.
+
+use std::path::PathBuf;
+
+use http_client::Answer;
+use jiff::Timestamp;
+
+use crate::quirks;
+
+/// As much of a refusal is read.
+const EXCERPT: u64 = 8 << 10;
+
+/// Why something did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer came, or not all of it.
+    #[error("cannot reach the storage: {0}")]
+    Unreachable(#[from] http_client::Error),
+    /// The storage says no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// It has something else than was sent.
+    #[error("what the storage has is not what was sent")]
+    Damaged,
+    /// It says yes, and not what was asked for.
+    #[error("the storage does not say {what}: {answer:?}")]
+    Strange {
+        /// What is missing.
+        what: &'static str,
+        /// What it says.
+        answer: String,
+    },
+    /// A file here can't be read.
+    #[error("cannot read {path}: {why}", path = .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The progress of an upload can't be kept.
+    #[error("cannot remember how far an upload is: {0}")]
+    Ledger(#[source] std::io::Error),
+    /// The settings make no address.
+    #[error("{endpoint} is no storage's address: {why}")]
+    Settings {
+        /// What was given.
+        endpoint: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The storage's no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the storage answers {status}{}", self.in_brackets())]
+pub struct Refusal {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The error's code, and what is said about it; empty where an answer has no body.
+    pub code: String,
+    /// See `code`.
+    pub message: String,
+    /// What that means.
+    pub reason: Reason,
+}
+
+/// What a refusal means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The clocks are too far apart for signatures.
+    Clock {
+        /// What it is here.
+        here: Timestamp,
+        /// What it is there.
+        there: Timestamp,
+    },
+    /// There is no such bucket.
+    NoBucket,
+    /// There is no such object.
+    NoObject,
+    /// There is no such upload: it was completed, or given up.
+    NoUpload,
+    /// The bucket is in another region, this one if the storage says so.
+    OtherRegion(Option<String>),
+    /// The access key is not known, or no longer valid.
+    UnknownKey,
+    /// The access key is known, with another secret.
+    WrongSecret,
+    /// The access key may not do that.
+    NotAllowed,
+    /// The same request may be answered later.
+    Passing,
+    /// Anything else.
+    Other,
+}
+
+impl Error {
+    pub(crate) fn strange(what: &'static str) -> Self {
+        Error::Strange {
+            what,
+            answer: String::new(),
+        }
+    }
+
+    /// Whether the same request may succeed later, without anybody having changed anything here.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Unreachable(error) => error.is_transient(),
+            Error::Refused(refusal) => refusal.reason == Reason::Passing,
+            Error::Damaged => true,
+            _ => false,
+        }
+    }
+
+    /// What a refusal means, if it is one.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Error::Refused(refusal) => Some(&refusal.reason),
+            _ => None,
+        }
+    }
+
+    /// What people can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let reason = match self {
+            Error::Unreachable(_) => {
+                return Some("check the network, and the endpoint's address".into());
+            }
+            Error::Refused(refusal) => &refusal.reason,
+            _ => return None,
+        };
+        Some(match reason {
+            Reason::Clock { here, there } => {
+                format!("the clock here says {here:.0}, and the storage's {there:.0}: set the clock")
+            }
+            Reason::NoBucket => "make the bucket, or correct its name, endpoint or region".into(),
+            Reason::OtherRegion(Some(region)) => format!("the bucket is in the region {region}"),
+            Reason::OtherRegion(None) => "the bucket is in another region".into(),
+            Reason::UnknownKey => "the storage does not know this access key: give another".into(),
+            Reason::WrongSecret => "the secret does not belong to this access key".into(),
+            Reason::NotAllowed => {
+                "this access key may not do that: its policy has to allow s3:GetObject, s3:PutObject \
+                 and s3:AbortMultipartUpload on the bucket's objects"
+                    .into()
+            }
+            Reason::NoObject | Reason::NoUpload | Reason::Passing | Reason::Other => return None,
+        })
+    }
+}
+
+impl Refusal {
+    /// Reads it off an answer that came at `here`.
+    pub(crate) fn of(answer: Answer, here: Timestamp) -> Self {
+        let date = answer.header("date").and_then(|date| {
+            let zoned = jiff::fmt::rfc2822::parse(date).ok()?;
+            Some(zoned.timestamp())
+        });
+        let region = answer.header("x-amz-bucket-region").map(str::to_owned);
+        let status = answer.status();
+        Refusal::new(
+            status,
+            &answer.excerpt(EXCERPT),
+            region,
+            date.map(|there| (here, there)),
+        )
+    }
+
+    /// What an answer of this status and body means, of a storage that names this region and has that clock beside ours.
+    pub fn new(
+        status: u16,
+        body: &str,
+        region: Option<String>,
+        clocks: Option<(Timestamp, Timestamp)>,
+    ) -> Self {
+        let code = element(body, "Code").unwrap_or_default();
+        let apart = |(here, there): &(Timestamp, Timestamp)| {
+            here.duration_since(*there).abs() > quirks::SKEW
+        };
+        let reason = match (&*code, clocks.filter(apart)) {
+            (_, Some((here, there))) if status == 403 => Reason::Clock { here, there },
+            ("NoSuchBucket" | "InvalidBucketName", _) => Reason::NoBucket,
+            ("NoSuchUpload", _) => Reason::NoUpload,
+            ("InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken" | "NotSignedUp", _) => {
+                Reason::UnknownKey
+            }
+            ("SignatureDoesNotMatch", _) => Reason::WrongSecret,
+            (
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+                _,
+            ) => Reason::OtherRegion(region.or_else(|| element(body, "Region"))),
+            _ if status == 403 => Reason::NotAllowed,
+            _ if status == 404 => Reason::NoObject,
+            _ if quirks::passes(status, &code) => Reason::Passing,
+            _ => Reason::Other,
+        };
+        Refusal {
+            status,
+            message: element(body, "Message").unwrap_or_default(),
+            code,
+            reason,
+        }
+    }
+
+    /// What people may want to look up.
+    pub fn words(&self) -> String {
+        let some = [&*self.code, &*self.message];
+        let said: Vec<&str> = some.into_iter().filter(|word| !word.is_empty()).collect();
+        match said.is_empty() {
+            true => format!("status {}", self.status),
+            false => said.join(": "),
+        }
+    }
+
+    fn in_brackets(&self) -> String {
+        match self.code.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", self.code),
+        }
+    }
+}
+
+/// What stands between the tags of that name.
+fn element(text: &str, name: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (value, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(status: u16, code: &str) -> Reason {
+        let body = format!("<Error><Code>{code}</Code></Error>");
+        Refusal::new(status, &body, None, None).reason
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_somebody_has_to_mend() {
+        for (status, code) in [
+            (503, "SlowDown"),
+            (500, "InternalError"),
+            (429, ""),
+            (400, "RequestTimeout"),
+            (400, "BadDigest"),
+        ] {
+            assert_eq!(reason(status, code), Reason::Passing, "{status} {code}");
+        }
+        for (status, code, what) in [
+            (403, "AccessDenied", Reason::NotAllowed),
+            (403, "", Reason::NotAllowed),
+            (403, "SignatureDoesNotMatch", Reason::WrongSecret),
+            (403, "InvalidAccessKeyId", Reason::UnknownKey),
+            (404, "NoSuchBucket", Reason::NoBucket),
+            (404, "NoSuchUpload", Reason::NoUpload),
+            (404, "", Reason::NoObject),
+            (501, "NotImplemented", Reason::Other),
+        ] {
+            assert_eq!(reason(status, code), what, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn another_region_is_told_by_its_name() {
+        let body =
+            "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+        let refusal = Refusal::new(400, body, None, None);
+        let error = Error::Refused(refusal);
+        assert_eq!(
+            error.hint().unwrap(),
+            "the bucket is in the region eu-west-1"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_before_anything_else() {
+        let here: Timestamp = "2026-11-29T00:00:00Z".parse().unwrap();
+        let there: Timestamp = "2027-11-29T00:00:00Z".parse().unwrap();
+        let body = "<Error><Code>AccessDenied</Code></Error>";
+        let refusal = Refusal::new(403, body, None, Some((here, there)));
+        assert_eq!(refusal.reason, Reason::Clock { here, there });
+    }
+}

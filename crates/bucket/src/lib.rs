@@ -1,0 +1,310 @@
+//! A bucket of any S3-compatible storage.
+//!
+//! An object appears whole or not at all: one that is cut off, in parts or not, leaves what was there. What is sent is
+//! sent with its MD5, and what the storage then has is compared with it. A file goes up in parts that are read as they
+//! are sent, so that memory does not grow with the file; with a [`Ledger`], an upload that was cut off by a lost
+//! network, a kill or a power cut goes on where it stopped.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use bucket::{Bucket, Keys, Ledger, Settings, Upload};
+//!
+//! let settings = Settings::new("recorder", "https://s3.eu-central-1.amazonaws.com", "videos");
+//! let bucket = Bucket::new(settings, Keys::new("access key", "its secret"))?;
+//! let ledger = Ledger::new("/var/lib/recorder/uploads");
+//! let upload = Upload { ledger: Some((&ledger, "today.mp4")), ..Upload::default() };
+//! bucket.upload("2026/today.mp4", "/var/lib/recorder/today.mp4".as_ref(), &upload)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What differs between providers is in [`quirks`], and nowhere else.
+
+mod error;
+mod ledger;
+mod patience;
+pub mod quirks;
+mod sum;
+mod upload;
+
+use std::time::Duration;
+
+use http_client::{Answer, Body, Client, Options, Request};
+use jiff::Timestamp;
+use rusty_s3::{Credentials, S3Action};
+
+pub use error::{Error, Reason, Refusal};
+pub use ledger::{Entry, Ledger, replace};
+pub use patience::Patience;
+pub use quirks::Style;
+use sum::Sum;
+pub use upload::Upload;
+
+/// A signature is good for this long; a request may have to wait for a slow line.
+const SIGNED_FOR: Duration = Duration::from_secs(3600);
+/// No answer that is not an object is longer.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// Where a bucket is, and how patient to be with it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the program calls itself in `User-Agent`.
+    pub program: &'static str,
+    /// The storage's address, without the bucket.
+    pub endpoint: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region; see [`quirks`] for those whose storage has none.
+    pub region: String,
+    /// Where in an address the bucket is named.
+    pub style: Style,
+    /// How often one request is tried, and with which pauses.
+    pub patience: Patience,
+    /// For a connection to stand.
+    pub connect: Duration,
+    /// For a whole request, a part included. Without, nothing is too slow that moves.
+    pub whole: Option<Duration>,
+    /// How long nothing may move.
+    pub idle: Duration,
+    /// Told of each attempt that failed and is followed by another.
+    pub on_retry: fn(&Error),
+    /// What time it is: signatures are good for a time.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Settings {
+    /// What does for most storages: `bucket` at `endpoint`, named in the path.
+    pub fn new(program: &'static str, endpoint: &str, bucket: &str) -> Self {
+        Settings {
+            program,
+            endpoint: endpoint.to_owned(),
+            bucket: bucket.to_owned(),
+            region: quirks::DEFAULT_REGION.into(),
+            style: Style::Path,
+            patience: Patience::default(),
+            connect: Duration::from_secs(30),
+            whole: None,
+            idle: Duration::from_secs(120),
+            on_retry: |_| (),
+            clock: Timestamp::now,
+        }
+    }
+}
+
+/// An access key and its secret.
+#[derive(Clone)]
+pub struct Keys(Credentials);
+
+impl Keys {
+    /// A key that lasts.
+    pub fn new(id: &str, secret: &str) -> Self {
+        Keys(Credentials::new(id, secret))
+    }
+
+    /// A key that was lent for a time, with the token that says so.
+    pub fn lent(id: &str, secret: &str, token: &str) -> Self {
+        Keys(Credentials::new_with_token(id, secret, token))
+    }
+
+    /// The access key, which is no secret.
+    pub fn id(&self) -> &str {
+        self.0.key()
+    }
+
+    /// Its secret.
+    pub fn secret(&self) -> &str {
+        self.0.secret()
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Keys").field(&self.id()).finish()
+    }
+}
+
+/// An object, as the storage describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its tag.
+    pub etag: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A bucket, and someone who may use it.
+#[derive(Debug)]
+pub struct Bucket {
+    bucket: rusty_s3::Bucket,
+    keys: Keys,
+    client: Client,
+    settings: Settings,
+}
+
+impl Bucket {
+    /// The bucket of `settings`. Nothing is asked of the storage yet.
+    pub fn new(settings: Settings, keys: Keys) -> Result<Self, Error> {
+        let client = Client::new(&Options {
+            name: settings.program,
+            connect: settings.connect,
+            whole: settings.whole,
+            idle: settings.idle,
+            // A bucket that is elsewhere is to be said, not found: signatures are for one host.
+            redirects: 0,
+        });
+        Ok(Bucket {
+            bucket: quirks::open(&settings)?,
+            keys,
+            client,
+            settings,
+        })
+    }
+
+    /// The storage's host, and its port if one is named.
+    pub fn server(&self) -> String {
+        let url = self.bucket.base_url();
+        let host = url.host_str().unwrap_or_default();
+        match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.bucket.name()
+    }
+
+    /// Its region.
+    pub fn region(&self) -> &str {
+        self.bucket.region()
+    }
+
+    /// Whose keys are used.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// What time it is, for signatures.
+    pub fn now(&self) -> Timestamp {
+        (self.settings.clock)()
+    }
+
+    /// Stores a small object, in place of any other of that key; its tag, once the storage has these very bytes.
+    pub fn put(&self, key: &str, bytes: &[u8]) -> Result<String, Error> {
+        self.patiently(|| self.put_once(key, bytes))
+    }
+
+    /// The same in one attempt: as the first thing asked of a storage, it shows whether all is set up well.
+    pub fn put_once(&self, key: &str, bytes: &[u8]) -> Result<String, Error> {
+        let action = self.bucket.put_object(Some(&self.keys.0), key);
+        let body = http_client::Bytes::copy_from_slice(bytes);
+        self.send_summed(action, body.into(), &Sum::of(bytes))
+    }
+
+    /// An object of at most `limit` bytes, if there is one of that key.
+    pub fn get(&self, key: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+        let got = self.patiently(|| {
+            let action = self.bucket.get_object(Some(&self.keys.0), key);
+            Ok(self.ask(&action, Body::Empty)?.bytes(limit)?)
+        });
+        present(got)
+    }
+
+    /// What the storage says of an object, if there is one of that key.
+    pub fn head(&self, key: &str) -> Result<Option<Object>, Error> {
+        let found = self.patiently(|| {
+            let action = self.bucket.head_object(Some(&self.keys.0), key);
+            let answer = self.ask(&action, Body::Empty)?;
+            let length = answer.header("content-length");
+            let bytes = length.and_then(|length| length.parse().ok());
+            Ok(Object {
+                etag: tag(&answer)?,
+                bytes: bytes.ok_or_else(|| Error::strange("how long the object is"))?,
+            })
+        });
+        present(found)
+    }
+
+    /// The sum of an object, by reading all of it.
+    fn read_back(&self, key: &str) -> Result<Sum, Error> {
+        self.patiently(|| {
+            let action = self.bucket.get_object(Some(&self.keys.0), key);
+            let mut answer = self.ask(&action, Body::Empty)?;
+            Sum::of_pieces(|buffer| Ok(answer.read(buffer)?))
+        })
+    }
+
+    /// Sends a body with its sum, which the storage compares; and compares the tag that it answers with, as far as that
+    /// says anything.
+    fn send_summed<'a, A: S3Action<'a>>(
+        &self,
+        mut action: A,
+        body: Body,
+        sum: &Sum,
+    ) -> Result<String, Error> {
+        let headers = action.headers_mut();
+        headers.insert(quirks::CHECKSUM_HEADER, sum.base64());
+        let request = self.signed(&action);
+        let request = request.header(quirks::CHECKSUM_HEADER, sum.base64());
+        let answer = self.answered(request.body(body))?;
+        let tag = tag(&answer)?;
+        let says = quirks::is_sum(&tag) && !quirks::is_encrypted(|name| answer.header(name));
+        match says && tag != sum.hex() {
+            true => Err(Error::Damaged),
+            false => Ok(tag),
+        }
+    }
+
+    /// Asks once; the answer is one of success.
+    fn ask<'a>(&self, action: &impl S3Action<'a>, body: Body) -> Result<Answer, Error> {
+        self.answered(self.signed(action).body(body))
+    }
+
+    fn signed<'a, A: S3Action<'a>>(&self, action: &A) -> Request {
+        let url = action.sign_with_time(SIGNED_FOR, &self.now());
+        let method = A::METHOD.to_str().parse();
+        Request::new(method.expect("one of HTTP's own"), url.as_str())
+    }
+
+    fn answered(&self, request: Request) -> Result<Answer, Error> {
+        let answer = self.client.send(request)?;
+        match answer.is_success() {
+            true => Ok(answer),
+            false => Err(Error::Refused(Refusal::of(answer, self.now()))),
+        }
+    }
+
+    /// Tries again what may go well in a moment.
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        for pause in self.settings.patience.pauses() {
+            match attempt() {
+                Err(error) if error.is_transient() => {
+                    (self.settings.on_retry)(&error);
+                    std::thread::sleep(pause);
+                }
+                outcome => return outcome,
+            }
+        }
+        attempt()
+    }
+}
+
+/// That there is no such object is an answer, too; that there is no such bucket is none.
+fn present<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.reason() == Some(&Reason::NoObject) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn tag(answer: &Answer) -> Result<String, Error> {
+    let tag = answer.header("etag").map(quirks::bare_tag);
+    tag.ok_or_else(|| Error::strange("which tag it has given"))
+}
+
+fn text(answer: Answer) -> Result<String, Error> {
+    let bytes = answer.bytes(LONGEST_ANSWER)?;
+    String::from_utf8(bytes).map_err(|_| Error::strange("anything in UTF-8"))
+}

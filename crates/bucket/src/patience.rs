@@ -1,0 +1,55 @@
+//! How often a request is tried.
+
+use std::time::Duration;
+
+/// Attempts further and further apart, and never at the same time as those of others who lost the same server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Patience {
+    /// Attempts in all.
+    pub attempts: u32,
+    /// The pause after the first; doubled after each further one.
+    pub first: Duration,
+    /// No pause is longer.
+    pub longest: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            attempts: 5,
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Patience {
+    /// The pauses between attempts: each between half of what is due and all of it.
+    pub fn pauses(self) -> impl Iterator<Item = Duration> {
+        (0..self.attempts.saturating_sub(1)).map(move |failed| {
+            let doubled = self.first.saturating_mul(2u32.saturating_pow(failed));
+            let due = doubled.min(self.longest);
+            due.mul_f64(0.5 + fastrand::f64() / 2.0)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let patience = Patience {
+            attempts: 5,
+            first: Duration::from_secs(2),
+            longest: Duration::from_secs(10),
+        };
+        let pauses: Vec<Duration> = patience.pauses().collect();
+        assert_eq!(pauses.len(), 4);
+        for (pause, due) in pauses.iter().zip([2, 4, 8, 10]) {
+            let due = Duration::from_secs(due);
+            assert!((due / 2..=due).contains(pause), "{pauses:?}");
+        }
+    }
+}

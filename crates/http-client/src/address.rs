@@ -1,0 +1,72 @@
+//! What of an address can be looked at before anybody is asked, and what of it may be shown.
+
+use http::Uri;
+
+/// An address that HTTP can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Address {
+    /// Understands `url`, if it begins with `http://` or `https://` and names a host.
+    pub fn parse(url: &str) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        let scheme = uri
+            .scheme_str()
+            .filter(|s| matches!(*s, "http" | "https"))?;
+        let host = uri.host().filter(|host| !host.is_empty())?;
+        Some(Address {
+            scheme: scheme.to_owned(),
+            host: host.to_owned(),
+            port: uri.port_u16(),
+        })
+    }
+
+    /// The host and, if one is named, the port.
+    pub fn authority(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.clone(),
+        }
+    }
+
+    /// The address as far as it is no secret: path and query may hold one, and so may a name before the host.
+    pub fn masked(&self) -> String {
+        format!("{}://{}/…", self.scheme, self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_a_query_and_a_name_are_never_shown() {
+        for (url, shown) in [
+            ("https://hooks.example/T0/secret", "https://hooks.example/…"),
+            ("http://me:word@nas:9000/?key=secret", "http://nas/…"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().masked(), shown);
+        }
+        let nas = Address::parse("http://me:word@nas:9000/x").unwrap();
+        assert_eq!(nas.authority(), "nas:9000");
+    }
+
+    #[test]
+    fn what_http_cannot_reach_is_no_address() {
+        for bad in [
+            "",
+            "nas",
+            "/x",
+            "ftp://nas/x",
+            "http://",
+            "file:///etc/passwd",
+            "http://a b/",
+        ] {
+            assert_eq!(Address::parse(bad), None, "{bad}");
+        }
+    }
+}

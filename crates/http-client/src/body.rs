@@ -1,0 +1,95 @@
+//! What is sent along: nothing, bytes, or a part of a file that is read as it is sent.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The body of a request.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// These bytes.
+    Bytes(Bytes),
+    /// A part of a file, of which no more is in memory than a buffer holds.
+    File(FilePart),
+}
+
+impl<B: Into<Bytes>> From<B> for Body {
+    fn from(bytes: B) -> Self {
+        Body::Bytes(bytes.into())
+    }
+}
+
+impl From<FilePart> for Body {
+    fn from(part: FilePart) -> Self {
+        Body::File(part)
+    }
+}
+
+/// Told how far in the file reading has come.
+type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// A part of a file. Copies are independent of each other: each begins at the beginning.
+#[derive(Clone)]
+pub struct FilePart {
+    file: Arc<File>,
+    range: Range<u64>,
+    at: u64,
+    progress: Option<Progress>,
+}
+
+impl FilePart {
+    /// Those bytes of `file` that are in `range`.
+    pub fn new(file: Arc<File>, range: Range<u64>) -> Self {
+        FilePart {
+            file,
+            at: range.start,
+            range,
+            progress: None,
+        }
+    }
+
+    /// Tells `told` how far in the file reading has come, each time that some bytes have been read.
+    pub fn telling(mut self, told: Progress) -> Self {
+        self.progress = Some(told);
+        self
+    }
+
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
+impl Read for FilePart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.range.end - self.at).unwrap_or(usize::MAX);
+        let most = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..most], self.at)?;
+        if read == 0 && most > 0 {
+            // Whoever reads must not be told that this was all of it.
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file has become shorter",
+            ));
+        }
+        self.at += read as u64;
+        if let Some(progress) = &self.progress {
+            progress(self.at);
+        }
+        Ok(read)
+    }
+}
+
+impl fmt::Debug for FilePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FilePart").field(&self.range).finish()
+    }
+}

@@ -1,0 +1,347 @@
+//! Servers and networks as they are: silent, slow, cut off, elsewhere, behind a proxy, or not who they say they are.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use http_client::{Cause, Client, Error, FilePart, Options, Request, Stage};
+
+/// Tells this test program what to ask for; see [`in_a_process_with`].
+const ASK: &str = "HTTP_CLIENT_TEST_ASKS";
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+fn options() -> Options {
+    Options {
+        connect: Duration::from_secs(5),
+        whole: Some(Duration::from_secs(20)),
+        idle: Duration::from_millis(200),
+        ..Options::new("http-client-tests", Duration::from_secs(20))
+    }
+}
+
+fn get(url: &str) -> Result<String, Error> {
+    let answer = Client::new(&options()).send(Request::get(url))?;
+    Ok(String::from_utf8(answer.bytes(1 << 20)?).unwrap())
+}
+
+/// A server that hands each connection to `serve`, and goes with the test.
+fn server(serve: impl Fn(Heard, &mut TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if let Some(heard) = Heard::from(&mut stream) {
+                serve(heard, &mut stream);
+            }
+        }
+    });
+    address
+}
+
+/// A request as it arrived.
+struct Heard {
+    line: String,
+    headers: Vec<String>,
+    body: Vec<u8>,
+}
+
+impl Heard {
+    fn from(stream: &mut impl Read) -> Option<Self> {
+        let mut reader = BufReader::new(stream);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+            match line.trim_end() {
+                "" => break,
+                line => lines.push(line.to_owned()),
+            }
+        }
+        let line = lines.remove(0);
+        let length = lines.iter().find_map(|header| {
+            let (name, value) = header.split_once(": ")?;
+            (name.eq_ignore_ascii_case("content-length")).then(|| value.parse().ok())?
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        Some(Heard {
+            line,
+            headers: lines,
+            body,
+        })
+    }
+}
+
+fn say(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn whoever_is_asked_hears_who_asks() {
+    let server = server(|heard, stream| {
+        assert!(heard.headers.iter().any(|header| {
+            header.to_lowercase()
+                == concat!("user-agent: http-client-tests/", env!("CARGO_PKG_VERSION"))
+        }));
+        assert_eq!(heard.body, b"words");
+        say(
+            stream,
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 99999\r\ncontent-length: 4\r\n\r\nbusy",
+        );
+    });
+    let request = Request::post(format!("http://{server}/"), "words");
+    let answer = Client::new(&options()).send(request).unwrap();
+    assert_eq!(answer.status(), 503, "an answer, like any other");
+    assert_eq!(answer.status_line(), "503 Service Unavailable");
+    assert_eq!(
+        answer.seconds("retry-after"),
+        Some(Duration::from_secs(3600))
+    );
+    assert_eq!(answer.excerpt(3), "bus");
+}
+
+#[test]
+fn nobody_there_is_told_with_the_host_and_may_pass() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let error = get(&format!("http://{address}/secret?key=secret")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{address}: the connection is refused")
+    );
+    assert!(error.is_transient());
+}
+
+#[test]
+fn a_host_that_dns_does_not_know_may_be_known_later() {
+    let error = get("http://nobody.invalid/").unwrap_err();
+    let is_known = matches!(
+        error.cause,
+        Cause::NoSuchHost | Cause::Slow(Stage::Connect, _)
+    );
+    assert!(is_known, "{error}");
+    assert!(error.is_transient());
+    assert!(error.to_string().starts_with("nobody.invalid: "), "{error}");
+}
+
+#[test]
+fn what_is_no_address_is_never_asked_for() {
+    let error = get("ftp://nas/x").unwrap_err();
+    assert_eq!(error.cause, Cause::BadAddress);
+    assert!(!error.is_transient());
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let server = server(|_, stream| {
+        // Until the other side hangs up.
+        let _ = stream.read(&mut [0]);
+    });
+    let began = Instant::now();
+    let error = get(&format!("http://{server}/")).unwrap_err();
+    assert_eq!(error.cause, Cause::Slow(Stage::Idle, options().idle));
+    assert!(error.is_timeout() && error.is_transient());
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_server_that_stops_in_the_middle_is_given_up_and_what_came_is_kept() {
+    let server = server(|_, stream| {
+        say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
+        let _ = stream.read(&mut [0]);
+    });
+    let request = Request::get(format!("http://{server}/"));
+    let mut answer = Client::new(&options()).send(request).unwrap();
+    let mut body = Vec::new();
+    let error = answer.append_to(&mut body, 1000).unwrap_err();
+    assert_eq!(error.cause, Cause::Slow(Stage::Idle, options().idle));
+    assert_eq!(body, b"half");
+}
+
+#[test]
+fn a_server_that_never_comes_to_an_end_is_given_up_as_well() {
+    let server = server(|_, stream| {
+        say(stream, "HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(b"more").is_ok() {}
+    });
+    let url = format!("http://{server}/");
+    let patience = Options {
+        whole: Some(Duration::from_millis(300)),
+        ..options()
+    };
+    let mut answer = Client::new(&patience).send(Request::get(&*url)).unwrap();
+    let error = loop {
+        if let Err(error) = answer.read(&mut [0; 4096]) {
+            break error;
+        }
+    };
+    drop(answer);
+    assert_eq!(
+        error.cause,
+        Cause::Slow(Stage::Whole, Duration::from_millis(300))
+    );
+    assert_eq!(get(&url).unwrap_err().cause, Cause::TooLong(1 << 20));
+}
+
+#[test]
+fn a_connection_that_is_cut_is_told_from_one_that_ends() {
+    let server =
+        server(|_, stream| say(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"));
+    let error = get(&format!("http://{server}/")).unwrap_err();
+    assert!(matches!(error.cause, Cause::Cut(_)), "{error}");
+    assert!(error.is_transient());
+}
+
+#[test]
+fn questions_are_redirected_and_what_was_brought_is_not() {
+    let server = server(|heard, stream| match heard.line.split(' ').nth(1) {
+        Some("/there") => say(stream, OK),
+        Some("/circle") => say(
+            stream,
+            "HTTP/1.1 302 Found\r\nlocation: /circle\r\ncontent-length: 0\r\n\r\n",
+        ),
+        _ => say(
+            stream,
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n",
+        ),
+    });
+    assert_eq!(get(&format!("http://{server}/here")).unwrap(), "ok");
+    let error = get(&format!("http://{server}/circle")).unwrap_err();
+    assert_eq!(error.cause, Cause::Redirects);
+    assert!(!error.is_transient());
+    let post = Request::post(format!("http://{server}/here"), "words");
+    assert_eq!(Client::new(&options()).send(post).unwrap().status(), 307);
+}
+
+#[test]
+fn a_part_of_a_file_is_sent_as_it_is_read() {
+    let server = server(|heard, stream| {
+        let whole: Vec<u8> = (0..300_000).map(|at| at as u8).collect();
+        match heard.body == whole[1000..250_000] {
+            true => say(stream, OK),
+            false => say(
+                stream,
+                "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+            ),
+        }
+    });
+    let mut file = tempfile::tempfile().unwrap();
+    let whole: Vec<u8> = (0..300_000).map(|at| at as u8).collect();
+    file.write_all(&whole).unwrap();
+    let file = Arc::new(file);
+    let url = format!("http://{server}/");
+    let part = FilePart::new(file.clone(), 1000..250_000);
+    // A retry begins at the beginning.
+    for part in [part.clone(), part] {
+        let answer = Client::new(&options())
+            .send(Request::post(&*url, part))
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    let beyond = FilePart::new(file, 250_000..350_000);
+    let error = Client::new(&options()).send(Request::post(&*url, beyond));
+    let error = error.unwrap_err();
+    assert!(matches!(error.cause, Cause::Unreadable(_)), "{error}");
+    assert!(!error.is_transient());
+}
+
+/// What a client says that asks for `url` in a process whose environment has these variables.
+fn in_a_process_with(variables: &[(&str, &str)], url: &str) -> String {
+    let this = std::env::current_exe().unwrap();
+    let asked = Command::new(this)
+        .args(["--exact", "a_process_that_asks", "--nocapture"])
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .env(ASK, url)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let (_, answer) = said
+        .split_once("answer: ")
+        .unwrap_or_else(|| panic!("{said}"));
+    answer.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_process_that_asks() {
+    if let Ok(url) = std::env::var(ASK) {
+        match get(&url) {
+            Ok(text) => println!("answer: {text}"),
+            Err(error) => println!("answer: {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_asked() {
+    let proxy = server(|heard, stream| match &*heard.line {
+        // Either way of going through one.
+        "GET http://somewhere.invalid/x HTTP/1.1" => say(stream, OK),
+        "CONNECT somewhere.invalid:80 HTTP/1.1" => {
+            say(stream, "HTTP/1.1 200 OK\r\n\r\n");
+            let heard = Heard::from(stream).unwrap();
+            assert_eq!(heard.line, "GET /x HTTP/1.1");
+            say(stream, OK);
+        }
+        _ => say(
+            stream,
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+        ),
+    });
+    let proxy = format!("http://{proxy}");
+    let variables = [("HTTP_PROXY", &*proxy), ("http_proxy", &*proxy)];
+    assert_eq!(
+        in_a_process_with(&variables, "http://somewhere.invalid/x"),
+        "ok"
+    );
+}
+
+#[test]
+fn a_certificate_is_trusted_if_the_environment_says_so_and_else_is_not() {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authorities.pem");
+    let encoded = base64::engine::general_purpose::STANDARD.encode(own.cert.der());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
+    std::fs::write(&file, pem).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![own.cert.der().clone()],
+            own.signing_key.serialize_der().try_into().unwrap(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(tls, stream.unwrap());
+            if Heard::from(&mut stream).is_some() {
+                stream.write_all(OK.as_bytes()).unwrap();
+                stream.flush().unwrap();
+            }
+        }
+    });
+    let url = format!("https://localhost:{port}/");
+    let error = get(&url).unwrap_err();
+    assert!(matches!(error.cause, Cause::Untrusted(_)), "{error:?}");
+    assert!(!error.is_transient());
+    let file = file.display().to_string();
+    assert_eq!(in_a_process_with(&[("SSL_CERT_FILE", &file)], &url), "ok");
+}
