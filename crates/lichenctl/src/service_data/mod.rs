@@ -1,4 +1,4 @@
-//! Protecting state: a new version of a service may leave its data such that the old one can't read them.
+//! The data of services: a new version of a service may leave its data such that the old one cannot read them.
 //!
 //! Generations declare for each service the version of its data (`/etc/lichen/state.json`). Before another version
 //! gets at them, the generation that runs makes a copy with its own command; without one there is no change. The
