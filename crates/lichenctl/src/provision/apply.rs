@@ -146,7 +146,7 @@ fn network(wifi: &Wifi) -> (String, String) {
             format!("{name}.open"),
             "[Settings]\nAutoConnect=true\n".to_owned(),
         ),
-        Some(key) if is_raw_key(&key.reveal()) => (
+        Some(key) if is_raw_key(key.reveal()) => (
             format!("{name}.psk"),
             format!(
                 "[Security]\nPreSharedKey={}\n",
