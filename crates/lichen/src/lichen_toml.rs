@@ -4,8 +4,7 @@
 //! first boot, on the console of a machine that nobody can log in to.
 
 use anyhow::{Context, Result};
-use lichenctl::provision::{self, Problem, Provision};
-use lichenctl::root::Root;
+use protocol::lichen_toml::{self, Problem, Provision};
 use std::path::Path;
 
 /// The file's name in the root of BOOT.
@@ -24,20 +23,20 @@ pub fn text(wanted: &Provision) -> Result<String> {
 
 /// Everything the device would find wrong with it. Names no secret's value.
 pub fn problems(text: &str) -> Vec<Problem> {
-    let mut problems = provision::understand(&Root::new("/"), text.as_bytes())
-        .err()
-        .unwrap_or_default();
-    // A host without the time zone database can't tell; the device will.
-    if !Path::new("/usr/share/zoneinfo/UTC").exists() {
-        problems.retain(|problem| problem.key != "timezone");
-    }
-    problems
+    let zones = Path::new("/usr/share/zoneinfo");
+    // A host without the time zone database cannot tell; the device will.
+    let unknown = !lichen_toml::zone_exists(zones, "UTC");
+    lichen_toml::read(text.as_bytes(), &|zone| {
+        unknown || lichen_toml::zone_exists(zones, zone)
+    })
+    .err()
+    .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lichenctl::provision::{Secret, Ssh, Wifi};
+    use protocol::lichen_toml::{Secret, Ssh, Wifi};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1lCyLg8uNLwgEd7CM/8mxZGPTlWUQ9F5OG9JYyqUVn me@\"here\"";
 
@@ -65,7 +64,7 @@ mod tests {
     fn the_device_understands_what_the_host_writes() {
         for wanted in [everything(), Provision::default()] {
             let text = text(&wanted).unwrap();
-            let read = provision::understand(&Root::new("/"), text.as_bytes());
+            let read = lichen_toml::read(text.as_bytes(), &|_| true);
             assert_eq!(read.as_ref(), Ok(&wanted), "{text}");
             assert_eq!(problems(&text), []);
         }

@@ -6,12 +6,12 @@ use crate::durable;
 use crate::generations::{self, BOOTED, Booted, CURRENT, Running};
 use crate::health::Health;
 use crate::journal::{self, note};
-use crate::lock::Lock;
+use crate::lock::GenerationsLock;
 use crate::profile;
-use crate::protect;
+use crate::record;
 use crate::root::Root;
+use crate::service_data;
 use crate::state::BootState;
-use crate::update;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
@@ -49,14 +49,14 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
             .with_context(|| format!("generation {generation}"))
             .inspect_err(|error| journal::error(&format!("{error:#}; rebooting")))?;
     }
-    let _lock = Lock::wait(root)?;
+    let _lock = GenerationsLock::wait(root)?;
     // Another may have written meanwhile.
     BootState::load(&root.at("boot"))?
         .bless(generation)?
         .write()?;
     note(&format!("generation {generation} is healthy and blessed"));
     let toplevel = running.toplevel.unwrap_or_default();
-    protect::settle(root, &toplevel)
+    service_data::settle(root, &toplevel)
 }
 
 /// After a soft-reboot, before anything else: `/run` is the same as before, and names what ran then.
@@ -71,7 +71,7 @@ pub fn arrive(root: &Root) -> Result<()> {
 
 /// At boot: the profile follows what was booted, and a trial that failed is told.
 pub fn reconcile(root: &Root) -> Result<()> {
-    let _lock = Lock::wait(root)?;
+    let _lock = GenerationsLock::wait(root)?;
     let booted = Booted::read(root);
     let (Some(generation), Some(toplevel)) = (booted.generation, booted.toplevel) else {
         anyhow::bail!("the kernel's command line names no generation");
@@ -79,9 +79,9 @@ pub fn reconcile(root: &Root) -> Result<()> {
     let state = BootState::load(&root.at("boot")).ok().map(|s| s.state());
     confirm::forget_others(root, generation, state.and_then(|state| state.trial))?;
     if state.is_some_and(|state| state.good == generation) {
-        protect::settle(root, &toplevel)?;
+        service_data::settle(root, &toplevel)?;
     }
-    let remembered = state.map_or(Ok(()), |s| update::remember_failed_trial(root, s));
+    let remembered = state.map_or(Ok(()), |s| record::trial_failed(root, s));
     if let Err(error) = remembered {
         // What is on trial here is not to fail for it.
         journal::error(&format!("{error:#}"));

@@ -8,21 +8,18 @@
 
 use crate::durable::{self, cut};
 use crate::generations::{Booted, Running};
-use crate::journal::{note, say};
-use crate::lock::Lock;
+use crate::hint::Hint;
+use crate::journal::{note, say, tell};
+use crate::lock::GenerationsLock;
 use crate::root::Root;
 use crate::state::{BootState, Generation, Trial};
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use protocol::progress::Event;
+use protocol::status::Awaited;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// How the line on stderr begins that says that it is time to confirm.
-pub const AWAITED: &str = "waiting for `lichenctl confirm`";
-/// The longest wait, in seconds: lichen-bless.service is given as much more.
-pub const LONGEST: u64 = 600;
 
 const LIVE: &str = "run/lichen/confirm.json";
 const TRIALS: &str = "var/lib/lichen/confirm";
@@ -38,17 +35,6 @@ pub struct Confirmation {
     pub canary: Option<PathBuf>,
 }
 
-/// A confirmation that is awaited.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Awaited {
-    /// Of which generation; null for a toplevel on test.
-    pub generation: Option<Generation>,
-    /// Its toplevel.
-    pub toplevel: String,
-    /// Seconds, from when it is found healthy.
-    pub within: u64,
-}
-
 /// Why there is nothing to confirm.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
@@ -60,9 +46,8 @@ pub enum ConfirmError {
     NotYet(Generation),
 }
 
-impl ConfirmError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+impl Hint for ConfirmError {
+    fn hint(&self) -> &'static str {
         match self {
             Self::NotAwaited => "`lichenctl status` shows what runs",
             Self::NotYet(_) => "confirm once it was booted",
@@ -79,10 +64,12 @@ pub struct Unconfirmed(pub u64);
 pub fn wait_live(root: &Root, awaited: &Awaited, canary: Option<&Path>) -> Result<()> {
     let path = canary.map_or_else(|| root.at(LIVE), Path::to_owned);
     put(&path, awaited)?;
-    say(&match canary {
-        None => format!("{AWAITED} within {} s", awaited.within),
-        Some(path) => format!("waiting for {} to be removed", path.display()),
-    });
+    match canary {
+        None => tell(&Event::AwaitingConfirmation {
+            within: awaited.within,
+        }),
+        Some(path) => say(&format!("waiting for {} to be removed", path.display())),
+    }
     // Whoever finds the file gone was second.
     if confirmed(&path, awaited.within) || !durable::remove(&path)? {
         return Ok(());
@@ -125,11 +112,13 @@ pub fn demanded(root: &Root) -> Option<(Generation, Awaited)> {
 /// it would not be reachable the next time, either.
 pub fn wait_trial(root: &Root, generation: Generation, awaited: &Awaited) -> Result<()> {
     let path = of_trial(root, generation);
-    say(&format!("{AWAITED} within {} s", awaited.within));
+    tell(&Event::AwaitingConfirmation {
+        within: awaited.within,
+    });
     if confirmed(&path, awaited.within) {
         return Ok(());
     }
-    let _lock = Lock::wait(root)?;
+    let _lock = GenerationsLock::wait(root)?;
     if !path.exists() {
         return Ok(());
     }
@@ -148,7 +137,11 @@ pub fn confirm(root: &Root) -> Result<Awaited> {
         // The switch that awaits it holds the lock.
         (awaited, root.at(LIVE), None)
     } else if let Some((generation, awaited)) = demanded(root) {
-        (awaited, of_trial(root, generation), Some(Lock::wait(root)?))
+        (
+            awaited,
+            of_trial(root, generation),
+            Some(GenerationsLock::wait(root)?),
+        )
     } else if let Some(generation) = next(root).and_then(|awaited| awaited.generation) {
         return Err(ConfirmError::NotYet(generation).into());
     } else {

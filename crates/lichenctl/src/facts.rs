@@ -2,8 +2,7 @@
 
 use crate::health::Health;
 use crate::root::Root;
-use crate::status::Usage;
-use serde::{Deserialize, Serialize};
+use protocol::status::{Facts, Usage};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -13,19 +12,6 @@ const MANIFEST: &str = "run/current-system/manifest.json";
 const ERRORS: usize = 5;
 /// What the kernel says at every boot, as the initrd hands the armed watchdog over to systemd; and so it shall be.
 const HANDED_OVER: &str = "watchdog did not stop!";
-
-/// A field that is null could not be found out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
-    /// The appliance that runs.
-    pub appliance: Option<String>,
-    /// What its health checks and units say: empty when all is well.
-    pub problems: Option<Vec<String>>,
-    /// How full its memory is.
-    pub memory: Option<Usage>,
-    /// The last errors of this boot's journal, the oldest first.
-    pub errors: Option<Vec<String>>,
-}
 
 /// Asks the device.
 pub fn collect(root: &Root) -> Facts {
@@ -42,11 +28,9 @@ pub fn collect(root: &Root) -> Facts {
 
 fn problems(root: &Root) -> Option<Vec<String>> {
     let checked = Health::load(root).ok()?.check(&BTreeSet::new());
-    Some(
-        checked
-            .err()
-            .map_or_else(Vec::new, |unhealthy| unhealthy.problems),
-    )
+    Some(checked.err().map_or_else(Vec::new, |unhealthy| {
+        unhealthy.problems.iter().map(ToString::to_string).collect()
+    }))
 }
 
 /// What /proc/meminfo says. Available is what the kernel thinks that programs can have without swapping.
@@ -92,27 +76,5 @@ fn last(errors: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_what_programs_can_have() {
-        let text = "MemTotal:        1000 kB\nMemFree:          100 kB\nMemAvailable:     600 kB\n";
-        let usage = Usage {
-            size: 1_024_000,
-            used: 409_600,
-            available: 614_400,
-        };
-        assert_eq!(memory(text), Some(usage));
-        assert_eq!(memory("MemTotal: lots"), None);
-    }
-
-    #[test]
-    fn of_errors_the_last_ones_count_and_what_is_as_it_shall_be_does_not() {
-        let boot = "Nov 25 03:26:01 rack7 kernel: watchdog: watchdog0: watchdog did not stop!\n";
-        assert_eq!(last(boot), Vec::<String>::new());
-        let many: String = (1..=9).map(|n| format!("error {n}\n")).collect();
-        assert_eq!(last(&many)[..2], ["error 5", "error 6"]);
-        assert_eq!(last(&format!("{many}{boot}")).len(), ERRORS);
-    }
-}
+#[path = "facts_tests.rs"]
+mod tests;

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 
+/// How many boots a generation on trial gets, unless somebody says otherwise.
+pub const TRIES: u64 = 3;
+
 /// A generation that the boot script can boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -133,6 +136,13 @@ pub fn failed_trial(root: &Root, state: State) -> Option<Generation> {
         .filter(|generation| !at_it.contains(&Some(*generation)))
 }
 
+/// The toplevel of a generation on BOOT.
+pub fn toplevel(root: &Root, generation: Generation) -> Option<String> {
+    let all = on_boot(root).ok()?;
+    let (_, env) = all.into_iter().find(|(g, _)| *g == generation)?;
+    env.toplevel
+}
+
 /// What `gen/<n>.env` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env {
@@ -233,136 +243,5 @@ impl fmt::Display for Generations {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::durable::atomic_write;
-    use crate::state::Trial;
-    use crate::state::tests::{FIXTURES, fixture};
-    use std::path::Path;
-
-    #[test]
-    fn generations_are_listed_with_what_they_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
-        for folder in ["boot/gen", "proc"] {
-            fs::create_dir_all(root.at(folder)).unwrap();
-        }
-        let put = |path: &str, bytes: &[u8]| atomic_write(&root.at(path), bytes, 0o644).unwrap();
-        put(
-            "boot/st0.env",
-            &fixture(&Path::new(FIXTURES).join("trial.txt")).0,
-        );
-        put(
-            "proc/cmdline",
-            b"lichen.generation=10 panic=10 lichen.generation=3\n",
-        );
-        put("boot/gen/f.env", b"kdir=k1\nargs=panic=10\n");
-        put(
-            "boot/gen/10.env",
-            b"kdir=k1\nargs=panic=10 lichen.toplevel=/nix/store/a-climate quiet\n",
-        );
-        put(
-            "boot/gen/11.env",
-            b"kdir=k2\nargs=lichen.toplevel=/nix/store/b-climate\n",
-        );
-        put("boot/gen/notes.env", b"not ours");
-
-        let generations = list(&root).unwrap();
-        let text = generations.to_string();
-        let expected = "  15  names no toplevel  \n  \
-                        16  /nix/store/a-climate  running, good\n  \
-                        17  /nix/store/b-climate  on trial, 3 tries left\n";
-        assert_eq!(text, expected);
-        let json = serde_json::to_string(&generations).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Generations>(&json).unwrap(),
-            generations
-        );
-    }
-
-    #[test]
-    fn what_runs_is_what_was_switched_to_last() {
-        let booted = Booted {
-            generation: Some(Generation(3)),
-            toplevel: Some("/nix/store/a".into()),
-        };
-        let env = |toplevel: &str| Env {
-            toplevel: Some(toplevel.into()),
-            kernel: None,
-        };
-        let on_boot = || {
-            vec![
-                (Generation(3), env("/nix/store/a")),
-                (Generation(4), env("/nix/store/b")),
-                (Generation(5), env("/nix/store/a")),
-            ]
-        };
-        let running = |current: Option<&str>| {
-            let running = Running::of(booted.clone(), current.map(str::to_owned), on_boot);
-            (running.generation.map(|g| g.0), running.toplevel.unwrap())
-        };
-        // Without a switch, of two generations with this toplevel it is the one that was booted.
-        assert_eq!(running(None), (Some(3), "/nix/store/a".into()));
-        assert_eq!(
-            running(Some("/nix/store/a")),
-            (Some(3), "/nix/store/a".into())
-        );
-        assert_eq!(
-            running(Some("/nix/store/b")),
-            (Some(4), "/nix/store/b".into())
-        );
-        assert_eq!(running(Some("/nix/store/c")), (None, "/nix/store/c".into()));
-    }
-
-    #[test]
-    fn after_a_soft_reboot_its_root_says_what_was_booted() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
-        let put = |path: &str, text: &str| {
-            fs::create_dir_all(root.at(path).parent().unwrap()).unwrap();
-            atomic_write(&root.at(path), text.as_bytes(), 0o644).unwrap();
-        };
-        let booted = |generation, toplevel: &str| Booted {
-            generation: Some(Generation(generation)),
-            toplevel: Some(toplevel.into()),
-        };
-        let state = State {
-            seq: 7,
-            good: Generation(2),
-            trial: Some(Trial {
-                generation: Generation(16),
-                tries: 0,
-            }),
-        };
-        let failed = || failed_trial(&root, state).map(|failed| failed.0);
-        put(
-            "proc/cmdline",
-            "lichen.generation=2 lichen.trial=2 lichen.toplevel=/nix/store/a\n",
-        );
-        assert_eq!(
-            (Booted::read(&root), Booted::soon(&root)),
-            (booted(2, "/nix/store/a"), None)
-        );
-        assert_eq!(failed(), Some(16), "nobody is at it");
-
-        let text = Booted::text(Generation(16), "/nix/store/b");
-        put("run/nextroot/.booted", &text);
-        assert_eq!(Booted::read(&root), booted(2, "/nix/store/a"));
-        assert_eq!(Booted::soon(&root), Some(booted(16, "/nix/store/b")));
-        assert_eq!(failed(), None, "it is about to be tried");
-
-        fs::remove_file(root.at("run/nextroot/.booted")).unwrap();
-        put(".booted", &text);
-        assert_eq!(Booted::read(&root), booted(16, "/nix/store/b"));
-        assert_eq!(failed(), None, "it is being tried");
-    }
-
-    #[test]
-    fn without_boot_it_is_an_error_with_a_hint() {
-        let error = list(&Root::new("/nonexistent")).unwrap_err();
-        assert!(
-            error.downcast_ref::<crate::state::StateError>().is_some(),
-            "{error:#}"
-        );
-    }
-}
+#[path = "generations_tests.rs"]
+mod tests;

@@ -9,9 +9,9 @@ use crate::systemd::{self, Listed};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -58,20 +58,55 @@ pub enum Check {
     Unit(String),
 }
 
+/// Something that keeps a generation from being healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A unit is failed. Nobody starts it again, so that waiting does not help.
+    Failed(String),
+    /// A unit crashes, and systemd restarts it.
+    Crashing(String),
+    /// The system as a whole is in a state in which it is not up yet, or not any more.
+    System(String),
+    /// A check that the generation declares does not pass.
+    Check {
+        /// Its name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// Nothing is wrong at any one moment, but services do not stay up.
+    Restless,
+    /// It could not be found out.
+    Unknown(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(unit) => write!(f, "{unit} failed"),
+            Self::Crashing(unit) => write!(f, "{unit} crashes and is restarted"),
+            Self::System(state) => write!(f, "the system is {state}"),
+            Self::Check { name, why } => write!(f, "check {name}: {why}"),
+            Self::Restless => f.write_str("services keep being restarted"),
+            Self::Unknown(why) => f.write_str(why),
+        }
+    }
+}
+
 /// A generation that is not healthy, with all reasons.
 #[derive(Debug, thiserror::Error)]
-#[error("not healthy after {seconds} s: {}", problems.join("; "))]
+#[error("not healthy after {seconds} s: {}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Unhealthy {
     /// How long it was given.
     pub seconds: u64,
     /// What is wrong.
-    pub problems: Vec<String>,
+    pub problems: Vec<Problem>,
 }
 
 /// What is seen at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Look {
-    problems: Vec<String>,
+struct Observation {
+    problems: Vec<Problem>,
     /// Of all services; only counted while there are no problems.
     restarts: u64,
     /// Whether waiting can help.
@@ -90,75 +125,77 @@ impl Health {
 
     /// Looks once; an error says what is wrong. Units in `forgiven` may be failed: they were before.
     pub fn check(&self, forgiven: &BTreeSet<String>) -> Result<(), Unhealthy> {
-        let look = self.look(forgiven);
-        judge(look.problems, Duration::ZERO)
+        let seen = self.observe(forgiven);
+        judge(seen.problems, Duration::ZERO)
     }
 
     /// Waits until it is healthy; ends early when it can't become so any more.
     pub fn wait(&self, forgiven: &BTreeSet<String>) -> Result<(), Unhealthy> {
         let begin = Instant::now();
         let deadline = Duration::from_secs(self.deadline);
-        let mut before: Option<Look> = None;
+        let mut before: Option<Observation> = None;
         let mut settled: Option<Instant> = None;
         loop {
-            let look = self.look(forgiven);
-            if look.problems.is_empty()
-                && before.is_some_and(|b| b.problems.is_empty() && b.restarts == look.restarts)
+            let seen = self.observe(forgiven);
+            if seen.problems.is_empty()
+                && before.is_some_and(|b| b.problems.is_empty() && b.restarts == seen.restarts)
             {
                 return Ok(());
             }
-            if look.under_way || look.problems.is_empty() {
+            if seen.under_way || seen.problems.is_empty() {
                 settled = None;
             } else if settled.get_or_insert_with(Instant::now).elapsed() > HOPELESS {
-                return judge(look.problems, begin.elapsed());
+                return judge(seen.problems, begin.elapsed());
             }
             if begin.elapsed() > deadline {
-                let restless = "services keep being restarted".to_owned();
-                let problems = match look.problems {
-                    none if none.is_empty() => vec![restless],
+                let problems = match seen.problems {
+                    none if none.is_empty() => vec![Problem::Restless],
                     some => some,
                 };
                 return judge(problems, begin.elapsed());
             }
-            before = Some(look);
+            before = Some(seen);
             sleep(PAUSE);
         }
     }
 
     /// Each question is a program to start and work for the service manager, who may be booting: what can't change
     /// the answer any more is not asked.
-    fn look(&self, forgiven: &BTreeSet<String>) -> Look {
+    fn observe(&self, forgiven: &BTreeSet<String>) -> Observation {
         let mut problems = Vec::new();
         let mut under_way = false;
         match systemd::units() {
             Ok(units) => problems.extend(unit_problems(&units, forgiven)),
-            Err(error) => problems.push(format!("{error:#}")),
+            Err(error) => problems.push(Problem::Unknown(format!("{error:#}"))),
         }
-        // Nobody starts a unit that failed; everything else may get well by itself.
-        under_way |= !problems.iter().any(|problem| problem.ends_with(" failed"));
+        // Everything but a failed unit may get well by itself.
+        under_way |= !problems.iter().any(|p| matches!(p, Problem::Failed(_)));
         match systemd::overall() {
             Ok(overall) => {
                 under_way |= overall.jobs > 0;
                 if !["running", "degraded"].contains(&overall.state.as_str()) {
                     under_way = true;
-                    problems.push(format!("the system is {}", overall.state));
+                    problems.push(Problem::System(overall.state));
                 }
             }
             Err(error) => {
                 under_way = true;
-                problems.push(format!("{error:#}"));
+                problems.push(Problem::Unknown(format!("{error:#}")));
             }
         }
         for (name, check) in &self.checks {
             if let Err(error) = check.run() {
-                problems.push(format!("check {name}: {error:#}"));
+                problems.push(Problem::Check {
+                    name: name.clone(),
+                    why: format!("{error:#}"),
+                });
             }
         }
         let restarts = match problems.is_empty() {
             true => systemd::restarts().unwrap_or(0),
             false => 0,
         };
-        Look {
+        Observation {
             problems,
             restarts,
             under_way,
@@ -166,7 +203,7 @@ impl Health {
     }
 }
 
-fn judge(problems: Vec<String>, after: Duration) -> Result<(), Unhealthy> {
+fn judge(problems: Vec<Problem>, after: Duration) -> Result<(), Unhealthy> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -176,13 +213,13 @@ fn judge(problems: Vec<String>, after: Duration) -> Result<(), Unhealthy> {
     })
 }
 
-fn unit_problems(units: &[Listed], forgiven: &BTreeSet<String>) -> Vec<String> {
+fn unit_problems(units: &[Listed], forgiven: &BTreeSet<String>) -> Vec<Problem> {
     let judged = units.iter().filter(|unit| !forgiven.contains(&unit.name));
     judged
         .filter_map(|unit| match (unit.active.as_str(), unit.sub.as_str()) {
-            ("failed", _) => Some(format!("{} failed", unit.name)),
+            ("failed", _) => Some(Problem::Failed(unit.name.clone())),
             (_, "auto-restart" | "auto-restart-queued") => {
-                Some(format!("{} crashes and is restarted", unit.name))
+                Some(Problem::Crashing(unit.name.clone()))
             }
             _ => None,
         })
@@ -210,34 +247,23 @@ impl Check {
     }
 }
 
-/// As much HTTP as a health check on the same device needs.
 fn http(address: &str) -> Result<()> {
-    let rest = address
-        .strip_prefix("http://")
-        .with_context(|| format!("{address} is no http:// address"))?;
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let place = if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let place = place
-        .to_socket_addrs()
-        .ok()
-        .and_then(|mut places| places.next())
-        .with_context(|| format!("{host} is unknown"))?;
-    let mut stream = TcpStream::connect_timeout(&place, PATIENCE).context(address.to_owned())?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut start = [0; 12];
-    stream.read_exact(&mut start).context(address.to_owned())?;
-    // The rest is read, so that the service doesn't see a broken connection.
-    let _ = std::io::copy(&mut stream.take(1 << 20), &mut std::io::sink());
-    let start = String::from_utf8_lossy(&start);
-    let status = start.split(' ').nth(1).unwrap_or_default();
-    anyhow::ensure!(status.starts_with('2'), "{address} answers {status}");
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .http_status_as_error(false)
+        // The answer is the service's own: neither another address nor a proxy says how it is.
+        .max_redirects(0)
+        .proxy(None)
+        .build()
+        .into();
+    let response = agent.get(address).call().context(address.to_owned())?;
+    let status = response.status();
+    // The rest is read, so that the service does not see a broken connection.
+    let _ = std::io::copy(
+        &mut response.into_body().into_reader().take(1 << 20),
+        &mut std::io::sink(),
+    );
+    anyhow::ensure!(status.is_success(), "{address} answers {}", status.as_u16());
     Ok(())
 }
 
@@ -264,81 +290,5 @@ fn shell(command: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn declarations_are_read() {
-        let text = r#"{"deadline":60,"checks":{"a":{"http":"http://127.0.0.1:8080/health"},
-            "b":{"command":"true"},"c":{"unit":"ssh.service"}}}"#;
-        let health: Health = serde_json::from_str(text).unwrap();
-        assert_eq!((health.deadline, health.checks.len()), (60, 3));
-        assert_eq!(health.checks["c"], Check::Unit("ssh.service".into()));
-        assert_eq!(
-            Health::load(&Root::new("/nonexistent")).unwrap(),
-            Health::default()
-        );
-    }
-
-    #[test]
-    fn failed_and_crashing_units_are_problems_unless_they_were_before() {
-        let unit = |name: &str, active: &str, sub: &str| Listed {
-            name: name.into(),
-            active: active.into(),
-            sub: sub.into(),
-        };
-        let units = [
-            unit("a.service", "active", "running"),
-            unit("b.service", "failed", "failed"),
-            unit("c.service", "activating", "auto-restart"),
-            unit("d.service", "failed", "failed"),
-        ];
-        let forgiven = BTreeSet::from(["d.service".to_owned()]);
-        assert_eq!(
-            unit_problems(&units, &forgiven),
-            ["b.service failed", "c.service crashes and is restarted"]
-        );
-    }
-
-    #[test]
-    fn http_is_well_with_a_2xx_and_nothing_else() {
-        let answer = |status: &'static str| {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = format!("http://{}/health", listener.local_addr().unwrap());
-            let server = std::thread::spawn(move || {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut request = Vec::new();
-                let mut byte = [0];
-                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
-                    request.push(byte[0]);
-                }
-                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok").unwrap();
-                String::from_utf8_lossy(&request).into_owned()
-            });
-            let result = http(&address);
-            assert!(
-                server
-                    .join()
-                    .unwrap()
-                    .starts_with("GET /health HTTP/1.1\r\n")
-            );
-            result
-        };
-        answer("200 OK").unwrap();
-        let error = answer("503 Service Unavailable").unwrap_err().to_string();
-        assert!(error.ends_with("answers 503"), "{error}");
-        assert!(http("http://127.0.0.1:1/").is_err());
-        assert!(http("https://127.0.0.1/").is_err());
-    }
-
-    #[test]
-    fn a_command_is_well_when_it_succeeds() {
-        Check::Command("test 1 = 1".into()).run().unwrap();
-        let error = Check::Command("exit 3".into())
-            .run()
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("exit 3"), "{error}");
-    }
-}
+#[path = "health_tests.rs"]
+mod tests;

@@ -2,14 +2,34 @@
 //!
 //! Nothing here fails: a switch goes on when the connection that started it is gone.
 
+use protocol::progress::{self, Event};
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
+use std::sync::LazyLock;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
+/// Whether it is a program that looks on.
+static EVENTS: LazyLock<bool> = LazyLock::new(|| {
+    let asked = std::env::var(progress::VARIABLE).ok();
+    progress::is_asked(asked.as_deref())
+});
+
 /// For those who look on: progress.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    tell(&Event::Said {
+        text: text.to_owned(),
+    });
+}
+
+/// For those who look on: prose for people, a line of JSON for a program that asked for it.
+pub fn tell(event: &Event) {
+    let line = if *EVENTS {
+        event.json()
+    } else {
+        event.to_string()
+    };
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// For the journal, and for those who look on.

@@ -3,19 +3,19 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lichenctl::apply::{self, ApplyError, Verb as Apply};
-use lichenctl::confirm::{self, ConfirmError, Confirmation};
+use lichenctl::confirm::{self, Confirmation};
 use lichenctl::deploy_rs::ActivateRs;
-use lichenctl::health::Unhealthy;
-use lichenctl::lock::{Busy, Lock};
-use lichenctl::provision::{self, Report};
-use lichenctl::receive::{self, ReceiveError};
+use lichenctl::generations::TRIES;
+use lichenctl::lock::GenerationsLock;
 use lichenctl::root::Root;
-use lichenctl::stage::{self, Full};
-use lichenctl::state::{Generation, StateError};
-use lichenctl::toplevel::{Toplevel, ToplevelError};
-use lichenctl::trust::Untrusted;
-use lichenctl::update::{self, Extent, UpdateError};
-use lichenctl::{bless, generations, grow, journal, protect, reset, retention, status, systemd};
+use lichenctl::state::Generation;
+use lichenctl::toplevel::Toplevel;
+use lichenctl::update::{self, Extent};
+use lichenctl::{bless, generations, grow, hint, journal, provision, receive, reset, retention};
+use lichenctl::{service_data, stage, status, systemd};
+use protocol::command::{LONGEST_CONFIRMATION, Outcome};
+use protocol::progress::{self, Event, Failure};
+use protocol::provision::Report;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,8 +39,6 @@ Exit codes:
   1  it could not be done, and nothing was changed; the reason and a hint are on stderr
   2  wrong usage
   4  the generation ran, and was not healthy or not confirmed: what ran before runs again";
-/// As NixOS's own switch-to-configuration says that units failed after the activation.
-const UNSUCCESSFUL: u8 = 4;
 
 #[derive(Subcommand)]
 enum Verb {
@@ -63,28 +61,22 @@ enum Verb {
     },
     /// Make a toplevel run now and by default
     Switch {
-        /// Its store path, or a link to it
-        toplevel: PathBuf,
+        #[command(flatten)]
+        activation: Activation,
         #[command(flatten)]
         trial: Trial,
-        #[command(flatten)]
-        confirm: Confirm,
     },
     /// Make a toplevel run now, until the next boot
     Test {
-        /// Its store path, or a link to it
-        toplevel: PathBuf,
         #[command(flatten)]
-        confirm: Confirm,
+        activation: Activation,
     },
     /// Make a toplevel run from the next boot on
     Boot {
-        /// Its store path, or a link to it
-        toplevel: PathBuf,
+        #[command(flatten)]
+        activation: Activation,
         #[command(flatten)]
         trial: Trial,
-        #[command(flatten)]
-        confirm: Confirm,
     },
     /// Tell what `switch` would do
     DryRun {
@@ -155,16 +147,24 @@ enum Verb {
 }
 
 #[derive(clap::Args)]
+struct Activation {
+    /// Its store path, or a link to it
+    toplevel: PathBuf,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+#[derive(clap::Args)]
 struct Trial {
     /// How often it may try to boot, if it takes a boot, before the good generation is taken again
-    #[arg(long, value_name = "N", default_value_t = apply::TRIES, value_parser = clap::value_parser!(u64).range(1..=9))]
+    #[arg(long, value_name = "N", default_value_t = TRIES, value_parser = clap::value_parser!(u64).range(1..=9))]
     tries: u64,
 }
 
 #[derive(clap::Args)]
 struct Confirm {
     /// Go back unless `lichenctl confirm` comes so many seconds after it is healthy; after a soft-reboot or a trial boot, too
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=confirm::LONGEST))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=LONGEST_CONFIRMATION))]
     confirm_within: Option<u64>,
 }
 
@@ -177,40 +177,29 @@ impl Confirm {
     }
 }
 
+impl Activation {
+    fn run(&self, root: &Root, verb: Apply, tries: u64) -> Result<()> {
+        let confirmation = self.confirm.asked();
+        apply::apply(root, &self.toplevel, verb, tries, confirmation.as_ref())
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            if let Some(hint) = hint(&error) {
-                eprintln!("hint: {hint}");
-            }
-            match error.downcast_ref::<ApplyError>() {
-                Some(ApplyError::Unsuccessful { .. }) => ExitCode::from(UNSUCCESSFUL),
-                _ => ExitCode::FAILURE,
-            }
+            journal::tell(&Event::Failed(Failure {
+                error: format!("{error:#}"),
+                hint: hint::of(&error).map(str::to_owned),
+            }));
+            let outcome = match error.downcast_ref::<ApplyError>() {
+                Some(ApplyError::Unsuccessful { .. }) => Outcome::Unsuccessful,
+                _ => Outcome::Failed,
+            };
+            ExitCode::from(outcome.code())
         }
     }
-}
-
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    let hints = [
-        error.downcast_ref().map(StateError::hint),
-        error.downcast_ref().map(ApplyError::hint),
-        error.downcast_ref().map(ToplevelError::hint),
-        error.downcast_ref().map(Full::hint),
-        error.downcast_ref().map(Untrusted::hint),
-        error.downcast_ref().map(Busy::hint),
-        error.downcast_ref().map(ConfirmError::hint),
-        error.downcast_ref().map(ReceiveError::hint),
-        error.downcast_ref().map(UpdateError::hint),
-        error
-            .downcast_ref::<Unhealthy>()
-            .map(|_| "`lichenctl status` shows the units that failed"),
-        error.downcast_ref().and_then(grow::GrowError::hint),
-    ];
-    hints.into_iter().flatten().next()
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -232,47 +221,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Stage { toplevel } => {
             let toplevel = Toplevel::load(&root, &toplevel)?;
-            let staged = stage::stage(&root, &toplevel, &Lock::take(&root)?)?;
+            let staged = stage::stage(&root, &toplevel, &GenerationsLock::take(&root)?)?;
             println!("{}", staged.generation);
         }
-        Verb::Switch {
-            toplevel,
-            trial,
-            confirm,
-        } => {
-            let confirmation = confirm.asked();
-            apply::apply(
-                &root,
-                &toplevel,
-                Apply::Switch,
-                trial.tries,
-                confirmation.as_ref(),
-            )?;
-        }
-        Verb::Test { toplevel, confirm } => {
-            let confirmation = confirm.asked();
-            apply::apply(
-                &root,
-                &toplevel,
-                Apply::Test,
-                apply::TRIES,
-                confirmation.as_ref(),
-            )?;
-        }
-        Verb::Boot {
-            toplevel,
-            trial,
-            confirm,
-        } => {
-            let confirmation = confirm.asked();
-            apply::apply(
-                &root,
-                &toplevel,
-                Apply::Boot,
-                trial.tries,
-                confirmation.as_ref(),
-            )?;
-        }
+        Verb::Switch { activation, trial } => activation.run(&root, Apply::Switch, trial.tries)?,
+        Verb::Test { activation } => activation.run(&root, Apply::Test, TRIES)?,
+        Verb::Boot { activation, trial } => activation.run(&root, Apply::Boot, trial.tries)?,
         Verb::DryRun { toplevel, json } => print(json, &apply::dry_run(&root, &toplevel)?)?,
         Verb::Rollback {
             generation,
@@ -289,7 +243,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Update { now: true, .. } => update::update(&root, Extent::Now)?,
         Verb::Update { .. } => update::update(&root, Extent::Scheduled)?,
         Verb::Gc { keep } => {
-            let lock = Lock::take(&root)?;
+            let lock = GenerationsLock::take(&root)?;
             print!("{}", retention::collect(&root, keep, &lock)?);
         }
         Verb::FactoryReset { yes } => factory_reset(&root, yes)?,
@@ -308,7 +262,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Arrive => bless::arrive(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
-        Verb::RestoreState => protect::at_boot(&root)?,
+        Verb::RestoreState => service_data::at_boot(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),
     }
@@ -343,7 +297,12 @@ fn as_a_unit() -> Result<Option<ExitCode>> {
             "--wait",
             "--no-ask-password",
         ])
-        .args(["--service-type=exec", "--description=lichenctl", "--"])
+        .args(["--service-type=exec", "--description=lichenctl"])
+        .args(
+            std::env::var(progress::VARIABLE)
+                .map(|value| format!("--setenv={}={value}", progress::VARIABLE)),
+        )
+        .arg("--")
         .arg(std::env::current_exe().context("cannot find this program")?)
         .args(std::env::args_os().skip(1))
         .status()
@@ -364,7 +323,7 @@ fn factory_reset(root: &Root, yes: bool) -> Result<()> {
             .context("cannot read the answer")?;
         anyhow::ensure!(answer.trim() == "reset", "nothing was changed");
     }
-    let _lock = Lock::take(root)?;
+    let _lock = GenerationsLock::take(root)?;
     reset::request(root)?;
     journal::note("factory reset: rebooting");
     systemd::reboot_soon()

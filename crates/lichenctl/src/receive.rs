@@ -5,16 +5,17 @@
 //! durable; so nothing that was half received, or is not what it should be, is ever valid. What a cut leaves is
 //! removed by the next receive.
 
-use crate::delta;
 use crate::durable;
 use crate::facts;
 use crate::generations::{self, Running};
-use crate::lock::Lock;
+use crate::hint::Hint;
+use crate::lock::GenerationsLock;
 use crate::root::Root;
 use crate::systemd::run;
-use crate::transfer::{Coming, Header, Missing, Part, Received};
 use crate::trust;
 use anyhow::{Context, Result};
+use protocol::delta;
+use protocol::transfer::{Coming, Header, Missing, Part, Received};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -43,9 +44,8 @@ pub enum ReceiveError {
     Stream(String),
 }
 
-impl ReceiveError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+impl Hint for ReceiveError {
+    fn hint(&self) -> &'static str {
         match self {
             Self::NoRoom { .. } => "`lichenctl gc` removes generations that nothing needs",
             Self::Stream(_) => "send it again: `lichen deploy`",
@@ -90,7 +90,7 @@ pub fn missing(root: &Root, paths: &[String]) -> Result<Missing> {
 
 /// Receives one stream.
 pub fn receive(root: &Root, stream: &mut impl Read) -> Result<Received> {
-    let _lock = Lock::take(root)?;
+    let _lock = GenerationsLock::take(root)?;
     let folder = root.at(FOLDER);
     clear(&folder)?;
     let result = take_in(root, &folder, stream);

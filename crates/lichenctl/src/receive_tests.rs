@@ -1,6 +1,6 @@
 use super::*;
-use crate::transfer::PathInfo;
 use proptest::prelude::*;
+use protocol::transfer::PathInfo;
 use std::collections::BTreeMap;
 
 const OLD: &[u8] = &[7; 3000];

@@ -5,10 +5,10 @@
 
 use crate::durable;
 use crate::generations::{self, Booted, Env, Running};
-use crate::lock::Lock;
+use crate::lock::GenerationsLock;
 use crate::profile;
-use crate::protect;
 use crate::root::Root;
+use crate::service_data;
 use crate::state::{BootState, Generation};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ pub fn superfluous(
 
 /// Removes all but the `keep` newest generations and those that are needed, and has Nix collect what nothing
 /// refers to any more.
-pub fn collect(root: &Root, keep: usize, _lock: &Lock) -> Result<Removed> {
+pub fn collect(root: &Root, keep: usize, _lock: &GenerationsLock) -> Result<Removed> {
     let mut removed = prune(root, keep, None, Path::new(""))?;
     if root.is_device() {
         removed.store = sweep()?;
@@ -109,7 +109,7 @@ pub fn prune(root: &Root, keep: usize, also: Option<Generation>, kernel: &Path) 
             durable::remove_from_boot(&root.at("boot/gen").join(file))?;
         }
         profile::release(root, *generation)?;
-        protect::forget(root, *generation)?;
+        service_data::forget(root, *generation)?;
     }
     let left = on_boot.into_iter().filter(|(g, _)| !gone.contains(g));
     let kernels = remove_kernels(root, left.map(|(_, env)| env), kernel)?;
@@ -173,22 +173,5 @@ impl fmt::Display for Removed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_needed_stays_and_so_do_the_newest() {
-        let all: Vec<_> = (1..=9).map(Generation).collect();
-        let needed = BTreeSet::from([Generation(2), Generation(9)]);
-        let gone = |keep| {
-            superfluous(&all, &needed, keep)
-                .into_iter()
-                .map(|g| g.0)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(gone(5), [1, 3, 4]);
-        assert_eq!(gone(1), [1, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(gone(0), [1, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(gone(100), Vec::<u64>::new());
-    }
-}
+#[path = "retention_tests.rs"]
+mod tests;

@@ -8,7 +8,8 @@
 
 use crate::durable::{self, cut};
 use crate::generations::{self, Env};
-use crate::lock::Lock;
+use crate::hint::Hint;
+use crate::lock::GenerationsLock;
 use crate::profile;
 use crate::retention;
 use crate::root::Root;
@@ -35,9 +36,8 @@ pub struct Full {
     pub free: u64,
 }
 
-impl Full {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+impl Hint for Full {
+    fn hint(&self) -> &'static str {
         "`lichenctl gc --keep 0` drops all generations but the running, the good and the next one"
     }
 }
@@ -52,7 +52,7 @@ pub struct Staged {
 }
 
 /// Makes `toplevel` a generation, or finds the one it is already.
-pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &Lock) -> Result<Staged> {
+pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &GenerationsLock) -> Result<Staged> {
     toplevel.verify(root)?;
     trust::check(root, &toplevel.path)?;
     let generation = number(

@@ -15,7 +15,7 @@ fn device() -> (tempfile::TempDir, Root) {
 /// As the image is: generation 1, good, running.
 fn factory(root: &Root) -> Toplevel {
     let first = make(root, "one", "kernel-1");
-    let lock = Lock::wait(root).unwrap();
+    let lock = GenerationsLock::wait(root).unwrap();
     stage(root, &first, &lock).unwrap();
     let state = |seq, slot: &str| {
         let bytes = crate::state::encode(State {
@@ -34,7 +34,7 @@ fn factory(root: &Root) -> Toplevel {
 
 /// A program that another test starts holds the lock, too, for the moment until it is itself.
 fn staged(root: &Root, toplevel: &Toplevel) -> Generation {
-    stage(root, toplevel, &Lock::wait(root).unwrap())
+    stage(root, toplevel, &GenerationsLock::wait(root).unwrap())
         .unwrap()
         .generation
 }
@@ -85,7 +85,7 @@ fn staging_numbers_on_and_finds_what_it_staged() {
     assert_eq!(staged(&root, &two), Generation(2));
     assert_eq!(staged(&root, &two), Generation(2));
     assert_eq!(staged(&root, &one), Generation(1));
-    let again = stage(&root, &two, &Lock::wait(&root).unwrap()).unwrap();
+    let again = stage(&root, &two, &GenerationsLock::wait(&root).unwrap()).unwrap();
     assert_eq!(again.written, 0, "nothing is written twice");
     // Hex on BOOT.
     for n in 3..=16 {
@@ -144,7 +144,7 @@ fn a_cut_anywhere_leaves_nothing_half_that_is_named() {
         let one = factory(&root);
         let two = make(&root, "two", "kernel-2");
         let done = cut::at(n, || {
-            let lock = Lock::wait(&root).unwrap();
+            let lock = GenerationsLock::wait(&root).unwrap();
             let staged = stage(&root, &two, &lock).unwrap();
             let state = BootState::load(&root.at("boot")).unwrap();
             state.boot(staged.generation, 3).unwrap().write().unwrap();
@@ -184,7 +184,7 @@ fn a_cut_while_collecting_leaves_nothing_half_that_is_named() {
         }
         let all: Vec<_> = std::iter::once(&one).chain(&others).collect();
         let collect = || {
-            let lock = Lock::wait(&root).unwrap();
+            let lock = GenerationsLock::wait(&root).unwrap();
             retention::collect(&root, 1, &lock).unwrap()
         };
         let done = cut::at(n, collect).is_some();
@@ -211,7 +211,7 @@ fn what_is_incomplete_changes_nothing() {
     factory(&root);
     let two = make(&root, "two", "kernel-2");
     fs::remove_file(toplevel::at(&root, &store_path("two-config"))).unwrap();
-    let error = stage(&root, &two, &Lock::wait(&root).unwrap()).unwrap_err();
+    let error = stage(&root, &two, &GenerationsLock::wait(&root).unwrap()).unwrap_err();
     assert!(error.downcast_ref::<toplevel::ToplevelError>().is_some());
     assert_eq!(generations::on_boot(&root).unwrap().len(), 1);
     assert_eq!(profile::links(&root).len(), 1);

@@ -1,158 +1,12 @@
 use super::*;
-use crate::durable::atomic_write;
-use crate::provision::{Applied, Problem};
+use crate::durable::{atomic_write, scratch};
+use crate::lock::GenerationsLock;
 use crate::state::Trial;
-use crate::update::Last;
 
 fn put(root: &Root, path: &str, text: &str) {
     let path = root.at(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-}
-
-fn status() -> Status {
-    let state = State {
-        seq: 5,
-        good: Generation(12),
-        trial: None,
-    };
-    Status {
-        hostname: Some("rack7".into()),
-        generation: Some(Generation(12)),
-        toplevel: Some("/nix/store/x-climate".into()),
-        booted: Some(Generation(12)),
-        standing: Standing::Good,
-        boot: Some(state),
-        boot_error: None,
-        next_boot: Some(Generation(12)),
-        failed_trial: None,
-        soft_reboot: None,
-        confirmation: None,
-        system: Some("running".into()),
-        failed_units: Some(Vec::new()),
-        uptime_seconds: Some(3 * 86400 + 4 * 3600 + 5),
-        facts: Facts {
-            appliance: Some("climate".into()),
-            problems: Some(Vec::new()),
-            memory: Some(Usage {
-                size: 1 << 30,
-                used: 1 << 28,
-                available: 3 << 28,
-            }),
-            errors: Some(Vec::new()),
-        },
-        provision: Some(Report {
-            applied: Applied {
-                wifi: Some("attic".into()),
-                authorized_keys: 1,
-                ..Applied::default()
-            },
-            ..Report::default()
-        }),
-        update: None,
-        data: Some(Usage {
-            size: 30 << 30,
-            used: 3 << 30,
-            available: 27 << 30,
-        }),
-        soc_celsius: Some(54.23),
-        undervoltage: None,
-        throttled: None,
-    }
-}
-
-#[test]
-fn one_screen_says_how_the_device_is() {
-    let expected = "\
-host        rack7, up 3 d 4 h
-appliance   climate
-generation  12, good
-toplevel    /nix/store/x-climate
-next boot   generation 12
-health      healthy
-units       running, none failed
-provision   Wi-Fi attic, 1 SSH key
-DATA        3.0 of 30.0 GiB used (10 %)
-memory      0.2 of 1.0 GiB used (25 %)
-SoC         54.2 °C
-";
-    assert_eq!(status().to_string(), expected);
-}
-
-#[test]
-fn what_is_wrong_is_on_the_same_screen() {
-    let mut status = status();
-    let trial = Trial {
-        generation: Generation(13),
-        tries: 1,
-    };
-    status.boot = Some(State {
-        trial: Some(trial),
-        ..status.boot.unwrap()
-    });
-    status.next_boot = Some(Generation(13));
-    assert!(
-        status
-            .to_string()
-            .contains("next boot   generation 13 on trial (1 try left), then 12"),
-        "{status}"
-    );
-    status.next_boot = Some(Generation(12));
-    status.failed_trial = Some(Generation(13));
-    status.failed_units = Some(vec!["climate.service".into(), "x.mount".into()]);
-    status.undervoltage = Some(true);
-    let report = status.provision.as_mut().unwrap();
-    report.file = Fate::Rejected;
-    report.problems = vec![Problem {
-        line: Some(3),
-        key: "hostname".into(),
-        message: "is wrong".into(),
-    }];
-    report.faults = vec!["cannot write /x".into()];
-    let text = status.to_string();
-    for part in [
-        "the trial of generation 13 failed",
-        "2 failed: climate.service x.mount",
-        "lichen.toml: line 3: hostname: is wrong",
-        "cannot write /x",
-        "the power supply is too weak",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-}
-
-#[test]
-fn who_follows_a_channel_sees_what_came_of_it() {
-    let mut status = status();
-    let mut see = |last: Option<(bool, Option<u64>)>| {
-        status.update = Some(Following {
-            channel: "stable".into(),
-            last: last.map(|(ok, _)| Last {
-                at: 1764021100,
-                ok,
-                said: "stable 7 runs already".into(),
-            }),
-            seconds_ago: last.and_then(|(_, ago)| ago),
-        });
-        let text = status.to_string();
-        text.lines()
-            .find(|l| l.starts_with("update"))
-            .map(str::to_owned)
-    };
-    for (last, line) in [
-        (None, "stable, not looked for yet"),
-        (
-            Some((true, Some(7200))),
-            "stable, looked for 2 h 0 min ago: stable 7 runs already",
-        ),
-        // By a clock that has gone back since.
-        (
-            Some((false, None)),
-            "stable, looked for: failed: stable 7 runs already",
-        ),
-    ] {
-        assert_eq!(see(last).unwrap(), format!("update      {line}"));
-    }
 }
 
 #[test]
@@ -220,29 +74,59 @@ fn the_boards_own_sensors_are_found() {
         (Some(48.312), Some(true), None)
     );
     assert_eq!(status.uptime_seconds, Some(93));
-    put(
-        &root,
-        "sys/devices/platform/soc/soc:firmware/get_throttled",
-        "50004\n",
-    );
-    let status = collect(&root);
+}
+
+/// What a service's `/metrics` and `lichenctl status` say of the same machine.
+#[test]
+fn metrics_and_status_agree_on_the_soc() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::new(dir.path());
+    let agree = |what: &str| {
+        let (service, status) = (kit::Soc::at(root.at("sys")), collect(&root));
+        assert_eq!(service.temperature(), status.soc_celsius, "{what}");
+        assert_eq!(service.under_voltage(), status.undervoltage, "{what}");
+        let throttled = service.throttling().map(|share| share > 0.0);
+        assert_eq!(throttled, status.throttled, "{what}");
+        status
+    };
+    agree("no sensor");
+    put(&root, "sys/class/thermal/thermal_zone0/type", "battery\n");
+    put(&root, "sys/class/thermal/thermal_zone0/temp", "20000\n");
+    agree("no sensor of the processor");
+    put(&root, "sys/class/hwmon/hwmon0/name", "rpi_volt\n");
+    put(&root, "sys/class/hwmon/hwmon0/in0_lcrit_alarm", "0\n");
+    let cooler = "sys/class/thermal/cooling_device0";
+    put(&root, &format!("{cooler}/type"), "cpufreq-cpu0\n");
+    put(&root, &format!("{cooler}/cur_state"), "0\n");
+    put(&root, &format!("{cooler}/max_state"), "4\n");
+    let well = agree("all is well");
     assert_eq!(
-        (status.undervoltage, status.throttled),
-        (Some(false), Some(true))
+        (well.undervoltage, well.throttled),
+        (Some(false), Some(false))
+    );
+    put(&root, &format!("{cooler}/cur_state"), "1\n");
+    put(&root, "sys/class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
+    let held_back = agree("held back");
+    assert_eq!(
+        (held_back.undervoltage, held_back.throttled),
+        (Some(true), Some(true))
     );
 }
 
 #[test]
-fn an_awaited_confirmation_is_shown() {
-    let waiting = Status {
-        confirmation: Some(crate::confirm::Awaited {
-            generation: Some(Generation(13)),
-            toplevel: "/nix/store/y-climate".into(),
-            within: 60,
-        }),
-        ..status()
+fn who_holds_the_lock_is_busy() {
+    let dir = scratch();
+    std::fs::create_dir(dir.path().join("run")).unwrap();
+    let root = Root::new(dir.path());
+    let busy = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        put(&root, "proc/locks", &locks);
+        collect(&root).busy
     };
-    let text = waiting.to_string();
-    let line = "confirm     generation 13 stays if `lichenctl confirm` comes within 60 s of its being healthy\n";
-    assert!(text.contains(line), "{text}");
+    assert_eq!(collect(&root).busy, None, "the kernel does not say");
+    assert_eq!(busy(), Some(false), "there never was a lock");
+    let lock = GenerationsLock::take(&root).unwrap();
+    assert_eq!(busy(), Some(true));
+    drop(lock);
+    assert_eq!(busy(), Some(false));
 }

@@ -4,6 +4,7 @@
 //! Nix itself asks root for none: whoever copies over SSH as root could bring in anything.
 
 use crate::generations;
+use crate::hint::Hint;
 use crate::root::Root;
 use crate::systemd::run;
 use std::collections::BTreeSet;
@@ -20,9 +21,8 @@ pub struct Untrusted {
     reason: String,
 }
 
-impl Untrusted {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+impl Hint for Untrusted {
+    fn hint(&self) -> &'static str {
         "sign it with `nix store sign --recursive --key-file KEY TOPLEVEL` and copy it anew; \
          the keys that are trusted are nix.settings.trusted-public-keys"
     }
@@ -84,27 +84,5 @@ fn unproven<'a>(closure: &'a str, factory: &str) -> Vec<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_read_as_nix_reads_them() {
-        assert_eq!(
-            keys("trusted-public-keys = \nmax-jobs = 0\n"),
-            Vec::<&str>::new()
-        );
-        assert_eq!(
-            keys("trusted-public-keys = a:x= b:y==\nextra-trusted-public-keys=c:z\n"),
-            ["a:x=", "b:y==", "c:z"]
-        );
-    }
-
-    #[test]
-    fn what_the_image_brought_needs_no_signature() {
-        let factory = "/nix/store/a\nsha256:x\n4\n\n1\n/nix/store/b\n";
-        assert_eq!(
-            unproven("/nix/store/a\n/nix/store/c\n", factory),
-            ["/nix/store/c"]
-        );
-    }
-}
+#[path = "trust_tests.rs"]
+mod tests;

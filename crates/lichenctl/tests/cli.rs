@@ -1,11 +1,14 @@
 //! lichenctl as its users call it: exit status, stdout, stderr, console.
 
+use protocol::Generation;
+use protocol::command::{Command, LONGEST_CONFIRMATION, Outcome, Verb};
+use protocol::progress;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command as Program, Output};
 
 fn lichenctl(root: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lichenctl"))
+    Program::new(env!("CARGO_BIN_EXE_lichenctl"))
         .arg("--root")
         .arg(root)
         .args(arguments)
@@ -105,7 +108,7 @@ fn wrong_usage_is_2_and_help_names_the_exit_codes() {
 fn status_is_json_for_programs() {
     let device = device_with("");
     let output = lichenctl(device.path(), &["status", "--json"]);
-    let status: lichenctl::status::Status = serde_json::from_slice(&output.stdout).unwrap();
+    let status: protocol::status::Status = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(status.generation, None);
 }
 
@@ -121,4 +124,70 @@ fn what_is_no_toplevel_is_refused_with_a_hint() {
             "{verb}: {told}"
         );
     }
+}
+
+/// Host and device are held to the same commands.
+#[test]
+fn every_command_of_a_host_is_understood() {
+    let device = tempfile::tempdir().unwrap();
+    let toplevel = "/nix/store/x-lichen";
+    let apply = |verb, confirm_within| Command::Apply {
+        verb,
+        toplevel,
+        confirm_within,
+    };
+    for command in [
+        Command::Status,
+        Command::Missing,
+        Command::Receive,
+        Command::DryRun { toplevel },
+        apply(Verb::Switch, Some(LONGEST_CONFIRMATION)),
+        apply(Verb::Test, Some(1)),
+        apply(Verb::Boot, None),
+        Command::Rollback { generation: None },
+        Command::Rollback {
+            generation: Some(Generation(7)),
+        },
+        Command::Confirm,
+    ] {
+        let arguments = command.arguments();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let output = lichenctl(device.path(), &arguments);
+        let code = output.status.code().unwrap();
+        assert_ne!(
+            Outcome::of(code),
+            Outcome::WrongUsage,
+            "{arguments:?}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn who_asks_for_events_hears_json_and_who_does_not_hears_prose() {
+    let device = tempfile::tempdir().unwrap();
+    let failure = |events: bool| {
+        let mut lichenctl = Program::new(env!("CARGO_BIN_EXE_lichenctl"));
+        lichenctl.arg("--root").arg(device.path()).arg("confirm");
+        lichenctl.env_remove(progress::VARIABLE);
+        if events {
+            lichenctl.env(progress::VARIABLE, progress::VERSION.to_string());
+        }
+        let output = lichenctl.output().unwrap();
+        assert_eq!(
+            Outcome::of(output.status.code().unwrap()),
+            Outcome::Failed,
+            "{output:?}"
+        );
+        text(&output.stderr)
+    };
+    let (events, prose) = (failure(true), failure(false));
+    assert!(
+        events.starts_with("{\"lichen\":1,\"event\":\"failed\""),
+        "{events}"
+    );
+    assert_eq!(
+        prose,
+        "error: no confirmation is awaited\nhint: `lichenctl status` shows what runs\n"
+    );
+    assert_eq!(progress::failure(&events), progress::failure(&prose));
 }

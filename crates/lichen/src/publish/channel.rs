@@ -3,7 +3,7 @@
 use super::Place;
 use crate::failure::Hint;
 use anyhow::{Context, Result};
-use lichenctl::channel::Channel;
+use protocol::channel::Channel;
 use std::time::SystemTime;
 
 /// Refuses a name that devices could not ask for in an address without further ado.

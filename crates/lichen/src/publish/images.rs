@@ -3,7 +3,7 @@
 use super::Place;
 use crate::imager::{self, Entry, File};
 use anyhow::{Context, Result};
-use lichenctl::channel::Channel;
+use protocol::channel::Channel;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

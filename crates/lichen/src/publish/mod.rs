@@ -1,5 +1,5 @@
 //! What a channel consists of, and where it is published. How that is laid out and signed is told in
-//! `lichenctl::channel`.
+//! `protocol::channel`.
 //!
 //! All of it is static files. Whatever a channel names is there before the channel says so: its file is written
 //! last and in one go, and what has been published before stays.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::s3;
-use lichenctl::channel::{Channel, FORMAT, SecretKey};
+use protocol::channel::{Channel, FORMAT, SecretKey};
 use std::fs;
 use std::path::Path;
 

@@ -3,29 +3,19 @@
 //! A switch may cut the very connection that asked for it, and a trial boot surely does: what counts is what the
 //! device says about itself afterwards, over a new connection. Being reached by that is the confirmation, too.
 
-use super::{Device, Lost, quoted, words};
+use super::{Device, Ended, Lost};
 use crate::ui;
 use anyhow::{Context, Result};
-use lichenctl::confirm::AWAITED;
-use lichenctl::status::{Standing, Status};
+use protocol::command::{Command, Outcome, Verb};
+use protocol::progress::{Event, Listener};
+use protocol::status::{Standing, Status};
 use std::time::{Duration, Instant};
 
 /// Three tries of a generation whose userspace is given its time to become healthy, and the boot after them.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_secs(2);
-/// lichenctl's own exit status for it, and ours.
-pub const UNSUCCESSFUL: i32 = 4;
-
-/// What is to become of a toplevel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Run it now, and from now on.
-    Switch,
-    /// Run it now, until the next boot.
-    Test,
-    /// Run it from the next boot on.
-    Boot,
-}
+/// How `flock` ends, when it is told to, if the lock is taken; no other failure of it ends so.
+const TAKEN: i32 = 75;
 
 /// The device runs what it ran before.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +34,7 @@ impl Reverted {
 
 /// What a device says when it is asked what became of it.
 #[derive(Debug, Clone)]
-struct Look {
+struct Answer {
     boot_id: String,
     /// Whether a lichenctl is changing generations.
     busy: bool,
@@ -71,39 +61,37 @@ pub fn activate(
     confirm: Option<u64>,
 ) -> Result<String> {
     let boot_id = device.ask(BOOT_ID, b"")?.trim().to_owned();
-    let name = match verb {
-        Verb::Switch => "switch",
-        Verb::Test => "test",
-        Verb::Boot => "boot",
+    let order = Command::Apply {
+        verb,
+        toplevel,
+        // Who asks for the next boot is not there to confirm it.
+        confirm_within: confirm.filter(|_| verb != Verb::Boot),
     };
-    let mut command = format!("lichenctl {name} {}", quoted(toplevel));
-    // Who asks for the next boot is not there to confirm it.
-    if let Some(seconds) = confirm.filter(|_| verb != Verb::Boot) {
-        command += &format!(" --confirm-within {seconds}");
-    }
-    let mut heard = |line: &str| {
-        if !line.starts_with("error: ") && !line.starts_with("hint: ") {
-            ui::say(format!("{}: {line}", device.host));
+    let mut listener = Listener::default();
+    let mut heard = |line: &str| match listener.hear(line) {
+        Some(Event::Said { text }) => ui::say(format!("{}: {text}", device.host)),
+        Some(Event::AwaitingConfirmation { within }) => {
+            ui::say(format!(
+                "{}: it is healthy; confirming within {within} s over a new connection",
+                device.host
+            ));
+            if let Err(error) = confirm_anew(device) {
+                ui::warn(format!("{error:#}"));
+            }
         }
-        if line.starts_with(AWAITED)
-            && let Err(error) = device
-                .anew("lichenctl confirm")
-                .and_then(|ended| device.success(ended))
-        {
-            ui::warn(format!("cannot confirm: {error:#}"));
-        }
+        _ => {}
     };
-    let ended = match device.run(&command, &mut |_| Ok(()), &mut heard) {
+    let ended = match device.run(&order.line(), &mut |_| Ok(()), &mut heard) {
         Err(error) if error.is::<Lost>() => {
             ui::say(format!("{error}; finding out what became of it"));
             return settle(device, toplevel, &boot_id);
         }
         ended => ended?,
     };
-    if ended.code == UNSUCCESSFUL {
+    if Outcome::of(ended.code) == Outcome::Unsuccessful {
         return Err(Reverted {
             host: device.host.clone(),
-            why: words(&ended.stderr).0,
+            why: listener.failure().error,
         }
         .into());
     }
@@ -116,6 +104,14 @@ pub fn activate(
         Ok(running) if running.trim() == toplevel => Ok(words_of(verb)),
         _ => settle(device, toplevel, &boot_id),
     }
+}
+
+/// Over a connection of its own, as it is that which there is to prove.
+fn confirm_anew(device: &Device) -> Result<Ended> {
+    let ended = device
+        .anew(&Command::Confirm.line())
+        .and_then(|ended| device.success(ended));
+    ended.context("cannot confirm, so that the device is about to go back")
 }
 
 fn words_of(verb: Verb) -> String {
@@ -137,8 +133,8 @@ fn settle(device: &Device, toplevel: &str, boot_id: &str) -> Result<String> {
     let mut live = ui::Live::new();
     let mut last = String::new();
     while start.elapsed() < PATIENCE {
-        match look(device) {
-            Ok(look) => match verdict(&look, toplevel, boot_id) {
+        match ask(device) {
+            Ok(answer) => match verdict(&answer, toplevel, boot_id) {
                 Verdict::Wait(what) => last = what.to_owned(),
                 Verdict::Runs(words) => {
                     live.clear();
@@ -171,35 +167,55 @@ fn settle(device: &Device, toplevel: &str, boot_id: &str) -> Result<String> {
     );
 }
 
-fn look(device: &Device) -> Result<Look> {
-    // That this gets through is what there was to confirm; where nothing is awaited it says so, to no one.
-    let command = format!(
-        "lichenctl confirm 2> /dev/null; {BOOT_ID}; flock -n /run/lichen/lock echo idle || echo busy; lichenctl status --json"
-    );
-    let said = device.success(device.anew(&command)?)?.stdout;
-    let mut parts = said.splitn(3, '\n');
-    let (boot_id, idle, status) = (parts.next(), parts.next(), parts.next());
-    Ok(Look {
-        boot_id: boot_id.unwrap_or_default().to_owned(),
-        busy: idle != Some("idle"),
-        status: serde_json::from_str(status.unwrap_or_default())
-            .context("its status makes no sense")?,
+fn ask(device: &Device) -> Result<Answer> {
+    let (boot_id, status) = confirm_and_ask(device)?;
+    let (busy, status) = match status.busy {
+        Some(busy) => (busy, status),
+        // A lichenctl from before its status told that. The lock comes first: what is done then has left the status
+        // that is read afterwards.
+        None => (is_locked(device)?, confirm_and_ask(device)?.1),
+    };
+    Ok(Answer {
+        boot_id,
+        busy,
+        status,
     })
 }
 
-fn verdict(look: &Look, toplevel: &str, boot_id: &str) -> Verdict {
-    let status = &look.status;
-    let rebooted = look.boot_id != boot_id;
+/// The boot, and the device's status. That this gets through is what there was to confirm; where nothing is awaited,
+/// `lichenctl confirm` says so, to no one.
+fn confirm_and_ask(device: &Device) -> Result<(String, Status)> {
+    let (confirm, status) = (Command::Confirm.line(), Command::Status.line());
+    let command = format!("{confirm} 2> /dev/null; {BOOT_ID}; {status}");
+    let said = device.success(device.anew(&command)?)?.stdout;
+    let (boot_id, status) = said.split_once('\n').unwrap_or_default();
+    let status = serde_json::from_str(status)
+        .with_context(|| format!("{}: cannot read its status", device.host))?;
+    Ok((boot_id.to_owned(), status))
+}
+
+/// Whether a lichenctl holds its lock, of any age.
+fn is_locked(device: &Device) -> Result<bool> {
+    let ended = device.anew(&format!("flock -n -E {TAKEN} /run/lichen/lock true"))?;
+    match ended.code {
+        TAKEN => Ok(true),
+        _ => device.success(ended).map(|_| false),
+    }
+}
+
+fn verdict(answer: &Answer, toplevel: &str, boot_id: &str) -> Verdict {
+    let status = &answer.status;
+    let rebooted = answer.boot_id != boot_id;
     if status.toplevel.as_deref() != Some(toplevel) {
         let to_come = status.next_boot != status.generation || status.soft_reboot.is_some();
-        return match (rebooted, look.busy) {
+        return match (rebooted, answer.busy) {
             (true, _) => Verdict::Back,
-            (false, true) => Verdict::Wait("it is at it"),
+            (false, true) => Verdict::Wait("it is still switching"),
             (false, false) if to_come => Verdict::Wait("it is about to reboot"),
             (false, false) => Verdict::Back,
         };
     }
-    if look.busy || status.confirmation.is_some() {
+    if answer.busy || status.confirmation.is_some() {
         return Verdict::Wait("it runs, and is not confirmed yet");
     }
     let number = status.generation.map_or_else(
@@ -227,107 +243,5 @@ fn reason(device: &Device) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use lichenctl::state::Generation;
-
-    const NEW: &str = "/nix/store/new-lichen-x";
-
-    fn look(change: impl FnOnce(&mut Look)) -> Verdict {
-        let status = serde_json::json!({
-            "hostname": null, "generation": 2, "toplevel": NEW, "booted": 1, "standing": "trial", "boot": null, "boot_error": null,
-            "next_boot": 2, "failed_trial": null, "system": null, "failed_units": null, "uptime_seconds": null, "provision": null,
-            "data": null, "soc_celsius": null, "undervoltage": null, "throttled": null
-        });
-        let mut look = Look {
-            boot_id: "1".into(),
-            busy: false,
-            status: serde_json::from_value(status).unwrap(),
-        };
-        change(&mut look);
-        verdict(&look, NEW, "1")
-    }
-
-    #[test]
-    fn after_a_live_switch_what_was_asked_for_runs() {
-        assert_eq!(
-            look(|_| {}),
-            Verdict::Runs("generation 2 runs and is healthy".into())
-        );
-        assert!(
-            matches!(look(|l| l.busy = true), Verdict::Wait(_)),
-            "its health is still judged"
-        );
-        assert!(matches!(
-            look(|l| {
-                l.busy = true;
-                l.status.toplevel = Some("old".into())
-            }),
-            Verdict::Wait(_)
-        ));
-    }
-
-    #[test]
-    fn what_went_back_is_told_from_what_is_about_to_reboot() {
-        let old = |l: &mut Look| {
-            l.status.toplevel = Some("old".into());
-            l.status.generation = l.status.booted
-        };
-        assert!(
-            matches!(look(old), Verdict::Wait(_)),
-            "the next boot is another"
-        );
-        assert_eq!(
-            look(|l| {
-                old(l);
-                l.status.next_boot = l.status.booted
-            }),
-            Verdict::Back
-        );
-        assert_eq!(
-            look(|l| {
-                old(l);
-                l.boot_id = "2".into()
-            }),
-            Verdict::Back,
-            "the trial is over"
-        );
-    }
-
-    #[test]
-    fn a_soft_reboot_is_waited_for_though_the_next_boot_is_of_the_good_one() {
-        let before = |l: &mut Look| {
-            l.status.toplevel = Some("old".into());
-            l.status.generation = Some(Generation(1));
-            l.status.next_boot = l.status.generation;
-        };
-        let about_to = look(|l| {
-            before(l);
-            l.status.soft_reboot = Some(Generation(2));
-        });
-        assert!(matches!(about_to, Verdict::Wait(_)));
-        let arrived = |l: &mut Look| {
-            l.boot_id = "1 1".into();
-            l.status.next_boot = Some(Generation(1));
-        };
-        assert!(matches!(look(arrived), Verdict::Wait(_)), "not blessed yet");
-        let reset = look(|l| {
-            before(l);
-            l.boot_id = "2".into();
-        });
-        assert_eq!(reset, Verdict::Back);
-    }
-
-    #[test]
-    fn a_trial_boot_is_over_when_it_is_blessed() {
-        assert!(matches!(look(|l| l.boot_id = "2".into()), Verdict::Wait(_)));
-        let blessed = look(|l| {
-            l.boot_id = "2".into();
-            l.status.standing = Standing::Good
-        });
-        assert_eq!(
-            blessed,
-            Verdict::Runs("generation 2 runs and is good".into())
-        );
-    }
-}
+#[path = "activate_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@ use crate::command;
 use crate::failure::Hint;
 use crate::store::nix;
 use anyhow::{Context, Result};
-use lichenctl::transfer::PathInfo;
+use protocol::transfer::PathInfo;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;

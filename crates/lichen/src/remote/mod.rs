@@ -9,6 +9,8 @@ pub mod pack;
 
 use crate::failure::{Failure, Hint};
 use anyhow::{Context, Result};
+use protocol::command::{Command as Order, Outcome};
+use protocol::progress;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -111,6 +113,11 @@ impl Device {
         Ok(self.success(ended)?.stdout)
     }
 
+    /// What `lichenctl` prints when it carries out an order, which it has to.
+    pub fn order(&self, order: &Order<'_>, input: &[u8]) -> Result<String> {
+        self.ask(&order.line(), input)
+    }
+
     /// Runs a command over the shared connection. `feed` writes its input, `heard` takes each line of its
     /// complaints at once.
     pub fn run(
@@ -199,16 +206,23 @@ impl Device {
         if ended.code == 0 {
             return Ok(ended);
         }
-        let (what, hint) = words(&ended.stderr);
-        let what = format!("{}: {what}", self.host);
+        let failure = progress::failure(&ended.stderr);
+        let what = format!("{}: {}", self.host, failure.error);
+        let older = "the lichenctl on the device does not know this command, so it is older than this `lichen`: \
+                     deploy with the `lichen` that it was made with, or write a new card";
+        let hint = match failure.hint {
+            None if Outcome::of(ended.code) == Outcome::WrongUsage => Some(older.to_owned()),
+            hint => hint.map(|hint| self.there(&hint)),
+        };
         Err(match hint {
-            Some(hint) => Failure {
-                what,
-                hint: hint.replace("`lichenctl", &format!("on {}: `lichenctl", self.host)),
-            }
-            .into(),
+            Some(hint) => Failure { what, hint }.into(),
             None => anyhow::Error::msg(what),
         })
+    }
+
+    /// A device's own hint, for somebody who is not logged in on it.
+    fn there(&self, hint: &str) -> String {
+        hint.replace("`lichenctl", &format!("on {}: `lichenctl", self.host))
     }
 
     fn ssh(&self) -> Command {
@@ -264,57 +278,5 @@ impl Drop for Device {
             .args(["-O", "exit"])
             .arg(self.address());
         let _ = ssh.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-/// The error and the hint among what a program of ours printed; else the last line.
-pub fn words(stderr: &str) -> (String, Option<String>) {
-    let find = |key: &str| {
-        stderr
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix(key))
-            .map(str::to_owned)
-    };
-    let last = || {
-        stderr
-            .lines()
-            .map(str::trim)
-            .rfind(|line| !line.is_empty())
-            .map(str::to_owned)
-    };
-    let what = find("error: ").or_else(last);
-    (
-        what.unwrap_or_else(|| "it failed and did not say why".into()),
-        find("hint: "),
-    )
-}
-
-/// A word for the shell on the device.
-pub fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_s_own_words_are_passed_on() {
-        let said = "live switch\nerror: DATA has no room\nhint: `lichenctl gc`\n";
-        assert_eq!(
-            words(said),
-            ("DATA has no room".into(), Some("`lichenctl gc`".into()))
-        );
-        assert_eq!(
-            words("sh: lichenctl: not found\n\n").0,
-            "sh: lichenctl: not found"
-        );
-        assert_eq!(words("").1, None);
-    }
-
-    #[test]
-    fn the_shell_reads_back_what_was_quoted() {
-        assert_eq!(quoted("a'b c"), r"'a'\''b c'");
     }
 }

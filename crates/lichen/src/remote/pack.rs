@@ -3,8 +3,8 @@
 use super::closure;
 use crate::store;
 use anyhow::{Context, Result};
-use lichenctl::delta;
-use lichenctl::transfer::{Coming, Header, Missing, Part, PathInfo};
+use protocol::delta;
+use protocol::transfer::{Coming, Header, Missing, Part, PathInfo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -2,16 +2,17 @@
 
 use super::key;
 use crate::failure::hint_of;
-use crate::remote::activate::{Reverted, Verb, activate};
+use crate::remote::activate::{Reverted, activate};
 use crate::remote::closure;
 use crate::remote::pack::{Made, Pack};
-use crate::remote::{Device, SshArgs, quoted};
+use crate::remote::{Device, SshArgs};
 use crate::sources;
 use crate::store;
 use crate::ui::{self, Live};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use lichenctl::transfer::{Missing, PathInfo, Received};
+use protocol::command::{Command, LONGEST_CONFIRMATION, Verb};
+use protocol::transfer::{Missing, PathInfo, Received};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +36,7 @@ pub struct DeployArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     parallel: u8,
     /// Go back unless the device can be reached over a new connection, so many seconds after it is healthy
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=lichenctl::confirm::LONGEST))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=LONGEST_CONFIRMATION))]
     confirm_within: u64,
     /// Stay, whether the device can be reached or not
     #[arg(long, conflicts_with = "confirm_within")]
@@ -149,10 +150,8 @@ impl Deploy<'_> {
         let device = Device::connect(host, &self.args.ssh)?;
         let sent = self.transfer(&device)?;
         if self.args.dry_run {
-            let plan = device.ask(
-                &format!("lichenctl dry-run {}", quoted(&self.toplevel)),
-                b"",
-            )?;
+            let toplevel = &self.toplevel;
+            let plan = device.order(&Command::DryRun { toplevel }, b"")?;
             return Ok(format!(
                 "{} sent; a switch would be:\n{}",
                 ui::bytes(sent),
@@ -180,9 +179,9 @@ impl Deploy<'_> {
             .iter()
             .map(|info| info.path.clone() + "\n")
             .collect();
-        let missing: Missing =
-            serde_json::from_str(&device.ask("lichenctl missing", paths.as_bytes())?)
-                .with_context(|| format!("{} does not say what it lacks", device.host))?;
+        let missing = device.order(&Command::Missing, paths.as_bytes())?;
+        let missing: Missing = serde_json::from_str(&missing)
+            .with_context(|| format!("{}: cannot read what it lacks", device.host))?;
         let mut whole = BTreeSet::new();
         let mut sent = 0;
         // A second time at most: what comes whole has nothing to fail on.
@@ -232,13 +231,13 @@ impl Deploy<'_> {
             }
         };
         let ended = device.run(
-            "lichenctl receive",
+            &Command::Receive.line(),
             &mut |to| pack.send(to, &mut sent),
             &mut |_| {},
         );
         live.clear();
         let received: Received = serde_json::from_str(&device.success(ended?)?.stdout)
-            .with_context(|| format!("{host} does not say what it received"))?;
+            .with_context(|| format!("{host}: cannot read what it received"))?;
         Ok(received.again)
     }
 }

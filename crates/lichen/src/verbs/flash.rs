@@ -9,7 +9,7 @@ use crate::flash::target::{self, Target};
 use crate::workspace::Workspace;
 use crate::{ask, flash, lichen_toml, ui};
 use anyhow::{Context, Result};
-use lichenctl::provision::{Provision, Secret, Ssh, Wifi};
+use protocol::lichen_toml::{Provision, Secret, Ssh, Wifi};
 use rustix::fs::Advice;
 use std::fs::File;
 use std::io::Read;

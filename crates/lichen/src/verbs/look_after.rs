@@ -1,10 +1,12 @@
 //! `lichen status`, `rollback`, `logs`: the verbs that look after a device that runs.
 
-use crate::remote::activate::UNSUCCESSFUL;
-use crate::remote::{Device, SshArgs, quoted};
+use crate::remote::{Device, SshArgs};
 use crate::ui;
 use anyhow::{Context, Result};
-use lichenctl::status::Status;
+use protocol::Generation;
+use protocol::command::{Command, Outcome, quoted};
+use protocol::progress::{Event, Listener};
+use protocol::status::Status;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -81,23 +83,24 @@ pub fn status(args: &StatusArgs) -> Result<()> {
 }
 
 fn one(host: &str, ssh: &SshArgs) -> Result<Status> {
-    let said = Device::connect(host, ssh)?.ask("lichenctl status --json", b"")?;
+    let said = Device::connect(host, ssh)?.order(&Command::Status, b"")?;
     serde_json::from_str(&said).with_context(|| format!("cannot understand the status of {host}"))
 }
 
 /// Runs `lichen rollback`.
 pub fn rollback(args: &RollbackArgs) -> Result<()> {
     let device = Device::connect(&args.host, &args.ssh)?;
-    let number = args
-        .generation
-        .map_or_else(String::new, |number| format!(" {number}"));
-    let mut heard = |line: &str| ui::say(format!("{}: {line}", device.host));
-    let ended = device.run(
-        &format!("lichenctl rollback{number}"),
-        &mut |_| Ok(()),
-        &mut heard,
-    )?;
-    if ended.code == UNSUCCESSFUL {
+    let order = Command::Rollback {
+        generation: args.generation.map(Generation),
+    };
+    let mut listener = Listener::default();
+    let mut heard = |line: &str| {
+        if let Some(Event::Said { text }) = listener.hear(line) {
+            ui::say(format!("{}: {text}", device.host));
+        }
+    };
+    let ended = device.run(&order.line(), &mut |_| Ok(()), &mut heard)?;
+    if Outcome::of(ended.code) == Outcome::Unsuccessful {
         ui::warn("the requested generation runs, but it is not healthy");
     }
     device.success(ended).map(drop)

@@ -7,7 +7,7 @@ use crate::publish::{Place, cache, channel, images};
 use crate::ui;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use lichenctl::channel::{Channel, FORMAT, SecretKey};
+use protocol::channel::{Channel, FORMAT, SecretKey};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -11,7 +11,7 @@ use crate::vm::tools;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use emulator::{EXTRA, Forward, Tools};
-use lichenctl::provision::{Provision, Ssh};
+use protocol::lichen_toml::{Provision, Ssh};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -92,7 +92,7 @@ pub struct Plan {
 }
 
 /// What a switch starts from.
-pub struct Here<'a> {
+pub struct Before<'a> {
     /// What runs.
     pub current: &'a Toplevel,
     /// What was booted, whose kernel it is.
@@ -107,34 +107,34 @@ pub struct Here<'a> {
 
 impl Plan {
     /// Decides, from what the generations' layers say. `old` and `new` are those of what runs and of `to`.
-    pub fn make(here: &Here<'_>, old: &Stack, to: &Toplevel, new: &Stack, root: &Root) -> Self {
-        let layers = layers(here.current, to, &to.sizes(root));
+    pub fn make(before: &Before<'_>, old: &Stack, to: &Toplevel, new: &Stack, root: &Root) -> Self {
+        let layers = layers(before.current, to, &to.sizes(root));
         let mut files = Files::new(old, new);
-        let reexecute = here.manager.iter().any(|file| files.differ(file))
+        let reexecute = before.manager.iter().any(|file| files.differ(file))
             || files.differ("etc/systemd/system.conf");
-        let boot = boot_reasons(here.booted, to);
-        let soft = soft_reasons(here, new);
+        let boot = boot_reasons(before.booted, to);
+        let soft = soft_reasons(before, new);
         let (method, reasons) = if !boot.is_empty() {
             (Method::TrialBoot, boot)
         } else if !soft.is_empty() && new.find(SOFT_REBOOT).is_some() {
             (Method::SoftReboot, soft)
         } else if !soft.is_empty() {
             (Method::TrialBoot, soft)
-        } else if here.current.path == to.path {
+        } else if before.current.path == to.path {
             (Method::Nothing, soft)
         } else {
             (Method::Live, soft)
         };
         Self {
             method,
-            kernel_changed: here.booted.kernel != to.kernel,
-            from: here.current.path.clone(),
+            kernel_changed: before.booted.kernel != to.kernel,
+            from: before.current.path.clone(),
             to: to.path.clone(),
             generation: None,
-            removed_layers: removed(here.current, to),
+            removed_layers: removed(before.current, to),
             bytes: layers.iter().filter(|l| l.changed).map(|l| l.bytes).sum(),
             layers,
-            units: units::decide(old, new, here.active, &mut |file| files.differ(file)),
+            units: units::decide(old, new, before.active, &mut |file| files.differ(file)),
             reexecute,
             reasons,
             data: Vec::new(),
@@ -186,9 +186,9 @@ fn boot_reasons(booted: &Toplevel, to: &Toplevel) -> Vec<String> {
 }
 
 /// Why userspace has to start over: what no live switch since the boot can have changed.
-fn soft_reasons(here: &Here<'_>, new: &Stack) -> Vec<String> {
-    let mut files = Files::new(here.layers, new);
-    let core: Vec<_> = (here.manager.iter())
+fn soft_reasons(before: &Before<'_>, new: &Stack) -> Vec<String> {
+    let mut files = Files::new(before.layers, new);
+    let core: Vec<_> = (before.manager.iter())
         .filter(|file| units::is_core(file) && files.differ(file))
         .map(|file| file.rsplit('/').next().unwrap_or(file))
         .collect();
@@ -197,7 +197,7 @@ fn soft_reasons(here: &Here<'_>, new: &Stack) -> Vec<String> {
         let core = core.join(", ");
         reasons.push(format!("what systemd itself runs is another: {core}"));
     }
-    let units = units::overdue(here.layers, new, here.active, &mut |file| {
+    let units = units::overdue(before.layers, new, before.active, &mut |file| {
         files.differ(file)
     });
     if !units.is_empty() {

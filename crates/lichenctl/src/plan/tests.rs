@@ -302,14 +302,14 @@ fn the_gentlest_way_that_suffices_is_taken() {
     };
     let world = World::new();
     let (old, new) = (world.stack("old"), world.stack("new"));
-    let here = Here {
+    let before = Before {
         current: &one,
         booted: &one,
         layers: &old,
         active: &world.active,
         manager: &BTreeSet::new(),
     };
-    let plan = |to| Plan::make(&here, &old, to, &new, &root);
+    let plan = |to| Plan::make(&before, &old, to, &new, &root);
     assert_eq!(plan(&one).method, Method::Nothing);
     let live = plan(&two);
     assert_eq!((live.method, live.kernel_changed), (Method::Live, false));
@@ -411,14 +411,14 @@ fn userspace_starts_over_for_what_everything_hangs_on_and_for_nothing_less() {
         world.put("new", SOFT_REBOOT, "");
         world.put("new", file, &unit(2));
         let (old, new) = (world.stack("old"), world.stack("new"));
-        let here = Here {
+        let before = Before {
             current: &one,
             booted: &one,
             layers: &old,
             active: &world.active,
             manager: &running(&[systemd, libc, another]),
         };
-        let plan = |to: &Toplevel| Plan::make(&here, &old, to, &new, &root);
+        let plan = |to: &Toplevel| Plan::make(&before, &old, to, &new, &root);
         let text = plan(&two).to_string();
         assert_eq!(plan(&two).method, method, "{file}: {text}");
         assert!(text.contains(said), "{file}: {text}");

@@ -2,14 +2,13 @@
 //!
 //! Each part is applied whether or not another one failed: a device without Wi-Fi still wants its keys.
 
-use super::Report;
-use super::file::{Wifi, is_raw_key};
-use super::store;
+use super::{fault, store};
 use crate::durable;
 use crate::root::Root;
 use anyhow::{Context, Result};
+use protocol::lichen_toml::{self, Wifi, is_raw_key};
+use protocol::provision::Report;
 use std::fs;
-use std::io::Read;
 
 const ZONES: &str = "usr/share/zoneinfo";
 const IWD: &str = "var/lib/iwd";
@@ -22,21 +21,21 @@ pub(super) fn apply(root: &Root, report: &mut Report) {
         Err(error) => report.faults.push(format!("{error:#}")),
         Ok(stored) => {
             if let Some(name) = stored.hostname {
-                report.fault(hostname(root, &name));
+                fault(report, hostname(root, &name));
                 report.applied.hostname = Some(name);
             }
             if let Some(zone) = stored.timezone {
-                report.fault(timezone(root, &zone));
+                fault(report, timezone(root, &zone));
                 report.applied.timezone = Some(zone);
             }
             let keys = stored
                 .ssh
                 .map(|ssh| ssh.authorized_keys)
                 .unwrap_or_default();
-            report.fault(authorized_keys(root, &keys));
+            fault(report, authorized_keys(root, &keys));
             report.applied.authorized_keys = keys.len();
             if let Some(network) = stored.wifi {
-                report.fault(wifi(root, &network));
+                fault(report, wifi(root, &network));
                 report.applied.wifi = Some(network.ssid);
             }
         }
@@ -60,15 +59,7 @@ fn hostname(root: &Root, name: &str) -> Result<()> {
 }
 
 pub(super) fn zone_exists(root: &Root, zone: &str) -> bool {
-    let inside = !zone.is_empty()
-        && zone
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.'));
-    let mut magic = [0; 4];
-    inside
-        && fs::File::open(root.at(ZONES).join(zone))
-            .is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
-        && &magic == b"TZif"
+    lichen_toml::zone_exists(&root.at(ZONES), zone)
 }
 
 fn timezone(root: &Root, zone: &str) -> Result<()> {
@@ -155,13 +146,16 @@ fn network(wifi: &Wifi) -> (String, String) {
             format!("{name}.open"),
             "[Settings]\nAutoConnect=true\n".to_owned(),
         ),
-        Some(key) if is_raw_key(&key.0) => (
+        Some(key) if is_raw_key(key.reveal()) => (
             format!("{name}.psk"),
-            format!("[Security]\nPreSharedKey={}\n", key.0.to_ascii_lowercase()),
+            format!(
+                "[Security]\nPreSharedKey={}\n",
+                key.reveal().to_ascii_lowercase()
+            ),
         ),
         // A space at either end would be cut off, a backslash begins an escape.
         Some(phrase) => {
-            let phrase = phrase.0.replace('\\', "\\\\").replace(' ', "\\s");
+            let phrase = phrase.reveal().replace('\\', "\\\\").replace(' ', "\\s");
             (
                 format!("{name}.psk"),
                 format!("[Security]\nPassphrase={phrase}\n"),
@@ -201,61 +195,5 @@ fn with_country(config: &str, country: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::file::Secret;
-    use super::*;
-
-    fn of(ssid: &str, passphrase: Option<&str>) -> (String, String) {
-        network(&Wifi {
-            ssid: ssid.into(),
-            passphrase: passphrase.map(|p| Secret(p.into())),
-            country: None,
-        })
-    }
-
-    #[test]
-    fn networks_as_iwd_names_them() {
-        let psk = |name: &str, line: &str| (name.to_owned(), format!("[Security]\n{line}\n"));
-        assert_eq!(
-            of("attic 2_x-y", Some("longenough")),
-            psk("attic 2_x-y.psk", "Passphrase=longenough")
-        );
-        assert_eq!(of("café", Some("longenough")).0, "=636166c3a9.psk");
-        assert_eq!(
-            of("../../etc", Some("longenough")).0,
-            "=2e2e2f2e2e2f657463.psk"
-        );
-        assert_eq!(
-            of("a", Some(r" a\b c ")),
-            psk("a.psk", r"Passphrase=\sa\\b\sc\s")
-        );
-        assert_eq!(
-            of("a", Some(&"AB".repeat(32))),
-            psk("a.psk", &format!("PreSharedKey={}", "ab".repeat(32)))
-        );
-        assert_eq!(of("guests", None).0, "guests.open");
-    }
-
-    #[test]
-    fn the_country_goes_into_what_the_generation_configured() {
-        for (before, after) in [
-            ("", "[General]\nCountry=DE\n"),
-            ("[General]\nX=1\n", "[General]\nCountry=DE\nX=1\n"),
-            (
-                "[General]\nCountry=FR\nX=1\n[Network]\nY=2\n",
-                "[General]\nCountry=DE\nX=1\n[Network]\nY=2\n",
-            ),
-            (
-                "[Network]\nCountry=no\n",
-                "[General]\nCountry=DE\n[Network]\nCountry=no\n",
-            ),
-        ] {
-            assert_eq!(with_country(before, "DE"), after);
-            assert_eq!(
-                with_country(after, "DE"),
-                after,
-                "a second time changes nothing"
-            );
-        }
-    }
-}
+#[path = "apply_tests.rs"]
+mod tests;

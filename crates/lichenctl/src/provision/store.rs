@@ -3,11 +3,12 @@
 //! Stored durably first, wiped from BOOT last. A note on DATA tells a half-wiped file from a bad one, so that
 //! a cut in the middle of wiping ends in a wiped file, and never in the loss of one that was not stored.
 
-use super::file::{self, LIMIT, Problem, Provision};
-use super::{Fate, Report};
+use super::fault;
 use crate::durable::{self, cut};
 use crate::root::Root;
 use anyhow::{Context, Result};
+use protocol::lichen_toml::{self, LIMIT, Problem, Provision};
+use protocol::provision::{Fate, Report};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -27,7 +28,7 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {
             if wiping {
-                report.fault(durable::remove(&root.at(WIPING)).map(drop));
+                fault(report, durable::remove(&root.at(WIPING)).map(drop));
             }
             if root.at("boot/lichen.toml.txt").exists() {
                 report.problems.push(Problem::of_file(
@@ -40,15 +41,15 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
     };
     // No text has zeros, but a file has whose wiping was cut off.
     if wiping && bytes.contains(&0) {
-        return report.fault(wipe(root));
+        return fault(report, wipe(root));
     }
-    match understand(root, &bytes) {
+    match lichen_toml::read(&bytes, &|zone| super::apply::zone_exists(root, zone)) {
         Err(problems) => reject(report, problems),
         Ok(new) => match store(root, new) {
             Ok(()) => {
                 report.file = Fate::Stored;
                 let wiped = wipe(root).context("lichen.toml is stored, but still readable on BOOT");
-                report.fault(wiped);
+                fault(report, wiped);
             }
             Err(error) => {
                 report.file = Fate::Kept;
@@ -78,33 +79,15 @@ fn read(root: &Root) -> Result<Option<Vec<u8>>, Problem> {
     }
 }
 
-/// What these bytes of a `lichen.toml` mean, or everything that is wrong with them.
-pub fn understand(root: &Root, bytes: &[u8]) -> Result<Provision, Vec<Problem>> {
-    if bytes.len() as u64 > LIMIT {
-        let message = format!("is too large; allowed: {} kB", LIMIT / 1024);
-        return Err(vec![Problem::of_file(message)]);
-    }
-    let text = std::str::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.contains('\0'))
-        .ok_or_else(|| {
-            vec![Problem::of_file(
-                "is not plain text; save it as UTF-8 (not UTF-16 or “Unicode”)",
-            )]
-        })?;
-    let (provision, problems) = file::parse(text, &|zone| super::apply::zone_exists(root, zone));
-    if problems.is_empty() {
-        Ok(provision)
-    } else {
-        Err(problems)
-    }
-}
-
 fn store(root: &Root, mut new: Provision) -> Result<()> {
     let secrets = std::mem::take(&mut new.secrets);
     folders(root)?;
     for (name, secret) in &secrets {
-        durable::update(&root.at(CREDENTIALS).join(name), secret.0.as_bytes(), 0o600)?;
+        durable::update(
+            &root.at(CREDENTIALS).join(name),
+            secret.reveal().as_bytes(),
+            0o600,
+        )?;
         cut::point("secret");
     }
     let merged = load(root)?.merge(new);
@@ -137,7 +120,7 @@ pub(super) fn load(root: &Root) -> Result<Provision> {
     let path = root.at(STORED);
     match fs::read_to_string(&path) {
         // Whether the time zone still exists is for `apply` to find out.
-        Ok(text) => Ok(file::parse(&text, &|_| true).0),
+        Ok(text) => Ok(lichen_toml::parse(&text, &|_| true).0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Provision::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -151,7 +134,7 @@ pub(super) fn secrets(root: &Root) -> Result<BTreeMap<String, Vec<u8>>> {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if file::is_credential(&name) && entry.file_type()?.is_file() {
+            if lichen_toml::is_credential(&name) && entry.file_type()?.is_file() {
                 secrets.insert(name, fs::read(entry.path())?);
             }
         }

@@ -2,6 +2,7 @@ mod mistakes;
 
 use super::*;
 use crate::durable::{atomic_write, cut, directory, scratch};
+use protocol::provision::Fate;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

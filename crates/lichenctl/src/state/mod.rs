@@ -16,41 +16,18 @@ mod slot;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use protocol::Generation;
 #[cfg(test)]
 pub(crate) use slot::encode;
 pub use slot::{SLOT_SIZE, SlotError};
 
 use crate::durable::{self, cut};
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use crate::hint::Hint;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-/// The number of a generation. People read it in decimal; on BOOT, as all of U-Boot's numbers, it is hex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Generation(pub u64);
-
-impl Generation {
-    /// As BOOT has it: in the slots, in `gen/<n>.env` and on the kernel's command line.
-    pub fn hex(self) -> String {
-        format!("{:x}", self.0)
-    }
-
-    /// From its form on BOOT.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        slot::hex(text).map(Self)
-    }
-}
-
-impl fmt::Display for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// A generation that is booted before it is blessed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
     /// The generation on trial (`next`).
     pub generation: Generation,
@@ -59,7 +36,7 @@ pub struct Trial {
 }
 
 /// What one slot says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// Counts writes; the higher one wins.
     pub seq: u64,
@@ -152,9 +129,8 @@ fn trial_words(trial: &Option<Trial>) -> String {
     })
 }
 
-impl StateError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+impl Hint for StateError {
+    fn hint(&self) -> &'static str {
         match self {
             Self::NoValidSlot { .. } => {
                 "is BOOT mounted? `findmnt /boot`; else write the image to the card anew"

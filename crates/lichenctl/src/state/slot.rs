@@ -88,7 +88,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State, SlotError> {
 }
 
 /// U-Boot's numbers: hex digits and nothing else.
-pub(super) fn hex(text: &str) -> Option<u64> {
+fn hex(text: &str) -> Option<u64> {
     text.bytes()
         .all(|b| b.is_ascii_hexdigit())
         .then(|| u64::from_str_radix(text, 16).ok())

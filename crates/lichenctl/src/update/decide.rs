@@ -1,11 +1,12 @@
 //! What a channel means to this device: from what it says, what runs, and what is remembered.
 
-use super::{Record, UpdateError};
-use crate::channel::Channel;
+use super::UpdateError;
+use crate::record::Record;
+use protocol::channel::Channel;
 
 /// What the device is at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Here {
+pub struct Toplevels {
     /// The toplevel that runs.
     pub running: Option<String>,
     /// The toplevel that the next boot will run.
@@ -51,7 +52,7 @@ pub fn admit(
 }
 
 /// Decides.
-pub fn decide(toplevel: &str, here: &Here, record: &Record) -> Decision {
+pub fn decide(toplevel: &str, here: &Toplevels, record: &Record) -> Decision {
     let is = |there: &Option<String>| there.as_deref() == Some(toplevel);
     if is(&here.running) {
         Decision::Runs

@@ -1,6 +1,7 @@
 //! Why a device does not run what its channel names, and what to do about it.
 
-use crate::channel::ChannelError;
+use crate::hint::Hint;
+use protocol::channel::ChannelError;
 
 /// Why the device does not run what its channel names.
 #[derive(Debug, thiserror::Error)]
@@ -93,9 +94,8 @@ pub enum UpdateError {
     },
 }
 
-impl UpdateError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+impl Hint for UpdateError {
+    fn hint(&self) -> &'static str {
         match self {
             Self::NoChannel => "services.lichen.autoUpdate makes it follow one",
             Self::NoKeys => "nix.settings.trusted-public-keys names those who may sign",

@@ -4,8 +4,8 @@
 //! Proxies are those of the environment, as for Nix. Redirects are followed: what comes is signed.
 
 use super::UpdateError;
-use crate::channel::LONGEST;
 use crate::root::Root;
+use protocol::channel::LONGEST;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;

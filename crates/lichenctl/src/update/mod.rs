@@ -11,86 +11,31 @@
 mod decide;
 mod error;
 mod fetch;
-mod record;
-mod window;
 
-pub use decide::{Decision, Here};
+pub use decide::{Decision, Toplevels};
 pub use error::UpdateError;
-pub use record::{Last, Record};
-pub use window::Window;
 
 use crate::apply::{self, ApplyError, Verb};
-use crate::channel::Channel;
+use crate::channel::Config;
 use crate::durable;
-use crate::generations::{self, Running};
+use crate::generations::{self, Running, TRIES};
 use crate::journal::{self, note, say};
-use crate::lock::Lock;
+use crate::lock::GenerationsLock;
 use crate::plan::Method;
+use crate::record::{self, Record};
 use crate::retention;
 use crate::root::Root;
 use crate::stage;
-use crate::state::{BootState, Generation, State};
+use crate::state::BootState;
 use crate::toplevel::{self, Toplevel};
 use crate::trust;
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use protocol::channel::Channel;
+use serde::Deserialize;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-const CONFIG: &str = "etc/lichen/update.json";
-
-/// What is followed, and how: what `services.lichen.autoUpdate` became.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The binary cache.
-    pub url: String,
-    /// The channel's name.
-    pub channel: String,
-    /// When a generation may be switched to; always, if there is none.
-    pub window: Option<Window>,
-    /// Whether the device may be rebooted for it.
-    pub reboot: bool,
-}
-
-impl Config {
-    /// Reads it; nothing, if this appliance follows no channel.
-    pub fn load(root: &Root) -> Result<Option<Self>> {
-        let path = root.at(CONFIG);
-        let text = match fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.with_context(|| format!("cannot read {}", path.display()))?,
-        };
-        serde_json::from_slice(&text)
-            .map(Some)
-            .with_context(|| format!("cannot read {}", path.display()))
-    }
-}
-
-/// What `lichenctl status` has to say of updates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Following {
-    /// The channel.
-    pub channel: String,
-    /// The last run.
-    pub last: Option<Last>,
-    /// How long ago that was, unless the clock has gone back since.
-    pub seconds_ago: Option<u64>,
-}
-
-/// What is followed, and what came of it; nothing, if no channel is.
-pub fn following(root: &Root) -> Option<Following> {
-    let config = Config::load(root).ok()??;
-    let last = Record::load(root).last;
-    let now = Last::now(true, String::new()).at;
-    Some(Following {
-        channel: config.channel,
-        seconds_ago: last.as_ref().and_then(|last| now.checked_sub(last.at)),
-        last,
-    })
-}
 
 /// How far a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +65,7 @@ pub fn update(root: &Root, extent: Extent) -> Result<()> {
         Ok(said) => note(said),
         Err(error) => journal::error(&format!("update: {error:#}")),
     }
-    record.last = Some(Last::now(result.is_ok(), said));
+    record.last = Some(record::ended(result.is_ok(), said));
     record.save(root)?;
     result.map(drop)
 }
@@ -129,14 +74,14 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
     let channel = fetch_channel(root, config, record)?;
     let (toplevel, sequence) = (channel.toplevel.clone(), channel.sequence);
     let state = BootState::load(&root.at("boot"))?.state();
-    if let Some(failed) = failed_trial(root, state) {
+    if let Some(failed) = record::failed_trial(root, state) {
         record.fail(&failed);
     }
-    let here = Here {
+    let here = Toplevels {
         running: Running::read(root).toplevel,
         // With the right to reboot there is no need to wait for somebody who does.
         next_boot: (!config.reboot)
-            .then(|| toplevel_of(root, state.at_boot().0))
+            .then(|| generations::toplevel(root, state.at_boot().0))
             .flatten(),
     };
     let name = format!("{} {sequence}", channel.channel);
@@ -166,7 +111,7 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
         .filter(|window| !window.is_open());
     if let Some(window) = outside {
         let to = Toplevel::load(root, Path::new(&toplevel))?;
-        let generation = stage::stage(root, &to, &Lock::take(root)?)?.generation;
+        let generation = stage::stage(root, &to, &GenerationsLock::take(root)?)?.generation;
         return Ok(format!(
             "{name} is staged as generation {generation}; it will be switched to from {} on",
             window.from
@@ -215,7 +160,7 @@ fn appliance(root: &Root) -> Result<String> {
 /// arrived of it would go, too.
 fn tidy(root: &Root) -> Result<()> {
     if generations::on_boot(root)?.len() > retention::KEEP {
-        let removed = retention::collect(root, retention::KEEP, &Lock::take(root)?)?;
+        let removed = retention::collect(root, retention::KEEP, &GenerationsLock::take(root)?)?;
         say(removed.to_string().trim_end());
     }
     Ok(())
@@ -281,7 +226,7 @@ fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Re
     } else {
         Verb::Switch
     };
-    let result = apply::apply(root, path, verb, apply::TRIES, None);
+    let result = apply::apply(root, path, verb, TRIES, None);
     record.end();
     if let Err(error) = &result
         && let Some(ApplyError::Unsuccessful { .. }) = error.downcast_ref()
@@ -289,37 +234,6 @@ fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Re
         record.fail(toplevel);
     }
     result.map(|()| verb)
-}
-
-/// Somebody went back from `toplevel`, and does not want it again with the next run.
-pub fn remember_rollback(root: &Root, toplevel: &str) -> Result<()> {
-    let mut record = Record::load(root);
-    if Config::load(root)?.is_some() && record.fail(toplevel) {
-        record.save(root)?;
-    }
-    Ok(())
-}
-
-/// What used up its tries, if anything did. Remembered at boot, since the boot state forgets it with the next change.
-pub fn remember_failed_trial(root: &Root, state: State) -> Result<()> {
-    let Some(toplevel) = failed_trial(root, state) else {
-        return Ok(());
-    };
-    let mut record = Record::load(root);
-    if record.fail(&toplevel) {
-        record.save(root)?;
-    }
-    Ok(())
-}
-
-fn failed_trial(root: &Root, state: State) -> Option<String> {
-    toplevel_of(root, generations::failed_trial(root, state)?)
-}
-
-fn toplevel_of(root: &Root, generation: Generation) -> Option<String> {
-    let on_boot = generations::on_boot(root).ok()?;
-    let (_, env) = on_boot.into_iter().find(|(g, _)| *g == generation)?;
-    env.toplevel
 }
 
 #[cfg(test)]

@@ -1,12 +1,34 @@
 use super::*;
-use crate::channel::tests::{PUBLIC, channel, key};
+use crate::channel::CONFIG;
 use crate::durable::{self, atomic_write};
-use crate::state::Trial;
+use crate::record::following;
+use crate::state::{Generation, State, Trial};
+use protocol::channel::SecretKey;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 mod http;
+
+/// Made by `nix-store --generate-binary-cache-key fleet-1`.
+const SECRET: &str = "fleet-1:3OLEVu9K1mf2IbnsLpIQncrZbuBIw3A0yefHEEcgS7UmwOi+hdKiskUQaPERAuyMA5tqCMiZccVQ/DCyTVe3SQ==";
+const PUBLIC: &str = "fleet-1:JsDovoXSorJFEGjxEQLsjAObagjImXHFUPwwsk1Xt0k=";
+
+fn key() -> SecretKey {
+    SecretKey::parse(SECRET).unwrap()
+}
+
+fn channel(sequence: u64, toplevel: &str) -> Channel {
+    Channel {
+        format: protocol::channel::FORMAT,
+        appliance: "climate".into(),
+        channel: "stable".into(),
+        sequence,
+        toplevel: toplevel.into(),
+        published: "2026-11-24T21:50:00Z".into(),
+        description: String::new(),
+    }
+}
 
 const OLD: &str = "/nix/store/old";
 const NEW: &str = "/nix/store/new";
@@ -172,7 +194,7 @@ fn a_check_tells_what_there_is_and_remembers_nothing() {
 
 #[test]
 fn only_a_channel_that_is_meant_and_trusted_is_followed() {
-    let other = |edit: fn(&mut crate::channel::Channel)| {
+    let other = |edit: fn(&mut protocol::channel::Channel)| {
         let mut channel = channel(7, NEW);
         edit(&mut channel);
         channel.sign(&key())
@@ -193,7 +215,7 @@ fn only_a_channel_that_is_meant_and_trusted_is_followed() {
             matches!(
                 e,
                 UpdateError::Channel {
-                    error: crate::channel::ChannelError::BadSignature(_),
+                    error: protocol::channel::ChannelError::BadSignature(_),
                     ..
                 }
             )
@@ -205,7 +227,7 @@ fn only_a_channel_that_is_meant_and_trusted_is_followed() {
             matches!(
                 e,
                 UpdateError::Channel {
-                    error: crate::channel::ChannelError::NotOne(_),
+                    error: protocol::channel::ChannelError::NotOne(_),
                     ..
                 }
             )
@@ -261,7 +283,7 @@ fn what_failed_its_trial_is_not_tried_again_whatever_its_sequence() {
     let device = Device::following(signed(8, NEW));
     device.trial(Some(0));
     let state = BootState::load(&device.root().at("boot")).unwrap().state();
-    remember_failed_trial(&device.root(), state).unwrap();
+    record::trial_failed(&device.root(), state).unwrap();
     // The next change of the boot state forgets it.
     device.trial(None);
     let error = device.refused();
@@ -282,20 +304,20 @@ fn what_failed_its_trial_is_not_tried_again_whatever_its_sequence() {
 #[test]
 fn who_goes_back_by_hand_is_not_overruled_by_the_next_run() {
     let device = Device::following(signed(7, NEW));
-    remember_rollback(&device.root(), NEW).unwrap();
+    record::rolled_back(&device.root(), NEW).unwrap();
     assert!(matches!(device.refused(), UpdateError::FailedBefore { .. }));
     // Where no channel is followed there is nothing to remember.
     let other = Device::new("http://unreachable.invalid");
     fs::remove_file(other.root().at(CONFIG)).unwrap();
-    remember_rollback(&other.root(), NEW).unwrap();
+    record::rolled_back(&other.root(), NEW).unwrap();
     assert_eq!(Record::load(&other.root()), Record::default());
 }
 
 #[test]
 fn what_is_cut_off_each_time_it_is_begun_has_failed() {
     let mut record = Record::default();
-    let here = Here::default();
-    for _ in 0..crate::apply::TRIES {
+    let here = Toplevels::default();
+    for _ in 0..TRIES {
         assert_eq!(decide::decide(NEW, &here, &record), Decision::Take);
         record.begin(NEW);
     }

@@ -2,6 +2,7 @@
 
 use super::super::fetch::get_within;
 use super::*;
+use crate::hint::Hint;
 use std::io::{Read, Write};
 
 const SOON: Duration = Duration::from_secs(20);

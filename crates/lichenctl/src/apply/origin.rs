@@ -1,10 +1,10 @@
 //! What a change starts from: what runs, what was booted, and their layers, mounted.
 
 use crate::generations::{self, Booted, Running};
-use crate::plan::{Active, DataChange, Here, Plan};
+use crate::plan::{Active, Before, DataChange, Plan};
 use crate::profile;
-use crate::protect::{self, Declared};
 use crate::root::Root;
+use crate::service_data::{self, Declared};
 use crate::systemd;
 use crate::toplevel::Toplevel;
 use anyhow::{Context, Result};
@@ -13,20 +13,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What a change starts from.
-pub(super) struct Scene {
+pub(super) struct Origin {
     pub(super) current: Toplevel,
     pub(super) booted: Toplevel,
+    /// The layers of what was booted.
     pub(super) layers: Stack,
-    pub(super) old: Stack,
+    /// The layers of what runs.
+    pub(super) stack: Stack,
     pub(super) active: Active,
     manager: BTreeSet<String>,
     pub(super) declared: Declared,
 }
 
-impl Scene {
+impl Origin {
     pub(super) fn read(root: &Root) -> Result<Self> {
         let load = |path: Option<String>, what: &str| -> Result<Toplevel> {
-            let path = path.with_context(|| format!("what was {what} can't be found out"))?;
+            let path = path.with_context(|| format!("cannot find out what was {what}"))?;
             Ok(Toplevel::load(root, Path::new(&path))?)
         };
         let current = load(Running::read(root).toplevel, "switched to")?;
@@ -34,7 +36,7 @@ impl Scene {
         let old = stack(root, &current, &booted)?;
         Ok(Self {
             declared: Declared::of(&old)?,
-            old,
+            stack: old,
             layers: stack(root, &booted, &booted)?,
             active: systemd::active()?,
             manager: systemd::manager(),
@@ -45,20 +47,20 @@ impl Scene {
 
     pub(super) fn plan(&self, root: &Root, to: &Toplevel) -> Result<(Plan, Stack)> {
         let new = stack(root, to, &self.booted)?;
-        let here = Here {
+        let before = Before {
             current: &self.current,
             booted: &self.booted,
             layers: &self.layers,
             active: &self.active,
             manager: &self.manager,
         };
-        let mut plan = Plan::make(&here, &self.old, to, &new, root);
+        let mut plan = Plan::make(&before, &self.stack, to, &new, root);
         plan.generation = Some(crate::stage::number(
             &generations::on_boot(root)?,
             &profile::links(root),
             &to.path,
         ));
-        plan.data = protect::differing(&self.declared, &Declared::of(&new)?)
+        plan.data = service_data::differing(&self.declared, &Declared::of(&new)?)
             .map(|(name, service, version)| DataChange {
                 service: name.to_owned(),
                 from: service.version.clone(),

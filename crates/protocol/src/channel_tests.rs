@@ -2,13 +2,13 @@ use super::*;
 
 /// Made by `nix-store --generate-binary-cache-key fleet-1`.
 const SECRET: &str = "fleet-1:3OLEVu9K1mf2IbnsLpIQncrZbuBIw3A0yefHEEcgS7UmwOi+hdKiskUQaPERAuyMA5tqCMiZccVQ/DCyTVe3SQ==";
-pub(crate) const PUBLIC: &str = "fleet-1:JsDovoXSorJFEGjxEQLsjAObagjImXHFUPwwsk1Xt0k=";
+const PUBLIC: &str = "fleet-1:JsDovoXSorJFEGjxEQLsjAObagjImXHFUPwwsk1Xt0k=";
 
-pub(crate) fn key() -> SecretKey {
+fn key() -> SecretKey {
     SecretKey::parse(SECRET).unwrap()
 }
 
-pub(crate) fn channel(sequence: u64, toplevel: &str) -> Channel {
+fn channel(sequence: u64, toplevel: &str) -> Channel {
     Channel {
         format: FORMAT,
         appliance: "climate".into(),

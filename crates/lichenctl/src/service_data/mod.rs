@@ -1,4 +1,4 @@
-//! Protecting state: a new version of a service may leave its data such that the old one can't read them.
+//! The data of services: a new version of a service may leave its data such that the old one cannot read them.
 //!
 //! Generations declare for each service the version of its data (`/etc/lichen/state.json`). Before another version
 //! gets at them, the generation that runs makes a copy with its own command; without one there is no change. The
@@ -15,7 +15,7 @@ pub use copy::{Restore, restore};
 use crate::durable::{self, cut};
 use crate::generations::Running;
 use crate::journal::{self, note};
-use crate::lock::Lock;
+use crate::lock::GenerationsLock;
 use crate::root::Root;
 use crate::state::Generation;
 use anyhow::{Context, Result};
@@ -191,7 +191,7 @@ pub fn settle(root: &Root, toplevel: &str) -> Result<()> {
 
 /// At boot, before services start.
 pub fn at_boot(root: &Root) -> Result<()> {
-    let _lock = Lock::wait(root)?;
+    let _lock = GenerationsLock::wait(root)?;
     let running = Running::read(root)
         .toplevel
         .context("what runs can't be found out")?;

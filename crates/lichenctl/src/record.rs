@@ -1,11 +1,15 @@
-//! What updates have to remember beyond a power cut.
+//! What is remembered of updates, beyond a power cut: so that nothing old is accepted, and nothing is tried again that
+//! failed here or that somebody went back from.
 
-use crate::apply::TRIES;
-use crate::channel::Channel;
+use crate::channel::Config;
 use crate::durable;
+use crate::generations::{self, TRIES};
 use crate::journal::note;
 use crate::root::Root;
+use crate::state::State;
 use anyhow::Result;
+use protocol::channel::Channel;
+use protocol::status::{Following, Last};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,28 +34,57 @@ pub struct Record {
     pub last: Option<Last>,
 }
 
-/// What a run came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Last {
-    /// Seconds since 1970, by the device's clock.
-    pub at: u64,
-    /// Whether it could do what it was to do.
-    pub ok: bool,
-    /// What it said in the end.
-    pub said: String,
+/// A run that ends now.
+pub fn ended(ok: bool, said: String) -> Last {
+    let at = now();
+    Last { at, ok, said }
 }
 
-impl Last {
-    /// A run that ends now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "lichenctl is no service and has no kit"
-    )]
-    pub fn now(ok: bool, said: String) -> Self {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH);
-        let at = at.map_or(0, |time| time.as_secs());
-        Self { at, ok, said }
+/// Seconds since 1970, by the device's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "lichenctl is no service and has no kit"
+)]
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
+}
+
+/// What is followed, and what came of it; nothing, if no channel is.
+pub fn following(root: &Root) -> Option<Following> {
+    let config = Config::load(root).ok()??;
+    let last = Record::load(root).last;
+    Some(Following {
+        channel: config.channel,
+        seconds_ago: last.as_ref().and_then(|last| now().checked_sub(last.at)),
+        last,
+    })
+}
+
+/// Somebody went back from `toplevel`, and does not want it again with the next run.
+pub fn rolled_back(root: &Root, toplevel: &str) -> Result<()> {
+    let mut record = Record::load(root);
+    if Config::load(root)?.is_some() && record.fail(toplevel) {
+        record.save(root)?;
     }
+    Ok(())
+}
+
+/// What used up its tries, if anything did. Remembered at boot, since the boot state forgets it with the next change.
+pub fn trial_failed(root: &Root, state: State) -> Result<()> {
+    let Some(toplevel) = failed_trial(root, state) else {
+        return Ok(());
+    };
+    let mut record = Record::load(root);
+    if record.fail(&toplevel) {
+        record.save(root)?;
+    }
+    Ok(())
+}
+
+/// The toplevel that used up its tries.
+pub fn failed_trial(root: &Root, state: State) -> Option<String> {
+    generations::toplevel(root, generations::failed_trial(root, state)?)
 }
 
 impl Record {

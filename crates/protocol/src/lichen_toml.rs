@@ -1,13 +1,31 @@
-//! Reading `lichen.toml`: every problem at once, each with its line, its key and what is allowed.
+//! `lichen.toml`: what a device is told by the card it boots from. Reading it finds every problem at once, each with
+//! its line, its key and what is allowed.
+//!
+//! ```toml
+//! hostname = "rack7"
+//! timezone = "Europe/Berlin"
+//! [wifi]
+//! ssid = "attic"
+//! passphrase = "correct horse"        # left out: an open network
+//! country = "DE"
+//! [ssh]
+//! authorized_keys = ["ssh-ed25519 AAAA… me@laptop"]    # root's
+//! [secrets]
+//! "climate.bearer-token" = "…"        # the credential a unit imports by this name
+//! ```
 //!
 //! Values of secrets and passphrases are never part of a message: it goes to the console and the journal.
 //! That is why the tree is walked here, and not left to serde, whose messages quote what they reject.
 
-use super::keys;
+mod keys;
+
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -16,7 +34,14 @@ pub const LIMIT: u64 = 64 * 1024;
 
 /// A text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub(super) String);
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -82,7 +107,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn of_file(message: impl Into<String>) -> Self {
+    /// One that is about the whole file.
+    pub fn of_file(message: impl Into<String>) -> Self {
         Self {
             line: None,
             key: String::new(),
@@ -103,9 +129,44 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What these bytes of a `lichen.toml` mean, or everything that is wrong with them. Time zones are judged by
+/// `zone_exists`.
+pub fn read(bytes: &[u8], zone_exists: &dyn Fn(&str) -> bool) -> Result<Provision, Vec<Problem>> {
+    if bytes.len() as u64 > LIMIT {
+        let message = format!("is too large; allowed: {} kB", LIMIT / 1024);
+        return Err(vec![Problem::of_file(message)]);
+    }
+    let text = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'))
+        .ok_or_else(|| {
+            vec![Problem::of_file(
+                "is not plain text; save it as UTF-8 (not UTF-16 or “Unicode”)",
+            )]
+        })?;
+    let (provision, problems) = parse(text, zone_exists);
+    if problems.is_empty() {
+        Ok(provision)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Whether this is the name of a time zone in the database in `folder`, /usr/share/zoneinfo.
+pub fn zone_exists(folder: &Path, zone: &str) -> bool {
+    let inside = !zone.is_empty()
+        && zone
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.'));
+    let mut magic = [0; 4];
+    inside
+        && File::open(folder.join(zone)).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
+        && &magic == b"TZif"
+}
+
 /// Reads what can be read, and says what is wrong with the rest. A file on BOOT with any problem is not
 /// used; of the stored one, which another version may have written, what is understood is.
-pub(super) fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<Problem>) {
+pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<Problem>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader {
@@ -127,7 +188,7 @@ pub(super) fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provisio
 
 impl Provision {
     /// This one with what `newer` says over it.
-    pub(super) fn merge(mut self, newer: Provision) -> Provision {
+    pub fn merge(mut self, newer: Provision) -> Provision {
         self.secrets.extend(newer.secrets);
         Provision {
             hostname: newer.hostname.or(self.hostname),
@@ -347,7 +408,7 @@ fn is_hostname(text: &str) -> bool {
 }
 
 /// What systemd takes for a credential's name, less what would be hidden, or not be seen by a shell's eye.
-pub(super) fn is_credential(name: &str) -> bool {
+pub fn is_credential(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && name
             .bytes()
@@ -362,6 +423,6 @@ fn is_passphrase(text: &str) -> bool {
 }
 
 /// WPA's pre-shared key itself, instead of the passphrase it is made from.
-pub(super) fn is_raw_key(text: &str) -> bool {
+pub fn is_raw_key(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

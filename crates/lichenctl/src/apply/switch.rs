@@ -1,0 +1,128 @@
+//! A live switch, and the way back from it.
+
+use super::change::await_confirmation;
+use super::origin::Origin;
+use super::{ApplyError, How};
+use crate::health::{self, Health};
+use crate::journal::{self, note, say};
+use crate::live::{self, Change, Step};
+use crate::plan::{Before, Plan};
+use crate::root::Root;
+use crate::service_data;
+use crate::state::Generation;
+use crate::systemd;
+use anyhow::Result;
+use assemble::Stack;
+use std::collections::BTreeSet;
+
+/// Switches, judges, and goes back if it has to.
+pub(super) fn live(
+    root: &Root,
+    origin: &Origin,
+    change: Change<'_>,
+    generation: Option<Generation>,
+    how: How<'_>,
+) -> Result<()> {
+    let toplevel = &change.to.path;
+    let name = generation.map_or_else(
+        || format!("{toplevel}, on test"),
+        |generation| format!("generation {generation}"),
+    );
+    note(&format!("switching live to {name} ({toplevel})"));
+    let touched: BTreeSet<_> = [
+        &change.units.stop,
+        &change.units.start,
+        &change.units.restart,
+    ]
+    .into_iter()
+    .flatten()
+    .cloned()
+    .collect();
+    // What was failed before is not this generation's doing, unless it had a hand in it.
+    let forgiven = health::failed()?.difference(&touched).cloned().collect();
+    let mut problems: Vec<String> = live::activate(root, change)?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if problems.is_empty() {
+        say("waiting for it to be healthy");
+        match Health::load(root) {
+            Ok(health) => problems.extend(health.wait(&forgiven).err().map(|e| e.to_string())),
+            Err(error) => problems.push(format!("{error:#}")),
+        }
+    }
+    if let Some(confirmation) = how.confirmation
+        && problems.is_empty()
+    {
+        let waited = await_confirmation(root, change.to, generation, confirmation);
+        problems.extend(waited.err().map(|error| format!("{error:#}")));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{name} failed: {}", problems.join("; "));
+    journal::error(&what);
+    if !how.go_back {
+        let then = "it stays, as it was asked for by number".to_owned();
+        return Err(ApplyError::Unsuccessful { what, then }.into());
+    }
+    say(&format!("{what}; going back"));
+    let then = match back(root, origin, change.stack) {
+        Ok(then) => then,
+        Err(error) => {
+            journal::error(&format!("going back failed: {error:#}; rebooting"));
+            systemd::reboot_soon()?;
+            format!("going back failed, too ({error:#}); rebooting into what ran before")
+        }
+    };
+    note(&then);
+    Err(ApplyError::Unsuccessful { what, then }.into())
+}
+
+/// Makes what ran before run again, with every unit that was active.
+fn back(root: &Root, origin: &Origin, from: &Stack) -> Result<String> {
+    let now = systemd::active()?;
+    let before = Before {
+        current: &origin.current,
+        booted: &origin.booted,
+        layers: &origin.layers,
+        active: &now,
+        manager: &systemd::manager(),
+    };
+    let plan = Plan::make(&before, from, &origin.current, &origin.stack, root);
+    let mut units = plan.units;
+    let lost = origin.active.units.keys().filter(|name| {
+        let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        let can_start = ["service", "socket", "timer", "path", "mount"].contains(&kind);
+        can_start && !now.units.contains_key(*name)
+    });
+    for name in lost {
+        if !units.start.contains(name) {
+            units.start.push(name.clone());
+        }
+    }
+    let restores = service_data::returning(root, &origin.current.path, &origin.declared)?;
+    let change = Change {
+        to: &origin.current,
+        stack: &origin.stack,
+        units: &units,
+        reexecute: plan.reexecute,
+        restores: &restores,
+    };
+    // A unit that failed too often may not be started until that is forgotten.
+    let _ = systemd::run("systemctl", &["reset-failed"]);
+    let failed = live::activate(root, change)?;
+    if !failed.iter().any(|p| p.step == Step::RestoringData) {
+        service_data::returned(root, &origin.current.path)?;
+    }
+    // A transient unit cannot be started again by its name. Whether what runs is healthy is what counts.
+    let told = failed.iter().filter(|p| p.step != Step::Starting);
+    let mut problems: Vec<String> = told.map(ToString::to_string).collect();
+    let health = Health::load(root)?;
+    problems.extend(health.wait(&BTreeSet::new()).err().map(|e| e.to_string()));
+    Stack::forget_others(&[&origin.stack])?;
+    Ok(match problems.as_slice() {
+        [] => "back on what ran before, which is healthy".to_owned(),
+        some => format!("back on what ran before, and {}", some.join("; ")),
+    })
+}

@@ -1,0 +1,38 @@
+use super::*;
+
+#[test]
+fn units_are_read_as_systemctl_lists_them() {
+    let text = "climate.service loaded active running Temperature and humidity\n\
+                x.service loaded activating auto-restart X\n-.mount loaded active mounted Root Mount\n";
+    let units = listed(text);
+    assert_eq!(units.len(), 3);
+    assert_eq!(
+        (
+            units[1].name.as_str(),
+            units[1].active.as_str(),
+            units[1].sub.as_str()
+        ),
+        ("x.service", "activating", "auto-restart")
+    );
+}
+
+#[test]
+fn the_system_is_read_in_whichever_order_systemctl_tells_of_it() {
+    let overall = overall_of("NJobs=3\nSystemState=starting\n").unwrap();
+    assert_eq!((overall.state.as_str(), overall.jobs), ("starting", 3));
+    let error = overall_of("SystemState=running\n").unwrap_err();
+    assert_eq!(error.to_string(), "systemctl show tells no NJobs");
+}
+
+#[test]
+fn what_a_process_runs_is_below_usr_whichever_usr_that_was() {
+    let maps = "aaaa-bbbb r-xp 00000000 00:1f 12 /usr/bin/climate\n\
+                cccc-dddd r-xp 00000000 00:1f 12 /lib/aarch64-linux-gnu/libc.so.6\n\
+                eeee-ffff rw-p 00000000 00:00 0 [heap]\n1-2 rw-p 00000000 00:00 0\n\
+                3-4 r--s 00000000 08:01 9 /var/lib/climate/history.db-shm\n";
+    let files: Vec<_> = in_usr(maps).into_iter().collect();
+    assert_eq!(
+        files,
+        ["/usr/bin/climate", "/usr/lib/aarch64-linux-gnu/libc.so.6"]
+    );
+}

@@ -1,0 +1,180 @@
+//! A channel: what a fleet is to run, as one signed file beside the store paths it needs. Shared by the host,
+//! which publishes, and the device, which follows.
+//!
+//! What is published is a normal Nix binary cache, static files on any web server, and a little beside it:
+//!
+//! ```text
+//! nix-cache-info  *.narinfo  nar/*       the closures; each narinfo with a `Sig` of the fleet's key
+//! channels/<appliance>/<channel>.json    what to run, signed by the same key; written last
+//! images/<appliance>-<channel>-<sequence>.img.zst    the SD-card image, for devices to come
+//! os_list.json                           for Raspberry Pi Imager, which offers these images
+//! ```
+//!
+//! A channel's file holds these fields:
+//!
+//! ```json
+//! { "format": 1, "appliance": "climate", "channel": "stable", "sequence": 1764021000,
+//!   "toplevel": "/nix/store/…-lichen-climate", "published": "2026-11-24T21:50:00Z", "description": "",
+//!   "signature": "fleet-1:<base64 of 64 bytes>" }
+//! ```
+//!
+//! Keys and signature have Nix's own form, `name:base64` (ed25519; a secret key is seed and public key, 64 bytes).
+//! What is signed are all fields but the signature, in this order, as JSON without white space. It begins with
+//! `{` and what Nix signs of a store path with `1;`, so that neither passes for the other.
+//!
+//! The sequence never falls: a device refuses one that is lower than the highest it has accepted, so that nobody
+//! can feed it an old channel. Everything is signed, so that neither the server nor the way to it is trusted, and
+//! a device whose clock is wrong can follow over plain HTTP.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+/// The only format so far.
+pub const FORMAT: u32 = 1;
+/// No channel is longer, in bytes.
+pub const LONGEST: u64 = 64 << 10;
+
+/// What a fleet is to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The appliance it is for.
+    pub appliance: String,
+    /// Its name: stable, beta …
+    pub channel: String,
+    /// Rises with everything that is published.
+    pub sequence: u64,
+    /// The store path to run.
+    pub toplevel: String,
+    /// When it was published, in UTC, for people: nothing is decided by it.
+    pub published: String,
+    /// What is new, for people.
+    pub description: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    #[serde(flatten)]
+    channel: Channel,
+    signature: String,
+}
+
+/// Why something is no channel to follow, or no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// It is something else.
+    #[error("this is no channel: {0}")]
+    NotOne(String),
+    /// It is of a format to come.
+    #[error("the channel has format {0}, and only {FORMAT} is known here")]
+    Format(u32),
+    /// Its key is none of the trusted ones.
+    #[error("the channel is signed by the key {0}, which is not trusted")]
+    UnknownKey(String),
+    /// The key's owner has not signed this.
+    #[error("the channel's signature is not one of the key {0}")]
+    BadSignature(String),
+    /// Not of the form `name:base64`.
+    #[error("{0} is no key of the form name:base64")]
+    BadKey(String),
+}
+
+impl ChannelError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotOne(_) => "the address is that of the folder that `lichen publish` wrote",
+            Self::Format(_) => "update this device by hand once: `lichen deploy`, or a new card",
+            Self::UnknownKey(_) => "the keys that are trusted are nix.settings.trusted-public-keys",
+            Self::BadSignature(_) => {
+                "somebody changed it on the way: `lichen publish` writes it anew"
+            }
+            Self::BadKey(_) => "`nix-store --generate-binary-cache-key` makes one",
+        }
+    }
+}
+
+impl Channel {
+    /// Where its file is, below the cache's address.
+    pub fn path(appliance: &str, channel: &str) -> String {
+        format!("channels/{appliance}/{channel}.json")
+    }
+
+    /// Reads a channel and says who signed it, without caring whether that is so.
+    pub fn read(text: &[u8]) -> Result<(Self, String), ChannelError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let not_one = |error: serde_json::Error| ChannelError::NotOne(error.to_string());
+        let Format { format } = serde_json::from_slice(text).map_err(not_one)?;
+        if format != FORMAT {
+            return Err(ChannelError::Format(format));
+        }
+        let file: File = serde_json::from_slice(text).map_err(not_one)?;
+        Ok((file.channel, file.signature))
+    }
+
+    /// Reads a channel that one of `keys`, as nix.conf has them, must have signed.
+    pub fn open(text: &[u8], keys: &[impl AsRef<str>]) -> Result<Self, ChannelError> {
+        let (channel, signature) = Self::read(text)?;
+        let (name, signature) = named(&signature)
+            .ok_or_else(|| ChannelError::NotOne("its signature is none".to_owned()))?;
+        let unknown = || ChannelError::UnknownKey(name.to_owned());
+        let mut candidates = keys.iter().filter_map(|key| named::<32>(key.as_ref()));
+        let (_, key) = candidates.find(|(n, _)| *n == name).ok_or_else(unknown)?;
+        VerifyingKey::from_bytes(&key)
+            .and_then(|key| {
+                key.verify_strict(&channel.signed(), &Signature::from_bytes(&signature))
+            })
+            .map_err(|_| ChannelError::BadSignature(name.to_owned()))?;
+        Ok(channel)
+    }
+
+    /// Its file, signed.
+    pub fn sign(self, key: &SecretKey) -> String {
+        let signature = key.0.sign(&self.signed()).to_bytes();
+        let signature = format!("{}:{}", key.1, BASE64_STANDARD.encode(signature));
+        let file = File {
+            channel: self,
+            signature,
+        };
+        serde_json::to_string_pretty(&file).expect("words and numbers") + "\n"
+    }
+
+    fn signed(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("words and numbers")
+    }
+}
+
+/// A fleet's secret key, and its name.
+pub struct SecretKey(SigningKey, String);
+
+impl SecretKey {
+    /// Reads it as `nix-store --generate-binary-cache-key` writes it. The error does not repeat it.
+    pub fn parse(text: &str) -> Result<Self, ChannelError> {
+        let bad = || ChannelError::BadKey("the secret key".to_owned());
+        let (name, bytes) = named(text.trim()).ok_or_else(bad)?;
+        let key = SigningKey::from_keypair_bytes(&bytes).map_err(|_| bad())?;
+        Ok(Self(key, name.to_owned()))
+    }
+
+    /// The public key, as nix.conf wants it.
+    pub fn public(&self) -> String {
+        let bytes = self.0.verifying_key().to_bytes();
+        format!("{}:{}", self.1, BASE64_STANDARD.encode(bytes))
+    }
+}
+
+/// The parts of `name:base64`, if the second one has N bytes.
+fn named<const N: usize>(text: &str) -> Option<(&str, [u8; N])> {
+    let (name, encoded) = text.split_once(':')?;
+    let bytes = BASE64_STANDARD.decode(encoded).ok()?;
+    Some((name, bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;

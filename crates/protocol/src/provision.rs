@@ -1,0 +1,90 @@
+//! What provisioning did at the last boot of a device: part of its status.
+
+use crate::lichen_toml::Problem;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What became of the file on BOOT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// There was none.
+    #[default]
+    Absent,
+    /// It is stored on DATA, and wiped unless a fault says otherwise.
+    Stored,
+    /// It is wrong, and still on BOOT.
+    Rejected,
+    /// It is right, but could not be stored; it is still on BOOT.
+    Kept,
+}
+
+/// What provisioning did at this boot. Names no secret's value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What became of `lichen.toml`.
+    pub file: Fate,
+    /// What is wrong with `lichen.toml`.
+    pub problems: Vec<Problem>,
+    /// What the device could not do.
+    pub faults: Vec<String>,
+    /// What is in force now.
+    pub applied: Applied,
+}
+
+/// What provisioning has put in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The host name.
+    pub hostname: Option<String>,
+    /// The time zone.
+    pub timezone: Option<String>,
+    /// The name of the Wi-Fi.
+    pub wifi: Option<String>,
+    /// How many keys may log in as root.
+    pub authorized_keys: usize,
+    /// The names of the credentials.
+    pub secrets: Vec<String>,
+}
+
+impl Report {
+    /// Whether the device did what it should. A bad file is not the device's fault.
+    pub fn ok(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Whether there is anything a person has to be told.
+    pub fn needs_attention(&self) -> bool {
+        !self.ok() || !self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file {
+            Fate::Absent => {}
+            Fate::Stored => writeln!(f, "lichen.toml: stored")?,
+            Fate::Kept => writeln!(
+                f,
+                "lichen.toml: could not be stored, stays on BOOT until the next boot"
+            )?,
+            Fate::Rejected => writeln!(
+                f,
+                "lichen.toml: not used; what was provisioned earlier stays in force"
+            )?,
+        }
+        for problem in &self.problems {
+            writeln!(f, "lichen.toml: {problem}")?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "provision: {fault}")?;
+        }
+        if self.file == Fate::Rejected {
+            writeln!(
+                f,
+                "hint: correct lichen.toml on the card's BOOT partition and boot again"
+            )?;
+        }
+        Ok(())
+    }
+}

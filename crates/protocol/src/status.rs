@@ -1,0 +1,361 @@
+//! The status document: how a device is, as JSON for programs and on one screen for people.
+
+use crate::Generation;
+use crate::provision::{Fate, Report};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What the running generation is to the boot state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It is the good one.
+    Good,
+    /// It is on trial, and not blessed yet.
+    Trial,
+    /// Neither.
+    Other,
+    /// The boot state or the running generation is not known.
+    Unknown,
+}
+
+/// How full a file system is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// All of it.
+    pub size: u64,
+    /// What is taken.
+    pub used: u64,
+    /// What services can still write.
+    pub available: u64,
+}
+
+/// The boot state, as one slot on BOOT has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootState {
+    /// Counts writes; the higher one wins.
+    pub seq: u64,
+    /// The generation that is known to be healthy.
+    pub good: Generation,
+    /// The generation to try first, if there is one.
+    pub trial: Option<Trial>,
+}
+
+/// A generation that is booted before it is blessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The generation on trial.
+    pub generation: Generation,
+    /// How many more boots it gets before the good one is booted again.
+    pub tries: u64,
+}
+
+/// A field that is null could not be found out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The appliance that runs.
+    pub appliance: Option<String>,
+    /// What its health checks and units say: empty when all is well.
+    pub problems: Option<Vec<String>>,
+    /// How full its memory is.
+    pub memory: Option<Usage>,
+    /// The last errors of this boot's journal, the oldest first.
+    pub errors: Option<Vec<String>>,
+}
+
+/// A confirmation that is awaited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Of which generation; null for a toplevel on test.
+    pub generation: Option<Generation>,
+    /// Its toplevel.
+    pub toplevel: String,
+    /// Seconds, from when it is found healthy.
+    pub within: u64,
+}
+
+/// What `lichenctl status` has to say of updates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Following {
+    /// The channel.
+    pub channel: String,
+    /// The last run.
+    pub last: Option<Last>,
+    /// How long ago that was, unless the clock has gone back since.
+    pub seconds_ago: Option<u64>,
+}
+
+/// What a run of the update came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// Seconds since 1970, by the device's clock.
+    pub at: u64,
+    /// Whether it could do what it was to do.
+    pub ok: bool,
+    /// What it said in the end.
+    pub said: String,
+}
+
+/// How the device is. A field that is null could not be found out, or this board does not have it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The host name.
+    pub hostname: Option<String>,
+    /// The generation that runs; null while `lichenctl test` runs a toplevel that is none.
+    pub generation: Option<Generation>,
+    /// Its toplevel.
+    pub toplevel: Option<String>,
+    /// The generation that was booted: another one, after a live switch.
+    #[serde(default)]
+    pub booted: Option<Generation>,
+    /// What it is to the boot state.
+    pub standing: Standing,
+    /// The boot state.
+    pub boot: Option<BootState>,
+    /// Why there is no boot state.
+    pub boot_error: Option<String>,
+    /// What the next boot will run.
+    pub next_boot: Option<Generation>,
+    /// The generation that used up its tries.
+    pub failed_trial: Option<Generation>,
+    /// The generation that a soft-reboot is under way to.
+    #[serde(default)]
+    pub soft_reboot: Option<Generation>,
+    /// Whether a lichenctl is changing generations at this moment; null from one that did not tell yet, too.
+    #[serde(default)]
+    pub busy: Option<bool>,
+    /// The confirmation that is awaited, now or after the next boot.
+    #[serde(default)]
+    pub confirmation: Option<Awaited>,
+    /// systemd's word for the whole: running, degraded, starting …
+    pub system: Option<String>,
+    /// The units that failed.
+    pub failed_units: Option<Vec<String>>,
+    /// Since the kernel started.
+    pub uptime_seconds: Option<u64>,
+    /// Of the system as a whole.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// What provisioning did at this boot.
+    pub provision: Option<Report>,
+    /// The channel that is followed, if one is.
+    #[serde(default)]
+    pub update: Option<Following>,
+    /// How full DATA is.
+    pub data: Option<Usage>,
+    /// The temperature of the SoC.
+    pub soc_celsius: Option<f64>,
+    /// Whether the power supply is too weak.
+    pub undervoltage: Option<bool>,
+    /// Whether the SoC slows itself down, for heat or for lack of power.
+    pub throttled: Option<bool>,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown = || "unknown".to_owned();
+        let mut line = |name: &str, value: String| writeln!(f, "{name:<12}{value}");
+        let up = self
+            .uptime_seconds
+            .map_or_else(String::new, |seconds| format!(", up {}", duration(seconds)));
+        line("host", self.hostname.clone().unwrap_or_else(unknown) + &up)?;
+        line(
+            "appliance",
+            self.facts.appliance.clone().unwrap_or_else(unknown),
+        )?;
+        line("generation", self.generation_words())?;
+        line("toplevel", self.toplevel.clone().unwrap_or_else(unknown))?;
+        line("next boot", self.next_boot_words())?;
+        if let Some(awaited) = &self.confirmation {
+            line("confirm", confirmation_words(awaited))?;
+        }
+        line(
+            "health",
+            self.facts
+                .problems
+                .as_deref()
+                .map_or_else(unknown, health_words),
+        )?;
+        line("units", self.units_words())?;
+        line(
+            "provision",
+            self.provision
+                .as_ref()
+                .map_or_else(unknown, provision_words),
+        )?;
+        if let Some(following) = &self.update {
+            line("update", update_words(following))?;
+        }
+        line("DATA", self.data.map_or_else(unknown, usage_words))?;
+        line(
+            "memory",
+            self.facts.memory.map_or_else(unknown, usage_words),
+        )?;
+        line("SoC", self.soc_words())?;
+        match self.facts.errors.as_deref() {
+            None | Some([]) => Ok(()),
+            Some(errors) => line("errors", errors.join(&format!("\n{:<12}", ""))),
+        }
+    }
+}
+
+impl Status {
+    fn generation_words(&self) -> String {
+        let number = self
+            .generation
+            .map_or_else(|| "unknown".to_owned(), |generation| generation.to_string());
+        match self.standing {
+            Standing::Good => format!("{number}, good"),
+            Standing::Trial if self.booted != self.generation => {
+                format!("{number}, switched to live; the next boot is its trial")
+            }
+            Standing::Trial => format!("{number}, on trial: not blessed yet"),
+            Standing::Other => format!("{number}, neither good nor on trial"),
+            Standing::Unknown if self.generation.is_none() && self.booted.is_some() => {
+                "none: a toplevel on test, gone with the next boot".to_owned()
+            }
+            Standing::Unknown => number,
+        }
+    }
+
+    fn next_boot_words(&self) -> String {
+        if let Some(generation) = self.soft_reboot {
+            return format!("soft-reboot into generation {generation}, under way");
+        }
+        let (Some(state), Some(next)) = (self.boot, self.next_boot) else {
+            return format!(
+                "unknown: {}",
+                self.boot_error.as_deref().unwrap_or("no boot state")
+            );
+        };
+        if let Some(failed) = self.failed_trial {
+            return format!("generation {next}; the trial of generation {failed} failed");
+        }
+        match state.trial.filter(|trial| trial.generation == next) {
+            Some(trial) => {
+                let tries = if trial.tries == 1 { "try" } else { "tries" };
+                format!(
+                    "generation {next} on trial ({} {tries} left), then {}",
+                    trial.tries, state.good
+                )
+            }
+            None => format!("generation {next}"),
+        }
+    }
+
+    fn units_words(&self) -> String {
+        let system = self.system.as_deref().unwrap_or("unknown");
+        match self.failed_units.as_deref() {
+            Some([]) => format!("{system}, none failed"),
+            Some(units) => format!("{system}, {} failed: {}", units.len(), units.join(" ")),
+            None => system.to_owned(),
+        }
+    }
+
+    fn soc_words(&self) -> String {
+        let mut words = self.soc_celsius.map_or_else(
+            || "unknown".to_owned(),
+            |celsius| format!("{celsius:.1} °C"),
+        );
+        if self.undervoltage == Some(true) {
+            words += ", undervoltage: the power supply is too weak";
+        }
+        if self.throttled == Some(true) {
+            words += ", throttled";
+        }
+        words
+    }
+}
+
+fn confirmation_words(awaited: &Awaited) -> String {
+    let what = awaited.generation.map_or_else(
+        || "the toplevel on test".to_owned(),
+        |generation| format!("generation {generation}"),
+    );
+    let within = awaited.within;
+    format!("{what} stays if `lichenctl confirm` comes within {within} s of its being healthy")
+}
+
+fn provision_words(report: &Report) -> String {
+    let applied = &report.applied;
+    let mut parts = Vec::new();
+    parts.extend(
+        applied
+            .hostname
+            .iter()
+            .map(|name| format!("host name {name}")),
+    );
+    parts.extend(
+        applied
+            .timezone
+            .iter()
+            .map(|zone| format!("time zone {zone}")),
+    );
+    parts.extend(applied.wifi.iter().map(|ssid| format!("Wi-Fi {ssid}")));
+    let count = |n: usize, one: &str| {
+        (n > 0).then(|| format!("{n} {one}{}", if n == 1 { "" } else { "s" }))
+    };
+    parts.extend(count(applied.authorized_keys, "SSH key"));
+    parts.extend(count(applied.secrets.len(), "secret"));
+    let mut words = if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    };
+    if report.file == Fate::Rejected {
+        words += "; lichen.toml on BOOT is wrong and was not used";
+    }
+    for problem in &report.problems {
+        words += &format!("\n{:<12}lichen.toml: {problem}", "");
+    }
+    for fault in &report.faults {
+        words += &format!("\n{:<12}{fault}", "");
+    }
+    words
+}
+
+fn health_words(problems: &[String]) -> String {
+    match problems {
+        [] => "healthy".to_owned(),
+        some => format!("not healthy: {}", some.join("; ")),
+    }
+}
+
+fn update_words(following: &Following) -> String {
+    let channel = &following.channel;
+    let Some(last) = &following.last else {
+        return format!("{channel}, not looked for yet");
+    };
+    let when = following.seconds_ago.map_or_else(
+        || "looked for".to_owned(),
+        |seconds| format!("looked for {} ago", duration(seconds)),
+    );
+    let failed = if last.ok { "" } else { "failed: " };
+    format!("{channel}, {when}: {failed}{}", last.said)
+}
+
+fn usage_words(usage: Usage) -> String {
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    let percent = (usage.used * 100)
+        .checked_div(usage.used + usage.available)
+        .unwrap_or(0);
+    format!(
+        "{:.1} of {:.1} GiB used ({percent} %)",
+        gib(usage.used),
+        gib(usage.size)
+    )
+}
+
+fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

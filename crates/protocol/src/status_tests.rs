@@ -1,0 +1,164 @@
+use super::*;
+use crate::lichen_toml::Problem;
+use crate::provision::Applied;
+
+fn status() -> Status {
+    let state = BootState {
+        seq: 5,
+        good: Generation(12),
+        trial: None,
+    };
+    Status {
+        hostname: Some("rack7".into()),
+        generation: Some(Generation(12)),
+        toplevel: Some("/nix/store/x-climate".into()),
+        booted: Some(Generation(12)),
+        standing: Standing::Good,
+        boot: Some(state),
+        boot_error: None,
+        next_boot: Some(Generation(12)),
+        failed_trial: None,
+        soft_reboot: None,
+        busy: Some(false),
+        confirmation: None,
+        system: Some("running".into()),
+        failed_units: Some(Vec::new()),
+        uptime_seconds: Some(3 * 86400 + 4 * 3600 + 5),
+        facts: Facts {
+            appliance: Some("climate".into()),
+            problems: Some(Vec::new()),
+            memory: Some(Usage {
+                size: 1 << 30,
+                used: 1 << 28,
+                available: 3 << 28,
+            }),
+            errors: Some(Vec::new()),
+        },
+        provision: Some(Report {
+            applied: Applied {
+                wifi: Some("attic".into()),
+                authorized_keys: 1,
+                ..Applied::default()
+            },
+            ..Report::default()
+        }),
+        update: None,
+        data: Some(Usage {
+            size: 30 << 30,
+            used: 3 << 30,
+            available: 27 << 30,
+        }),
+        soc_celsius: Some(54.23),
+        undervoltage: None,
+        throttled: None,
+    }
+}
+
+#[test]
+fn one_screen_says_how_the_device_is() {
+    let expected = "\
+host        rack7, up 3 d 4 h
+appliance   climate
+generation  12, good
+toplevel    /nix/store/x-climate
+next boot   generation 12
+health      healthy
+units       running, none failed
+provision   Wi-Fi attic, 1 SSH key
+DATA        3.0 of 30.0 GiB used (10 %)
+memory      0.2 of 1.0 GiB used (25 %)
+SoC         54.2 °C
+";
+    assert_eq!(status().to_string(), expected);
+}
+
+#[test]
+fn what_is_wrong_is_on_the_same_screen() {
+    let mut status = status();
+    let trial = Trial {
+        generation: Generation(13),
+        tries: 1,
+    };
+    status.boot = Some(BootState {
+        trial: Some(trial),
+        ..status.boot.unwrap()
+    });
+    status.next_boot = Some(Generation(13));
+    assert!(
+        status
+            .to_string()
+            .contains("next boot   generation 13 on trial (1 try left), then 12"),
+        "{status}"
+    );
+    status.next_boot = Some(Generation(12));
+    status.failed_trial = Some(Generation(13));
+    status.failed_units = Some(vec!["climate.service".into(), "x.mount".into()]);
+    status.undervoltage = Some(true);
+    let report = status.provision.as_mut().unwrap();
+    report.file = Fate::Rejected;
+    report.problems = vec![Problem {
+        line: Some(3),
+        key: "hostname".into(),
+        message: "is wrong".into(),
+    }];
+    report.faults = vec!["cannot write /x".into()];
+    let text = status.to_string();
+    for part in [
+        "the trial of generation 13 failed",
+        "2 failed: climate.service x.mount",
+        "lichen.toml: line 3: hostname: is wrong",
+        "cannot write /x",
+        "the power supply is too weak",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn who_follows_a_channel_sees_what_came_of_it() {
+    let mut status = status();
+    let mut see = |last: Option<(bool, Option<u64>)>| {
+        status.update = Some(Following {
+            channel: "stable".into(),
+            last: last.map(|(ok, _)| Last {
+                at: 1764021100,
+                ok,
+                said: "stable 7 runs already".into(),
+            }),
+            seconds_ago: last.and_then(|(_, ago)| ago),
+        });
+        let text = status.to_string();
+        text.lines()
+            .find(|l| l.starts_with("update"))
+            .map(str::to_owned)
+    };
+    for (last, line) in [
+        (None, "stable, not looked for yet"),
+        (
+            Some((true, Some(7200))),
+            "stable, looked for 2 h 0 min ago: stable 7 runs already",
+        ),
+        // By a clock that has gone back since.
+        (
+            Some((false, None)),
+            "stable, looked for: failed: stable 7 runs already",
+        ),
+    ] {
+        assert_eq!(see(last).unwrap(), format!("update      {line}"));
+    }
+}
+
+#[test]
+fn an_awaited_confirmation_is_shown() {
+    let waiting = Status {
+        confirmation: Some(Awaited {
+            generation: Some(Generation(13)),
+            toplevel: "/nix/store/y-climate".into(),
+            within: 60,
+        }),
+        ..status()
+    };
+    let text = waiting.to_string();
+    let line = "confirm     generation 13 stays if `lichenctl confirm` comes within 60 s of its being healthy\n";
+    assert!(text.contains(line), "{text}");
+}
