@@ -30,8 +30,8 @@ pub trait Configuration: DeserializeOwned + Default + Send + 'static {
         Ok(())
     }
 
-    /// Replaces the hardware by its simulation (`--simulate`).
-    fn simulate(&mut self);
+    /// Replaces the hardware by its simulation (`--simulate`); a service that has none needs no other.
+    fn simulate(&mut self) {}
 }
 
 /// Where to listen and how much to accept.

@@ -35,8 +35,8 @@ let
   namedIn = line:
     let found = builtins.match ours line; in
     if found == null then [ ] else namedIn (builtins.elemAt found 0) ++ [ (builtins.elemAt found 1) ];
-  # Files, and arguments of the kernel.
-  isOther = name: lib.hasSuffix ".toml" name || lib.hasSuffix ".nix" name || name == "lichen.debug";
+  # Files, arguments of the kernel, and the example of how to add a service.
+  isOther = name: lib.hasSuffix ".toml" name || lib.hasSuffix ".nix" name || builtins.elem name [ "lichen.debug" "services.rings" "services.rings.enable" ];
   namedInFile = file: map (option: { inherit file option; })
     (lib.filter (name: !isOther name) (lib.concatMap namedIn (lib.splitString "\n" (builtins.readFile file))));
   # Also known is what a name begins, and what is within an option of any attributes.
