@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     };
     let look = "Look at Amber once, into the cache; exit status 75 if Amber or the network fails";
     let show = "Show the dashboard in a browser, until that ends or its page stands still";
-    CommandLine::new("energy", about, energy::run)
+    CommandLine::new(kit::service!("energy"), about, energy::run)
         .once_run_as("dashboard")
         .job("sync", look, |config, credentials, ()| {
             sync::run(&config, &credentials)

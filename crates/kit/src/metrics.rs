@@ -219,8 +219,8 @@ impl<F: Fn(&mut Table) + Send + Sync + 'static> Collector for Teller<F> {
 fn common(kit: &Kit, table: &mut Table) {
     let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
     let info = [
-        ("service", kit.service().to_owned()),
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("service", kit.service().name.to_owned()),
+        ("version", kit.service().version.to_owned()),
         ("toplevel", toplevel()),
     ];
     let now = kit.status();
