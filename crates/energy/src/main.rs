@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use energy::{cache, import, kiosk, sync};
+use energy::{cache, config, import, kiosk, sync};
 use kit::{CommandLine, State};
 
 fn main() -> ExitCode {
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let state = State {
         what: "the cache",
         directory: import::STATE_DIRECTORY,
-        file: cache::FILE,
+        file: config::CACHE_FILE,
         back_up: |from, to| Ok(format!("{} prices", cache::back_up(from, to)?)),
         restore: |from, to| Ok(cache::restore(from, to)?.to_string()),
     };
