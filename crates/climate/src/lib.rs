@@ -107,7 +107,7 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
     let (to_room, to_history) = (room.clone(), history.clone());
     sampling::start(&kit, settings, sensor, world.soc, to_room, to_history)?;
 
-    let parts = Arc::new(http::Parts {
+    let sources = Arc::new(http::Sources {
         room,
         history,
         alerts,
@@ -118,8 +118,8 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         texts,
     });
     http::extend_health(&kit);
-    http::register_metrics(&kit, &parts);
-    kit.serve(http::routes(parts)).await
+    http::register_metrics(&kit, &sources);
+    kit.serve(http::routes(sources)).await
 }
 
 /// Where the history of a service configured so is.

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         back_up: |from, to| Ok(format!("{} readings", history::back_up(from, to)?)),
         restore: |from, to| Ok(format!("{} readings restored", history::restore(from, to)?)),
     };
-    CommandLine::new("climate", about, climate::run)
+    CommandLine::new(kit::service!("climate"), about, climate::run)
         .state(state)
         .import(import::take)
         .main()

@@ -4,7 +4,8 @@
 
 use anyhow::Result;
 use energy::amber::{Channel, Kind, Level, Price, Site, Usage};
-use energy::cache::{Cache, FILE};
+use energy::cache::Cache;
+use energy::config::CACHE_FILE;
 use energy::config::Config;
 use energy::sync::{KEY, State};
 use kit::load::Measured;
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
 
 fn serve() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let file = directory.path().join(FILE);
+    let file = directory.path().join(CACHE_FILE);
     fill(&file)?;
     let mut config = Config::default();
     config.cache.file = Some(file);

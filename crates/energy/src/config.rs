@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use kit::{Configuration, HttpSettings, within};
 use serde::Deserialize;
 
-use crate::cache;
+/// The cache's file in the service's state directory.
+pub const CACHE_FILE: &str = "cache.sqlite";
 
 /// `/etc/energy/config.json`, written by the service's module.
 #[derive(Debug, Clone, Deserialize)]
@@ -112,7 +113,7 @@ impl Default for DisplaySettings {
 impl CacheSettings {
     /// The file, if there is to be one.
     pub fn path(&self) -> Option<PathBuf> {
-        let from_systemd = || Some(kit::state_directory()?.join(cache::FILE));
+        let from_systemd = || Some(kit::state_directory()?.join(CACHE_FILE));
         self.file.clone().or_else(from_systemd)
     }
 }

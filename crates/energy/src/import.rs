@@ -1,8 +1,8 @@
-//! `energy import-env FILE`: what the variables of an installation's `.env` become.
+//! `energy import-env CACHE_FILE`: what the variables of an installation's `.env` become.
 
 use kit::import::{Becomes, Variable};
 
-use crate::cache::FILE;
+use crate::config::CACHE_FILE;
 
 /// Where the database has always been.
 pub const STATE_DIRECTORY: &str = "/var/lib/home-energy-analysis";
@@ -16,7 +16,7 @@ pub fn take(variable: &Variable) -> Result<Becomes, String> {
         "RETENTION_DAYS" => ("cache", "retention_days", variable.whole()?),
         "SQLITE_PATH" => {
             let why = format!(
-                "the cache is {STATE_DIRECTORY}/{FILE}; yours is taken over with `energy restore {}`",
+                "the cache is {STATE_DIRECTORY}/{CACHE_FILE}; yours is taken over with `energy restore {}`",
                 variable.value
             );
             return Ok(Becomes::Nothing(why));

@@ -29,11 +29,11 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
             .degraded(format!("display.{problem}"));
         TimeZone::UTC
     });
-    let parts = Arc::new(http::Parts {
+    let sources = Arc::new(http::Sources {
         reader: Reader::start(&kit, &config, zone)?,
         stale_after: config.display.stale_after_seconds as i64,
         wall: Mutex::default(),
     });
-    http::register_metrics(&kit, &parts);
-    kit.serve(http::routes(parts)).await
+    http::register_metrics(&kit, &sources);
+    kit.serve(http::routes(sources)).await
 }

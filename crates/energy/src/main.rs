@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use energy::{cache, import, kiosk, sync};
+use energy::{cache, config, import, kiosk, sync};
 use kit::{CommandLine, State};
 
 fn main() -> ExitCode {
@@ -10,13 +10,13 @@ fn main() -> ExitCode {
     let state = State {
         what: "the cache",
         directory: import::STATE_DIRECTORY,
-        file: cache::FILE,
+        file: config::CACHE_FILE,
         back_up: |from, to| Ok(format!("{} prices", cache::back_up(from, to)?)),
         restore: |from, to| Ok(cache::restore(from, to)?.to_string()),
     };
     let look = "Look at Amber once, into the cache; exit status 75 if Amber or the network fails";
     let show = "Show the dashboard in a browser, until that ends or its page stands still";
-    CommandLine::new("energy", about, energy::run)
+    CommandLine::new(kit::service!("energy"), about, energy::run)
         .once_run_as("dashboard")
         .job("sync", look, |config, credentials, ()| {
             sync::run(&config, &credentials)

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use energy::amber::{Channel, Kind, Level, Price, Site, Usage};
-use energy::cache::{Cache, FILE};
+use energy::cache::Cache;
+use energy::config::CACHE_FILE;
 use energy::config::Config;
 use energy::sync::{KEY, State};
 use kit::testing::{Running, eventually};
@@ -32,7 +33,7 @@ fn price(channel: Channel, start: i64, kind: Kind, per_kwh: f64) -> Price {
 
 /// What a sync so many minutes ago has left.
 fn synced(directory: &Path, minutes_ago: i64) -> Cache {
-    let mut cache = Cache::open(&directory.join(FILE)).unwrap();
+    let mut cache = Cache::open(&directory.join(CACHE_FILE)).unwrap();
     let this = now() / 1800 * 1800;
     cache
         .keep_prices(&[
@@ -75,7 +76,7 @@ fn synced(directory: &Path, minutes_ago: i64) -> Cache {
 
 fn dashboard(directory: &Path) -> Running {
     let mut config = Config::default();
-    config.cache.file = Some(directory.join(FILE));
+    config.cache.file = Some(directory.join(CACHE_FILE));
     config.display.time_zone = Some("UTC".into());
     Running::start("energy", config, None, energy::run)
 }
@@ -274,7 +275,7 @@ fn metrics_tell_only_what_holds_now() {
 fn a_cache_that_cannot_be_opened_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = Config::default();
-    config.cache.file = Some(directory.path().join("missing").join(FILE));
+    config.cache.file = Some(directory.path().join("missing").join(CACHE_FILE));
     let dashboard = Running::start("energy", config, None, energy::run);
     assert_eq!(dashboard.get("/api/prices").status, 503);
     assert_eq!(dashboard.get("/health").json()["status"], "degraded");

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::Command;
 
 use amber::{FakeAmber, Mood, TOKEN};
-use energy::cache::{Cache, FILE};
+use energy::cache::Cache;
+use energy::config::CACHE_FILE;
 use kit::testing::{command, finished, refuses};
 use serde_json::json;
 
@@ -77,7 +78,7 @@ fn the_sync_s_exit_status_tells_whose_fault_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let amber = FakeAmber::start();
     assert_eq!(sync(directory.path(), &amber, TOKEN).0, Some(0));
-    let (prices, usage) = Cache::open(&directory.path().join(FILE))
+    let (prices, usage) = Cache::open(&directory.path().join(CACHE_FILE))
         .unwrap()
         .count()
         .unwrap();
@@ -129,7 +130,12 @@ fn a_backup_is_restored_whole() {
     let (status, _, said) = finished(energy(&["restore"]).arg(&backup).arg(place(there.path())));
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("prices restored"), "{said}");
-    let count = |directory: &Path| Cache::open(&directory.join(FILE)).unwrap().count().unwrap();
+    let count = |directory: &Path| {
+        Cache::open(&directory.join(CACHE_FILE))
+            .unwrap()
+            .count()
+            .unwrap()
+    };
     assert_eq!(count(here.path()), count(there.path()));
 }
 
@@ -138,7 +144,7 @@ fn syncs_killed_at_any_moment_leave_a_whole_cache() {
     let directory = tempfile::tempdir().unwrap();
     let amber = FakeAmber::start();
     sync(directory.path(), &amber, TOKEN);
-    let before = Cache::open(&directory.path().join(FILE))
+    let before = Cache::open(&directory.path().join(CACHE_FILE))
         .unwrap()
         .count()
         .unwrap();
@@ -153,7 +159,7 @@ fn syncs_killed_at_any_moment_leave_a_whole_cache() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let after = Cache::open(&directory.path().join(FILE))
+    let after = Cache::open(&directory.path().join(CACHE_FILE))
         .unwrap()
         .count()
         .unwrap();

@@ -79,7 +79,7 @@ async fn ring(State(keeper): State<Worker<Keeper>>) -> Result<String, Problem> {
 }
 
 fn page(count: u64) -> Html<String> {
-    Html(format!("<!doctype html><p>The bell has rung {count} times.</p>"))
+    Html(format!("<!doctype html><p>It has rung {count} times.</p>"))
 }
 
 async fn run(_config: Config, kit: Kit) -> anyhow::Result<()> {
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
         back_up: |from, to| Ok(format!("{} rings", SCHEMA.back_up(from, to)?)),
         restore: |from, to| Ok(format!("{} rings", SCHEMA.restore(from, to, |_| Ok(()))?)),
     };
-    CommandLine::new("rings", "Counts the rings of a bell", run)
+    CommandLine::new(kit::service!("rings"), "Counts the rings of a bell", run)
         .state(state)
         .main()
 }

@@ -16,17 +16,25 @@ use crate::clock;
 pub struct Problem {
     status: StatusCode,
     error: &'static str,
-    details: String,
+    details: Option<String>,
 }
 
 impl Problem {
     /// `error` is of the service; `details` are in the words of whoever found out.
     pub fn new(status: StatusCode, error: &'static str, details: impl ToString) -> Self {
-        let details = details.to_string();
         Problem {
             status,
             error,
-            details,
+            details: Some(details.to_string()),
+        }
+    }
+
+    /// `error` says all there is to say, and the answer has no `details`.
+    pub(crate) fn plain(status: StatusCode, error: &'static str) -> Self {
+        Problem {
+            status,
+            error,
+            details: None,
         }
     }
 
@@ -43,7 +51,10 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.error, "details": self.details });
+        let mut body = json!({ "error": self.error });
+        if let Some(details) = self.details {
+            body["details"] = details.into();
+        }
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

@@ -16,13 +16,14 @@ use crate::credentials::Credentials;
 use crate::import::{self, Becomes, ImportEnv, Variable};
 use crate::kit::Kit;
 use crate::life;
+use crate::service::Service;
 
 /// Exit status for what was left undone for now, and may succeed later (EX_TEMPFAIL of sysexits).
 pub const EXIT_LATER: u8 = 75;
 
 /// A service's command line: `run`, which is also what it does without a verb, and the verbs that are added.
 pub struct CommandLine<C> {
-    service: &'static str,
+    service: Service,
     command: Command,
     run: Run<C>,
     change: Change<C>,
@@ -59,7 +60,7 @@ struct Copied {
 
 impl<C: Configuration> CommandLine<C> {
     /// Of a service that does as `run` says until it is asked to stop.
-    pub fn new<F, Fut>(service: &'static str, about: &'static str, run: F) -> Self
+    pub fn new<F, Fut>(service: Service, about: &'static str, run: F) -> Self
     where
         F: FnOnce(C, Kit) -> Fut + 'static,
         Fut: Future<Output = anyhow::Result<()>>,
@@ -71,8 +72,8 @@ impl<C: Configuration> CommandLine<C> {
             })
         };
         let verb = command::<Args>("run", "Run the service, as without a verb");
-        let command = command::<Args>(service, about)
-            .version(env!("CARGO_PKG_VERSION"))
+        let command = command::<Args>(service.name, about)
+            .version(service.version)
             .args_conflicts_with_subcommands(true)
             .subcommand(verb);
         CommandLine {
@@ -122,7 +123,7 @@ impl<C: Configuration> CommandLine<C> {
         let service = self.service;
         let does = move |matches: &ArgMatches| {
             let wishes = parsed(matches);
-            life::job(service, parsed(matches), |config, credentials| {
+            life::job(service.name, parsed(matches), |config, credentials| {
                 job(config, credentials, wishes)
             })
         };
@@ -159,7 +160,7 @@ impl<C: Configuration> CommandLine<C> {
     /// Adds `import-env`; `take` knows what the service's variables become.
     pub fn import(self, take: fn(&Variable) -> Result<Becomes, String>) -> Self {
         let about = "Turn an .env file into configuration (config.json on stdout) and secrets";
-        let service = self.service;
+        let service = self.service.name;
         self.verb("import-env", about, move |import: ImportEnv| {
             import.run(|text| import::import::<C>(service, text, take))
         })
@@ -205,4 +206,34 @@ fn command<A: clap::Args>(
 
 fn parsed<A: FromArgMatches>(matches: &ArgMatches) -> A {
     A::from_arg_matches(matches).expect("clap has checked the arguments")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HttpSettings;
+
+    #[derive(Default, serde::Deserialize)]
+    struct Config {
+        http: HttpSettings,
+    }
+
+    impl Configuration for Config {
+        fn http(&self) -> &HttpSettings {
+            &self.http
+        }
+
+        fn simulate(&mut self) {}
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_service() {
+        let service = Service {
+            name: "hello",
+            version: "1.2.3",
+        };
+        let run = |_: Config, _| async { Ok(()) };
+        let line = CommandLine::new(service, "Says hello", run);
+        assert_eq!(line.command.render_version(), "hello 1.2.3\n");
+    }
 }

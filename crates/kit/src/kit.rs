@@ -13,6 +13,7 @@ use crate::credentials::Credentials;
 use crate::health::{Component, Components, Condition, Fields, Name, Status};
 use crate::metrics::{Metrics, Table};
 use crate::readiness::{Latch, Latches};
+use crate::service::Service;
 use crate::shutdown::Shutdown;
 use crate::watchdog::{Heartbeat, Loops};
 use crate::worker::{self, Actor, Worker};
@@ -22,7 +23,7 @@ use crate::worker::{self, Actor, Worker};
 pub struct Kit(Arc<Inner>);
 
 struct Inner {
-    service: &'static str,
+    service: Service,
     started: Instant,
     started_at_ms: i64,
     http: HttpSettings,
@@ -49,7 +50,7 @@ pub(crate) struct Listeners {
 impl Kit {
     /// A kit that listens on `listener`. `kit::main` makes one; tests make theirs on port 0.
     pub fn new(
-        service: &'static str,
+        service: Service,
         http: HttpSettings,
         credentials: Credentials,
         listener: TcpListener,
@@ -77,8 +78,8 @@ impl Kit {
         }))
     }
 
-    /// The service's name.
-    pub fn service(&self) -> &'static str {
+    /// Which service this is.
+    pub fn service(&self) -> Service {
         self.0.service
     }
 

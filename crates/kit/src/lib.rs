@@ -15,7 +15,7 @@
 //!         let routes = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
 //!         kit.serve(routes).await
 //!     };
-//!     kit::CommandLine::new("hello", "Says hello", run).main()
+//!     kit::CommandLine::new(kit::service!("hello"), "Says hello", run).main()
 //! }
 //! ```
 //!
@@ -44,6 +44,7 @@ mod notify;
 pub mod page;
 mod process;
 mod readiness;
+mod service;
 mod shutdown;
 mod soc;
 #[cfg(feature = "testing")]
@@ -61,6 +62,7 @@ pub use kit::Kit;
 pub use metrics::{Number, Table};
 pub use process::ProcessUsage;
 pub use readiness::Latch;
+pub use service::Service;
 pub use shutdown::Shutdown;
 pub use soc::Soc;
 pub use watchdog::Heartbeat;

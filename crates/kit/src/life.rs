@@ -14,20 +14,21 @@ use crate::args::Args;
 use crate::config::{Configuration, EXIT_CONFIG, read_config};
 use crate::credentials::Credentials;
 use crate::kit::Kit;
+use crate::service::Service;
 use crate::{logs, notify, soc};
 
 /// Runs a service from its arguments to its exit status.
-pub fn main<C, F, Fut>(service: &'static str, args: Args, run: F) -> ExitCode
+pub fn main<C, F, Fut>(service: Service, args: Args, run: F) -> ExitCode
 where
     C: Configuration,
     F: FnOnce(C, Kit) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let config = match configured::<C>(service, &args) {
+    let config = match configured::<C>(service.name, &args) {
         Ok(config) => config,
         Err(status) => return status,
     };
-    logs::set_up(service);
+    logs::set_up(service.name);
     let runtime = match runtime(config.threads()) {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(error.into())),
@@ -89,7 +90,7 @@ fn configured<C: Configuration>(service: &str, args: &Args) -> Result<C, ExitCod
     Ok(config)
 }
 
-async fn live<C, F, Fut>(service: &'static str, config: C, run: F) -> anyhow::Result<()>
+async fn live<C, F, Fut>(service: Service, config: C, run: F) -> anyhow::Result<()>
 where
     C: Configuration,
     F: FnOnce(C, Kit) -> Fut,
@@ -97,7 +98,7 @@ where
 {
     let http = config.http().clone();
     let listener = listen(&http, http.port).await?;
-    let credentials = Credentials::from_environment(service);
+    let credentials = Credentials::from_environment(service.name);
     let kit = Kit::new(service, http.clone(), credentials, listener);
     if let Some(port) = http.metrics_port {
         kit.serve_metrics_on(listen(&http, port).await?);

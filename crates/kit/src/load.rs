@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::process::parse_stat;
-use crate::{Configuration, Credentials, Kit};
+use crate::{Configuration, Credentials, Kit, Service};
 
 /// Runs the service on port 0 and tells its address on stdout; the other end of [`Measured::start`].
 pub fn serve<C, F, Fut>(service: &'static str, config: C, run: F) -> Result<()>
@@ -27,6 +27,10 @@ where
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
         let credentials = Credentials::in_directory(service, None);
+        let service = Service {
+            name: service,
+            version: "test",
+        };
         let kit = Kit::new(service, config.http().clone(), credentials, listener);
         kit.see_out(run(config, kit.clone())).await
     })

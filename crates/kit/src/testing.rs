@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{Configuration, Credentials, Kit, Shutdown};
+use crate::{Configuration, Credentials, Kit, Service, Shutdown};
 
 /// Waits until `happened`, but not for ever.
 pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
@@ -60,6 +60,10 @@ impl Running {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 let address = listener.local_addr()?;
                 let credentials = Credentials::in_directory(service, secrets);
+                let service = Service {
+                    name: service,
+                    version: "test",
+                };
                 let kit = Kit::new(service, config.http().clone(), credentials, listener);
                 tell.send((address, kit.shutdown().clone()))?;
                 kit.see_out(run(config, kit.clone())).await

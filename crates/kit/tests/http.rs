@@ -35,7 +35,10 @@ fn service_with(settings: HttpSettings, prepare: impl FnOnce(&Kit) + Send + 'sta
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let kit = Kit::new(
-                "hello",
+                kit::Service {
+                    name: "hello",
+                    version: "1.2.3",
+                },
                 settings,
                 Credentials::in_directory("hello", None),
                 listener,
@@ -288,7 +291,7 @@ fn metrics_say_what_runs_since_when_and_whether_it_is_well() {
         "service_health{status=\"ok\"} 1.0",
         "service_health{status=\"degraded\"} 0.0",
         "service_component_up{component=\"sensor\"} 1.0",
-        "service_info{service=\"hello\",version=",
+        "service_info{service=\"hello\",version=\"1.2.3\",toplevel=",
         "process_start_time_seconds 1",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");

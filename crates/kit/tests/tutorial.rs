@@ -31,7 +31,13 @@ fn what_the_document_shows_is_what_is_compiled_here() {
     assert_eq!(blocks(HOW_TO, "rust"), [RINGS]);
     assert!(RINGS.lines().count() <= 120);
     let modules = blocks(HOW_TO, "nix");
-    assert!(modules.iter().map(|text| text.lines().count()).sum::<usize>() <= 40);
+    assert!(
+        modules
+            .iter()
+            .map(|text| text.lines().count())
+            .sum::<usize>()
+            <= 40
+    );
 }
 
 #[test]

@@ -53,7 +53,12 @@ impl Desk {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let credentials = Credentials::in_directory("desk", None);
-        let kit = Kit::new("desk", HttpSettings::default(), credentials, listener);
+        let kit = Kit::new(
+            kit::service!("desk"),
+            HttpSettings::default(),
+            credentials,
+            listener,
+        );
         let (tell, ends) = channel();
         Desk {
             kit,

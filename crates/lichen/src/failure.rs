@@ -1,7 +1,5 @@
 //! Errors as users meet them: what failed, and the command or the edit that helps.
 
-use crate::remote::activate::Reverted;
-
 /// An error with a way out. `main` prints both lines, once.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -10,6 +8,23 @@ pub struct Failure {
     pub what: String,
     /// The next command, flag or edit.
     pub hint: String,
+}
+
+/// The device runs what it ran before.
+#[derive(Debug, thiserror::Error)]
+#[error("{host}: {why}")]
+pub struct Reverted {
+    /// The device, as it was called on the command line.
+    pub host: String,
+    /// What was wrong with what it was to run.
+    pub why: String,
+}
+
+impl Reverted {
+    /// What to look at.
+    pub fn hint(&self) -> String {
+        format!("`lichen logs {}` shows what its units said", self.host)
+    }
 }
 
 /// The way out of an error, if there is one.

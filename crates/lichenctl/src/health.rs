@@ -4,6 +4,7 @@
 //! The checks are the generation's own, in `/etc/lichen/health.json`. A generation without that file declares
 //! none, and is healthy when none of its units is failed.
 
+use crate::hint::Hint;
 use crate::root::Root;
 use crate::systemd::{self, Listed};
 use anyhow::{Context, Result};
@@ -101,6 +102,12 @@ pub struct Unhealthy {
     pub seconds: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
+}
+
+impl Hint for Unhealthy {
+    fn hint(&self) -> &'static str {
+        "`lichenctl status` shows the units that failed"
+    }
 }
 
 /// What is seen at one moment.

@@ -12,6 +12,7 @@ pub mod generations;
 pub mod grow;
 pub mod health;
 pub mod hint;
+pub mod hints;
 pub mod journal;
 pub mod live;
 pub mod lock;

@@ -11,7 +11,7 @@ use lichenctl::root::Root;
 use lichenctl::state::Generation;
 use lichenctl::toplevel::Toplevel;
 use lichenctl::update::{self, Extent};
-use lichenctl::{bless, generations, grow, hint, journal, provision, receive, reset, retention};
+use lichenctl::{bless, generations, grow, hints, journal, provision, receive, reset, retention};
 use lichenctl::{service_data, stage, status, systemd};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
 use protocol::progress::{self, Event, Failure};
@@ -191,7 +191,7 @@ fn main() -> ExitCode {
         Err(error) => {
             journal::tell(&Event::Failed(Failure {
                 error: format!("{error:#}"),
-                hint: hint::of(&error).map(str::to_owned),
+                hint: hints::of(&error).map(str::to_owned),
             }));
             let outcome = match error.downcast_ref::<ApplyError>() {
                 Some(ApplyError::Unsuccessful { .. }) => Outcome::Unsuccessful,

@@ -3,6 +3,7 @@
 //! One task per source listens; one thread owns the files; between them is a bounded queue. Uploading is another
 //! process (`ticker sync`), so that neither's troubles are the other's.
 
+mod clock;
 pub mod config;
 pub mod feed;
 pub mod queue;
@@ -14,31 +15,17 @@ pub mod sync;
 pub mod writer;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use kit::Kit;
 
+pub use clock::{Clock, real_clock};
 use config::Config;
 use feed::{Feed, Shared};
 use queue::Queue;
 use stats::Stats;
 use store::{Space, Store};
-
-/// What time it is, in µs since 1970; tests and simulations have their own.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// The time of this machine.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the clock of ticker, which counts in µs"
-)]
-pub fn real_clock() -> Clock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_micros() as i64)
-    })
-}
 
 /// Runs the service until it is asked to stop.
 pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {

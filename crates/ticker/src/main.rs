@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let about = "Keeps market data: WebSocket feeds to Parquet files to S3";
     let upload = "Upload complete files, and delete what is old and safely stored";
     let show = "Show how the service, its files and the last sync are";
-    CommandLine::new("ticker", about, ticker::run)
+    CommandLine::new(kit::service!("ticker"), about, ticker::run)
         .run_arguments(StatsInterval::apply)
         .job("sync", upload, sync)
         .job("status", show, status::command)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use kit::{Actor, Component, Kit};
 
-use crate::Clock;
+use crate::clock::Clock;
 use crate::queue::Queue;
 use crate::record::Record;
 use crate::stats::Stats;

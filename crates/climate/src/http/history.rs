@@ -22,7 +22,7 @@ pub(super) struct Asked {
 
 /// The last day unless told otherwise.
 pub(super) async fn series(
-    State(Api(parts)): State<Api>,
+    State(Api(sources)): State<Api>,
     Query(Asked { from, to, points }): Query<Asked>,
 ) -> Result<Json<Series>, Problem> {
     let (from, to) = Span { from, to }.or(|end| end - DAY_MS, clock::now_ms())?;
@@ -31,7 +31,7 @@ pub(super) async fn series(
         let problem = format!("points: must be between 1 and {MOST_POINTS}");
         return Err(Problem::bad_query(problem));
     }
-    let series = parts.history.series(from, to, points).await;
+    let series = sources.history.series(from, to, points).await;
     let series = series.map_err(|error| Problem::unavailable("no history", &error))?;
     Ok(Json(series))
 }

@@ -7,20 +7,20 @@ use std::time::Duration;
 use kit::{Kit, ProcessUsage, Soc, Table, clock};
 use serde_json::{Value, json};
 
-use super::Parts;
+use super::Sources;
 use crate::alert::Subject;
 use crate::reading::ReadingBody;
 
 /// Adds the service's metrics to the kit's.
-pub fn register(kit: &Kit, parts: &Arc<Parts>) {
-    let of = parts.clone();
+pub fn register(kit: &Kit, sources: &Arc<Sources>) {
+    let of = sources.clone();
     kit.register_metrics(move |table| tell(&of, table));
-    let (kit_too, parts, cpu) = (kit.clone(), parts.clone(), CpuMeter::default());
-    kit.json_metrics(move || in_json(&kit_too, &parts, &cpu));
+    let (kit_too, sources, cpu) = (kit.clone(), sources.clone(), CpuMeter::default());
+    kit.json_metrics(move || in_json(&kit_too, &sources, &cpu));
 }
 
-fn tell(parts: &Parts, table: &mut Table) {
-    let (room, active) = (parts.room.now(), parts.alerts.active());
+fn tell(sources: &Sources, table: &mut Table) {
+    let (room, active) = (sources.room.now(), sources.alerts.active());
     // A value that is not the present is not shown: a gap in a graph is the truth.
     let present = room.last.filter(|_| room.fault.is_none());
     let is_active = |subject| active.iter().any(|(active, _)| *active == subject);
@@ -36,26 +36,26 @@ fn tell(parts: &Parts, table: &mut Table) {
         gauge "climate_alert_temperature", "Whether the temperature is beyond a limit" => is_active(Subject::Temperature);
         gauge "climate_alert_humidity", "Whether the humidity is beyond a limit" => is_active(Subject::Humidity);
         gauge "climate_alert_sensor", "Whether the sensor has failed for long" => is_active(Subject::Sensor);
-        gauge "climate_alerts_pending", "Alerts not yet delivered" => parts.outbox.len() as f64;
-        gauge "climate_history_writable", "Whether the history can be written" => parts.history.is_writable();
+        gauge "climate_alerts_pending", "Alerts not yet delivered" => sources.outbox.len() as f64;
+        gauge "climate_history_writable", "Whether the history can be written" => sources.history.is_writable();
         counter "climate_readings", "Readings taken" => room.readings;
         counter "climate_read_failures", "Attempts that gave no reading" => room.failures;
-        counter "climate_alert_changes", "Changes of an alert's state" => parts.alerts.changes();
-        counter "climate_alerts_sent", "Alerts delivered" => parts.outbox.sent();
-        counter "climate_alerts_dropped", "Alerts dropped because too many waited" => parts.outbox.dropped();
-        counter "climate_readings_lost", "Readings that were never written" => parts.history.lost();
+        counter "climate_alert_changes", "Changes of an alert's state" => sources.alerts.changes();
+        counter "climate_alerts_sent", "Alerts delivered" => sources.outbox.sent();
+        counter "climate_alerts_dropped", "Alerts dropped because too many waited" => sources.outbox.dropped();
+        counter "climate_readings_lost", "Readings that were never written" => sources.history.lost();
     }
 }
 
-fn in_json(kit: &Kit, parts: &Parts, cpu: &CpuMeter) -> Value {
+fn in_json(kit: &Kit, sources: &Sources, cpu: &CpuMeter) -> Value {
     let usage = ProcessUsage::now();
-    let room = parts.room.now();
+    let room = sources.room.now();
     let soc = Soc::new();
     json!({
         "application": {
             "request_count": kit.requests_served(),
-            "alerts_sent": parts.outbox.sent(),
-            "alerts_pending": parts.outbox.len(),
+            "alerts_sent": sources.outbox.sent(),
+            "alerts_pending": sources.outbox.len(),
             "uptime_seconds": kit.uptime().as_secs(),
             "readings": room.readings,
             "read_failures": room.failures,
@@ -64,7 +64,7 @@ fn in_json(kit: &Kit, parts: &Parts, cpu: &CpuMeter) -> Value {
         "hardware": {
             "cpu_temperature_c": soc.temperature(),
             "under_voltage": soc.under_voltage(),
-            "reading": parts.room.present().map(ReadingBody::from),
+            "reading": sources.room.present().map(ReadingBody::from),
             "sensor_fault": room.fault,
         },
         "system": {

@@ -18,12 +18,12 @@ use crate::sampling;
 
 pub use metrics::register as register_metrics;
 
-/// What the handlers look at.
+/// The handle that handlers are given.
 #[derive(Clone)]
-pub struct Api(Arc<Parts>);
+pub struct Api(Arc<Sources>);
 
-/// The parts of the service that answer for something.
-pub struct Parts {
+/// What the API answers from.
+pub struct Sources {
     /// The room as it is.
     pub room: Arc<SharedRoom>,
     /// The history.
@@ -43,7 +43,7 @@ pub struct Parts {
 }
 
 /// The routes of the service.
-pub fn routes(parts: Arc<Parts>) -> Router {
+pub fn routes(sources: Arc<Sources>) -> Router {
     Router::new()
         .route("/api/reading", get(reading::current))
         .route("/api/history", get(history::series))
@@ -54,7 +54,7 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/api/webhook/enable", post(webhook::enable))
         .route("/api/webhook/disable", post(webhook::disable))
         .route("/api/webhook/test", post(webhook::test))
-        .with_state(Api(parts))
+        .with_state(Api(sources))
         .merge(kit::page::files([
             ("/", include_str!("../page/index.html")),
             ("/climate.css", include_str!("../page/climate.css")),

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::reading::ReadingBody;
 
-pub(super) async fn current(State(Api(parts)): State<Api>) -> Response {
-    let (room, alerts) = (parts.room.now(), parts.webhook.now().alerts);
-    let active: Vec<Value> = (parts.alerts.active().into_iter())
+pub(super) async fn current(State(Api(sources)): State<Api>) -> Response {
+    let (room, alerts) = (sources.room.now(), sources.webhook.now().alerts);
+    let active: Vec<Value> = (sources.alerts.active().into_iter())
         .map(|(subject, level)| json!({ "subject": subject.name(), "level": level.name() }))
         .collect();
     let around = Around {

@@ -10,49 +10,49 @@ use kit::api::Problem;
 use kit::clock;
 use serde_json::{Value, json};
 
-use super::{Api, Parts};
+use super::{Api, Sources};
 use crate::alert::{Overrides, send};
 
 type Answer = Result<Json<Value>, Problem>;
 
-pub(super) async fn show(State(Api(parts)): State<Api>, headers: HeaderMap) -> Answer {
-    allowed(&parts, &headers)?;
-    Ok(Json(parts.webhook.now().shown()))
+pub(super) async fn show(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+    allowed(&sources, &headers)?;
+    Ok(Json(sources.webhook.now().shown()))
 }
 
 pub(super) async fn change(
-    State(Api(parts)): State<Api>,
+    State(Api(sources)): State<Api>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    allowed(&parts, &headers)?;
+    allowed(&sources, &headers)?;
     // Through a map, as a list would be taken for the values of an object in order.
     let overrides = serde_json::from_slice(&body)
         .and_then(|fields: serde_json::Map<_, _>| serde_json::from_value(fields.into()));
-    keep(&parts, &overrides.map_err(bad_configuration)?).await
+    keep(&sources, &overrides.map_err(bad_configuration)?).await
 }
 
-pub(super) async fn enable(State(Api(parts)): State<Api>, headers: HeaderMap) -> Answer {
-    allowed(&parts, &headers)?;
-    keep(&parts, &Overrides::enabled(true)).await
+pub(super) async fn enable(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+    allowed(&sources, &headers)?;
+    keep(&sources, &Overrides::enabled(true)).await
 }
 
-pub(super) async fn disable(State(Api(parts)): State<Api>, headers: HeaderMap) -> Answer {
-    allowed(&parts, &headers)?;
-    keep(&parts, &Overrides::enabled(false)).await
+pub(super) async fn disable(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+    allowed(&sources, &headers)?;
+    keep(&sources, &Overrides::enabled(false)).await
 }
 
 /// Sends a message now, once, and says what came of it.
-pub(super) async fn test(State(Api(parts)): State<Api>, headers: HeaderMap) -> Answer {
-    allowed(&parts, &headers)?;
-    let webhook = parts.webhook.now();
+pub(super) async fn test(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+    allowed(&sources, &headers)?;
+    let webhook = sources.webhook.now();
     let Some(url) = webhook.url.clone() else {
         let hint = "set the secret climate.slack-webhook-url, or PUT a url to /api/webhook/config";
         let what = "no webhook is configured";
         return Err(Problem::new(StatusCode::CONFLICT, what, hint));
     };
     let at = clock::now_ms();
-    let message = parts.texts.test(at);
+    let message = sources.texts.test(at);
     let timeout = Duration::from_secs(webhook.settings.timeout);
     let sent = tokio::task::spawn_blocking(move || send(&url, &message, timeout)).await;
     let not_run = |problem| {
@@ -69,13 +69,16 @@ pub(super) async fn test(State(Api(parts)): State<Api>, headers: HeaderMap) -> A
     ))
 }
 
-async fn keep(parts: &Parts, change: &Overrides) -> Answer {
-    let overrides = parts.webhook.proposed(change).map_err(bad_configuration)?;
-    parts.history.keep(overrides).await.map_err(|error| {
+async fn keep(sources: &Sources, change: &Overrides) -> Answer {
+    let overrides = sources
+        .webhook
+        .proposed(change)
+        .map_err(bad_configuration)?;
+    sources.history.keep(overrides).await.map_err(|error| {
         Problem::unavailable("the change cannot be kept, so it was not made", &error)
     })?;
     tracing::info!("webhook configuration changed over the API");
-    let config = parts.webhook.now().shown();
+    let config = sources.webhook.now().shown();
     Ok(Json(
         json!({ "message": "webhook configuration changed", "config": config }),
     ))
@@ -87,9 +90,9 @@ fn bad_configuration(problem: impl ToString) -> Problem {
 }
 
 /// Whether the caller knows the token.
-fn allowed(parts: &Parts, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(token) = &parts.token else {
-        let hint = format!("set the secret {} in lichen.toml", parts.token_name);
+fn allowed(sources: &Sources, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(token) = &sources.token else {
+        let hint = format!("set the secret {} in lichen.toml", sources.token_name);
         let what = "no bearer token is configured";
         return Err(Problem::new(StatusCode::FORBIDDEN, what, hint));
     };

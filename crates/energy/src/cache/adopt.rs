@@ -18,7 +18,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value, json};
 
-use super::store::{Cache, give_away};
+use super::store::{Cache, SCHEMA, give_away};
 use crate::amber::{price, usage};
 
 /// Rows kept in one go.
@@ -56,7 +56,7 @@ pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> 
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(beside(&new, suffix));
     }
-    let mut cache = Cache(super::SCHEMA.open(&new)?);
+    let mut cache = Cache(SCHEMA.open(&new)?);
     let adopted = adopt(path, &mut cache)?;
     cache.close();
     give_away(&new)?;

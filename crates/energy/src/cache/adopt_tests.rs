@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 use crate::amber::{Channel, Kind, Level};
-use crate::cache::{FILE, Restored, restore};
+use crate::cache::{Restored, restore};
+use crate::config::CACHE_FILE;
 
 fn foreign(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
@@ -27,7 +28,7 @@ const PYTHON: &str = "
 #[test]
 fn a_python_program_s_tables_are_taken_over_and_its_file_kept() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(CACHE_FILE);
     foreign(&path, PYTHON);
     let before = std::fs::read(&path).unwrap();
     let cache = Cache::open(&path).unwrap();
@@ -101,7 +102,7 @@ fn ambers_answers_kept_as_text_are_taken_over() {
 fn restore_adds_what_is_recognised_to_what_there_is() {
     let directory = tempfile::tempdir().unwrap();
     let (ours, theirs) = (
-        directory.path().join(FILE),
+        directory.path().join(CACHE_FILE),
         directory.path().join("theirs.db"),
     );
     foreign(&theirs, PYTHON);
@@ -119,7 +120,7 @@ fn restore_adds_what_is_recognised_to_what_there_is() {
 #[test]
 fn nothing_recognisable_is_no_reason_to_lose_anything() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(CACHE_FILE);
     foreign(
         &path,
         "CREATE TABLE recipes (name TEXT, price TEXT); INSERT INTO recipes VALUES ('soup', 'cheap');",
@@ -139,7 +140,7 @@ fn nothing_recognisable_is_no_reason_to_lose_anything() {
 #[test]
 fn a_program_that_still_has_its_file_open_is_not_robbed() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(CACHE_FILE);
     let theirs = Connection::open(&path).unwrap();
     theirs.pragma_update(None, "journal_mode", "WAL").unwrap();
     theirs

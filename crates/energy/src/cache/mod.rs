@@ -1,6 +1,7 @@
 //! The cache: prices, usage and how the last look at Amber went, in one SQLite file.
 
 mod adopt;
+mod open;
 mod store;
 
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::path::Path;
 use kit::database::Unusable;
 
 pub use adopt::{Adopted, adopt};
-pub use store::{Cache, DayTotals, FILE, SCHEMA};
+pub use store::{Cache, DayTotals, SCHEMA};
 
 /// Copies the cache at `from` to the file `to`, or to stdout if that is `-`. Returns its prices.
 pub fn back_up(from: &Path, to: &Path) -> anyhow::Result<u64> {

@@ -147,7 +147,7 @@ fn the_old_is_forgotten_by_ambers_time_not_by_ours() {
 #[test]
 fn many_may_be_the_first_to_open_it() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(crate::config::CACHE_FILE);
     let threads: Vec<_> = (0..8)
         .map(|start| {
             let path = path.clone();

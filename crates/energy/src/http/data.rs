@@ -19,11 +19,14 @@ const HOUR: i64 = 3600;
 const MOST_DAYS: i64 = 62;
 
 pub(super) async fn prices(
-    State(Api(parts)): State<Api>,
+    State(Api(sources)): State<Api>,
     Query(span): Query<Span>,
 ) -> Result<Json<Intervals<PriceBody>>, Problem> {
     let (from, to) = resolve(&span, -12 * HOUR, 24 * HOUR)?;
-    let found = parts.reader.ask(move |cache| cache.prices(from, to)).await;
+    let found = sources
+        .reader
+        .ask(move |cache| cache.prices(from, to))
+        .await;
     let found = found.map_err(no_cache)?;
     Ok(Json(Intervals {
         from,
@@ -33,11 +36,11 @@ pub(super) async fn prices(
 }
 
 pub(super) async fn usage(
-    State(Api(parts)): State<Api>,
+    State(Api(sources)): State<Api>,
     Query(span): Query<Span>,
 ) -> Result<Json<Intervals<Value>>, Problem> {
     let (from, to) = resolve(&span, -48 * HOUR, 0)?;
-    let found = parts.reader.ask(move |cache| cache.usage(from, to)).await;
+    let found = sources.reader.ask(move |cache| cache.usage(from, to)).await;
     let found = found.map_err(no_cache)?;
     Ok(Json(Intervals {
         from,
@@ -53,7 +56,7 @@ pub(super) struct Days {
 }
 
 pub(super) async fn usage_by_day(
-    State(Api(parts)): State<Api>,
+    State(Api(sources)): State<Api>,
     Query(wanted): Query<Days>,
 ) -> Result<Json<Value>, Problem> {
     let wanted = wanted.days.unwrap_or(30);
@@ -61,8 +64,8 @@ pub(super) async fn usage_by_day(
         return Err(Problem::bad_query("days: must be between 1 and 366"));
     }
     let now = clock::now_ms() / 1000;
-    let name = parts.reader.seen().zone.clone();
-    let found = parts.reader.ask(move |cache| {
+    let name = sources.reader.seen().zone.clone();
+    let found = sources.reader.ask(move |cache| {
         let zone = TimeZone::get(&name).unwrap_or(TimeZone::UTC);
         let today = days::at(now, &zone);
         let mut known = Vec::new();

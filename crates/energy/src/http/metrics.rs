@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use kit::{Kit, Table, clock};
 
-use super::Parts;
+use super::Sources;
 use super::now::{Health, present};
 use crate::amber::{Channel, SpikeStatus, word};
 
 /// Adds the service's metrics to the kit's.
-pub fn register(kit: &Kit, parts: &Arc<Parts>) {
-    let parts = parts.clone();
-    kit.register_metrics(move |table| tell(&parts, table));
+pub fn register(kit: &Kit, sources: &Arc<Sources>) {
+    let sources = sources.clone();
+    kit.register_metrics(move |table| tell(&sources, table));
 }
 
-fn tell(parts: &Parts, table: &mut Table) {
-    let (seen, now_ms) = (parts.reader.seen(), clock::now_ms());
-    let health = Health::of(&seen, parts.stale_after, now_ms);
+fn tell(sources: &Sources, table: &mut Table) {
+    let (seen, now_ms) = (sources.reader.seen(), clock::now_ms());
+    let health = Health::of(&seen, sources.stale_after, now_ms);
     let state = &seen.state;
     // Only what holds now: a gap in a graph is the truth.
     let now = || present(&seen, now_ms / 1000);

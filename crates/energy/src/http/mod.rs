@@ -14,12 +14,12 @@ use crate::dashboard::Reader;
 
 pub use metrics::register as register_metrics;
 
-/// What the handlers look at.
+/// The handle that handlers are given.
 #[derive(Clone)]
-pub struct Api(Arc<Parts>);
+pub struct Api(Arc<Sources>);
 
-/// The parts of the service that answer for something.
-pub struct Parts {
+/// What the API answers from.
+pub struct Sources {
     /// Asks the thread that owns the cache.
     pub reader: Reader,
     /// Seconds after which prices are called stale.
@@ -29,7 +29,7 @@ pub struct Parts {
 }
 
 /// The routes of the service.
-pub fn routes(parts: Arc<Parts>) -> Router {
+pub fn routes(sources: Arc<Sources>) -> Router {
     Router::new()
         .route("/api/health", get(now::health))
         .route("/api/now", get(now::now))
@@ -39,7 +39,7 @@ pub fn routes(parts: Arc<Parts>) -> Router {
         .route("/api/prices", get(data::prices))
         .route("/api/usage", get(data::usage))
         .route("/api/usage/days", get(data::usage_by_day))
-        .with_state(Api(parts))
+        .with_state(Api(sources))
         .merge(kit::page::files([
             ("/", include_str!("../page/index.html")),
             ("/energy.css", include_str!("../page/energy.css")),

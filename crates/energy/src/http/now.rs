@@ -46,9 +46,9 @@ impl Health {
 }
 
 pub(super) async fn health(api: State<Api>) -> Json<Health> {
-    let State(Api(parts)) = api;
-    let seen = parts.reader.seen();
-    Json(Health::of(&seen, parts.stale_after, clock::now_ms()))
+    let State(Api(sources)) = api;
+    let seen = sources.reader.seen();
+    Json(Health::of(&seen, sources.stale_after, clock::now_ms()))
 }
 
 /// `/api/now/wall`.
@@ -64,8 +64,8 @@ pub(super) async fn wall(api: State<Api>) -> Json<Value> {
 }
 
 pub(super) async fn now(api: State<Api>) -> Json<Value> {
-    let State(Api(parts)) = api;
-    let (seen, now_ms) = (parts.reader.seen(), clock::now_ms());
+    let State(Api(sources)) = api;
+    let (seen, now_ms) = (sources.reader.seen(), clock::now_ms());
     let now = now_ms / 1000;
     let mut channels = Map::new();
     for price in present(&seen, now) {
@@ -77,7 +77,7 @@ pub(super) async fn now(api: State<Api>) -> Json<Value> {
         "now": now,
         "time_zone": seen.zone,
         "site": site,
-        "health": Health::of(&seen, parts.stale_after, now_ms),
+        "health": Health::of(&seen, sources.stale_after, now_ms),
         "prices": channels,
         "days": seen.days.iter().map(|day| day_body(day, now)).collect::<Vec<_>>(),
     }))

@@ -40,7 +40,7 @@ fn body(kit: &Kit) -> (Status, Fields) {
     let status = kit.status();
     let mut fields = Fields::new();
     fields.insert("status".into(), status.word().into());
-    fields.insert("service".into(), kit.service().into());
+    fields.insert("service".into(), kit.service().name.into());
     fields.insert("uptime_seconds".into(), kit.uptime().as_secs().into());
     fields.insert("timestamp".into(), clock::rfc3339(clock::now_ms()).into());
     kit.components().tell(&mut fields);

@@ -3,6 +3,7 @@
 //! Above everything else: the state of the kit is below and knows nothing of routes.
 
 mod health;
+mod metrics;
 mod request;
 mod server;
 
@@ -11,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::kit::Kit;
-use crate::metrics;
 
 impl Kit {
     /// Serves `routes` with `/health…` and `/metrics` beside them, and what is served elsewhere

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use serde_json::json;
 
+use crate::api::Problem;
 use crate::kit::Kit;
 use crate::metrics::RequestLabels;
 
@@ -40,9 +40,9 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
 /// Wraps a service's routes.
 pub(super) fn wrap(kit: &Kit, routes: Router) -> Router {
     routes
-        .fallback(async || problem(StatusCode::NOT_FOUND, "no such page"))
+        .fallback(async || Problem::plain(StatusCode::NOT_FOUND, "no such page"))
         .method_not_allowed_fallback(async || {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here")
+            Problem::plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here")
         })
         .layer(DefaultBodyLimit::max(kit.http().max_body_bytes))
         .layer(middleware::from_fn_with_state(kit.clone(), pass))
@@ -63,7 +63,8 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
         Ok(response) => response,
         Err(_) => {
             tracing::warn!(request_id = id, route, "request took too long");
-            problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long")
+            Problem::plain(StatusCode::SERVICE_UNAVAILABLE, "the request took too long")
+                .into_response()
         }
     };
 
@@ -110,11 +111,6 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
         headers.insert(REQUEST_ID, id);
     }
     response
-}
-
-/// An answer that says what is wrong.
-fn problem(status: StatusCode, what: &str) -> Response {
-    (status, Json(json!({ "error": what }))).into_response()
 }
 
 /// The caller's id if it is a sane one, so that logs of both sides can be joined; else a new one.

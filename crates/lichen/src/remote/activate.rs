@@ -4,6 +4,7 @@
 //! device says about itself afterwards, over a new connection. Being reached by that is the confirmation, too.
 
 use super::{Device, Ended, Lost};
+use crate::failure::Reverted;
 use crate::ui;
 use anyhow::{Context, Result};
 use protocol::command::{Command, Outcome, Verb};
@@ -16,21 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How `flock` ends, when it is told to, if the lock is taken; no other failure of it ends so.
 const TAKEN: i32 = 75;
-
-/// The device runs what it ran before.
-#[derive(Debug, thiserror::Error)]
-#[error("{host}: {why}")]
-pub struct Reverted {
-    host: String,
-    why: String,
-}
-
-impl Reverted {
-    /// What to look at.
-    pub fn hint(&self) -> String {
-        format!("`lichen logs {}` shows what its units said", self.host)
-    }
-}
 
 /// What a device says when it is asked what became of it.
 #[derive(Debug, Clone)]

@@ -30,6 +30,8 @@ use verdicts::{Cost, Digests, Ended, Reason, Record, Verdicts};
 
 /// How many of the dearest stories are shown at the end.
 const SHOWN: usize = 10;
+/// The input that lists every image by its name.
+const IMAGES: &str = "images";
 /// Slow stories are not begun in continuous integration when they would end later than this after its beginning: it is
 /// given 90 minutes.
 const CI: Duration = Duration::from_secs(70 * 60);
@@ -185,6 +187,13 @@ fn built(workspace: &Workspace) -> Result<Inputs> {
         made = Some(image(workspace, &appliance, &mut inputs)?);
     }
     let nix = made.context("there is no appliance to test")?.nix;
+    // For those who tell something of every image, whichever there are.
+    let mut images = [workspace.appliances(), workspace.test_images()].concat();
+    images.sort();
+    let list = workspace.build("log")?.join("images.txt");
+    fs::write(&list, images.join("\n"))
+        .with_context(|| format!("cannot write {}", list.display()))?;
+    inputs.file(IMAGES, &list)?;
     let tools = vm::tools::build(workspace, &nix)?;
     let checks = nix.build("packages.x86_64-linux.check-tools", None)?;
     inputs.trees(&[
@@ -238,7 +247,7 @@ fn add_test_images(
     for image in workspace.test_images() {
         let mut wanted = false;
         for group in &groups {
-            wanted |= sources.says(group, &image)?;
+            wanted |= sources.says(group, &image)? || sources.says(group, IMAGES)?;
         }
         if wanted {
             self::image(workspace, &image, inputs)?;

@@ -386,7 +386,7 @@ fn flatten(prefix: &str, value: &serde_json::Value, rows: &mut Rows) {
     }
 }
 
-/// A table that reads well on a terminal and in the README.
+/// A table that reads well on a terminal and in `docs/figures.md`.
 fn table(rows: &Rows) -> String {
     let width = rows
         .iter()

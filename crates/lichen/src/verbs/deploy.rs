@@ -1,8 +1,8 @@
 //! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
 
 use super::key;
-use crate::failure::hint_of;
-use crate::remote::activate::{Reverted, activate};
+use crate::failure::{Reverted, hint_of};
+use crate::remote::activate::activate;
 use crate::remote::closure;
 use crate::remote::pack::{Made, Pack};
 use crate::remote::{Device, SshArgs};

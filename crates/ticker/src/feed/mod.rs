@@ -20,7 +20,7 @@ pub use exchange::{Decode, Exchange, FieldNames, Nature, SourceKind, SourceSetti
 use gaps::Numbers;
 use socket::Socket;
 
-use crate::Clock;
+use crate::clock::Clock;
 use crate::queue::Queue;
 use crate::record::{Record, Stream};
 use crate::stats::Stats;
