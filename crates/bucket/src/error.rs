@@ -1,6 +1,7 @@
-//! Why something did not come about: values that callers decide by, and words that name the next step. The storage's own
-//! are the error codes of the [S3 API](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList),
-//! which everyone who speaks it has taken over.
+//! Why something did not come about: values that callers decide by, and words that name the next step. The storage's
+//! own are the error codes of the [S3
+//! API](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList), which everyone who speaks
+//! it has taken over.
 
 use std::path::PathBuf;
 
@@ -22,10 +23,10 @@ pub enum Error {
     #[error("{0}")]
     Refused(Refusal),
     /// It has something else than was sent.
-    #[error("what the storage has is not what was sent")]
+    #[error("the object in the storage differs from the data that were sent")]
     Damaged,
     /// It says yes, and not what was asked for.
-    #[error("the storage does not say {what}: {answer:?}")]
+    #[error("the storage's answer does not contain {what}: {answer:?}")]
     Strange {
         /// What is missing.
         what: &'static str,
@@ -41,10 +42,10 @@ pub enum Error {
         why: std::io::Error,
     },
     /// The progress of an upload can't be kept.
-    #[error("cannot remember how far an upload is: {0}")]
+    #[error("cannot record the progress of an upload: {0}")]
     Ledger(#[source] std::io::Error),
     /// The settings make no address.
-    #[error("{endpoint} is no storage's address: {why}")]
+    #[error("{endpoint} is not a valid endpoint: {why}")]
     Settings {
         /// What was given.
         endpoint: String,
@@ -55,7 +56,7 @@ pub enum Error {
 
 /// The storage's no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the storage answers {status}{}", self.in_brackets())]
+#[error("the storage answered {status}{}", self.in_brackets())]
 pub struct Refusal {
     /// The status of HTTP.
     pub status: u16,
@@ -135,12 +136,12 @@ impl Error {
         };
         Some(match reason {
             Reason::Clock { here, there } => {
-                format!("the clock here says {here:.0}, and the storage's {there:.0}: set the clock")
+                format!("this device's clock says {here:.0}, but the storage's says {there:.0}: set the clock")
             }
-            Reason::NoBucket => "make the bucket, or correct its name, endpoint or region".into(),
+            Reason::NoBucket => "create the bucket, or correct its name, endpoint or region".into(),
             Reason::OtherRegion(Some(region)) => format!("the bucket is in the region {region}"),
             Reason::OtherRegion(None) => "the bucket is in another region".into(),
-            Reason::UnknownKey => "the storage does not know this access key: give another".into(),
+            Reason::UnknownKey => "the storage does not know this access key: use another one".into(),
             Reason::WrongSecret => "the secret does not belong to this access key".into(),
             Reason::NotAllowed => {
                 "this access key may not do that: its policy has to allow s3:GetObject, s3:PutObject \
@@ -169,7 +170,8 @@ impl Refusal {
         )
     }
 
-    /// What an answer of this status and body means, of a storage that names this region and has that clock beside ours.
+    /// What an answer of this status and body means, of a storage that names this region and has that clock beside
+    /// ours.
     pub fn new(
         status: u16,
         body: &str,

@@ -220,7 +220,7 @@ impl Bucket {
             let bytes = length.and_then(|length| length.parse().ok());
             Ok(Object {
                 etag: tag(&answer)?,
-                bytes: bytes.ok_or_else(|| Error::strange("how long the object is"))?,
+                bytes: bytes.ok_or_else(|| Error::strange("the object's length"))?,
             })
         });
         present(found)
@@ -301,7 +301,7 @@ fn present<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
 
 fn tag(answer: &Answer) -> Result<String, Error> {
     let tag = answer.header("etag").map(quirks::bare_tag);
-    tag.ok_or_else(|| Error::strange("which tag it has given"))
+    tag.ok_or_else(|| Error::strange("the part's ETag"))
 }
 
 fn text(answer: Answer) -> Result<String, Error> {

@@ -163,7 +163,7 @@ impl Bucket {
             match CreateMultipartUpload::parse_response(&answer) {
                 Ok(begun) => Ok(begun.upload_id().to_owned()),
                 Err(_) => Err(Error::Strange {
-                    what: "which upload it has begun",
+                    what: "the upload's ID",
                     answer,
                 }),
             }

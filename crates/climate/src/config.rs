@@ -255,7 +255,7 @@ impl AlertSettings {
             }
             if !(0.0..(max - min) / 2.0).contains(&hysteresis) {
                 return Err(format!(
-                    "{name}_hysteresis{unit}: must be less than half of what lies between the limits"
+                    "{name}_hysteresis{unit}: must be less than half the distance between the limits"
                 ));
             }
         }

@@ -123,7 +123,9 @@ impl DisplaySettings {
         match &self.time_zone {
             None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
             Some(name) => TimeZone::get(name).map_err(|_| {
-                format!("time_zone: `{name}` is no time zone such as Australia/Sydney")
+                format!(
+                    "time_zone: `{name}` is not a time zone; use a name such as Australia/Sydney"
+                )
             }),
         }
     }
@@ -143,7 +145,7 @@ impl Configuration for Config {
             !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         if amber.site_id.as_ref().is_some_and(|id| !is_id(id)) {
-            return Err("amber.site_id: must be letters and digits".into());
+            return Err("amber.site_id: must consist of letters and digits".into());
         }
         if amber
             .resolution

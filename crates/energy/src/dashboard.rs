@@ -67,7 +67,7 @@ impl Reader {
         let path = config.cache.path().filter(|_| !config.simulate);
         match &path {
             Some(path) => tracing::info!(path = %path.display(), "cache"),
-            None => tracing::warn!("the cache is in memory only and filled by nobody else"),
+            None => tracing::warn!("the cache is in memory only, and no other program fills it"),
         }
         let seen = Arc::new(Mutex::default());
         let cache = kit.worker("cache", BEAT, |component| CacheReader {
@@ -75,7 +75,7 @@ impl Reader {
             simulate: config.simulate,
             stale_after: config.display.stale_after_seconds as i64,
             zone,
-            cache: Err(anyhow::anyhow!("the cache was not opened yet")),
+            cache: Err(anyhow::anyhow!("the cache has not been opened yet")),
             seen: Arc::clone(&seen),
             opened: Instant::now(),
             fresh: None,
@@ -219,7 +219,7 @@ impl CacheReader {
             (None, Some(error)) => self.amber.degraded(error),
             (None, None) => self.amber.degraded("there are no prices yet"),
             (Some(age), error) if age > self.stale_after => {
-                let why = error.as_deref().unwrap_or("the sync does not run");
+                let why = error.as_deref().unwrap_or("the sync is not running");
                 self.amber.degraded(format!("prices are old: {why}"));
             }
             _ => self.amber.ok(),

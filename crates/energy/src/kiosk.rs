@@ -1,7 +1,7 @@
 //! The page on the device's own screen: a browser, for as long as its page asks for news.
 //!
-//! systemd restarts a browser that has died. One whose page stands still is alive in its eyes, and wrong on the wall; but
-//! then it asks for nothing any more, and the dashboard knows.
+//! systemd restarts a browser that has died. One whose page stands still is alive in its eyes, and wrong on the wall;
+//! but then it asks for nothing any more, and the dashboard knows.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -47,7 +47,9 @@ impl Kiosk {
 
 /// Runs `command`, a browser that shows the dashboard at `page`, until it ends or its page stands still.
 fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
-    let (program, arguments) = command.split_first().context("no browser to start")?;
+    let (program, arguments) = command
+        .split_first()
+        .context("no browser command is given")?;
     let mut browser = Command::new(program)
         .args(arguments)
         .spawn()
@@ -63,7 +65,7 @@ fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
         if !page.is_alive(asked(&client, &address), Instant::now()) {
             browser.kill()?;
             browser.wait()?;
-            bail!("the page asks for nothing any more");
+            bail!("the page has stopped requesting data");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/metrics`: the service's own, and what every service has: health, requests, process, disk, system-on-chip.
+//! `/metrics`: the service's own metrics, and those of every service: health, requests, process, disk, system-on-chip.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -30,7 +30,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 type JsonBody = Box<dyn Fn() -> serde_json::Value + Send + Sync>;
 
-/// What is counted for every service.
+/// The counters of every service.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     json: Mutex<Option<JsonBody>>,
@@ -97,15 +97,16 @@ impl Metrics {
     }
 }
 
-/// Where a service puts its numbers whenever `/metrics` is asked for; [`metrics!`](crate::metrics!) writes them as a table.
+/// Receives a service's values for each request of `/metrics`; [`metrics!`](crate::metrics!) writes them as a table.
 pub struct Table<'e> {
     encoder: DescriptorEncoder<'e>,
     outcome: fmt::Result,
 }
 
-/// Fills a [`Table`]: a line is the kind, the name, what it means, and the value.
+/// Fills a [`Table`]: each line has the kind, the name, the help text and the value.
 ///
-/// A `gauge` may have no value: a gap in a graph is the truth. `gauges` and `counters` have one value per set of labels.
+/// A `gauge` without a value is left out, which shows as a gap in graphs. `gauges` and `counters` have one value per
+/// set of labels.
 #[macro_export]
 macro_rules! metrics {
     ($table:expr; $($kind:ident $name:literal, $help:literal => $value:expr;)+) => {
@@ -113,7 +114,7 @@ macro_rules! metrics {
     };
 }
 
-/// What a gauge can show.
+/// The value of a gauge.
 pub trait Number {
     /// The number, if there is one.
     fn number(self) -> Option<f64>;
@@ -138,19 +139,19 @@ impl<N: Number> Number for Option<N> {
 }
 
 impl Table<'_> {
-    /// What goes up and down.
+    /// A value that goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Number) {
         if let Some(value) = value.number() {
             self.one(name, help, ConstGauge::new(value));
         }
     }
 
-    /// What only grows; its name is without `_total`.
+    /// A value that only grows; the name is given without `_total`.
     pub fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) {
         self.one(name, help, ConstCounter::new(value));
     }
 
-    /// Gauges of one name, told apart by their labels.
+    /// Gauges with the same name and different labels.
     pub fn gauges<L: EncodeLabelSet>(
         &mut self,
         name: &str,
@@ -162,7 +163,7 @@ impl Table<'_> {
         self.family(name, help, MetricType::Gauge, values);
     }
 
-    /// Counters of one name, told apart by their labels.
+    /// Counters with the same name and different labels.
     pub fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
@@ -197,7 +198,7 @@ impl Table<'_> {
     }
 }
 
-/// What fills a table.
+/// The functions that fill a table.
 struct Teller<F>(F);
 
 impl<F> fmt::Debug for Teller<F> {
@@ -215,7 +216,7 @@ impl<F: Fn(&mut Table) + Send + Sync + 'static> Collector for Teller<F> {
     }
 }
 
-/// What every service tells of itself and its machine, measured when asked.
+/// The metrics of every service and its machine, measured for each request.
 fn common(kit: &Kit, table: &mut Table) {
     let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
     let info = [
@@ -239,8 +240,8 @@ fn common(kit: &Kit, table: &mut Table) {
     }
     metrics! { table;
         gauge "service_uptime_seconds", "Time since the start" => kit.uptime().as_secs_f64();
-        // As others name it. Until the clock is set, which a Pi's is over the network, it is wrong: it tells one start
-        // from another, and uptime tells how long ago that was.
+        // The usual name. A Pi gets the time from the network, so this value is wrong until the clock is set; it tells
+        // restarts apart, and the uptime tells how long ago the start was.
         gauge "process_start_time_seconds", "When the process started" => kit.started_at_ms() as f64 / 1000.0;
         gauge "process_resident_memory_bytes", "Resident memory" => usage.resident_bytes as f64;
         gauge "process_open_fds", "Open file descriptors" => usage.open_fds as f64;
@@ -256,7 +257,7 @@ fn common(kit: &Kit, table: &mut Table) {
     }
 }
 
-/// The name of what this machine runs, in the store; empty where that is no appliance.
+/// The store path of the running toplevel; empty on a machine that is not an appliance.
 fn toplevel() -> String {
     let target = std::fs::read_link("/run/current-system").unwrap_or_default();
     let name = target.file_name().unwrap_or_default();
@@ -276,7 +277,7 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
         return Json(body()).into_response();
     }
     let mut text = String::with_capacity(8192);
-    // Made for this answer: a registry that stays must not hold the kit that holds it.
+    // Created for this answer only: a permanent registry must not hold the kit that holds it.
     let (mut every, of) = (Registry::default(), kit.clone());
     every.register_collector(Box::new(Teller(move |table: &mut Table| {
         common(&of, table)
@@ -288,7 +289,7 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
     }
 }
 
-/// Prometheus accepts its own formats and `*/*`; JSON has to be named.
+/// Prometheus accepts its own formats and `*/*`; JSON must be requested explicitly.
 fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers
         .get(header::ACCEPT)

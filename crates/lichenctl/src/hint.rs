@@ -1,4 +1,4 @@
-//! What to do about an error: a sentence beside it, for whoever sees it.
+//! Hints: for an error, a sentence that says what to do about it.
 
 use crate::apply::ApplyError;
 use crate::confirm::ConfirmError;
@@ -13,18 +13,18 @@ use crate::trust::Untrusted;
 use crate::update::UpdateError;
 use std::error::Error;
 
-/// An error that somebody can do something about.
+/// An error that has a hint.
 pub trait Hint: Error {
     /// What to do about it.
     fn hint(&self) -> &'static str;
 }
 
-/// The hint of an error, wherever in its chain it is.
+/// The hint of an error, wherever it is in the chain.
 pub fn of(error: &anyhow::Error) -> Option<&'static str> {
     HINTS.iter().find_map(|hint| hint(error))
 }
 
-/// Every kind of error that has one.
+/// Every kind of error that has a hint.
 const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 11] = [
     known::<StateError>,
     known::<ApplyError>,

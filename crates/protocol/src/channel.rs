@@ -65,19 +65,19 @@ struct File {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
     /// It is something else.
-    #[error("this is no channel: {0}")]
+    #[error("this is not a channel: {0}")]
     NotOne(String),
     /// It is of a format to come.
-    #[error("the channel has format {0}, and only {FORMAT} is known here")]
+    #[error("the channel has format {0}, but this version knows only format {FORMAT}")]
     Format(u32),
     /// Its key is none of the trusted ones.
     #[error("the channel is signed by the key {0}, which is not trusted")]
     UnknownKey(String),
     /// The key's owner has not signed this.
-    #[error("the channel's signature is not one of the key {0}")]
+    #[error("the channel's signature was not made by the key {0}")]
     BadSignature(String),
     /// Not of the form `name:base64`.
-    #[error("{0} is no key of the form name:base64")]
+    #[error("{0} is not a key of the form name:base64")]
     BadKey(String),
 }
 
@@ -85,13 +85,13 @@ impl ChannelError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotOne(_) => "the address is that of the folder that `lichen publish` wrote",
+            Self::NotOne(_) => "the address must be that of the folder that `lichen publish` wrote",
             Self::Format(_) => "update this device by hand once: `lichen deploy`, or a new card",
-            Self::UnknownKey(_) => "the keys that are trusted are nix.settings.trusted-public-keys",
+            Self::UnknownKey(_) => "the trusted keys are those in nix.settings.trusted-public-keys",
             Self::BadSignature(_) => {
-                "somebody changed it on the way: `lichen publish` writes it anew"
+                "the channel was changed after it was signed: publish it again with `lichen publish`"
             }
-            Self::BadKey(_) => "`nix-store --generate-binary-cache-key` makes one",
+            Self::BadKey(_) => "`nix-store --generate-binary-cache-key` creates one",
         }
     }
 }
@@ -121,7 +121,7 @@ impl Channel {
     pub fn open(text: &[u8], keys: &[impl AsRef<str>]) -> Result<Self, ChannelError> {
         let (channel, signature) = Self::read(text)?;
         let (name, signature) = named(&signature)
-            .ok_or_else(|| ChannelError::NotOne("its signature is none".to_owned()))?;
+            .ok_or_else(|| ChannelError::NotOne("its signature is malformed".to_owned()))?;
         let unknown = || ChannelError::UnknownKey(name.to_owned());
         let mut candidates = keys.iter().filter_map(|key| named::<32>(key.as_ref()));
         let (_, key) = candidates.find(|(n, _)| *n == name).ok_or_else(unknown)?;

@@ -43,7 +43,7 @@ pub fn apply(base: &[u8], delta: impl Read, size: u64, to: &mut impl Write) -> i
     if base.is_empty() {
         // To the end of the frame, where its checksum is.
         if io::copy(&mut (&mut decoder).take(size), to)? != size || decoder.read(&mut [0])? != 0 {
-            return Err(wrong("not of the size it was said to be"));
+            return Err(wrong("its size differs from the announced size"));
         }
         return Ok(());
     }
@@ -58,7 +58,9 @@ pub fn apply(base: &[u8], delta: impl Read, size: u64, to: &mut impl Write) -> i
         &mut new,
     )?;
     if new.len() as u64 != size || crc32fast::hash(&new).to_le_bytes() != crc {
-        return Err(wrong("the base is not the one it was made for"));
+        return Err(wrong(
+            "the base differs from the one that the delta was made for",
+        ));
     }
     to.write_all(&new)
 }

@@ -234,14 +234,14 @@ impl Reader<'_> {
         Provision {
             hostname: self.text(table, "", "hostname", |text| {
                 is_hostname(text).then_some(()).ok_or(format!(
-                    "`{text}` is no host name; allowed: 1 to 63 letters, digits and inner hyphens"
+                    "`{text}` is not a host name; allowed: 1 to 63 letters, digits and inner hyphens"
                 ))
             }),
             timezone: {
                 let exists = self.zone_exists;
                 self.text(table, "", "timezone", |text| {
                     exists(text).then_some(()).ok_or(format!(
-                        "`{text}` is no time zone this device knows; allowed: names like Europe/Berlin or UTC"
+                        "`{text}` is not a time zone that this device knows; allowed: names like Europe/Berlin or UTC"
                     ))
                 })
             },
@@ -270,7 +270,7 @@ impl Reader<'_> {
         let country = self.text(wifi, "wifi", "country", |text| {
             let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic());
             fits.then_some(()).ok_or(format!(
-                "`{text}` is no country; allowed: two letters, like DE"
+                "`{text}` is not a country; allowed: two letters, like DE"
             ))
         });
         if wifi.get("ssid").is_none() {
@@ -326,7 +326,7 @@ impl Reader<'_> {
                 DeValue::String(_) if !is_credential(&name) => self.problem(
                     at,
                     &path,
-                    "is no name for a secret; allowed: up to 200 letters, digits, `-`, `_` and inner `.`",
+                    "is not a valid name for a secret; allowed: up to 200 letters, digits, `-`, `_` and inner `.`",
                 ),
                 DeValue::String(text) if text.is_empty() => self.problem(at, &path, "may not be empty"),
                 DeValue::String(text) => match into.entry(name) {

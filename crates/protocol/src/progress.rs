@@ -167,7 +167,7 @@ impl Listener {
         self.failure.unwrap_or_else(|| Failure {
             error: self
                 .last
-                .unwrap_or_else(|| "it failed and did not say why".into()),
+                .unwrap_or_else(|| "it failed without giving a reason".into()),
             hint: None,
         })
     }

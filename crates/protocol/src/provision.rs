@@ -66,7 +66,7 @@ impl fmt::Display for Report {
             Fate::Stored => writeln!(f, "lichen.toml: stored")?,
             Fate::Kept => writeln!(
                 f,
-                "lichen.toml: could not be stored, stays on BOOT until the next boot"
+                "lichen.toml: could not be stored; it stays on BOOT, and the next boot tries again"
             )?,
             Fate::Rejected => writeln!(
                 f,

@@ -212,7 +212,7 @@ impl Status {
             Standing::Trial => format!("{number}, on trial: not blessed yet"),
             Standing::Other => format!("{number}, neither good nor on trial"),
             Standing::Unknown if self.generation.is_none() && self.booted.is_some() => {
-                "none: a toplevel on test, gone with the next boot".to_owned()
+                "none: a toplevel on test, which the next boot replaces".to_owned()
             }
             Standing::Unknown => number,
         }
@@ -273,7 +273,9 @@ fn confirmation_words(awaited: &Awaited) -> String {
         |generation| format!("generation {generation}"),
     );
     let within = awaited.within;
-    format!("{what} stays if `lichenctl confirm` comes within {within} s of its being healthy")
+    format!(
+        "{what} stays only if `lichenctl confirm` arrives within {within} s after it becomes healthy"
+    )
 }
 
 fn provision_words(report: &Report) -> String {
@@ -324,11 +326,11 @@ fn health_words(problems: &[String]) -> String {
 fn update_words(following: &Following) -> String {
     let channel = &following.channel;
     let Some(last) = &following.last else {
-        return format!("{channel}, not looked for yet");
+        return format!("{channel}, not checked yet");
     };
     let when = following.seconds_ago.map_or_else(
-        || "looked for".to_owned(),
-        |seconds| format!("looked for {} ago", duration(seconds)),
+        || "checked".to_owned(),
+        |seconds| format!("checked {} ago", duration(seconds)),
     );
     let failed = if last.ok { "" } else { "failed: " };
     format!("{channel}, {when}: {failed}{}", last.said)

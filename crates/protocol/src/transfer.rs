@@ -104,7 +104,7 @@ impl Header {
         let mut magic = [0; MAGIC.len()];
         from.read_exact(&mut magic)?;
         if &magic != MAGIC {
-            return Err(wrong("it is none, or one of another format"));
+            return Err(wrong("it is not a transfer, or has another format"));
         }
         let mut length = [0; 4];
         from.read_exact(&mut length)?;

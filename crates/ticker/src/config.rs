@@ -245,7 +245,9 @@ impl Configuration for Config {
                 .map_err(|problem| format!("sources[{index}].{problem}"))?;
             if self.sources[..index].iter().any(|s| s.name == source.name) {
                 let name = &source.name;
-                return Err(format!("sources[{index}].name: {name:?} is taken"));
+                return Err(format!(
+                    "sources[{index}].name: {name:?} is used by another source"
+                ));
             }
         }
         let at_least = [
@@ -278,7 +280,7 @@ impl Configuration for Config {
                 return Err("sync.endpoint: must begin with https:// or http://".into());
             }
             if self.sync.bucket.is_empty() {
-                return Err("sync.bucket: must be named when there is an endpoint".into());
+                return Err("sync.bucket: must be set when sync.endpoint is set".into());
             }
         }
         Ok(())

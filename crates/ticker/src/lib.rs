@@ -44,7 +44,7 @@ pub fn real_clock() -> Clock {
 pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     let directory = config
         .directory()
-        .context("nothing says where to keep records: set data.directory or $STATE_DIRECTORY")?;
+        .context("there is no directory for records: set data.directory or $STATE_DIRECTORY")?;
     let clock = real_clock();
     let streams: Arc<[_]> = config.streams().into();
     let stats = Arc::new(Stats::new(&streams));

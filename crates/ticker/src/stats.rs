@@ -152,14 +152,14 @@ impl Stats {
             records = completed.records,
             row_groups = completed.row_groups,
             cut_bytes = completed.cut_bytes,
-            "salvaged what the last run left unfinished"
+            "salvaged a file that the last run left incomplete"
         );
     }
 
     /// A file that a former run left cannot be completed.
     pub fn not_salvaged(&self, file: &str, error: &SegmentError) {
         self.unsalvaged_files.fetch_add(1, Relaxed);
-        tracing::error!(file, %error, "cannot be salvaged; it stays in active/");
+        tracing::error!(file, %error, "the file cannot be salvaged; it stays in active/");
     }
 
     /// Writing failed; it is tried again.
@@ -171,7 +171,10 @@ impl Stats {
     pub fn lost(&self, records: u64) {
         if records > 0 {
             self.lost.fetch_add(records, Relaxed);
-            tracing::error!(records, "lost: received, and never written");
+            tracing::error!(
+                records,
+                "records were received, but are lost because they were never written"
+            );
         }
     }
 

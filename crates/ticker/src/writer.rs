@@ -91,7 +91,7 @@ impl Actor for Writer {
         }
         let outcome = self.store.finish((self.clock)());
         self.stats.log();
-        outcome.context("what was received last could not be written")
+        outcome.context("cannot write the last received records")
     }
 }
 
@@ -110,7 +110,7 @@ impl Writer {
 
     fn failed(&mut self, error: &SegmentError) {
         self.stats.write_failed();
-        let reason = format!("nothing can be written: {error}");
+        let reason = format!("records cannot be written: {error}");
         self.disk.failed(reason);
         self.looked = None;
     }
@@ -127,12 +127,13 @@ impl Writer {
             }
             Ok(false) => {
                 self.stats.set_stopped(true);
-                self.disk
-                    .failed("the disk is full of what has not been synced: ingesting has stopped");
+                self.disk.failed(
+                    "the disk is full of files that have not been synced: ingesting has stopped",
+                );
             }
             Err(error) => self
                 .disk
-                .degraded(format!("the room on the disk is unknown: {error}")),
+                .degraded(format!("the free space on the disk is unknown: {error}")),
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) async fn test(State(Api(parts)): State<Api>, headers: HeaderMap) -> A
     let sent = tokio::task::spawn_blocking(move || send(&url, &message, timeout)).await;
     let not_run = |problem| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(status, "the test did not run", problem)
+        Problem::new(status, "the test message could not be sent", problem)
     };
     sent.map_err(not_run)?.map_err(|problem| {
         let what = "the test message was not delivered";
@@ -72,7 +72,7 @@ pub(super) async fn test(State(Api(parts)): State<Api>, headers: HeaderMap) -> A
 async fn keep(parts: &Parts, change: &Overrides) -> Answer {
     let overrides = parts.webhook.proposed(change).map_err(bad_configuration)?;
     parts.history.keep(overrides).await.map_err(|error| {
-        Problem::unavailable("the change cannot be kept, so it was not made", &error)
+        Problem::unavailable("the change could not be stored, so it was not made", &error)
     })?;
     tracing::info!("webhook configuration changed over the API");
     let config = parts.webhook.now().shown();
@@ -106,6 +106,6 @@ fn allowed(parts: &Parts, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::UNAUTHORIZED,
         "wrong bearer token",
-        "Authorization: Bearer … is needed",
+        "the header Authorization: Bearer … is required",
     ))
 }

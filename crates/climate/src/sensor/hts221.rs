@@ -91,10 +91,10 @@ fn decode_calibration(c: &[u8; 16]) -> Result<(Line, Line), SensorError> {
         value: (f64::from(c[0]) / 2.0, f64::from(c[1]) / 2.0),
     };
     if temperature.raw.0 == temperature.raw.1 || humidity.raw.0 == humidity.raw.1 {
-        return Err(bad("both points are one"));
+        return Err(bad("both calibration points are the same"));
     }
     if temperature.value.0 >= temperature.value.1 || humidity.value.0 >= humidity.value.1 {
-        return Err(bad("the points are not in order"));
+        return Err(bad("the calibration points are not in order"));
     }
     Ok((temperature, humidity))
 }
@@ -147,7 +147,7 @@ mod tests {
         for filling in [0x00, 0xff] {
             let error = decode_calibration(&[filling; 16]).unwrap_err();
             assert!(
-                error.to_string().contains("impossible calibration"),
+                error.to_string().contains("invalid calibration data"),
                 "{error}"
             );
         }

@@ -62,7 +62,7 @@ pub enum SensorError {
     },
     /// Something else answers at the chip's address.
     #[error(
-        "{chip} answers as 0x{found:02x}, expected 0x{expected:02x}: another chip, or a stuck bus"
+        "{chip} answers as 0x{found:02x}, expected 0x{expected:02x}: it is another chip, or the bus is stuck"
     )]
     WrongChip {
         /// The chip.
@@ -73,7 +73,7 @@ pub enum SensorError {
         found: u8,
     },
     /// The factory calibration makes no sense.
-    #[error("{chip} has an impossible calibration: {what}")]
+    #[error("{chip} has invalid calibration data: {what}")]
     BadCalibration {
         /// The chip.
         chip: &'static str,

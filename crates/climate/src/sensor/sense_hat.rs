@@ -69,7 +69,10 @@ impl Chip {
     /// A chip that lost power for a moment sleeps: wake it rather than read what it had.
     pub(super) fn keep_running(&self, bus: &mut dyn Bus) -> Result<(), SensorError> {
         if self.register(bus, self.control)? != self.running {
-            tracing::info!(chip = self.name, "was reset; started again");
+            tracing::info!(
+                chip = self.name,
+                "the sensor was reset and has been configured again"
+            );
             self.start(bus)?;
         }
         Ok(())

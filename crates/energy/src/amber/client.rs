@@ -22,25 +22,25 @@ pub enum AmberError {
     #[error("Amber refuses the token (status {0})")]
     Refused(u16),
     /// 404.
-    #[error("Amber knows no such site")]
+    #[error("Amber does not know this site")]
     NoSuchSite,
     /// 429, and for how long.
-    #[error("Amber asks to wait {} s", .0.as_secs())]
+    #[error("Amber's rate limit is reached: retry after {} s", .0.as_secs())]
     TooMany(Duration),
     /// 5xx, after several attempts, and for how long not to come back if it said so.
-    #[error("Amber is out of order (status {0})")]
+    #[error("Amber's server failed (status {0})")]
     OutOfOrder(u16, Option<Duration>),
     /// Any other status: a request that Amber does not understand.
-    #[error("Amber answers with status {0}: {1}")]
+    #[error("Amber answered with status {0}: {1}")]
     Unexpected(u16, String),
     /// No answer within the time limit.
-    #[error("Amber does not answer within {} s", .0.as_secs())]
+    #[error("Amber did not answer within {} s", .0.as_secs())]
     Slow(Duration),
     /// No connection, for a reason that the journal has.
-    #[error("Amber can't be reached")]
+    #[error("cannot reach Amber")]
     Unreachable(String),
     /// An answer that is no list of anything, with what is wrong with it.
-    #[error("Amber's answer makes no sense")]
+    #[error("Amber's answer is not valid")]
     Nonsense(String),
 }
 
@@ -185,7 +185,7 @@ impl Amber {
         let mut body = Vec::new();
         // A body that breaks off is used as far as it goes.
         if let Err(error) = answer.append_to(&mut body, LARGEST_BODY) {
-            tracing::debug!(path, %error, bytes = body.len(), "the answer broke off");
+            tracing::debug!(path, %error, bytes = body.len(), "the connection broke before the answer was complete");
             if body.is_empty() {
                 return Err(AmberError::Unreachable(error.to_string()));
             }

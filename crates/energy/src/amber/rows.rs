@@ -85,7 +85,7 @@ pub fn price(row: &Value) -> Result<Price, String> {
         "ActualInterval" => Kind::Actual,
         "CurrentInterval" => Kind::Current,
         "ForecastInterval" => Kind::Forecast,
-        other => return Err(format!("type: `{other}` is not known")),
+        other => return Err(format!("type: `{other}` is not a known type")),
     };
     let (start, minutes) = interval(row)?;
     Ok(Price {
@@ -134,12 +134,14 @@ pub fn site(row: &Value) -> Result<Site, String> {
 fn interval(row: &Value) -> Result<(i64, u16), String> {
     let minutes = number(row, "duration", 60.0)?;
     if minutes < 1.0 || minutes.fract() != 0.0 {
-        return Err(format!("duration: {minutes} minutes are no interval"));
+        return Err(format!(
+            "duration: {minutes} minutes is not a valid interval"
+        ));
     }
     let minutes = minutes as u16;
     let start = time(row, "endTime")? - i64::from(minutes) * 60;
     if start % 60 != 0 {
-        return Err("endTime: is not on a minute".into());
+        return Err("endTime: is not on a full minute".into());
     }
     if (time(row, "startTime")? - start).abs() > 59 {
         return Err("startTime: does not fit endTime and duration".into());
@@ -167,8 +169,8 @@ fn number(row: &Value, name: &str, most: f64) -> Result<f64, String> {
         .or_else(|| value.as_str()?.trim().parse().ok());
     match number {
         Some(number) if number.abs() <= most => Ok(number),
-        Some(number) => Err(format!("{name}: {number} makes no sense")),
-        None => Err(format!("{name}: is no number")),
+        Some(number) => Err(format!("{name}: {number} is out of range")),
+        None => Err(format!("{name}: is not a number")),
     }
 }
 
@@ -177,7 +179,7 @@ fn time(row: &Value, name: &str) -> Result<i64, String> {
     let text = text(row, name)?;
     text.parse::<jiff::Timestamp>()
         .map(|time| time.as_second())
-        .map_err(|_| format!("{name}: `{text}` is no time"))
+        .map_err(|_| format!("{name}: `{text}` is not a time"))
 }
 
 #[cfg(test)]
@@ -224,16 +226,20 @@ mod tests {
             (
                 "type",
                 json!("DreamInterval"),
-                "type: `DreamInterval` is not known",
+                "type: `DreamInterval` is not a known type",
             ),
-            ("perKwh", Value::Null, "perKwh: is no number"),
-            ("perKwh", json!(1e9), "perKwh: 1000000000 makes no sense"),
-            ("perKwh", json!("NaN"), "perKwh: NaN makes no sense"),
-            ("duration", json!(0), "duration: 0 minutes are no interval"),
+            ("perKwh", Value::Null, "perKwh: is not a number"),
+            ("perKwh", json!(1e9), "perKwh: 1000000000 is out of range"),
+            ("perKwh", json!("NaN"), "perKwh: NaN is out of range"),
+            (
+                "duration",
+                json!(0),
+                "duration: 0 minutes is not a valid interval",
+            ),
             (
                 "endTime",
                 json!("yesterday"),
-                "endTime: `yesterday` is no time",
+                "endTime: `yesterday` is not a time",
             ),
             (
                 "startTime",
@@ -278,7 +284,7 @@ mod tests {
         let list = json!([row(), bad, row(), "what?"]).to_string();
         let all = rows(list.as_bytes(), price).unwrap();
         assert_eq!((all.good.len(), all.bad), (2, 2));
-        assert_eq!(all.problem.unwrap(), "perKwh: is no number");
+        assert_eq!(all.problem.unwrap(), "perKwh: is not a number");
 
         let cut = &list.as_bytes()[..list.find("what?").unwrap()];
         let all = rows(cut, price).unwrap();

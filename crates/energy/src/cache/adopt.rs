@@ -62,7 +62,7 @@ pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> 
     give_away(&new)?;
     anyhow::ensure!(
         !beside(path, "-wal").exists(),
-        "another program has {} open: stop it first",
+        "another program has {} open: stop that program first",
         path.display()
     );
     std::fs::File::open(&new)?.sync_all()?;

@@ -65,7 +65,7 @@ pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCod
     Ok(match outcome? {
         Outcome::Done => ExitCode::SUCCESS,
         Outcome::NotYet(why) => {
-            tracing::info!("Amber is not asked: {why}");
+            tracing::info!("not syncing with Amber: {why}");
             ExitCode::SUCCESS
         }
         Outcome::Failed(_) => ExitCode::from(EXIT_LATER),
@@ -82,7 +82,7 @@ pub fn run_once(
 ) -> anyhow::Result<Outcome> {
     let mut state: State = cache.setting(KEY)?;
     let Some(token) = token else {
-        let why = "there is no token: give the secret energy.amber-token in lichen.toml";
+        let why = "there is no token: set the secret energy.amber-token in lichen.toml";
         state.failed(now, why, 0, None);
         tracing::warn!("{why}");
         cache.set(KEY, &state)?;
@@ -119,7 +119,7 @@ pub fn run_once(
             let refused = matches!(error, AmberError::Refused(_)).then_some(&token);
             let mut why = error.to_string();
             if refused.is_some() {
-                why.push_str(": give another one as energy.amber-token in lichen.toml");
+                why.push_str(": set a valid one as energy.amber-token in lichen.toml");
             }
             state.failed(now, &why, wait, refused);
             match error.detail() {
@@ -134,7 +134,7 @@ pub fn run_once(
     if forgotten > 0 {
         tracing::info!(
             rows = forgotten,
-            "what is older than it has to be kept was deleted"
+            "deleted rows older than the retention period"
         );
     }
     Ok(outcome)
@@ -224,7 +224,7 @@ impl SyncRun<'_> {
                 }
                 // It is the same one, most likely: prices matter more.
                 Err(error) => {
-                    tracing::warn!("the site was not looked up again: {error}");
+                    tracing::warn!("cannot refresh the site's details: {error}");
                     return Ok(site);
                 }
             },
@@ -276,7 +276,7 @@ impl SyncRun<'_> {
         let rows = self.accept(answer!(asked), "prices");
         if rows.is_empty() {
             return Ok(Err(AmberError::Nonsense(
-                "no price in it makes sense".into(),
+                "the answer contains no valid price".into(),
             )));
         }
         let news = self.cache.keep_prices(&rows)?;
@@ -293,7 +293,7 @@ impl SyncRun<'_> {
             tracing::warn!(
                 bad = rows.bad,
                 good = rows.good.len(),
-                "{what} that make no sense: {problem}"
+                "invalid {what}: {problem}"
             );
         }
         rows.good

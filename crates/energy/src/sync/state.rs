@@ -68,7 +68,10 @@ impl State {
             return None;
         }
         let why = self.error.as_deref().unwrap_or_default();
-        Some(format!("{why}; again in {} s", (until - now + 999) / 1000))
+        Some(format!(
+            "{why}; next attempt in {} s",
+            (until - now + 999) / 1000
+        ))
     }
 
     /// A run did all it wanted.

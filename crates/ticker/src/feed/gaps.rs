@@ -52,7 +52,7 @@ impl Numbers {
                 symbol = stream.symbol,
                 last,
                 number,
-                "the source counts anew"
+                "the source has restarted its numbering"
             );
             *self = Numbers::after(Some(number));
             return true;

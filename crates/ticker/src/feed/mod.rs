@@ -202,7 +202,7 @@ impl Feed {
                     }
                     if now - heard >= silence {
                         stats.silences.fetch_add(1, Relaxed);
-                        bail!("silent for {} s", silence.as_secs_f64());
+                        bail!("no message for {} s", silence.as_secs_f64());
                     }
                     if self.stats.is_stopped() {
                         return Ok(());

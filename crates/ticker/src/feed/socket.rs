@@ -77,12 +77,12 @@ impl Socket {
         let status = response.status();
         ensure!(
             status == StatusCode::SWITCHING_PROTOCOLS,
-            "the answer is {status}"
+            "the server answered {status}"
         );
         let accepted = response.headers().get("Sec-WebSocket-Accept");
         ensure!(
             accepted.is_some_and(|accepted| *accepted == derive_accept_key(key.as_bytes())),
-            "the answer is no WebSocket's"
+            "the server's answer is not a WebSocket handshake"
         );
         Ok(socket)
     }
@@ -126,7 +126,7 @@ impl Socket {
             let before = self.parts.as_ref().map_or(0, Vec::len) as u64;
             ensure!(
                 before.saturating_add(length) <= LARGEST as u64,
-                "a message has more than {LARGEST} bytes"
+                "a message is longer than {LARGEST} bytes"
             );
             let from = self.seen + header.position() as usize;
             let to = from + length as usize;
@@ -135,7 +135,7 @@ impl Socket {
             }
             self.seen = to;
             let extended = frame.rsv1 || frame.rsv2 || frame.rsv3 || frame.mask.is_some();
-            ensure!(!extended, "a frame is not as a server's must be");
+            ensure!(!extended, "a frame is masked or has reserved bits set");
             let payload = from..to;
             match (frame.opcode, &mut self.parts, frame.is_final) {
                 (OpCode::Data(Data::Text | Data::Binary), None, true) => {
@@ -164,7 +164,7 @@ impl Socket {
                     ),
                     _ => bail!("the source closed the connection"),
                 },
-                (opcode, ..) => bail!("a frame is out of turn: {opcode}"),
+                (opcode, ..) => bail!("a frame has an unexpected opcode: {opcode}"),
             }
         }
     }
@@ -317,19 +317,19 @@ mod tests {
     #[tokio::test]
     async fn what_a_server_must_not_send_ends_the_connection_after_what_was_good() {
         for (bytes, complaint) in [
-            (frame(0x80, b"x"), "out of turn"),
+            (frame(0x80, b"x"), "unexpected opcode"),
             (
                 [frame(0x01, b"x"), frame(0x81, b"y")].concat(),
-                "out of turn",
+                "unexpected opcode",
             ),
-            (frame(0x09, b"x"), "out of turn"),
+            (frame(0x09, b"x"), "unexpected opcode"),
             (frame(0x83, b"x"), "opcode"),
-            (frame(0xC1, b"x"), "as a server's must be"),
-            (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], "as a server's must be"),
-            (vec![0x81, 127, 0, 0, 0, 0, 0, 64, 0, 1], "more than"),
+            (frame(0xC1, b"x"), "reserved bits set"),
+            (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], "reserved bits set"),
+            (vec![0x81, 127, 0, 0, 0, 0, 0, 64, 0, 1], "longer than"),
             (
                 vec![0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255],
-                "more than",
+                "longer than",
             ),
             (vec![0x81, 100, b'{'], "the connection ended"),
         ] {
@@ -404,9 +404,12 @@ mod tests {
         for (answer, complaint) in [
             (
                 "HTTP/1.1 403 Forbidden\r\n\r\n",
-                "the answer is 403 Forbidden",
+                "the server answered 403 Forbidden",
             ),
-            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "no WebSocket's"),
+            (
+                "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+                "not a WebSocket handshake",
+            ),
             ("", "the connection ended"),
         ] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -41,7 +41,7 @@ impl Space {
             }
             tracing::warn!(
                 file = name,
-                "the disk is full: a synced file is deleted early"
+                "the disk is full: deleting a synced file before its retention ends"
             );
             ledger.forget(&name)?;
             if free_bytes(&self.place.ready())? >= self.min_free {

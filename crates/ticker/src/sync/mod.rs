@@ -81,7 +81,7 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     let settings = &config.sync;
     let Some(endpoint) = &settings.endpoint else {
-        anyhow::bail!("nothing says where to: set sync.endpoint and sync.bucket");
+        anyhow::bail!("there is no upload destination: set sync.endpoint and sync.bucket");
     };
     let place =
         Place::open(directory).with_context(|| format!("cannot use {}", directory.display()))?;
@@ -216,8 +216,7 @@ impl Syncer<'_> {
                 Err(error) => {
                     let refused = matches!(error, Error::Refused(_) | Error::Damaged);
                     let hint = error.hint();
-                    let error =
-                        anyhow::Error::new(error).context(format!("{name} is not uploaded"));
+                    let error = anyhow::Error::new(error).context(format!("cannot upload {name}"));
                     tracing::error!(hint, "{error:#}");
                     problem.get_or_insert(error);
                     if !refused {
@@ -251,7 +250,7 @@ impl Syncer<'_> {
     fn again(&self, name: &str, what: &str) -> anyhow::Result<()> {
         tracing::error!(
             file = name,
-            "its object {what}: the file is kept, and uploaded again"
+            "its object {what}: the file is kept and will be uploaded again"
         );
         Ok(self.synced.clear(name)?)
     }
@@ -259,7 +258,7 @@ impl Syncer<'_> {
     fn upload(&self, name: &str) -> Result<(), Error> {
         let key = key(&self.settings.prefix, name);
         if let Some(Entry::Uploading { parts, .. }) = self.synced.get(name) {
-            tracing::info!(key, parts = parts.len(), "an upload goes on");
+            tracing::info!(key, parts = parts.len(), "resuming an upload");
         }
         let how = Upload {
             part_bytes: self.settings.part_bytes as u64,

@@ -166,7 +166,7 @@ fn decode(
         record.time = record.time.get().map(|ms| ms.saturating_mul(1000)).into();
         record.buy = message.maker_buys.map(|maker| !maker);
     }
-    number.ok_or(Garbage::Missing("no number of a trade or an update"))?;
+    number.ok_or(Garbage::Missing("a trade ID or an update ID"))?;
     price.ok_or(Garbage::Missing("no price"))?;
     records.push(record);
     Ok(Decoded::Records)

@@ -256,11 +256,11 @@ impl SourceSettings {
         let named = |what: &str| format!("{what} (source {:?})", self.name);
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if self.name.is_empty() || !self.name.chars().all(plain) {
-            return Err(named("name: must be of letters, digits and ._-"));
+            return Err(named("name: must consist of letters, digits and ._-"));
         }
         for (list, name) in [(&self.channels, "channels"), (&self.symbols, "symbols")] {
             if list.is_empty() || list.iter().any(String::is_empty) {
-                return Err(named(&format!("{name}: must name at least one")));
+                return Err(named(&format!("{name}: must list at least one")));
             }
         }
         let mut channels = self.channels.iter();

@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         self.pass(1);
         self.depth += 1;
         if self.depth > DEEPEST {
-            return self.expected("it is too deep");
+            return self.expected("the value is nested too deeply");
         }
         if self.peek() == close {
             self.pass(1);
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
             if self.rest.is_empty() {
                 return Ok(());
             }
-            self.expected("there is more than a value");
+            self.expected("there is something after the value");
         }
         let (what, at) = self.wrong.unwrap_or_default();
         Err(Garbage::Malformed { what, at })

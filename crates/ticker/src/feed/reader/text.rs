@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
                 [128..=255, ..] => self.pass(1),
                 [b'"', ..] => break,
                 _ => {
-                    self.expected("a string is cut short, or has a control character in it");
+                    self.expected("a string is not terminated, or contains a control character");
                     return Text::default();
                 }
             }
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         let raw = &from[..from.len() - self.rest.len()];
         match unescaped(raw) {
             Some(_) => self.pass(1),
-            None => self.expected("a string is not UTF-8, or has a wrong escape in it"),
+            None => self.expected("a string is not UTF-8, or contains an invalid escape"),
         }
         let escaped = raw.contains(&b'\\');
         Text { raw, escaped }
