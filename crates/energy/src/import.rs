@@ -1,13 +1,13 @@
-//! `energy import-env FILE`: what the variables of an installation's `.env` become.
+//! `energy import-env FILE`: maps the variables of an installation's `.env` to settings.
 
 use kit::import::{Becomes, Variable};
 
 use crate::cache::FILE;
 
-/// Where the database has always been.
+/// The usual place of the old database.
 pub const STATE_DIRECTORY: &str = "/var/lib/home-energy-analysis";
 
-/// What a variable becomes.
+/// Maps a variable to a setting.
 pub fn take(variable: &Variable) -> Result<Becomes, String> {
     let (section, key, value) = match variable.name {
         "AMBER_TOKEN" => return Ok(Becomes::Secret(crate::sync::TOKEN)),

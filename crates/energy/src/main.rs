@@ -1,4 +1,4 @@
-//! `energy`: the dashboard, the sync, and the commands that look after the cache.
+//! `energy`: the dashboard, the sync, and the commands that maintain the cache.
 
 use std::process::ExitCode;
 
