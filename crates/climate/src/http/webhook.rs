@@ -1,4 +1,4 @@
-//! `/api/webhook/…`: where alerts go. Only for whoever knows the bearer token.
+//! `/api/webhook/…`: the alert settings. Requires the bearer token.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) async fn change(
     body: Bytes,
 ) -> Answer {
     allowed(&parts, &headers)?;
-    // Through a map, as a list would be taken for the values of an object in order.
+    // Deserialize through a map, because serde would accept a list as the values of an object, in order.
     let overrides = serde_json::from_slice(&body)
         .and_then(|fields: serde_json::Map<_, _>| serde_json::from_value(fields.into()));
     keep(&parts, &overrides.map_err(bad_configuration)?).await
@@ -42,7 +42,7 @@ pub(super) async fn disable(State(Api(parts)): State<Api>, headers: HeaderMap) -
     keep(&parts, &Overrides::enabled(false)).await
 }
 
-/// Sends a message now, once, and says what came of it.
+/// Sends a test message in a single attempt, and returns the result.
 pub(super) async fn test(State(Api(parts)): State<Api>, headers: HeaderMap) -> Answer {
     allowed(&parts, &headers)?;
     let webhook = parts.webhook.now();
@@ -86,7 +86,7 @@ fn bad_configuration(problem: impl ToString) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, what, problem)
 }
 
-/// Whether the caller knows the token.
+/// Checks the caller's bearer token.
 fn allowed(parts: &Parts, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(token) = &parts.token else {
         let hint = format!("set the secret {} in lichen.toml", parts.token_name);
