@@ -1,4 +1,4 @@
-//! `ticker`: the service, and the commands beside it.
+//! `ticker`: the service, and further commands.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         .main()
 }
 
-/// Whatever keeps a sync from doing all of it may be gone at the next run.
+/// Whatever prevents a sync from finishing may be gone at the next run.
 fn sync(
     config: Config,
     credentials: Credentials,
