@@ -181,7 +181,7 @@ fn a_delta_that_comes_to_nothing_is_followed_by_the_whole() -> Result<()> {
     let done = owner.lichen(&["deploy"], &[&retention.toplevel])?;
     ensure!(
         done.status == 0
-            && done.stderr.contains("sending it whole")
+            && done.stderr.contains("sending the whole path")
             && done.stderr.contains("whole  lichen-climate"),
         "{done:?}"
     );
