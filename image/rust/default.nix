@@ -205,7 +205,8 @@ let
   # that the program is not made of are empty then, so that no edit of them recompiles the program.
   platform = [ "assemble" "kit" "lichenctl" ];
   unique = names: builtins.attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) names));
-  platformShop = workshop { names = unique (builtins.concatMap local platform); asked = platform; target = device; static = false; };
+  platformMembers = unique (builtins.concatMap local platform);
+  platformShop = workshop { names = platformMembers; asked = platform; target = device; static = false; };
   platformDeps = dependencies { name = "platform"; shop = platformShop; of = platform; compiled = [ ]; };
 
   dependencies = { name, shop, of, compiled }: debian.inRust "${name}-deps.tar.zst" shop.env ''
@@ -221,7 +222,7 @@ let
       beside = target == device && ! static;
       shop = workshop ({
         inherit target static;
-        names = unique (own ++ (if beside then platform else [ ]));
+        names = unique (own ++ (if beside then platformMembers else [ ]));
         asked = [ name ] ++ (if beside then builtins.filter (n: n != name) platform else [ ]);
       } // (if beside then { begun = platformShop.env.vendored; } else { }));
       libraries = builtins.filter (n: n != name) own;
