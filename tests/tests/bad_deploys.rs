@@ -66,7 +66,7 @@ fn a_release_that_cuts_off_its_deployer_is_undone() -> Result<()> {
                 outside.status == 255 && !outside.stderr.contains("Permission denied"),
                 "somebody answered: {outside:?}"
             );
-            switch.says("back on what ran before", UNDONE)
+            switch.says("switched back to the previous generation", UNDONE)
         })?;
         let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
         ensure!(journal.contains("not confirmed within"), "{journal}");
@@ -81,7 +81,7 @@ fn a_kernel_that_never_boots_is_left_for_the_one_that_does() -> Result<()> {
     let said = bad.copy_to(&machine)?.activate(&machine, "dry-activate")?;
     ensure!(
         said.stdout
-            .starts_with("trial boot, as the kernel's arguments are others"),
+            .starts_with("trial boot, as the kernel's arguments change"),
         "{said:?}"
     );
     falls_back(&machine, "(c) a kernel that panics, three trials", || {

@@ -51,7 +51,7 @@ fn a_trial_boot_waits_for_its_confirmation_and_meanwhile_there_is_no_second() ->
         first.toplevel
     ))?;
     let early = machine.try_sh("lichenctl confirm")?;
-    ensure!(early.stderr.contains("does not run yet"), "{early:?}");
+    ensure!(early.stderr.contains("is not running yet"), "{early:?}");
     machine.reboot(BOOT)?;
 
     let not_while_on_trial = || -> Result<()> {

@@ -181,7 +181,7 @@ fn a_delta_that_comes_to_nothing_is_followed_by_the_whole() -> Result<()> {
     let done = owner.lichen(&["deploy"], &[&retention.toplevel])?;
     ensure!(
         done.status == 0
-            && done.stderr.contains("sending it whole")
+            && done.stderr.contains("sending the whole path")
             && done.stderr.contains("whole  lichen-climate"),
         "{done:?}"
     );
@@ -242,7 +242,7 @@ fn a_deployer_who_is_gone_in_the_middle_of_a_switch_finds_the_old_generation() -
     machine.wait_until("the device to go back", SOON * 2, || {
         let journal = machine.sh("journalctl -b -t lichenctl -o cat")?;
         ensure!(
-            journal.contains("back on what ran before, which is healthy"),
+            journal.contains("switched back to the previous generation, which is healthy"),
             "{journal}"
         );
         Ok(())
@@ -306,7 +306,7 @@ fn a_deploy_that_takes_a_boot_waits_until_it_is_blessed() -> Result<()> {
     ensure!(
         done.status == 0
             && done.stdout.contains("generation 2 runs and is good")
-            && done.stderr.contains("the kernel's arguments are others"),
+            && done.stderr.contains("the kernel's arguments change"),
         "{done:?}"
     );
     figures(format!(
@@ -326,7 +326,7 @@ fn a_deploy_that_never_boots_says_that_the_old_generation_is_back() -> Result<()
     let bad = Generation::named("never-boots")?;
     let undone = owner.lichen(&["deploy"], &[&bad.toplevel])?;
     ensure!(
-        undone.status == 4 && undone.stderr.contains("was tried and never blessed"),
+        undone.status == 4 && undone.stderr.contains("it was never blessed"),
         "{undone:?}"
     );
     healthy(&machine)

@@ -64,7 +64,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
                 .replace(&broken.toplevel, &good.toplevel),
             "signature is not one of the key test-1",
         ),
-        ("<html>Welcome to our hotel".to_owned(), "a web page came"),
+        ("<html>Welcome to our hotel".to_owned(), "sent a web page"),
     ] {
         published.replace_channel(&channel)?;
         let update = published.strike(&machine)?;
@@ -141,15 +141,15 @@ fn what_is_found_at_noon_is_taken_by_night_and_boots_when_somebody_reboots() -> 
     };
     until(
         "11:59:58",
-        "is staged as generation 3; it will be switched to from 03:00 on",
+        "is staged as generation 3; the maintenance window opens at 03:00, and the device switches then",
     )?;
     assert_ne!(status(&machine)?["next_boot"], 3);
-    until("02:59:58", "boots next, whenever somebody reboots")?;
+    until("02:59:58", "will run after the next reboot")?;
     assert_eq!(status(&machine)?["next_boot"], 3);
     assert_eq!((running(&machine)?, machine.boot_id()?), (old, boot));
     let screen = machine.sh("lichenctl status")?;
     ensure!(
-        screen.contains("boots next, whenever somebody reboots"),
+        screen.contains("will run after the next reboot"),
         "{screen}"
     );
 

@@ -28,7 +28,7 @@ fn a_migration_that_breaks_a_service_costs_none_of_its_history() -> Result<()> {
     let dry = migrates.activate(&machine, "dry-activate")?;
     ensure!(
         dry.stdout
-            .contains("a copy of climate's data is made: version 1 → 2"),
+            .contains("climate's data are copied before the change: version 1 → 2"),
         "{dry:?}"
     );
     let done = migrates.activate(&machine, "switch")?;
@@ -104,7 +104,7 @@ fn a_rollback_by_hand_offers_the_data_of_then_and_keeps_those_of_now() -> Result
     }
     machine.sh(&format!("test -e {COPY}/newer-1/mark"))?;
     let none = machine.try_sh("lichenctl rollback 1 --restore-state")?;
-    ensure!(none.stderr.contains("nothing to restore"), "{none:?}");
+    ensure!(none.stderr.contains("nothing can be restored"), "{none:?}");
     machine.sh("lichenctl gc --keep 0")?;
     assert_eq!(machine.sh(&format!("ls {COPY} | grep -v newer"))?, "1\n");
     Ok(())

@@ -1,6 +1,7 @@
-//! Why something did not come about: values that callers decide by, and words that name the next step. The storage's own
-//! are the error codes of the [S3 API](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList),
-//! which everyone who speaks it has taken over.
+//! Why an operation on a bucket failed: values for callers, and messages with a hint for people. The storage's own
+//! error codes are those of the
+//! [S3 API](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList), which every compatible
+//! storage uses.
 
 use std::path::PathBuf;
 
@@ -9,61 +10,61 @@ use jiff::Timestamp;
 
 use crate::quirks;
 
-/// As much of a refusal is read.
+/// How much of an error answer is read, in bytes.
 const EXCERPT: u64 = 8 << 10;
 
-/// Why something did not come about.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer came, or not all of it.
+    /// There was no answer, or only a part of one.
     #[error("cannot reach the storage: {0}")]
     Unreachable(#[from] http_client::Error),
-    /// The storage says no.
+    /// The storage refused the request.
     #[error("{0}")]
     Refused(Refusal),
-    /// It has something else than was sent.
-    #[error("what the storage has is not what was sent")]
+    /// The stored object differs from what was sent.
+    #[error("the object in the storage differs from the data that were sent")]
     Damaged,
-    /// It says yes, and not what was asked for.
-    #[error("the storage does not say {what}: {answer:?}")]
+    /// The storage reported success, but its answer lacks something.
+    #[error("the storage's answer does not contain {what}: {answer:?}")]
     Strange {
         /// What is missing.
         what: &'static str,
-        /// What it says.
+        /// The answer.
         answer: String,
     },
-    /// A file here can't be read.
+    /// A local file cannot be read.
     #[error("cannot read {path}: {why}", path = .path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         why: std::io::Error,
     },
-    /// The progress of an upload can't be kept.
-    #[error("cannot remember how far an upload is: {0}")]
+    /// The progress of an upload cannot be recorded.
+    #[error("cannot record the progress of an upload: {0}")]
     Ledger(#[source] std::io::Error),
-    /// The settings make no address.
-    #[error("{endpoint} is no storage's address: {why}")]
+    /// The settings do not form a valid address.
+    #[error("{endpoint} is not a valid endpoint: {why}")]
     Settings {
-        /// What was given.
+        /// The endpoint that was given.
         endpoint: String,
         /// What is wrong with it.
         why: String,
     },
 }
 
-/// The storage's no.
+/// A refusal by the storage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the storage answers {status}{}", self.in_brackets())]
+#[error("the storage answered {status}{}", self.in_brackets())]
 pub struct Refusal {
-    /// The status of HTTP.
+    /// The HTTP status.
     pub status: u16,
-    /// The error's code, and what is said about it; empty where an answer has no body.
+    /// The error's code and message; empty if the answer has no body.
     pub code: String,
     /// See `code`.
     pub message: String,
-    /// What that means.
+    /// What the refusal means.
     pub reason: Reason,
 }
 
@@ -71,30 +72,30 @@ pub struct Refusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The clocks are too far apart for signatures.
+    /// The clocks differ too much for signatures.
     Clock {
-        /// What it is here.
+        /// The time on this device.
         here: Timestamp,
-        /// What it is there.
+        /// The time at the storage.
         there: Timestamp,
     },
-    /// There is no such bucket.
+    /// The bucket does not exist.
     NoBucket,
-    /// There is no such object.
+    /// The object does not exist.
     NoObject,
-    /// There is no such upload: it was completed, or given up.
+    /// The upload does not exist: it was completed or aborted.
     NoUpload,
-    /// The bucket is in another region, this one if the storage says so.
+    /// The bucket is in another region; the region is given if the storage names it.
     OtherRegion(Option<String>),
-    /// The access key is not known, or no longer valid.
+    /// The access key is unknown, or no longer valid.
     UnknownKey,
-    /// The access key is known, with another secret.
+    /// The access key is known, but the secret does not match.
     WrongSecret,
-    /// The access key may not do that.
+    /// The access key lacks the permission.
     NotAllowed,
-    /// The same request may be answered later.
+    /// A temporary failure: the same request may succeed later.
     Passing,
-    /// Anything else.
+    /// Any other refusal.
     Other,
 }
 
@@ -106,7 +107,7 @@ impl Error {
         }
     }
 
-    /// Whether the same request may succeed later, without anybody having changed anything here.
+    /// Whether the same request may succeed later without any change on this device.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Unreachable(error) => error.is_transient(),
@@ -116,7 +117,7 @@ impl Error {
         }
     }
 
-    /// What a refusal means, if it is one.
+    /// The meaning of a refusal; none for other errors.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             Error::Refused(refusal) => Some(&refusal.reason),
@@ -124,7 +125,7 @@ impl Error {
         }
     }
 
-    /// What people can do about it.
+    /// A hint for people.
     pub fn hint(&self) -> Option<String> {
         let reason = match self {
             Error::Unreachable(_) => {
@@ -135,12 +136,12 @@ impl Error {
         };
         Some(match reason {
             Reason::Clock { here, there } => {
-                format!("the clock here says {here:.0}, and the storage's {there:.0}: set the clock")
+                format!("this device's clock says {here:.0}, but the storage's says {there:.0}: set the clock")
             }
-            Reason::NoBucket => "make the bucket, or correct its name, endpoint or region".into(),
+            Reason::NoBucket => "create the bucket, or correct its name, endpoint or region".into(),
             Reason::OtherRegion(Some(region)) => format!("the bucket is in the region {region}"),
             Reason::OtherRegion(None) => "the bucket is in another region".into(),
-            Reason::UnknownKey => "the storage does not know this access key: give another".into(),
+            Reason::UnknownKey => "the storage does not know this access key: use another one".into(),
             Reason::WrongSecret => "the secret does not belong to this access key".into(),
             Reason::NotAllowed => {
                 "this access key may not do that: its policy has to allow s3:GetObject, s3:PutObject \
@@ -153,7 +154,7 @@ impl Error {
 }
 
 impl Refusal {
-    /// Reads it off an answer that came at `here`.
+    /// Creates it from an answer that arrived at the time `here`.
     pub(crate) fn of(answer: Answer, here: Timestamp) -> Self {
         let date = answer.header("date").and_then(|date| {
             let zoned = jiff::fmt::rfc2822::parse(date).ok()?;
@@ -169,7 +170,7 @@ impl Refusal {
         )
     }
 
-    /// What an answer of this status and body means, of a storage that names this region and has that clock beside ours.
+    /// The meaning of an answer's status and body, given the region that the storage reports, its clock and ours.
     pub fn new(
         status: u16,
         body: &str,
@@ -208,7 +209,7 @@ impl Refusal {
         }
     }
 
-    /// What people may want to look up.
+    /// The code and message in brackets, for looking them up.
     pub fn words(&self) -> String {
         let some = [&*self.code, &*self.message];
         let said: Vec<&str> = some.into_iter().filter(|word| !word.is_empty()).collect();
@@ -226,7 +227,7 @@ impl Refusal {
     }
 }
 
-/// What stands between the tags of that name.
+/// The text of the XML element with this name.
 fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (value, _) = rest.split_once(&format!("</{name}>"))?;

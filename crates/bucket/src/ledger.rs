@@ -1,4 +1,4 @@
-//! What is known of the objects that files have become: one small file each, replaced as a whole.
+//! A record of uploaded files: one small file for each, always replaced as a whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,58 +6,58 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// How far a file is on its way.
+/// The progress of a file's upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry {
-    /// Some of its parts are there.
+    /// Some of its parts are uploaded.
     Uploading {
-        /// The storage's name for the upload.
+        /// The storage's ID of the upload.
         upload_id: String,
         /// The size of the parts.
         part_bytes: u64,
-        /// The tags of those that are there, from the first on.
+        /// The ETags of the uploaded parts, in order from the first.
         parts: Vec<String>,
     },
-    /// The object is there, and was compared.
+    /// The object is complete and was verified.
     Synced {
-        /// Its tag.
+        /// Its ETag.
         etag: String,
         /// Its size.
         bytes: u64,
     },
 }
 
-/// A folder of entries, each under the name of the file that it is about.
+/// A directory of entries, each with the name of the file that it describes.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     folder: PathBuf,
 }
 
 impl Ledger {
-    /// The entries in `folder`, which has to exist before the first is written.
+    /// The entries in `folder`, which must exist before the first entry is written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Ledger {
             folder: folder.into(),
         }
     }
 
-    /// What is known of a file; nothing, if what was known is damaged: then it is uploaded anew, to the same key.
+    /// The entry of a file; none if it is damaged, so that the file is uploaded again to the same key.
     pub fn get(&self, name: &str) -> Option<Entry> {
         serde_json::from_slice(&fs::read(self.path(name)).ok()?).ok()
     }
 
-    /// Whether the object of a file is there.
+    /// Whether the file is completely uploaded.
     pub fn is_synced(&self, name: &str) -> bool {
         matches!(self.get(name), Some(Entry::Synced { .. }))
     }
 
-    /// Remembers this of a file, durably.
+    /// Records the progress of a file durably.
     pub fn set(&self, name: &str, entry: &Entry) -> io::Result<()> {
         replace(&self.path(name), &serde_json::to_vec(entry)?)
     }
 
-    /// Nothing is known of this file any more.
+    /// Removes the entry of a file.
     pub fn clear(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.path(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -65,7 +65,7 @@ impl Ledger {
         }
     }
 
-    /// Removes the entries of files that are gone.
+    /// Removes the entries of files that no longer exist.
     pub fn tidy(&self, is_there: impl Fn(&str) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -82,7 +82,7 @@ impl Ledger {
     }
 }
 
-/// Replaces a file as a whole, durably: whenever the plug is pulled, it is the old one or the new one.
+/// Replaces a file durably as a whole: after a power cut it is either the old one or the new one.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

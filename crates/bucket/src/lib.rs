@@ -1,9 +1,9 @@
-//! A bucket of any S3-compatible storage.
+//! A client for a bucket of any S3-compatible storage.
 //!
-//! An object appears whole or not at all: one that is cut off, in parts or not, leaves what was there. What is sent is
-//! sent with its MD5, and what the storage then has is compared with it. A file goes up in parts that are read as they
-//! are sent, so that memory does not grow with the file; with a [`Ledger`], an upload that was cut off by a lost
-//! network, a kill or a power cut goes on where it stopped.
+//! An object appears completely or not at all: an interrupted upload leaves the previous object. Everything is sent
+//! with its MD5, and the stored object is compared with it. A file is uploaded in parts that are read while they are
+//! sent, so that memory does not grow with the file. With a [`Ledger`], an upload that was interrupted by a network
+//! failure, a kill or a power cut continues where it stopped.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! What differs between providers is in [`quirks`], and nowhere else.
+//! All differences between providers are handled in [`quirks`].
 
 mod error;
 mod ledger;
@@ -40,40 +40,40 @@ pub use quirks::Style;
 use sum::Sum;
 pub use upload::Upload;
 
-/// A signature is good for this long; a request may have to wait for a slow line.
+/// How long a signature is valid; a request may have to wait for a slow line.
 const SIGNED_FOR: Duration = Duration::from_secs(3600);
-/// No answer that is not an object is longer.
+/// The longest answer that is accepted, except for objects.
 const LONGEST_ANSWER: usize = 4 << 20;
 
-/// Where a bucket is, and how patient to be with it.
+/// The location of a bucket, and the time limits and retries for it.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the program calls itself in `User-Agent`.
+    /// The name of the program in `User-Agent`.
     pub program: &'static str,
     /// The storage's address, without the bucket.
     pub endpoint: String,
     /// The bucket's name.
     pub bucket: String,
-    /// Its region; see [`quirks`] for those whose storage has none.
+    /// Its region; see [`quirks`] for storages without regions.
     pub region: String,
-    /// Where in an address the bucket is named.
+    /// Where the bucket is named in an address.
     pub style: Style,
-    /// How often one request is tried, and with which pauses.
+    /// The number of attempts for one request, and the pauses between them.
     pub patience: Patience,
-    /// For a connection to stand.
+    /// The time limit for establishing a connection.
     pub connect: Duration,
-    /// For a whole request, a part included. Without, nothing is too slow that moves.
+    /// The time limit for a whole request, such as one part. Without it, only stalled requests end.
     pub whole: Option<Duration>,
-    /// How long nothing may move.
+    /// How long a connection may transfer nothing.
     pub idle: Duration,
-    /// Told of each attempt that failed and is followed by another.
+    /// Called for each failed attempt that is followed by another one.
     pub on_retry: fn(&Error),
-    /// What time it is: signatures are good for a time.
+    /// The clock; signatures contain the time.
     pub clock: fn() -> Timestamp,
 }
 
 impl Settings {
-    /// What does for most storages: `bucket` at `endpoint`, named in the path.
+    /// Settings that suit most storages: `bucket` at `endpoint`, named in the path.
     pub fn new(program: &'static str, endpoint: &str, bucket: &str) -> Self {
         Settings {
             program,
@@ -96,12 +96,12 @@ impl Settings {
 pub struct Keys(Credentials);
 
 impl Keys {
-    /// A key that lasts.
+    /// A permanent key.
     pub fn new(id: &str, secret: &str) -> Self {
         Keys(Credentials::new(id, secret))
     }
 
-    /// A key that was lent for a time, with the token that says so.
+    /// A temporary key, with its session token.
     pub fn lent(id: &str, secret: &str, token: &str) -> Self {
         Keys(Credentials::new_with_token(id, secret, token))
     }
@@ -126,13 +126,13 @@ impl std::fmt::Debug for Keys {
 /// An object, as the storage describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its tag.
+    /// Its ETag.
     pub etag: String,
     /// Its size.
     pub bytes: u64,
 }
 
-/// A bucket, and someone who may use it.
+/// A bucket, with the keys to access it.
 #[derive(Debug)]
 pub struct Bucket {
     bucket: rusty_s3::Bucket,
@@ -142,14 +142,14 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket of `settings`. Nothing is asked of the storage yet.
+    /// Creates the client for the bucket of `settings`; sends no request yet.
     pub fn new(settings: Settings, keys: Keys) -> Result<Self, Error> {
         let client = Client::new(&Options {
             name: settings.program,
             connect: settings.connect,
             whole: settings.whole,
             idle: settings.idle,
-            // A bucket that is elsewhere is to be said, not found: signatures are for one host.
+            // A redirect to another host would fail, because signatures are valid for one host only.
             redirects: 0,
         });
         Ok(Bucket {
@@ -160,7 +160,7 @@ impl Bucket {
         })
     }
 
-    /// The storage's host, and its port if one is named.
+    /// The storage's host, with the port if one is given.
     pub fn server(&self) -> String {
         let url = self.bucket.base_url();
         let host = url.host_str().unwrap_or_default();
@@ -180,29 +180,30 @@ impl Bucket {
         self.bucket.region()
     }
 
-    /// Whose keys are used.
+    /// The access key in use.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// What time it is, for signatures.
+    /// The current time, for signatures.
     pub fn now(&self) -> Timestamp {
         (self.settings.clock)()
     }
 
-    /// Stores a small object, in place of any other of that key; its tag, once the storage has these very bytes.
+    /// Stores a small object, replacing any object with that key. Returns its ETag after verifying the content.
     pub fn put(&self, key: &str, bytes: &[u8]) -> Result<String, Error> {
         self.patiently(|| self.put_once(key, bytes))
     }
 
-    /// The same in one attempt: as the first thing asked of a storage, it shows whether all is set up well.
+    /// Does the same in a single attempt: as the first request to a storage, it shows whether everything is set up
+    /// well.
     pub fn put_once(&self, key: &str, bytes: &[u8]) -> Result<String, Error> {
         let action = self.bucket.put_object(Some(&self.keys.0), key);
         let body = http_client::Bytes::copy_from_slice(bytes);
         self.send_summed(action, body.into(), &Sum::of(bytes))
     }
 
-    /// An object of at most `limit` bytes, if there is one of that key.
+    /// Reads an object of at most `limit` bytes; none if there is no object with that key.
     pub fn get(&self, key: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
         let got = self.patiently(|| {
             let action = self.bucket.get_object(Some(&self.keys.0), key);
@@ -211,7 +212,7 @@ impl Bucket {
         present(got)
     }
 
-    /// What the storage says of an object, if there is one of that key.
+    /// The storage's description of an object; none if there is no object with that key.
     pub fn head(&self, key: &str) -> Result<Option<Object>, Error> {
         let found = self.patiently(|| {
             let action = self.bucket.head_object(Some(&self.keys.0), key);
@@ -220,13 +221,13 @@ impl Bucket {
             let bytes = length.and_then(|length| length.parse().ok());
             Ok(Object {
                 etag: tag(&answer)?,
-                bytes: bytes.ok_or_else(|| Error::strange("how long the object is"))?,
+                bytes: bytes.ok_or_else(|| Error::strange("the object's length"))?,
             })
         });
         present(found)
     }
 
-    /// The sum of an object, by reading all of it.
+    /// The checksum of an object, computed by reading all of it.
     fn read_back(&self, key: &str) -> Result<Sum, Error> {
         self.patiently(|| {
             let action = self.bucket.get_object(Some(&self.keys.0), key);
@@ -235,8 +236,7 @@ impl Bucket {
         })
     }
 
-    /// Sends a body with its sum, which the storage compares; and compares the tag that it answers with, as far as that
-    /// says anything.
+    /// Sends a body with its MD5, which the storage compares, and compares the ETag in the answer if it is meaningful.
     fn send_summed<'a, A: S3Action<'a>>(
         &self,
         mut action: A,
@@ -256,7 +256,7 @@ impl Bucket {
         }
     }
 
-    /// Asks once; the answer is one of success.
+    /// Sends a request once; only a success is returned as an answer.
     fn ask<'a>(&self, action: &impl S3Action<'a>, body: Body) -> Result<Answer, Error> {
         self.answered(self.signed(action).body(body))
     }
@@ -275,7 +275,7 @@ impl Bucket {
         }
     }
 
-    /// Tries again what may go well in a moment.
+    /// Retries requests that fail temporarily.
     fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         for pause in self.settings.patience.pauses() {
             match attempt() {
@@ -290,7 +290,7 @@ impl Bucket {
     }
 }
 
-/// That there is no such object is an answer, too; that there is no such bucket is none.
+/// Turns a missing object into none; a missing bucket stays an error.
 fn present<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
     match outcome {
         Ok(there) => Ok(Some(there)),
@@ -301,7 +301,7 @@ fn present<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
 
 fn tag(answer: &Answer) -> Result<String, Error> {
     let tag = answer.header("etag").map(quirks::bare_tag);
-    tag.ok_or_else(|| Error::strange("which tag it has given"))
+    tag.ok_or_else(|| Error::strange("the part's ETag"))
 }
 
 fn text(answer: Answer) -> Result<String, Error> {

@@ -1,15 +1,15 @@
-//! How often a request is tried.
+//! The retries of a request.
 
 use std::time::Duration;
 
-/// Attempts further and further apart, and never at the same time as those of others who lost the same server.
+/// Retries with growing pauses, which are random so that clients do not retry at the same time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Patience {
-    /// Attempts in all.
+    /// The number of attempts, including the first.
     pub attempts: u32,
-    /// The pause after the first; doubled after each further one.
+    /// The pause after the first attempt; it is doubled after each further one.
     pub first: Duration,
-    /// No pause is longer.
+    /// The longest pause.
     pub longest: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The pauses between attempts: each between half of what is due and all of it.
+    /// The pauses between attempts: each is random, between half of its nominal length and all of it.
     pub fn pauses(self) -> impl Iterator<Item = Duration> {
         (0..self.attempts.saturating_sub(1)).map(move |failed| {
             let doubled = self.first.saturating_mul(2u32.saturating_pow(failed));

@@ -1,48 +1,47 @@
-//! What differs between storages that all speak "S3". Nothing outside this file knows a provider.
+//! The differences between storages that support the S3 API. No other file knows about providers.
 //!
 //! | storage | endpoint | region | bucket in | notes |
 //! |---|---|---|---|---|
-//! | AWS | `https://s3.REGION.amazonaws.com` | the bucket's | host | with a dot in its name: path, as no certificate covers two labels |
-//! | Cloudflare R2 | `https://ACCOUNT.r2.cloudflarestorage.com` | `auto` | path | all parts but the last of one size |
-//! | Backblaze B2 | `https://s3.REGION.backblazeb2.com` | as in the endpoint | either | answers 503 as a matter of course: the request is to be repeated |
+//! | AWS | `https://s3.REGION.amazonaws.com` | the bucket's | host | a name with a dot goes into the path, because no certificate covers two labels |
+//! | Cloudflare R2 | `https://ACCOUNT.r2.cloudflarestorage.com` | `auto` | path | all parts except the last must have the same size |
+//! | Backblaze B2 | `https://s3.REGION.backblazeb2.com` | as in the endpoint | either | often answers 503; the request must be repeated |
 //! | MinIO | yours | `us-east-1` unless set | path | |
 //! | Garage | yours | `garage` unless set | path | |
 //!
-//! How it is dealt with, for all of them alike:
+//! These differences are handled in the same way for all storages:
 //!
-//! - **Checksums.** `Content-MD5` is the one header that all of them compare with what they get. The newer
-//!   `x-amz-checksum-…`, which Amazon's own programs send since 2025, is refused by some versions of the others, and is
-//!   not sent. Bodies are not part of the signature: a body would have to be read twice, and MD5 tells damage already.
-//! - **Tags.** The tag of an object that came in one piece is its MD5; of one in parts the MD5 of their MD5s, and how
-//!   many they were. With encryption by a key of the customer's (SSE-C, SSE-KMS) it is neither,
-//!   see [`is_encrypted`], and nobody promises it for compatible storages. That the tag of a whole is not as expected is
-//!   therefore no proof of damage: the object is read back and compared. Some quote tags and some mark them as weak; see [`bare_tag`].
-//! - **Parts.** Between 5 MiB and 5 GiB, all of one size but the last, at most 10,000; see [`part_bytes`].
-//! - **Completing** an upload may say 200 and then, in the body, an error: the answer is read before it is believed.
-//!   If the answer gets lost, the repeated request finds no such upload (`NoSuchUpload`): whether the object is there
-//!   decides.
-//! - **404 without a word.** The answer to HEAD has no body, so that a missing bucket and a missing object look alike
-//!   there; `NoSuchBucket` is told where there is a body.
-//! - **The clock.** A signature is refused when the clocks are 15 minutes apart, under several codes. The `Date` of the
-//!   refusal tells.
+//! - **Checksums.** All storages compare the header `Content-MD5` with the body. The newer `x-amz-checksum-…`, which
+//!   Amazon's own programs have sent since 2025, is refused by some versions of other storages and therefore not sent.
+//!   Bodies are not signed: they would have to be read twice, and MD5 already detects damage.
+//! - **ETags.** The ETag of an object that was uploaded in one piece is its MD5; for an upload in parts, it is the MD5
+//!   of the parts' MD5s, followed by their number. With customer-managed encryption (SSE-C, SSE-KMS) it is neither, see
+//!   [`is_encrypted`], and compatible storages do not guarantee any of this. An unexpected ETag is therefore no proof
+//!   of damage: the object is read back and compared. Some storages quote ETags or mark them as weak; see [`bare_tag`].
+//! - **Parts.** Between 5 MiB and 5 GiB, all of the same size except the last, at most 10,000; see [`part_bytes`].
+//! - **Completing** an upload may answer 200 with an error in the body, so the body is checked. If the answer is lost,
+//!   the repeated request fails with `NoSuchUpload`; then the upload succeeded if the object exists.
+//! - **404 without a body.** The answer to HEAD has no body, so a missing bucket and a missing object look alike there;
+//!   `NoSuchBucket` is recognised only where there is a body.
+//! - **The clock.** A signature is refused if the clocks differ by more than 15 minutes, under several codes. The
+//!   `Date` header of the refusal shows the storage's time.
 //! - **Redirects** to the bucket's region are errors (301, 307, 400 with a region): signatures are for one host.
 
 use jiff::SignedDuration;
 
 use crate::{Error, Settings};
 
-/// The region of storages that have none, and of AWS if nothing else is said.
+/// The region of storages without regions, and the default for AWS.
 pub const DEFAULT_REGION: &str = "us-east-1";
-/// The header that every storage compares with the body.
+/// The header with which every storage verifies the body.
 pub const CHECKSUM_HEADER: &str = "content-md5";
-/// Clocks further apart than this make signatures invalid.
+/// A larger difference between the clocks makes signatures invalid.
 pub const SKEW: SignedDuration = SignedDuration::from_mins(15);
-/// No part but the last may be smaller.
+/// The smallest size of a part, except for the last one.
 const SMALLEST_PART: u64 = 5 << 20;
-/// No upload may have more parts.
+/// The largest number of parts of an upload.
 const MOST_PARTS: u64 = 10_000;
 
-/// Where in an address the bucket is named.
+/// Where the bucket is named in an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `https://storage/bucket/key`.
@@ -51,7 +50,7 @@ pub enum Style {
     Host,
 }
 
-/// AWS's endpoint of a region, and where it wants a bucket of this name to be.
+/// AWS's endpoint of a region, and where a bucket of this name belongs in the address.
 pub fn amazon(bucket: &str, region: &str) -> (String, Style) {
     let style = match bucket.contains('.') {
         true => Style::Path,
@@ -60,41 +59,41 @@ pub fn amazon(bucket: &str, region: &str) -> (String, Style) {
     (format!("https://s3.{region}.amazonaws.com"), style)
 }
 
-/// The size of parts for a file of `bytes`, as near to `wanted` as storages allow: in whole MiB if it has to be larger.
+/// The part size for a file of `bytes`, as close to `wanted` as storages allow; larger sizes are whole MiB.
 pub fn part_bytes(wanted: u64, bytes: u64) -> u64 {
     let needed = bytes.div_ceil(MOST_PARTS).next_multiple_of(1 << 20);
     wanted.max(SMALLEST_PART).max(needed)
 }
 
-/// A tag without quotes, nor the mark of a weak one.
+/// An ETag without quotes and without the mark of a weak one.
 pub fn bare_tag(tag: &str) -> String {
     let tag = tag.trim();
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.trim_matches('"').to_ascii_lowercase()
 }
 
-/// Whether a tag is the MD5 of what it tags, and not something else or that of a list of parts.
+/// Whether an ETag is an MD5 of the content, and not of a list of parts or something else.
 pub fn is_sum(tag: &str) -> bool {
     tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether an answer with these headers is about an object whose tag is no sum, as it is encrypted by the customer's key.
+/// Whether the headers belong to an object encrypted with a customer's key, whose ETag is not a checksum.
 pub fn is_encrypted<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
     let by = header("x-amz-server-side-encryption");
     by.is_some_and(|by| by.starts_with("aws:kms"))
         || header("x-amz-server-side-encryption-customer-algorithm").is_some()
 }
 
-/// Whether a refusal with this status and code may pass by itself.
+/// Whether a refusal with this status and code is temporary.
 pub fn passes(status: u16, code: &str) -> bool {
     match code {
-        // Statuses of 400, for what the way there did to the request.
+        // These have status 400, but are caused by damage or delays on the way.
         "RequestTimeout" | "BadDigest" | "IncompleteBody" => true,
         _ => matches!(status, 408 | 429 | 500 | 502..=599),
     }
 }
 
-/// The bucket of `settings`, with addresses as its storage wants them.
+/// The bucket of `settings`, with addresses in the form that its storage expects.
 pub(crate) fn open(settings: &Settings) -> Result<rusty_s3::Bucket, Error> {
     let style = match settings.style {
         Style::Path => rusty_s3::UrlStyle::Path,

@@ -1,4 +1,4 @@
-//! MD5, in the ways that S3 wants it.
+//! MD5 in the forms that S3 uses.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ impl Sum {
         Sum(Md5::digest(bytes).into())
     }
 
-    /// The sum of what `read` gives, until that is nothing.
+    /// The checksum of everything that `read` returns, until it returns nothing.
     pub fn of_pieces(
         mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
     ) -> Result<Self, Error> {
@@ -30,18 +30,18 @@ impl Sum {
         }
     }
 
-    /// As `Content-MD5` has it.
+    /// The form of `Content-MD5`.
     pub fn base64(&self) -> String {
         STANDARD.encode(self.0)
     }
 
-    /// As tags have it.
+    /// The form of ETags.
     pub fn hex(&self) -> String {
         hex(&self.0)
     }
 }
 
-/// The sums of parts, one after the other.
+/// The checksums of parts, in order.
 #[derive(Default)]
 pub struct Parts {
     sums: Md5,
@@ -54,7 +54,7 @@ impl Parts {
         self.count += 1;
     }
 
-    /// The tag of the whole, as most storages make it.
+    /// The ETag of the whole, as most storages compute it.
     pub fn tag(self) -> String {
         format!("{}-{}", hex(&self.sums.finalize()), self.count)
     }

@@ -1,4 +1,4 @@
-//! A file → an object, in one piece or in parts.
+//! Uploads a file as an object, in one piece or in parts.
 
 use std::fmt;
 use std::fs::File;
@@ -15,15 +15,15 @@ use std::os::unix::fs::FileExt;
 use crate::sum::{Parts, Sum};
 use crate::{Bucket, Entry, Error, Ledger, Object, Refusal, quirks, text};
 
-/// How a file goes up.
+/// How to upload a file.
 #[derive(Clone)]
 pub struct Upload<'u> {
-    /// Larger files go up in parts of this many bytes, or of more if they would be too many.
+    /// Larger files are uploaded in parts of this size, or larger parts if there would be too many.
     pub part_bytes: u64,
-    /// Where its progress is kept, and under which name, so that it goes on after a restart. Without, an upload that
-    /// fails is taken back.
+    /// The ledger and the entry's name, so that the upload continues after a restart. Without it, a failed upload is
+    /// aborted.
     pub ledger: Option<(&'u Ledger, &'u str)>,
-    /// Told how many bytes are up.
+    /// Called with the number of uploaded bytes.
     pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
 
@@ -46,23 +46,23 @@ impl fmt::Debug for Upload<'_> {
     }
 }
 
-/// A file that is on its way.
+/// A file that is being uploaded.
 struct Source<'s> {
     path: &'s Path,
     file: Arc<File>,
     bytes: u64,
 }
 
-/// An upload in parts that the storage knows.
+/// A multipart upload that the storage knows.
 struct Begun {
     id: String,
     tags: Vec<String>,
 }
 
 impl Bucket {
-    /// Makes a file an object, in place of any other of that key, and compares it; with a ledger, this is remembered.
+    /// Uploads a file, replacing any object with that key, and verifies it; with a ledger, this is recorded.
     ///
-    /// The file must not change meanwhile. One that does is noticed, and uploaded anew the next time.
+    /// The file must not change during the upload. A change is detected, and the next call uploads the file again.
     pub fn upload(&self, key: &str, file: &Path, how: &Upload) -> Result<Object, Error> {
         let source = Source::open(file)?;
         let part_bytes = quirks::part_bytes(how.part_bytes, source.bytes);
@@ -113,13 +113,13 @@ impl Bucket {
         let Err(error) = outcome else {
             return self.compare(key, source, &whole);
         };
-        // It may have been completed already, and the answer lost.
+        // The upload may be complete already, if only the answer was lost.
         let is_whole = |there: Option<Object>| there.is_some_and(|there| there.etag == whole);
         if error.reason().is_some() && self.head(key).is_ok_and(is_whole) {
             return self.compare(key, source, &whole);
         }
         match how.ledger {
-            // What the storage did not answer goes on later; what it refused begins anew.
+            // After a lost answer the upload continues later; after a refusal it starts again.
             Some((ledger, name)) if matches!(error, Error::Refused(_) | Error::Damaged) => {
                 ledger.clear(name).map_err(Error::Ledger)?;
             }
@@ -129,7 +129,7 @@ impl Bucket {
         Err(error)
     }
 
-    /// The upload that the ledger knows, if it is one of this file as it is now.
+    /// The upload in the ledger, if it belongs to the current content of this file.
     fn resumed(
         &self,
         source: &Source,
@@ -163,7 +163,7 @@ impl Bucket {
             match CreateMultipartUpload::parse_response(&answer) {
                 Ok(begun) => Ok(begun.upload_id().to_owned()),
                 Err(_) => Err(Error::Strange {
-                    what: "which upload it has begun",
+                    what: "the upload's ID",
                     answer,
                 }),
             }
@@ -174,7 +174,7 @@ impl Bucket {
         })
     }
 
-    /// Sends the parts that are not there yet.
+    /// Uploads the missing parts.
     fn send_parts(
         &self,
         key: &str,
@@ -208,7 +208,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Makes an object of the parts.
+    /// Combines the parts into an object.
     fn complete(&self, key: &str, begun: &Begun) -> Result<(), Error> {
         self.patiently(|| {
             let action = || {
@@ -220,13 +220,13 @@ impl Bucket {
             let answer = text(self.ask(&action(), list.into())?)?;
             match CompleteMultipartUploadResponse::parse(&answer) {
                 Ok(_) => Ok(()),
-                // It began to answer before it knew.
+                // The status was sent before the result was known.
                 Err(_) => Err(Error::Refused(Refusal::new(500, &answer, None, None))),
             }
         })
     }
 
-    /// Nobody sees the parts of an upload that is not completed, and everybody pays for them.
+    /// Aborts an upload: parts of an incomplete upload are invisible, but cost money.
     fn give_up(&self, key: &str, begun: &Begun) {
         let action = self
             .bucket
@@ -234,7 +234,7 @@ impl Bucket {
         let _ = self.ask(&action, Body::Empty);
     }
 
-    /// The object, if it is what the file is: by its tag, or where that says nothing, by reading all of it.
+    /// Checks that the object equals the file: by its ETag, or by reading all of it if the ETag is not meaningful.
     fn compare(&self, key: &str, source: &Source, expected: &str) -> Result<Object, Error> {
         let there = self.head(key)?.ok_or(Error::Damaged)?;
         if there.bytes != source.bytes {
@@ -273,7 +273,7 @@ impl<'s> Source<'s> {
         starts.map(move |start| start..bytes.min(start + part_bytes))
     }
 
-    /// The bytes of `range`, to be read as they are sent.
+    /// The bytes of `range`, which are read while they are sent.
     fn part(&self, range: Range<u64>, how: &Upload) -> Body {
         let part = FilePart::new(self.file.clone(), range);
         match &how.progress {

@@ -177,7 +177,7 @@ fn a_busy_storage_is_asked_again_and_not_for_ever() {
     scene.storage.refuse(u32::MAX);
     let error = scene.upload().unwrap_err();
     assert_eq!(error.reason(), Some(&Reason::Passing));
-    assert_eq!(error.to_string(), "the storage answers 503");
+    assert_eq!(error.to_string(), "the storage answered 503");
     assert_eq!(scene.storage.requests(), 6);
 }
 
@@ -190,7 +190,7 @@ fn a_wrong_secret_is_told_at_once_with_what_to_do() {
     assert_eq!(error.reason(), Some(&Reason::WrongSecret));
     assert_eq!(
         error.to_string(),
-        "the storage answers 403 (SignatureDoesNotMatch)"
+        "the storage answered 403 (SignatureDoesNotMatch)"
     );
     let hint = error.hint().unwrap();
     assert!(

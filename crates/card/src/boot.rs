@@ -1,4 +1,4 @@
-//! The files in the root of BOOT, of a card that is not in use.
+//! Access to files in the root of BOOT, on a card that is not in use.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use fatfs::{FileSystem, FsOptions};
 
 use crate::Partition;
 
-/// Writes files into the root of BOOT. Durable only when the card has been synced.
+/// Writes files into the root of BOOT. They are durable only after the card has been synced.
 pub fn write_to_boot(card: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let write = || {
         let file = File::options().read(true).write(true).open(card)?;

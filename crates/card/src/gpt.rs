@@ -7,19 +7,19 @@ use std::os::unix::fs::FileExt;
 
 /// The size of a sector, in bytes: what the image's partition table counts in.
 pub const SECTOR: u64 = 512;
-/// Where the primary header has its place.
+/// The sector of the primary header.
 const HEADER: u64 = 1;
-/// Where the primary entries have their place; the sectors before are the MBR's and the header's.
+/// The first sector of the primary entries; the sectors before hold the MBR and the header.
 pub(crate) const ENTRIES: u64 = 2;
 pub(crate) const ENTRY_SIZE: usize = 128;
 
-/// Reads so many bytes from a place on a disk, both in bytes.
+/// Reads a number of bytes at an offset of a disk, both in bytes.
 pub type Read<'a> = &'a dyn Fn(u64, usize) -> io::Result<Vec<u8>>;
 
-/// Why a partition table is left alone. Each reads on after what the table belongs to: `card.img: it has no GPT`.
+/// Why a partition table is refused. Each message continues a sentence: `card.img: it has no GPT`.
 #[derive(Debug, thiserror::Error)]
 pub enum GptError {
-    /// The disk can't be read.
+    /// The disk cannot be read.
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
     /// There is no GPT.
@@ -28,10 +28,10 @@ pub enum GptError {
     /// A header or its entries are damaged.
     #[error("its GPT is damaged: {0}")]
     Damaged(&'static str),
-    /// There is no partition of this name.
+    /// There is no partition with this name.
     #[error("it has no partition {0}")]
     NoPartition(String),
-    /// There is no partition of this number.
+    /// There is no partition with this number.
     #[error("it has no partition number {0}")]
     NoNumber(u32),
     /// The table and the kernel disagree on where the partition begins.
@@ -41,12 +41,12 @@ pub enum GptError {
     OtherPartition {
         /// The number of the partition.
         number: u32,
-        /// Where the table has it.
+        /// Its first sector in the table.
         found: u64,
-        /// Where the kernel has it.
+        /// Its first sector according to the kernel.
         expected: u64,
     },
-    /// The disk became smaller.
+    /// The disk is smaller than the table says.
     #[error(
         "it is for a larger disk: its last partition ends at sector {end}, but the disk has {sectors}"
     )]
@@ -56,12 +56,12 @@ pub enum GptError {
         /// The sectors of the disk.
         sectors: u64,
     },
-    /// The entries have no free space behind them.
+    /// There is no free space behind the entries.
     #[error("it has a partition at sector {0}, where the table needs space to be changed safely")]
     NoRoom(u64),
 }
 
-/// Reads from the beginning of a disk that is in memory.
+/// Reads from a copy of the beginning of a disk in memory.
 pub fn reader_of_bytes(bytes: &[u8]) -> impl Fn(u64, usize) -> io::Result<Vec<u8>> {
     |offset, length| {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -79,7 +79,7 @@ pub fn reader_of_file(disk: &File) -> impl Fn(u64, usize) -> io::Result<Vec<u8>>
     }
 }
 
-/// Where a header is, and what it says about where.
+/// The position of a header, and the positions that it names.
 pub(crate) struct Place {
     pub(crate) own: u64,
     pub(crate) other: u64,
@@ -87,7 +87,7 @@ pub(crate) struct Place {
     pub(crate) last_usable: u64,
 }
 
-/// A header and the entries it names, found to be valid.
+/// A header and its entries, both checked.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) raw: Vec<u8>,
@@ -95,12 +95,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads the primary table and checks what Linux checks.
+    /// Reads the primary table, with the checks that Linux makes.
     pub fn read(read: Read<'_>, disk_sectors: u64) -> Result<Self, GptError> {
         Self::read_at(read, HEADER, disk_sectors)
     }
 
-    /// Where the partition of this name is, in bytes.
+    /// The position of the partition with this name, in bytes.
     pub fn partition(&self, name: &str) -> Result<Range<u64>, GptError> {
         let found = (0..self.count()).find(|index| self.name(*index) == name);
         let (first, last) = found
@@ -120,14 +120,14 @@ impl Table {
         String::from_utf16_lossy(&name)
     }
 
-    /// The table whose header is in this sector, with the checks of Linux (block/partitions/efi.c, is_gpt_valid).
+    /// The table of the header in this sector, with the checks of Linux (block/partitions/efi.c, is_gpt_valid).
     pub(crate) fn read_at(
         read: Read<'_>,
         sector: u64,
         disk_sectors: u64,
     ) -> Result<Self, GptError> {
         let raw = match read(sector * SECTOR, SECTOR as usize) {
-            // Shorter than any disk.
+            // No valid disk is this short.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(GptError::Missing),
             other => Ok(other?),
         }?;
@@ -204,7 +204,7 @@ impl Table {
     }
 }
 
-/// Of the header with its own checksum taken as zero.
+/// The checksum of the header, with its own checksum field set to zero.
 fn header_checksum(raw: &[u8], size: usize) -> u32 {
     let mut header = raw[..size].to_vec();
     header[16..20].fill(0);

@@ -1,36 +1,36 @@
 //! Moves the end of a GPT's last partition to the end of a grown disk.
 //!
-//! The usual tools rewrite the primary entries and then the primary header. A cut between the two leaves a
-//! primary table whose checksum is wrong, and Linux looks at the backup only when `gpt` is on its command
-//! line: the device would never find DATA again. So the change is one sector here, the header, which names
-//! both where the entries are and their checksum:
+//! The usual tools rewrite the primary entries and then the primary header. A power cut between the two leaves a
+//! primary table with a wrong checksum, and Linux uses the backup only with `gpt` on its command line: the device would
+//! never find DATA again. Therefore the change is a single sector here: the header, which contains both the position of
+//! the entries and their checksum:
 //!
-//! 1. backup entries, then backup header, at the new end of the disk: the old table does not know of them;
+//! 1. backup entries, then backup header, at the new end of the disk, where the old table does not refer to them;
 //! 2. the new entries into free space behind the old ones;
-//! 3. the primary header, pointing there: this sector is the change;
-//! 4. the entries to their usual place, and 5. the header pointing at them again;
-//! 6. the protective MBR, which only says that the disk is taken.
+//! 3. the primary header, referring to the new entries: this sector makes the change;
+//! 4. the entries in their usual place, and 5. the header, referring to them again;
+//! 6. the protective MBR, which only marks the disk as used.
 //!
-//! Each write is flushed before the next one. After any of them, and with any of them torn between sectors,
-//! the primary table is valid and says the old size or the new one, and running again ends in the same bytes.
+//! Each write is flushed before the next one. After each of them, even if a write was torn between sectors, the primary
+//! table is valid and has either the old or the new size, and running again produces the same bytes.
 
 use crate::gpt::{ENTRIES, GptError, Place, Read, SECTOR, Table};
 
-/// Partitions end at full MiB.
+/// Partitions end on a full MiB.
 const GRAIN: u64 = 2048;
 
 /// One write, to be flushed before the next.
 #[derive(Debug)]
 pub struct Write {
-    /// What it is, for messages.
+    /// What is written, for messages.
     pub what: &'static str,
-    /// Where, in bytes from the start of the disk.
+    /// The offset, in bytes from the start of the disk.
     pub offset: u64,
-    /// What.
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-/// What has to be written, in this order; nothing, if the table is right.
+/// The writes, in order; empty if the table is right.
 #[derive(Debug)]
 pub struct Plan {
     /// The writes.
@@ -39,8 +39,8 @@ pub struct Plan {
     pub sectors: u64,
 }
 
-/// Decides what to write so that partition `number`, which begins at `start`, reaches the end of the disk.
-/// One that another partition follows stays as it is.
+/// Decides what to write so that partition `number`, which begins at `start`, extends to the end of the disk. A
+/// partition that is followed by another one is left unchanged.
 pub fn plan(read: Read<'_>, disk_sectors: u64, number: u32, start: u64) -> Result<Plan, GptError> {
     let table = Table::read(read, disk_sectors)?;
     let index = (number as usize).wrapping_sub(1);
@@ -71,7 +71,7 @@ pub fn plan(read: Read<'_>, disk_sectors: u64, number: u32, start: u64) -> Resul
     else {
         return Err(too_small);
     };
-    // At the very end of a disk there may be less than a MiB to gain: then it stays.
+    // If less than one MiB would be gained at the end of the disk, nothing changes.
     let end = ((last_usable + 1) / GRAIN * GRAIN - 1).max(entry.1);
     let spare = ENTRIES + area;
     if let Some(first) = used
@@ -131,7 +131,7 @@ pub fn plan(read: Read<'_>, disk_sectors: u64, number: u32, start: u64) -> Resul
     })
 }
 
-/// The MBR with the size of its one entry brought up to date; `None` for one that is more than protective.
+/// The MBR with the size of its one entry updated; `None` for an MBR that is not purely protective.
 fn protective_mbr(mbr: &[u8], last: u64) -> Option<Vec<u8>> {
     let (first, others) = mbr[446..510].split_at(16);
     let only =

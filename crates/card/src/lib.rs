@@ -1,9 +1,9 @@
 //! A card, or the image for one: its partition table, its partitions, and the files on BOOT.
 //!
-//! Everything that reads or changes a partition table stands here once: the device, which grows DATA ([`growth`]);
-//! the host, which writes `lichen.toml` to BOOT of a card that was just flashed; and the tests.
+//! All code that reads or changes a partition table is here: for the device, which grows DATA ([`growth`]); for the
+//! host, which writes `lichen.toml` to BOOT of a freshly flashed card; and for the tests.
 //!
-//! The one idea: a table counts only if Linux would take it ([`Table::read`]). What is damaged is refused by all alike.
+//! A table is accepted only if Linux would accept it ([`Table::read`]); all users refuse a damaged one.
 
 #[cfg(feature = "boot")]
 mod boot;

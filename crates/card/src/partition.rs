@@ -1,4 +1,4 @@
-//! A partition seen as a file of its own.
+//! A partition, accessed like a file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,9 +17,9 @@ pub struct Partition<'f> {
 }
 
 impl<'f> Partition<'f> {
-    /// The partition that the disk's table calls `name`.
+    /// The partition with the name `name` in the disk's table.
     pub fn named(disk: &'f File, name: &str) -> Result<Self, GptError> {
-        // Not from what the file system says of it, where a block device has no length.
+        // The size comes from the table, because a block device has no length in the file system.
         let bytes = (&*disk).seek(SeekFrom::End(0))?;
         let table = Table::read(&reader_of_file(disk), bytes / SECTOR)?;
         let place = table.partition(name)?;
@@ -31,7 +31,7 @@ impl<'f> Partition<'f> {
         })
     }
 
-    /// Where on the disk it is, in bytes.
+    /// Its position on the disk, in bytes.
     pub fn place(&self) -> Range<u64> {
         self.start..self.start + self.length
     }

@@ -1,4 +1,4 @@
-//! What the climate service can be told. The defaults are what an empty file means.
+//! The configuration of the climate service. The defaults apply to an empty file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen and how much to accept.
+    /// Where to listen, and the limits for requests.
     pub http: HttpSettings,
-    /// What to measure with, and how often.
+    /// The sensor, and how often to measure.
     pub sensor: SensorSettings,
     /// How long readings are kept.
     pub history: HistorySettings,
-    /// What is worth an alert.
+    /// The limits for alerts.
     pub alerts: AlertSettings,
-    /// Where alerts go. The address is a secret: credential `climate.slack-webhook-url`.
+    /// How alerts are sent. The address is a secret: credential `climate.slack-webhook-url`.
     pub webhook: WebhookSettings,
-    /// Messages that all is well.
+    /// Periodic messages about the state.
     pub status: StatusSettings,
 }
 
-/// What the values are read from.
+/// The source of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SensorKind {
     /// A Sense HAT's HTS221 and LPS25H on an I²C bus.
     SenseHat,
-    /// A made-up room, for trying the service without hardware.
+    /// A simulated room, for trying the service without hardware.
     Simulated,
 }
 
-/// What to measure with, and how often.
+/// The sensor, and how often to measure.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SensorSettings {
-    /// What the values are read from.
+    /// The source of the values.
     pub kind: SensorKind,
     /// The I²C bus: a device such as `/dev/i2c-1`, or `auto` for the first one with the sensors on it.
     pub bus: String,
     /// Time between two readings.
     pub interval_seconds: f64,
-    /// How much of the processor's heat reaches the sensors.
+    /// The correction for the processor's heat.
     pub compensation: Compensation,
 }
 
@@ -70,7 +70,7 @@ pub struct HistorySettings {
     pub retention_days: u32,
 }
 
-/// What is worth an alert.
+/// The limits for alerts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertSettings {
@@ -86,7 +86,7 @@ pub struct AlertSettings {
     pub temp_hysteresis_c: f64,
     /// The same for humidity, in percent points.
     pub humidity_hysteresis: f64,
-    /// Alert when there has been no reading for this long; 0 never.
+    /// Alert when there has been no reading for this long; 0 turns this alert off.
     pub sensor_failing_after_seconds: u64,
 }
 
@@ -94,23 +94,23 @@ pub struct AlertSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// Whether anything is sent at all.
+    /// Whether alerts are sent at all.
     pub enabled: bool,
-    /// Attempts in one go; then the next go, after a longer pause.
+    /// Attempts in one round; the next round follows after a longer pause.
     pub retry_count: u32,
     /// Pause after the first failed attempt, doubled after each further one.
     pub retry_delay: u64,
-    /// An attempt that takes longer has failed.
+    /// The time limit for an attempt.
     pub timeout: u64,
 }
 
-/// Messages that all is well.
+/// Periodic messages about the state.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StatusSettings {
     /// Whether to send them.
     pub enabled: bool,
-    /// Time between two of them.
+    /// The time between two of them.
     pub interval_seconds: u64,
 }
 
@@ -134,7 +134,7 @@ impl SensorSettings {
 
 impl Default for Compensation {
     fn default() -> Self {
-        // The factor people measured for a Sense HAT sitting on a Raspberry Pi.
+        // The factor that is usually measured for a Sense HAT on a Raspberry Pi.
         Compensation {
             factor: 5.466,
             temperature_offset: 0.0,
@@ -218,13 +218,13 @@ impl Configuration for Config {
 
     fn simulate(&mut self) {
         self.sensor.kind = SensorKind::Simulated;
-        // Someone is watching: a page that moves once a minute looks broken.
+        // Simulations are watched by people, and a page that changes once a minute looks broken.
         self.sensor.interval_seconds = self.sensor.interval_seconds.min(2.0);
     }
 }
 
 impl AlertSettings {
-    /// The first thing wrong with these limits, named by its field.
+    /// The first invalid limit, named by its field.
     pub fn check(&self) -> Result<(), String> {
         let limits = [
             (
@@ -255,7 +255,7 @@ impl AlertSettings {
             }
             if !(0.0..(max - min) / 2.0).contains(&hysteresis) {
                 return Err(format!(
-                    "{name}_hysteresis{unit}: must be less than half of what lies between the limits"
+                    "{name}_hysteresis{unit}: must be less than half the distance between the limits"
                 ));
             }
         }
@@ -264,7 +264,7 @@ impl AlertSettings {
 }
 
 impl WebhookSettings {
-    /// The first thing wrong with these settings, named by its field.
+    /// The first invalid setting, named by its field.
     pub fn check(&self) -> Result<(), String> {
         within([
             ("retry_count", u64::from(self.retry_count), 1..=10),

@@ -1,8 +1,8 @@
-//! `climate import-env FILE`: what the variables of an installation's `.env` become.
+//! `climate import-env FILE`: maps the variables of an installation's `.env` to settings.
 
 use kit::import::{Becomes, Variable};
 
-/// What a variable becomes.
+/// Maps a variable to a setting.
 pub fn take(variable: &Variable) -> Result<Becomes, String> {
     let (section, key, value) = match variable.name {
         "SLACK_WEBHOOK_URL" => return Ok(Becomes::Secret("slack-webhook-url")),

@@ -1,8 +1,7 @@
 //! Temperature and humidity of a server room, measured with a Sense HAT.
 //!
-//! Three workers and a server, each of which may be slow without slowing the others: *sampling* measures,
-//! the *history* has its readings judged and keeps them, *delivery* sends alerts, and the HTTP side answers
-//! from memory.
+//! Three workers and a server, so that none slows another down: *sampling* measures, the *history* judges and stores
+//! readings, the *delivery* sends alerts, and the HTTP side answers from memory.
 
 pub mod alert;
 pub mod config;
@@ -26,13 +25,13 @@ use history::History;
 use reading::SharedRoom;
 use sensor::Sensor;
 
-/// What the world gives the service; tests give something else.
+/// The environment of the service; tests replace parts of it.
 pub struct World {
-    /// What measures; as configured if none.
+    /// The sensor; none for the configured one.
     pub sensor: Option<Box<dyn Sensor>>,
     /// The processor whose heat is compensated.
     pub soc: Soc,
-    /// How long a second of the retry settings lasts.
+    /// The length of a second in the retry settings.
     pub second: Duration,
 }
 
@@ -51,10 +50,10 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     run_in(World::default(), config, kit).await
 }
 
-/// Runs the service in a given world until it is asked to stop.
+/// Runs the service in a given environment until it is asked to stop.
 pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Result<()> {
     if config.sensor.kind == config::SensorKind::Simulated {
-        // A made-up room is not above this machine's processor.
+        // A simulated room is not heated by this machine's processor.
         config.sensor.compensation.factor = 0.0;
     }
     let secret = |name: &str| {
@@ -66,7 +65,7 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
     let webhook = match SharedWebhook::new(&config, secret("slack-webhook-url")?) {
         Ok(webhook) => webhook,
         Err(problem) => {
-            // A room that is watched without alerts is better than a room that is not watched.
+            // A room that is monitored without alerts is better than a room that is not monitored.
             let name = kit.credentials().full_name("slack-webhook-url");
             let problem = format!("alerts cannot be sent: credential {name}: {problem}");
             kit.component("webhook address").degraded(problem);
@@ -80,7 +79,7 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         Texts::of_this_host(),
     );
 
-    // Each feeds those before it, and is stopped before them: what was measured last is written before the end.
+    // Each worker feeds those started before it and is stopped before them, so the last readings are still written.
     let judge = Judge::new(
         webhook.clone(),
         outbox.clone(),
@@ -122,7 +121,7 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
     kit.serve(http::routes(sources)).await
 }
 
-/// Where the history of a service configured so is.
+/// The path of the history's file for a configuration.
 pub fn history_path(config: &Config) -> Option<PathBuf> {
     let directory = config.history.directory.clone();
     Some(directory.or_else(kit::state_directory)?.join(history::FILE))

@@ -1,4 +1,4 @@
-//! `climate`: the service, and the commands that look after its state.
+//! `climate`: the service, and the commands that maintain its state.
 
 use std::process::ExitCode;
 

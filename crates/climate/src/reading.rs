@@ -1,14 +1,14 @@
-//! A reading, and the room as it is known right now.
+//! A reading, and the current state of the room.
 
 use std::sync::{Mutex, MutexGuard};
 
 use kit::clock;
 use serde::{Deserialize, Serialize};
 
-/// The room at one moment. What could not be measured is none.
+/// The values of the room at one moment. A value that could not be measured is none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
-    /// When, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at: i64,
     /// Temperature of the room, in °C.
     pub temperature: f64,
@@ -22,38 +22,38 @@ pub struct Reading {
     pub soc_temperature: Option<f64>,
 }
 
-/// What is known of the room: the last reading, and why there is none now.
+/// The current state of the room: the last reading, and why there is no current one.
 #[derive(Debug, Clone, Default)]
 pub struct Room {
-    /// The last reading there was.
+    /// The last reading.
     pub last: Option<Reading>,
-    /// Why the room cannot be read now; the last reading is not the present then.
+    /// Why the room cannot be measured now; the last reading is then not current.
     pub fault: Option<String>,
-    /// What does not work although there is a reading.
+    /// What failed although there is a reading.
     pub partial: Vec<String>,
-    /// Readings taken.
+    /// The number of readings.
     pub readings: u64,
-    /// Attempts that gave no reading.
+    /// The number of attempts that failed.
     pub failures: u64,
 }
 
-/// The room as shared between the thread that measures and everyone who asks.
+/// The state of the room, shared between the measuring thread and its readers.
 #[derive(Debug, Default)]
 pub struct SharedRoom(Mutex<Room>);
 
 impl SharedRoom {
-    /// The room right now.
+    /// The current state.
     pub fn now(&self) -> Room {
         self.lock().clone()
     }
 
-    /// The reading that is the present, if there is one.
+    /// The current reading, if there is one.
     pub fn present(&self) -> Option<Reading> {
         let room = self.lock();
         room.last.filter(|_| room.fault.is_none())
     }
 
-    /// The room was measured.
+    /// Records a reading.
     pub fn measured(&self, reading: Reading, partial: Vec<String>) {
         let mut room = self.lock();
         room.last = Some(reading);
@@ -62,7 +62,7 @@ impl SharedRoom {
         room.readings += 1;
     }
 
-    /// The room could not be measured.
+    /// Records a failed attempt.
     pub fn failed(&self, why: String) {
         let mut room = self.lock();
         room.fault = Some(why);
@@ -74,7 +74,7 @@ impl SharedRoom {
     }
 }
 
-/// A reading as the API shows it.
+/// A reading in the API's form.
 #[derive(Debug, Serialize)]
 pub struct ReadingBody {
     timestamp: String,

@@ -1,4 +1,4 @@
-//! The sampling thread: measures on time, whatever the API, the card or the network are doing.
+//! The measuring thread: measures on time, regardless of the API, the card and the network.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use crate::history::History;
 use crate::reading::{Reading, SharedRoom};
 use crate::sensor::{Sensor, SensorError, compensate};
 
-/// What the worker that measures is called.
+/// The name of the measuring worker.
 pub const NAME: &str = "sensor";
 
-/// A measurement takes a second when the bus hangs; this is far more, and less than systemd waits.
+/// A measurement takes one second if the bus hangs; this limit is far longer, and shorter than systemd's timeout.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// A sensor that fails is tried again after this, then twice that, up to the interval or `SLOWEST_RETRY`.
+/// The pause before a failed sensor is tried again; doubled up to the interval or `SLOWEST_RETRY`.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const SLOWEST_RETRY: Duration = Duration::from_secs(30);
 
-/// Starts measuring. The service is ready after the first attempt, whatever came of it.
+/// Starts measuring. The service is ready after the first attempt, even a failed one.
 pub fn start(
     kit: &Kit,
     settings: SensorSettings,
@@ -120,14 +120,14 @@ impl Sampler {
     }
 }
 
-/// When to measure next: on the beat of the interval, or sooner after a failure.
+/// The time of the next measurement: at the interval, or sooner after a failure.
 fn next(due: Instant, now: Instant, interval: Duration, failures_in_a_row: u32) -> Instant {
     if failures_in_a_row > 0 {
         let longest = SLOWEST_RETRY.min(interval);
         return now + kit::back_off(FIRST_RETRY, failures_in_a_row, longest);
     }
     let next = due + interval;
-    // After a delay (a slow bus, a suspended machine) the missed ones are not made up for.
+    // After a delay (a slow bus, a suspended machine) missed measurements are not caught up.
     if next > now { next } else { now + interval }
 }
 

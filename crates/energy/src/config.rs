@@ -1,4 +1,4 @@
-//! What the energy service can be told. The defaults are what an empty file means.
+//! The configuration of the energy service. The defaults apply to an empty file.
 
 use std::path::PathBuf;
 
@@ -13,43 +13,43 @@ pub const CACHE_FILE: &str = "cache.sqlite";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen and how much to accept.
+    /// Where to listen, and the limits for requests.
     pub http: HttpSettings,
-    /// What to ask Amber for. The token is a secret: credential `energy.amber-token`.
+    /// What to request from Amber. The token is a secret: credential `energy.amber-token`.
     pub amber: AmberSettings,
-    /// Where what Amber said is kept, and for how long.
+    /// Where Amber's data are stored, and for how long.
     pub cache: CacheSettings,
     /// What the page shows.
     pub display: DisplaySettings,
-    /// Whether to make prices and usage up instead of keeping Amber's.
+    /// Whether to simulate prices and usage instead of storing Amber's.
     pub simulate: bool,
 }
 
-/// What to ask Amber for.
+/// What to request from Amber.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AmberSettings {
-    /// Where its API is.
+    /// The address of its API.
     pub url: String,
     /// The site [default: the account's active one].
     pub site_id: Option<String>,
-    /// Length of the intervals, 5 or 30 minutes [default: those that are billed].
+    /// The length of the intervals, 5 or 30 minutes [default: that of the billed ones].
     pub resolution: Option<u16>,
-    /// How far ahead prices are asked for.
+    /// How far ahead prices are requested.
     pub forecast_hours: u32,
-    /// An answer that takes longer is none.
+    /// The time limit for an answer.
     pub timeout_seconds: u64,
-    /// Time between two looks for new usage, which Amber has once a day.
+    /// The time between two requests for new usage, which Amber publishes once a day.
     pub usage_minutes: u64,
 }
 
-/// Where what Amber said is kept, and for how long.
+/// Where Amber's data are stored, and for how long.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
     /// The file [default: cache.sqlite in $STATE_DIRECTORY, else in memory only].
     pub file: Option<PathBuf>,
-    /// What is older is deleted.
+    /// Older data are deleted.
     pub retention_days: u32,
 }
 
@@ -59,7 +59,7 @@ pub struct CacheSettings {
 pub struct DisplaySettings {
     /// Time zone of days and hours, such as Australia/Sydney [default: the device's].
     pub time_zone: Option<String>,
-    /// Data that Amber has not confirmed for this long are called stale.
+    /// Data that Amber has not confirmed for this long are shown as stale.
     pub stale_after_seconds: u64,
 }
 
@@ -111,7 +111,7 @@ impl Default for DisplaySettings {
 }
 
 impl CacheSettings {
-    /// The file, if there is to be one.
+    /// The path of the file; none for a cache in memory only.
     pub fn path(&self) -> Option<PathBuf> {
         let from_systemd = || Some(kit::state_directory()?.join(CACHE_FILE));
         self.file.clone().or_else(from_systemd)
@@ -119,12 +119,14 @@ impl CacheSettings {
 }
 
 impl DisplaySettings {
-    /// The time zone of days and hours. A device without one lives in UTC.
+    /// The time zone of days and hours. A device without one uses UTC.
     pub fn zone(&self) -> Result<TimeZone, String> {
         match &self.time_zone {
             None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
             Some(name) => TimeZone::get(name).map_err(|_| {
-                format!("time_zone: `{name}` is no time zone such as Australia/Sydney")
+                format!(
+                    "time_zone: `{name}` is not a time zone; use a name such as Australia/Sydney"
+                )
             }),
         }
     }
@@ -144,7 +146,7 @@ impl Configuration for Config {
             !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         if amber.site_id.as_ref().is_some_and(|id| !is_id(id)) {
-            return Err("amber.site_id: must be letters and digits".into());
+            return Err("amber.site_id: must consist of letters and digits".into());
         }
         if amber
             .resolution

@@ -1,7 +1,7 @@
-//! What the cache holds, and how old that is.
+//! Reads the content of the cache and its age for the page.
 //!
-//! One worker owns the cache and keeps what the page shows in memory, so that it is there at once, whatever the card
-//! is doing; it notices by itself when the sync has written.
+//! One worker owns the cache and keeps everything that the page shows in memory, so that the page answers at once even
+//! if the card is slow. The worker notices by itself when the sync has written.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -16,26 +16,26 @@ use crate::config::Config;
 use crate::sync::{KEY, State};
 use crate::{days, simulated};
 
-/// A slow card may take its time.
+/// The time limit for a job: a slow card may need it.
 const BEAT: Duration = Duration::from_secs(60);
-/// How soon a change is seen.
+/// How soon a change is noticed.
 const SLICE: Duration = Duration::from_secs(1);
-/// Time alone changes what is shown: a day ends, a price is over.
+/// How often the data are refreshed without a change: a day ends, a price expires.
 const FRESH: Duration = Duration::from_secs(60);
-/// Days whose usage is shown.
+/// The number of days whose usage is shown.
 const DAYS: i64 = 8;
 const HOUR: i64 = 3600;
 
-/// What the page shows.
+/// The data that the page shows.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// How the last looks at Amber went.
+    /// The results of the last syncs.
     pub state: State,
-    /// Prices from an hour ago on.
+    /// The prices from one hour ago on.
     pub prices: Vec<Price>,
-    /// The last days of which something is known, newest first.
+    /// The last days with any data, newest first.
     pub days: Vec<Day>,
-    /// When the newest usage begins, in seconds since 1970.
+    /// The start of the newest usage, in seconds since 1970.
     pub newest_usage: Option<i64>,
     /// The time zone's name.
     pub zone: String,
@@ -43,18 +43,18 @@ pub struct Seen {
     pub readable: bool,
 }
 
-/// A day of the house.
+/// A day in the house's time zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Day {
     /// Its date.
     pub date: jiff::civil::Date,
     /// Start and end, in seconds since 1970.
     pub span: (i64, i64),
-    /// What went through the meter.
+    /// The totals of the meter.
     pub totals: DayTotals,
 }
 
-/// Reads the cache; copies read the same one.
+/// A handle for reading the cache; clones read the same one.
 #[derive(Debug, Clone)]
 pub struct Reader {
     cache: Worker<CacheReader>,
@@ -62,12 +62,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts reading. The service is ready once it has tried to open the cache.
+    /// Starts the worker. The service is ready once opening the cache was attempted.
     pub fn start(kit: &Kit, config: &Config, zone: TimeZone) -> anyhow::Result<Self> {
         let path = config.cache.path().filter(|_| !config.simulate);
         match &path {
             Some(path) => tracing::info!(path = %path.display(), "cache"),
-            None => tracing::warn!("the cache is in memory only and filled by nobody else"),
+            None => tracing::warn!("the cache is in memory only, and no other program fills it"),
         }
         let seen = Arc::new(Mutex::default());
         let cache = kit.worker("cache", BEAT, |component| CacheReader {
@@ -75,7 +75,7 @@ impl Reader {
             simulate: config.simulate,
             stale_after: config.display.stale_after_seconds as i64,
             zone,
-            cache: Err(anyhow::anyhow!("the cache was not opened yet")),
+            cache: Err(anyhow::anyhow!("the cache has not been opened yet")),
             seen: Arc::clone(&seen),
             opened: Instant::now(),
             fresh: None,
@@ -85,12 +85,12 @@ impl Reader {
         Ok(Reader { cache, seen })
     }
 
-    /// What was seen last.
+    /// The last data that were read.
     pub fn seen(&self) -> Arc<Seen> {
         self.seen.lock().expect("no panic while held").clone()
     }
 
-    /// Asks the cache itself.
+    /// Runs a query on the cache itself.
     pub async fn ask<V: Send + 'static>(
         &self,
         question: impl FnOnce(&Cache) -> anyhow::Result<V> + Send + 'static,
@@ -103,7 +103,7 @@ impl Reader {
     }
 }
 
-/// The one owner of the cache in this program.
+/// The only owner of the cache in this program.
 struct CacheReader {
     path: Option<PathBuf>,
     simulate: bool,
@@ -111,9 +111,9 @@ struct CacheReader {
     zone: TimeZone,
     cache: anyhow::Result<Cache>,
     seen: Arc<Mutex<Arc<Seen>>>,
-    /// When opening it was last tried.
+    /// When opening it was last attempted.
     opened: Instant,
-    /// When what is shown was looked up.
+    /// When the shown data were last read.
     fresh: Option<Instant>,
     cached: Component,
     amber: Component,
@@ -148,7 +148,7 @@ impl CacheReader {
         };
     }
 
-    /// Sees what there is to be seen, if that may have changed.
+    /// Reads the data again if they may have changed.
     fn look(&mut self) {
         if self.cache.is_err() && self.opened.elapsed() >= SLICE {
             self.open(false);
@@ -210,7 +210,7 @@ impl CacheReader {
         })
     }
 
-    /// Amber's part in how we are.
+    /// Updates the health component of Amber.
     fn judge(&self, state: &State) {
         let age = state
             .success
@@ -219,7 +219,7 @@ impl CacheReader {
             (None, Some(error)) => self.amber.degraded(error),
             (None, None) => self.amber.degraded("there are no prices yet"),
             (Some(age), error) if age > self.stale_after => {
-                let why = error.as_deref().unwrap_or("the sync does not run");
+                let why = error.as_deref().unwrap_or("the sync is not running");
                 self.amber.degraded(format!("prices are old: {why}"));
             }
             _ => self.amber.ok(),

@@ -1,32 +1,32 @@
-//! Days: those of the market, which are 24 hours of UTC+10 all year, and those of the house, which have 23 or 25
-//! when its clocks are changed.
+//! Days: market days, which are 24 hours in UTC+10 all year, and days in the house's time zone, which have 23 or 25
+//! hours when the clocks change.
 
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
-/// The zone that the market's days are in, which knows no daylight saving.
+/// The time zone of market days, which has no daylight saving.
 fn market_zone() -> TimeZone {
     TimeZone::fixed(Offset::constant(10))
 }
 
-/// The day of the market at a time.
+/// The market day at a time.
 pub fn market_day(seconds: i64) -> Date {
     at(seconds, &market_zone())
 }
 
-/// Start and end of a day of the market, in seconds since 1970.
+/// The start and end of a market day, in seconds since 1970.
 pub fn market(day: Date) -> (i64, i64) {
     span(day, &market_zone())
 }
 
-/// The day in a zone at a time.
+/// The day in a time zone at a time.
 pub fn at(seconds: i64, zone: &TimeZone) -> Date {
     let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
     time.to_zoned(zone.clone()).date()
 }
 
-/// Start and end of a day in a zone, in seconds since 1970.
+/// The start and end of a day in a time zone, in seconds since 1970.
 pub fn span(day: Date, zone: &TimeZone) -> (i64, i64) {
     let start = |day: Date| {
         day.to_zoned(zone.clone())
@@ -35,7 +35,7 @@ pub fn span(day: Date, zone: &TimeZone) -> (i64, i64) {
     (start(day), start(after(day, 1)))
 }
 
-/// The day so many days later, or earlier.
+/// The day this many days later, or earlier.
 pub fn after(day: Date, days: i64) -> Date {
     day.saturating_add(days.days())
 }

@@ -1,13 +1,13 @@
-//! `energy import-env CACHE_FILE`: what the variables of an installation's `.env` become.
+//! `energy import-env FILE`: maps the variables of an installation's `.env` to settings.
 
 use kit::import::{Becomes, Variable};
 
 use crate::config::CACHE_FILE;
 
-/// Where the database has always been.
+/// The usual place of the old database.
 pub const STATE_DIRECTORY: &str = "/var/lib/home-energy-analysis";
 
-/// What a variable becomes.
+/// Maps a variable to a setting.
 pub fn take(variable: &Variable) -> Result<Becomes, String> {
     let (section, key, value) = match variable.name {
         "AMBER_TOKEN" => return Ok(Becomes::Secret(crate::sync::TOKEN)),
@@ -16,14 +16,14 @@ pub fn take(variable: &Variable) -> Result<Becomes, String> {
         "RETENTION_DAYS" => ("cache", "retention_days", variable.whole()?),
         "SQLITE_PATH" => {
             let why = format!(
-                "the cache is {STATE_DIRECTORY}/{CACHE_FILE}; yours is taken over with `energy restore {}`",
+                "the cache is {STATE_DIRECTORY}/{CACHE_FILE}; import your old cache with `energy restore {}`",
                 variable.value
             );
             return Ok(Becomes::Nothing(why));
         }
         "DEBUG" => {
             variable.truth()?;
-            let why = "what is logged is chosen with LOG=debug in the unit's environment";
+            let why = "set the log level with LOG=debug in the unit's environment";
             return Ok(Becomes::Nothing(why.into()));
         }
         _ => return Ok(variable.unknown()),
@@ -70,6 +70,6 @@ mod tests {
         assert_eq!(imported.notes.len(), 3);
         assert!(imported.notes[0].contains("energy restore /home/pi/energy/cache.sqlite"));
         let problem = import("AMBER_SITE_ID=../../etc").unwrap_err();
-        assert_eq!(problem, "amber.site_id: must be letters and digits");
+        assert_eq!(problem, "amber.site_id: must consist of letters and digits");
     }
 }

@@ -1,7 +1,7 @@
-//! The page on the device's own screen: a browser, for as long as its page asks for news.
+//! Shows the page on the device's own screen: runs a browser, as long as its page keeps requesting data.
 //!
-//! systemd restarts a browser that has died. One whose page stands still is alive in its eyes, and wrong on the wall; but
-//! then it asks for nothing any more, and the dashboard knows.
+//! systemd restarts a browser that has died. A browser whose page is frozen looks alive to systemd, but shows outdated
+//! data; its page then sends no more requests, which the dashboard notices.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -12,17 +12,17 @@ use anyhow::{Context, bail};
 use http_client::{Client, Options, Request};
 use serde::Deserialize;
 
-/// How often the dashboard is asked, and the browser looked at.
+/// How often the dashboard is asked and the browser is checked.
 const LOOK: Duration = Duration::from_secs(5);
-/// A page asks every 10 s.
+/// The longest time between two requests of a working page, which sends one every 10 s.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Until it asks for the first time, a browser on a slow card takes longer than that.
+/// The longest time until the first request: a browser on a slow card needs longer to start.
 const BEGINNING: Duration = Duration::from_secs(600);
 
-/// The dashboard's answer is a line.
+/// The largest answer of the dashboard, which is a single line.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-/// What the dashboard says of the wall.
+/// The dashboard's answer about its page on the screen.
 #[derive(Debug, Deserialize)]
 struct Wall {
     asked_seconds_ago: Option<f64>,
@@ -39,15 +39,17 @@ pub struct Kiosk {
 }
 
 impl Kiosk {
-    /// Runs the browser until it ends or its page stands still, which is the error.
+    /// Runs the browser until it exits or its page stops requesting data; both are errors.
     pub fn run(&self) -> anyhow::Result<()> {
         run(&self.page, &self.command)
     }
 }
 
-/// Runs `command`, a browser that shows the dashboard at `page`, until it ends or its page stands still.
+/// Runs `command`, a browser that shows the dashboard at `page`, until it exits or its page stops requesting data.
 fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
-    let (program, arguments) = command.split_first().context("no browser to start")?;
+    let (program, arguments) = command
+        .split_first()
+        .context("no browser command is given")?;
     let mut browser = Command::new(program)
         .args(arguments)
         .spawn()
@@ -63,12 +65,12 @@ fn run(page: &str, command: &[OsString]) -> anyhow::Result<()> {
         if !page.is_alive(asked(&client, &address), Instant::now()) {
             browser.kill()?;
             browser.wait()?;
-            bail!("the page asks for nothing any more");
+            bail!("the page has stopped requesting data");
         }
     }
 }
 
-/// How long ago the page asked the dashboard, if it did; `None` while the dashboard does not answer.
+/// How long ago the page sent a request, if ever; `None` while the dashboard does not answer.
 fn asked(client: &Client, address: &str) -> Option<Option<Duration>> {
     let answer = client.send(Request::get(address)).ok()?;
     let wall: Wall = serde_json::from_slice(&answer.bytes(LONGEST_ANSWER).ok()?).ok()?;
@@ -76,9 +78,9 @@ fn asked(client: &Client, address: &str) -> Option<Option<Duration>> {
     Some(wall.asked_seconds_ago.map(ago))
 }
 
-/// What is known of a page.
+/// The observed state of a page.
 struct Page {
-    /// When there was last no reason to doubt it.
+    /// When the page was last known to work.
     good: Instant,
     patience: Duration,
 }
@@ -91,7 +93,7 @@ impl Page {
         }
     }
 
-    /// Whether it is to be left alone. A page whose dashboard is away says so by itself.
+    /// Whether the page may keep running. If the dashboard is down, the page shows that by itself.
     fn is_alive(&mut self, asked: Option<Option<Duration>>, now: Instant) -> bool {
         match asked {
             None => self.good = now,
@@ -117,7 +119,7 @@ mod tests {
     fn a_browser_may_take_long_to_begin_with_but_its_page_may_not_stand_still() {
         let begun = Instant::now();
         let mut page = Page::opened(begun);
-        // What an earlier browser asked is nothing to this one.
+        // Requests of an earlier browser do not count for this one.
         assert!(page.is_alive(Some(Some(seconds(300))), begun + seconds(200)));
         assert!(page.is_alive(Some(None), begun + seconds(599)));
         assert!(!page.is_alive(Some(None), begun + seconds(601)));
@@ -134,7 +136,7 @@ mod tests {
         let mut page = Page::opened(begun);
         assert!(page.is_alive(Some(Some(seconds(2))), begun + seconds(100)));
         assert!(page.is_alive(None, begun + seconds(1000)));
-        // It is back, and has heard nothing yet.
+        // The dashboard is back, and has had no requests yet.
         assert!(page.is_alive(Some(None), begun + seconds(1059)));
         assert!(!page.is_alive(Some(None), begun + seconds(1061)));
     }

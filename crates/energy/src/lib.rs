@@ -1,7 +1,7 @@
 //! Prices and usage of electricity, on the wall of a kitchen.
 //!
-//! Two programs share a cache: *sync* is started by a timer, looks at Amber once and ends; the *dashboard* shows what
-//! the cache holds and how old that is. Neither needs the other to be well.
+//! Two programs share a cache: the *sync* is started by a timer, fetches from Amber once and ends; the *dashboard*
+//! shows the content of the cache and its age. Each works without the other.
 
 pub mod amber;
 pub mod cache;

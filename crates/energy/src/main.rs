@@ -1,4 +1,4 @@
-//! `energy`: the dashboard, the sync, and the commands that look after the cache.
+//! `energy`: the dashboard, the sync, and the commands that maintain the cache.
 
 use std::process::ExitCode;
 
@@ -14,8 +14,9 @@ fn main() -> ExitCode {
         back_up: |from, to| Ok(format!("{} prices", cache::back_up(from, to)?)),
         restore: |from, to| Ok(cache::restore(from, to)?.to_string()),
     };
-    let look = "Look at Amber once, into the cache; exit status 75 if Amber or the network fails";
-    let show = "Show the dashboard in a browser, until that ends or its page stands still";
+    let look =
+        "Fetch from Amber once, into the cache; exits with status 75 if Amber or the network fails";
+    let show = "Show the dashboard in a browser, until the browser exits or its page stops requesting data";
     CommandLine::new(kit::service!("energy"), about, energy::run)
         .once_run_as("dashboard")
         .job("sync", look, |config, credentials, ()| {

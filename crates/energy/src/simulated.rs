@@ -1,4 +1,4 @@
-//! A made-up house on a made-up market, for trying the service without an account.
+//! A simulated house and market, for trying the service without an account.
 
 use kit::clock;
 
@@ -9,7 +9,7 @@ use crate::sync::{KEY, State};
 const DAY: i64 = 86_400;
 const INTERVAL: i64 = 1800;
 
-/// Fills the cache as a sync at this time would have, in seconds since 1970.
+/// Fills the cache as a sync at this time, in seconds since 1970, would have done.
 pub fn fill(cache: &mut Cache, now: i64) -> anyhow::Result<()> {
     let this = now - now % INTERVAL;
     let starts = |from: i64, to: i64| (from..to).step_by(INTERVAL as usize);
@@ -43,12 +43,12 @@ fn hour(start: i64) -> f64 {
     ((start + 10 * 3600) % DAY) as f64 / 3600.0
 }
 
-/// A bump around an hour of the day.
+/// A smooth peak around an hour of the day.
 fn bump(hour: f64, at: f64, width: f64) -> f64 {
     (-((hour - at) / width).powi(2)).exp()
 }
 
-/// Cheap under the sun, dear in the evening, a spike on some days.
+/// Low prices around noon, high ones in the evening, and a spike on some days.
 fn price(start: i64, kind: Kind, channel: Channel) -> Price {
     let hour = hour(start);
     let wobble = ((start / INTERVAL * 7919) % 100) as f64 / 25.0;

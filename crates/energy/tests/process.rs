@@ -88,14 +88,14 @@ fn the_sync_s_exit_status_tells_whose_fault_it_is() {
     let (status, said) = sync(directory.path(), &amber, TOKEN);
     assert_eq!(status, Some(75), "{said}");
     assert!(
-        said.contains("Amber is out of order (status 503)"),
+        said.contains("Amber's server failed (status 503)"),
         "{said}"
     );
 
     amber.becomes(Mood::Friendly);
     let (status, said) = sync(directory.path(), &amber, TOKEN);
     assert_eq!(status, Some(0));
-    assert!(said.contains("Amber is not asked: "), "{said}");
+    assert!(said.contains("not syncing with Amber: "), "{said}");
 
     // A cache that cannot be written is the device's own trouble.
     let nowhere = directory.path().join("nowhere");

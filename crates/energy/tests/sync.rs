@@ -220,7 +220,7 @@ fn a_refused_token_is_not_shown_again_but_another_one_is_tried_at_once() {
         panic!("any token?")
     };
     assert!(
-        why.starts_with("Amber refuses the token (status 403): give another one"),
+        why.starts_with("Amber refuses the token (status 403): set a valid one"),
         "{why}"
     );
     assert_eq!(house.amber.asked().len(), 1, "it was asked once");
@@ -257,7 +257,13 @@ fn a_limit_is_kept_across_runs_for_as_long_as_amber_says() {
         let Outcome::Failed(why) = house.look() else {
             panic!("429 is no answer")
         };
-        assert_eq!(why, format!("Amber asks to wait {} s", minutes * 60));
+        assert_eq!(
+            why,
+            format!(
+                "Amber's rate limit is reached: retry after {} s",
+                minutes * 60
+            )
+        );
         assert_eq!(house.amber.asked().len(), before + 1, "asked once");
         house.amber.becomes(Mood::Friendly);
         house.later(minutes - 1);
@@ -304,7 +310,7 @@ fn a_server_that_is_out_of_order_is_tried_three_times_and_then_left_alone() {
         let before = house.amber.asked().len();
         assert_eq!(
             house.look(),
-            Outcome::Failed(format!("Amber is out of order (status {status})"))
+            Outcome::Failed(format!("Amber's server failed (status {status})"))
         );
         assert_eq!(house.amber.asked().len(), before + 3);
     }
@@ -381,14 +387,14 @@ fn requests_that_amber_does_not_understand_are_told_with_its_words() {
     house.config.amber.site_id = Some("01NOSUCHSITE".into());
     assert_eq!(
         house.look(),
-        Outcome::Failed("Amber knows no such site".into())
+        Outcome::Failed("Amber does not know this site".into())
     );
     house.config.amber.site_id = None;
     house.amber.becomes(Mood::Status(422, String::new()));
     let outcome = house.look();
     assert_eq!(
         outcome,
-        Outcome::Failed(r#"Amber answers with status 422: {"message":"no"}"#.into())
+        Outcome::Failed(r#"Amber answered with status 422: {"message":"no"}"#.into())
     );
 }
 
@@ -400,7 +406,7 @@ fn a_silent_server_costs_its_time_limit_and_no_more() {
     let started = Instant::now();
     assert_eq!(
         house.look(),
-        Outcome::Failed("Amber does not answer within 1 s".into())
+        Outcome::Failed("Amber did not answer within 1 s".into())
     );
     let took = started.elapsed();
     assert!(took.as_secs() >= 3, "three attempts: {took:?}");
@@ -413,10 +419,7 @@ fn without_a_network_the_cache_knows_since_when_and_recovers_with_the_first_look
     house.amber.down();
     house.later(60);
     // What people read; the journal has the rest.
-    assert_eq!(
-        house.look(),
-        Outcome::Failed("Amber can't be reached".into())
-    );
+    assert_eq!(house.look(), Outcome::Failed("cannot reach Amber".into()));
     assert_eq!(house.state().success, Some(NOW));
     assert_eq!(
         house.price().unwrap().1,

@@ -1,8 +1,8 @@
-//! What of an address can be looked at before anybody is asked, and what of it may be shown.
+//! Checks of an address that need no network, and the part of an address that may be shown.
 
 use http::Uri;
 
-/// An address that HTTP can reach.
+/// An address with a scheme that HTTP supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     scheme: String,
@@ -11,7 +11,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Understands `url`, if it begins with `http://` or `https://` and names a host.
+    /// Parses `url` if it begins with `http://` or `https://` and names a host.
     pub fn parse(url: &str) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let scheme = uri
@@ -25,7 +25,7 @@ impl Address {
         })
     }
 
-    /// The host and, if one is named, the port.
+    /// The host, with the port if one is given.
     pub fn authority(&self) -> String {
         match self.port {
             Some(port) => format!("{}:{port}", self.host),
@@ -33,7 +33,7 @@ impl Address {
         }
     }
 
-    /// The address as far as it is no secret: path and query may hold one, and so may a name before the host.
+    /// The address without parts that may be secret: the path, the query, and a user name before the host.
     pub fn masked(&self) -> String {
         format!("{}://{}/…", self.scheme, self.host)
     }

@@ -1,4 +1,4 @@
-//! What is sent along: nothing, bytes, or a part of a file that is read as it is sent.
+//! Request bodies: nothing, bytes, or a part of a file that is read while it is sent.
 
 use std::fmt;
 use std::fs::File;
@@ -12,12 +12,12 @@ use bytes::Bytes;
 /// The body of a request.
 #[derive(Debug, Default)]
 pub enum Body {
-    /// None.
+    /// No body.
     #[default]
     Empty,
     /// These bytes.
     Bytes(Bytes),
-    /// A part of a file, of which no more is in memory than a buffer holds.
+    /// A part of a file; only one buffer of it is in memory at a time.
     File(FilePart),
 }
 
@@ -33,10 +33,10 @@ impl From<FilePart> for Body {
     }
 }
 
-/// Told how far in the file reading has come.
+/// Called with the position in the file that has been read.
 type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
-/// A part of a file. Copies are independent of each other: each begins at the beginning.
+/// A part of a file. Clones are independent: each starts at the beginning.
 #[derive(Clone)]
 pub struct FilePart {
     file: Arc<File>,
@@ -46,7 +46,7 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// Those bytes of `file` that are in `range`.
+    /// The bytes of `file` that are in `range`.
     pub fn new(file: Arc<File>, range: Range<u64>) -> Self {
         FilePart {
             file,
@@ -56,13 +56,13 @@ impl FilePart {
         }
     }
 
-    /// Tells `told` how far in the file reading has come, each time that some bytes have been read.
+    /// Calls `told` with the position in the file each time that bytes have been read.
     pub fn telling(mut self, told: Progress) -> Self {
         self.progress = Some(told);
         self
     }
 
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.range.end - self.range.start
     }
@@ -74,10 +74,10 @@ impl Read for FilePart {
         let most = buffer.len().min(left);
         let read = self.file.read_at(&mut buffer[..most], self.at)?;
         if read == 0 && most > 0 {
-            // Whoever reads must not be told that this was all of it.
+            // The reader must not take the early end of the file for the end of the body.
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                "the file has become shorter",
+                "the file has become shorter while it was read",
             ));
         }
         self.at += read as u64;

@@ -1,4 +1,4 @@
-//! The client, made of `ureq`.
+//! The client, implemented with `ureq`.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use ureq::{Agent, AsSendBody, SendBody, Timeout};
 use crate::error::{BodyError, of_tls};
 use crate::{Body, Cause, Options, Request, Stage, trust};
 
-/// An agent, and the times that it was given, for error messages.
+/// An agent, and its time limits for error messages.
 #[derive(Debug)]
 pub struct Engine {
     agent: Agent,
@@ -79,7 +79,7 @@ impl Engine {
             }
             Body::Bytes(bytes) => self.run(builder, &bytes[..], may_be_redirected),
             Body::File(part) => {
-                // Else it would be sent in chunks, which S3 does not take.
+                // Without the length, the body would be sent in chunks, which S3 does not accept.
                 let builder = builder.header("content-length", part.length());
                 let body = SendBody::from_owned_reader(Ours(part));
                 self.run(builder, body, may_be_redirected)
@@ -131,14 +131,14 @@ impl Limits {
             Error::Rustls(error) => of_tls(&error),
             Error::Tls(why) => Cause::Tls(why.to_owned()),
             Error::TooManyRedirects | Error::RedirectFailed => Cause::Redirects,
-            Error::InvalidProxyUrl => Cause::Proxy("its address is none".into()),
+            Error::InvalidProxyUrl => Cause::Proxy("its address is not valid".into()),
             Error::ConnectProxyFailed(why) => Cause::Proxy(why),
             other => Cause::Other(other.to_string()),
         }
     }
 }
 
-/// The system's resolver, whose failures are told from those of connections.
+/// The system's resolver; wraps it so that DNS failures can be told from connection failures.
 #[derive(Debug, Default)]
 struct System(DefaultResolver);
 
@@ -180,7 +180,7 @@ impl Read for Incoming {
     }
 }
 
-/// What is read here: its errors are not the network's.
+/// A request body that is read locally: its errors must be told from network errors.
 struct Ours<R>(R);
 
 impl<R: Read> Read for Ours<R> {

@@ -1,4 +1,4 @@
-//! Why there is no answer, as a value that callers decide by and as words that people understand.
+//! Why a request failed: as values for callers, and as messages for people.
 
 use std::io;
 use std::time::Duration;
@@ -7,76 +7,76 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{cause}", match host.as_str() { "" => String::new(), host => format!("{host}: ") })]
 pub struct Error {
-    /// The host that was to be asked, and its port if the address names one.
+    /// The requested host, with the port if the address names one.
     pub host: String,
-    /// What went wrong.
+    /// The cause.
     pub cause: Cause,
 }
 
-/// What went wrong.
+/// The cause of a failed request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The address is none that HTTP can reach.
+    /// The address is not an HTTP address.
     #[error("not an http or https address")]
     BadAddress,
-    /// DNS knows no such host, or there is no DNS to ask.
-    #[error("no address was found for this host: its name is wrong, or DNS does not answer")]
+    /// DNS does not know the host, or does not answer.
+    #[error("no address was found for this host: its name is wrong, or DNS is not answering")]
     NoSuchHost,
-    /// Nobody listens there.
-    #[error("the connection is refused")]
+    /// Nothing listens at this address.
+    #[error("the connection was refused")]
     Refused,
-    /// There is no way there from here.
+    /// There is no route to the host.
     #[error("no route to this host: {0}")]
     NoRoute(String),
-    /// Too slow.
+    /// A time limit was exceeded.
     #[error("{0} within {seconds} s", seconds = .1.as_secs_f64())]
     Slow(Stage, Duration),
-    /// The connection ended in the middle.
+    /// The connection ended before the answer was complete.
     #[error("the connection was cut: {0}")]
     Cut(String),
-    /// It can't be proved who is on the other side, or nothing said is secret.
+    /// The server's certificate is not trusted.
     #[error("its certificate is not trusted: {0}")]
     Untrusted(String),
-    /// A certificate that is not valid yet: here it may be another year than elsewhere.
-    #[error("its certificate is not valid yet: is the clock right?")]
+    /// The server's certificate is not valid yet, which often means that this device's clock is wrong.
+    #[error("its certificate is not valid yet: check this device's clock")]
     NotValidYet,
-    /// TLS came to nothing, for another reason.
+    /// TLS failed for another reason.
     #[error("no TLS: {0}")]
     Tls(String),
-    /// Sent from one address to the next, and never there.
+    /// There were too many redirects.
     #[error("too many redirects")]
     Redirects,
-    /// The proxy that the environment names does not let us through.
-    #[error("the proxy does not let us through: {0}")]
+    /// The proxy named in the environment refused the connection.
+    #[error("the proxy refused the connection: {0}")]
     Proxy(String),
     /// The body is longer than this many bytes.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
-    /// What was to be sent could not be read here.
-    #[error("what is to be sent can't be read: {0}")]
+    /// The request body could not be read locally.
+    #[error("cannot read the data to send: {0}")]
     Unreadable(String),
-    /// What came is no HTTP, or what is asked for can't be said in it.
+    /// The answer is not HTTP, or the request cannot be expressed in HTTP.
     #[error("{0}")]
     Other(String),
 }
 
-/// What took too long.
+/// The time limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stage {
-    /// Until a connection stood.
+    /// For establishing the connection.
     #[error("no connection")]
     Connect,
-    /// Until all of the answer was there.
+    /// For the complete answer.
     #[error("no whole answer")]
     Whole,
-    /// Between two bytes.
+    /// For the time between two bytes.
     #[error("nothing came or could be sent")]
     Idle,
 }
 
 impl Error {
-    /// Whether the same request may succeed later, without anybody having changed anything here.
+    /// Whether the same request may succeed later without any change on this device.
     pub fn is_transient(&self) -> bool {
         match self.cause {
             Cause::BadAddress
@@ -84,8 +84,8 @@ impl Error {
             | Cause::Redirects
             | Cause::TooLong(_)
             | Cause::Unreadable(_) => false,
-            // A name that does not exist and a network that is not up yet look alike. The clock is set once there is
-            // a network; a certificate that has run out is renewed by others.
+            // A host name that does not exist looks like a network that is not up yet. The clock is set once there is a
+            // network, and the server's operator renews an expired certificate.
             Cause::NoSuchHost
             | Cause::Refused
             | Cause::NoRoute(_)
@@ -98,19 +98,19 @@ impl Error {
         }
     }
 
-    /// Whether it was too slow.
+    /// Whether a time limit was exceeded.
     pub fn is_timeout(&self) -> bool {
         matches!(self.cause, Cause::Slow(..))
     }
 }
 
-/// What the body of a request could not be read for; it has to be told from what the network does.
+/// An error while reading a request body, which must be told from network errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BodyError(pub io::Error);
 
 impl From<io::Error> for Cause {
-    /// What the system, TLS or a body says.
+    /// The message of the system, of TLS or of a body.
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::*;
         if let Some(inner) = error.get_ref() {
@@ -132,7 +132,7 @@ impl From<io::Error> for Cause {
     }
 }
 
-/// The cause that is behind `error`, if it is of a kind that is told apart.
+/// Finds the cause behind `error`, if it is of a known kind.
 fn known(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,11 +1,11 @@
-//! The one HTTP client of services and of `lichen publish`.
+//! The one HTTP client, used by all services and by `lichen publish`.
 //!
-//! How long to wait, how many redirects to follow, which proxy to use, whom to trust and how to introduce itself is
-//! decided here, once. A caller says what it asks for, and gets an [`Answer`] of whatever status, or an [`Error`] that
-//! names the host, says in plain words what went wrong, and tells whether the same request may succeed later.
+//! Time limits, redirects, proxies, trusted authorities and the user agent are decided here, once. A caller states its
+//! request and gets an [`Answer`] with any status, or an [`Error`] that names the host, describes the problem in plain
+//! words, and tells whether the same request may succeed later.
 //!
-//! A client blocks the thread that asks: services talk to the network from worker threads of their own, so that
-//! a slow server delays nobody else. It keeps connections for the next request, and may be shared by threads.
+//! A client blocks the calling thread: services use the network from worker threads, so that a slow server delays
+//! nothing else. It keeps connections for the next request, and threads may share it.
 
 mod address;
 mod body;
@@ -22,28 +22,28 @@ pub use bytes::Bytes;
 pub use error::{Cause, Error, Stage};
 pub use http::Method;
 
-/// The longest pause that a server may ask for: a mistake there must not silence a device for a year.
+/// The longest pause that a server may request, so that a mistake there cannot silence a device for a year.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// How patient a client is, and what it calls itself.
+/// The time limits and the name of a client.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Its name in `User-Agent`; the version is added.
     pub name: &'static str,
-    /// Until a connection stands, TLS included.
+    /// The time limit for a connection, TLS included.
     pub connect: Duration,
-    /// For the whole of a request, from the look-up of its host to the last byte of the answer. `None` is for bodies
-    /// that take as long as they take; [`Options::idle`] ends those that have come to a standstill.
+    /// The time limit for a whole request, from the DNS lookup to the last byte of the answer. `None` is for bodies of
+    /// any size; [`Options::idle`] then ends stalled requests.
     pub whole: Option<Duration>,
-    /// How long nothing may arrive or leave.
+    /// How long a connection may transfer nothing.
     pub idle: Duration,
-    /// How many redirects of a GET or HEAD are followed; what has a body is never sent elsewhere. With 0, a redirect is
-    /// an answer like any other.
+    /// How many redirects of a GET or HEAD are followed; a request with a body is never redirected. With 0, a redirect
+    /// is an ordinary answer.
     pub redirects: u32,
 }
 
 impl Options {
-    /// Patient enough for a slow line, and no longer than `whole` in all.
+    /// Limits that suit a slow line, with at most `whole` for the whole request.
     pub fn new(name: &'static str, whole: Duration) -> Self {
         Options {
             name,
@@ -55,7 +55,7 @@ impl Options {
     }
 }
 
-/// What to ask for.
+/// A request.
 #[derive(Debug)]
 pub struct Request {
     method: Method,
@@ -75,38 +75,38 @@ impl Request {
         }
     }
 
-    /// A request for what is at `url`.
+    /// A GET request for `url`.
     pub fn get(url: impl Into<String>) -> Self {
         Request::new(Method::GET, url)
     }
 
-    /// A request that brings `body` to `url`.
+    /// A request that sends `body` to `url`.
     pub fn post(url: impl Into<String>, body: impl Into<Body>) -> Self {
         Request::new(Method::POST, url).body(body)
     }
 
-    /// With a header.
+    /// Adds a header.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 }
 
-/// Someone who asks.
+/// An HTTP client.
 #[derive(Debug)]
 pub struct Client {
     engine: engine::Engine,
 }
 
 impl Client {
-    /// A client with these options. `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` hold for it; it trusts the
-    /// authorities in the file that `SSL_CERT_FILE` names, and Mozilla's if it names none.
+    /// Creates a client with these options. It uses the proxies in `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
+    /// `NO_PROXY`. It trusts the authorities in the file named by `SSL_CERT_FILE`, or else Mozilla's.
     pub fn new(options: &Options) -> Self {
         let agent = format!("{}/{}", options.name, env!("CARGO_PKG_VERSION"));
         Client {
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// Asks once. An answer is an answer, whatever its status.
+    /// Sends a request once. Every answer is returned as such, whatever its status.
     pub fn send(&self, request: Request) -> Result<Answer, Error> {
         let address = Address::parse(&request.url).ok_or_else(|| Error {
             host: String::new(),
@@ -130,7 +130,7 @@ impl Client {
     }
 }
 
-/// What a server says.
+/// A server's answer.
 #[derive(Debug)]
 pub struct Answer {
     host: String,
@@ -144,12 +144,12 @@ impl Answer {
         self.head.status.as_u16()
     }
 
-    /// Its status and the words for it, as `404 Not Found`.
+    /// Its status with the reason phrase, such as `404 Not Found`.
     pub fn status_line(&self) -> String {
         self.head.status.to_string()
     }
 
-    /// Whether its status is one of success.
+    /// Whether its status is a success (2xx).
     pub fn is_success(&self) -> bool {
         self.head.status.is_success()
     }
@@ -159,27 +159,27 @@ impl Answer {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    /// A header that is a number of seconds; no more than an hour.
+    /// The value of a header that is a number of seconds; at most an hour.
     pub fn seconds(&self, name: &str) -> Option<Duration> {
         let seconds = self.header(name)?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
     }
 
-    /// Reads the body bit by bit.
+    /// Reads the body incrementally.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.body
             .read(buffer)
             .map_err(|error| self.failed(error.into()))
     }
 
-    /// The whole body, if it has no more than `limit` bytes.
+    /// The whole body, if it has at most `limit` bytes.
     pub fn bytes(mut self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut all = Vec::new();
         self.append_to(&mut all, limit)?;
         Ok(all)
     }
 
-    /// Appends the body to `all`, if it has no more than `limit` bytes. After an error, what came before it is there.
+    /// Appends the body to `all`, if it has at most `limit` bytes. After an error, the bytes before it are in `all`.
     pub fn append_to(&mut self, all: &mut Vec<u8>, limit: usize) -> Result<(), Error> {
         let before = all.len();
         let most = (limit as u64).saturating_add(1);
@@ -191,7 +191,7 @@ impl Answer {
         }
     }
 
-    /// The beginning of the body as text, for an error message: what can't be read is left out.
+    /// The beginning of the body as text, for an error message; unreadable bytes are left out.
     pub fn excerpt(mut self, limit: u64) -> String {
         let mut said = Vec::new();
         let _ = (&mut self.body).take(limit).read_to_end(&mut said);

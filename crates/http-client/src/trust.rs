@@ -1,12 +1,12 @@
-//! Whom TLS trusts: Mozilla's authorities, or those of a file that the environment names.
+//! The authorities that TLS trusts: Mozilla's, or those in a file that the environment names.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// The file of authorities, by the name that OpenSSL and Nix have for it.
+/// The variable that names the file of authorities; OpenSSL and Nix use it, too.
 const FILE: &str = "SSL_CERT_FILE";
 
-/// The authorities of the file that the environment names; none if it names none, or there are none in it.
+/// The authorities in the file that the environment names; none if there is no file or it is empty.
 pub fn named() -> Vec<CertificateDer<'static>> {
     let Some(file) = std::env::var_os(FILE).filter(|file| !file.is_empty()) else {
         return Vec::new();

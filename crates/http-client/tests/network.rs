@@ -117,7 +117,7 @@ fn nobody_there_is_told_with_the_host_and_may_pass() {
     let error = get(&format!("http://{address}/secret?key=secret")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{address}: the connection is refused")
+        format!("{address}: the connection was refused")
     );
     assert!(error.is_transient());
 }

@@ -1,4 +1,4 @@
-//! What the HTTP APIs of all services have in common: how they say what is wrong, and how a stretch of time is asked for.
+//! Shared parts of all services' HTTP APIs: error answers, and queries for a period of time.
 
 use axum::Json;
 use axum::extract::FromRequestParts;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::clock;
 
-/// An answer that says what is wrong: `{ "error": …, "details": … }`.
+/// An error answer: `{ "error": …, "details": … }`.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -20,7 +20,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `error` is of the service; `details` are in the words of whoever found out.
+    /// `error` is the service's own text; `details` is the message of the underlying error.
     pub fn new(status: StatusCode, error: &'static str, details: impl ToString) -> Self {
         Problem {
             status,
@@ -38,12 +38,12 @@ impl Problem {
         }
     }
 
-    /// The caller asked for what cannot be.
+    /// The request is invalid.
     pub fn bad_query(details: impl ToString) -> Self {
         Problem::new(StatusCode::BAD_REQUEST, "bad query", details)
     }
 
-    /// It does not work for now.
+    /// The request cannot be served at the moment.
     pub fn unavailable(error: &'static str, why: &anyhow::Error) -> Self {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error, format!("{why:#}"))
     }
@@ -66,7 +66,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A request's query; one that is not understood is answered with a [`Problem`].
+/// The query of a request; an invalid one is answered with a [`Problem`].
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A stretch of time as it is asked for: `from` and `to`, in seconds since 1970 or as 2026-01-31T12:00:00Z.
+/// The period of time in a query: `from` and `to`, in seconds since 1970 or as 2026-01-31T12:00:00Z.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
@@ -92,8 +92,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// Start and end in milliseconds since 1970; where nothing was asked for, the end is `end`, and the
-    /// start what `begin` says for the end.
+    /// Start and end in milliseconds since 1970. The default end is `end`; the default start is what `begin` returns
+    /// for the end.
     pub fn or(&self, begin: impl FnOnce(i64) -> i64, end: i64) -> Result<(i64, i64), Problem> {
         let time = |name: &str, text: &str| {
             clock::parse_ms(text).ok_or_else(|| {

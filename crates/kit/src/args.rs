@@ -1,4 +1,4 @@
-//! The arguments every service understands.
+//! The command-line arguments that every service understands.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Check the configuration in FILE, say what is wrong with it, and exit (64 if anything is)
+    /// Check the configuration in FILE, print any errors, and exit (status 64 if it is invalid)
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub check_config: Option<PathBuf>,
 
@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Where the configuration of `service` is, unless the arguments say that none is wanted.
+    /// The path of the configuration of `service`; none if the service is simulated without one.
     pub fn config_path(&self, service: &str) -> Option<PathBuf> {
         match &self.config {
             Some(path) => Some(path.clone()),

@@ -1,14 +1,14 @@
-//! Pauses between attempts: longer with each failure, and never the same for two devices that lost the same thing.
+//! Pauses between retries: they grow with each failure, and are random so that devices do not retry at the same time.
 
 use std::time::Duration;
 
-/// How long to wait after so many failures in a row: `first`, doubled with each further one, and at most `longest`.
+/// The pause after `failures` failures in a row: `first`, doubled with each further failure, up to `longest`.
 pub fn back_off(first: Duration, failures: u32, longest: Duration) -> Duration {
     let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
     first.saturating_mul(doubled).min(longest)
 }
 
-/// A pause shortened by up to half at random: what many devices lost at once is not asked by all of them at once.
+/// Shortens a pause by up to half at random, so that many devices do not ask a recovered server at the same moment.
 pub fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -1,8 +1,8 @@
-//! The one clock: everything that says what time it is asks here.
+//! The one clock: all code that needs the current time gets it here.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Now, in milliseconds since 1970 (UTC).
+/// The current time in milliseconds since 1970 (UTC).
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn now_ms() -> i64 {
     SystemTime::now()
@@ -10,13 +10,13 @@ pub fn now_ms() -> i64 {
         .map_or(0, |since| since.as_millis() as i64)
 }
 
-/// A time in milliseconds since 1970 as RFC 3339 text in UTC, to the second.
+/// Formats a time in milliseconds since 1970 as RFC 3339 text in UTC, to the second.
 pub fn rfc3339(ms: i64) -> String {
     let time = UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64);
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// Reads a time as people write it in a query: seconds since 1970, or RFC 3339 in UTC.
+/// Parses a time in a query: seconds since 1970, or RFC 3339 in UTC.
 pub fn parse_ms(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds.is_finite() && seconds.abs() < 1e11).then_some((seconds * 1000.0) as i64);

@@ -1,7 +1,7 @@
-//! The command line of every service: the same verbs with the same meaning, and one set of exit statuses.
+//! The command line of every service: common verbs and exit statuses.
 //!
-//! 0: done. 1: failed. 64: the command line or the configuration cannot be used, so that a restart would not help.
-//! 75: left undone for now, and may succeed later.
+//! 0: success. 1: failure. 64: the command line or the configuration is invalid, so a restart would not help.
+//! 75: a temporary failure; a later attempt may succeed.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,10 +18,10 @@ use crate::kit::Kit;
 use crate::life;
 use crate::service::Service;
 
-/// Exit status for what was left undone for now, and may succeed later (EX_TEMPFAIL of sysexits).
+/// Exit status for a temporary failure: a later attempt may succeed (EX_TEMPFAIL of sysexits).
 pub const EXIT_LATER: u8 = 75;
 
-/// A service's command line: `run`, which is also what it does without a verb, and the verbs that are added.
+/// A service's command line: `run`, which is the default verb, and the verbs that the service adds.
 pub struct CommandLine<C> {
     service: Service,
     command: Command,
@@ -34,18 +34,18 @@ type Run<C> = Box<dyn FnOnce(&ArgMatches, Change<C>) -> ExitCode>;
 type Change<C> = Box<dyn FnOnce(&mut C, &ArgMatches)>;
 type Verb = Box<dyn FnOnce(&ArgMatches) -> ExitCode>;
 
-/// What `backup` and `restore` copy.
+/// The file that `backup` and `restore` copy.
 #[derive(Debug, Clone, Copy)]
 pub struct State {
-    /// What people call it.
+    /// Its name in messages.
     pub what: &'static str,
     /// The service's state directory on a device.
     pub directory: &'static str,
     /// The name of the file in it.
     pub file: &'static str,
-    /// Copies the first file to the second, or to stdout if that is `-`, and says how much that was.
+    /// Copies the first file to the second, or to stdout if that is `-`, and returns how much it copied.
     pub back_up: fn(&Path, &Path) -> anyhow::Result<String>,
-    /// Puts the first file into the place of the second, and says what became of it.
+    /// Replaces the second file with the first, and returns a message about the result.
     pub restore: fn(&Path, &Path) -> anyhow::Result<String>,
 }
 
@@ -59,7 +59,7 @@ struct Copied {
 }
 
 impl<C: Configuration> CommandLine<C> {
-    /// Of a service that does as `run` says until it is asked to stop.
+    /// Creates the command line of a service that executes `run` until it is asked to stop.
     pub fn new<F, Fut>(service: Service, about: &'static str, run: F) -> Self
     where
         F: FnOnce(C, Kit) -> Fut + 'static,
@@ -71,7 +71,7 @@ impl<C: Configuration> CommandLine<C> {
                 run(config, kit)
             })
         };
-        let verb = command::<Args>("run", "Run the service, as without a verb");
+        let verb = command::<Args>("run", "Run the service (the default)");
         let command = command::<Args>(service.name, about)
             .version(service.version)
             .args_conflicts_with_subcommands(true)
@@ -85,7 +85,7 @@ impl<C: Configuration> CommandLine<C> {
         }
     }
 
-    /// Another name that `run` has had.
+    /// An alternative name of the verb `run`.
     pub fn once_run_as(mut self, name: &'static str) -> Self {
         self.command = self.command.mut_subcommand("run", |run| run.alias(name));
         self
@@ -113,7 +113,7 @@ impl<C: Configuration> CommandLine<C> {
         self.add(verb, command::<A>(verb, about), does)
     }
 
-    /// Adds a verb for a job that ends by itself and has the service's configuration, logs and secrets.
+    /// Adds a verb for a job that ends by itself and uses the service's configuration, logs and secrets.
     pub fn job<A: clap::Args>(
         self,
         verb: &'static str,
@@ -142,9 +142,9 @@ impl<C: Configuration> CommandLine<C> {
             at.state_directory.join(state.file)
         });
         let about = format!("Copy {what} to FILE while the service runs");
-        let back_up = copied("backup", about, "The file to write, - for stdout");
-        let about = format!("Replace {what} by what is in FILE while the service runs");
-        let restore = copied("restore", about, "A file that `backup` wrote");
+        let back_up = copied("backup", about, "The file to write, or - for stdout");
+        let about = format!("Replace {what} with the content of FILE while the service runs");
+        let restore = copied("restore", about, "A file written by `backup`");
         self.add("backup", back_up, move |matches| {
             let at: Copied = parsed(matches);
             let copied = (state.back_up)(&live(&at), &at.file);
@@ -157,7 +157,7 @@ impl<C: Configuration> CommandLine<C> {
         })
     }
 
-    /// Adds `import-env`; `take` knows what the service's variables become.
+    /// Adds `import-env`; `take` maps the service's variables to settings.
     pub fn import(self, take: fn(&Variable) -> Result<Becomes, String>) -> Self {
         let about = "Turn an .env file into configuration (config.json on stdout) and secrets";
         let service = self.service.name;
@@ -166,12 +166,12 @@ impl<C: Configuration> CommandLine<C> {
         })
     }
 
-    /// Does what the program's arguments say.
+    /// Executes the command line of this process.
     pub fn main(mut self) -> ExitCode {
         let matches = match self.command.try_get_matches() {
             Ok(matches) => matches,
             Err(error) => {
-                // Help and version are asked for, too.
+                // clap reports requested help and version output as errors, too.
                 let _ = error.print();
                 return ExitCode::from(if error.use_stderr() { EXIT_CONFIG } else { 0 });
             }

@@ -1,7 +1,7 @@
 //! Configuration: one JSON file, written by the service's module and read once.
 //!
-//! Refuses what it does not know. Every error names the file and the path of the value in it, as it is
-//! read by someone who wrote an option, not this file.
+//! Unknown keys are refused. Every error names the file and the path of the value, so that it makes sense to someone
+//! who set an option and never saw this file.
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,26 +15,27 @@ use serde::de::DeserializeOwned;
 /// Exit status for a bad configuration (EX_USAGE of sysexits): restarting would not help.
 pub const EXIT_CONFIG: u8 = 64;
 
-/// What the kit needs to know of a service's configuration. `Default` is what an empty file means.
+/// What the kit needs to know about a service's configuration. `Default` is the configuration in an empty file.
 pub trait Configuration: DeserializeOwned + Default + Send + 'static {
     /// Where and how to serve HTTP.
     fn http(&self) -> &HttpSettings;
 
-    /// Threads that serve. One answers hundreds of requests a second, and each one more costs memory.
+    /// Threads that serve requests. One thread serves hundreds of requests a second; each further one costs memory.
     fn threads(&self) -> usize {
         1
     }
 
-    /// What the types cannot say. An error names the path of the value: `alerts.min: …`.
+    /// Checks what the types cannot express. An error names the path of the value: `alerts.min: …`.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// Replaces the hardware by its simulation (`--simulate`); a service that has none needs no other.
+    /// Replaces the hardware with its simulation (`--simulate`); a service without hardware needs no own
+    /// implementation.
     fn simulate(&mut self) {}
 }
 
-/// Where to listen and how much to accept.
+/// Where to listen, and the limits for requests.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpSettings {
@@ -42,17 +43,17 @@ pub struct HttpSettings {
     pub address: IpAddr,
     /// Port to listen on.
     pub port: u16,
-    /// Port for `/metrics` and `/health…` alone; without it they are answered beside everything else.
+    /// Separate port for `/metrics` and `/health…`; without it, they are served on the main port.
     pub metrics_port: Option<u16>,
-    /// Connections served at once; more are told 503.
+    /// Connections served at once; further ones get a 503.
     pub max_connections: usize,
-    /// A request that takes longer is answered 503.
+    /// A request that takes longer is answered with 503.
     pub request_timeout_seconds: u64,
-    /// A connection without a request for this long is closed.
+    /// A connection that sends no request for this long is closed.
     pub idle_timeout_seconds: u64,
     /// Largest request body.
     pub max_body_bytes: usize,
-    /// After SIGTERM, requests under way have this long to finish.
+    /// After SIGTERM, requests in progress have this long to finish.
     pub drain_seconds: u64,
 }
 
@@ -95,13 +96,13 @@ impl HttpSettings {
             }
         }
         if self.metrics_port == Some(self.port) {
-            return Err("http.metrics_port: must be another one than port".into());
+            return Err("http.metrics_port: must differ from http.port".into());
         }
         Ok(())
     }
 }
 
-/// Checks a table of settings: the first that is out of its range is named, with the range.
+/// Checks the ranges of a table of settings; the error names the first value that is out of its range.
 pub fn within<T: PartialOrd + Display>(
     settings: impl IntoIterator<Item = (impl Display, T, RangeInclusive<T>)>,
 ) -> Result<(), String> {
@@ -122,10 +123,10 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not what the service expects.
+    /// The content of the file is invalid.
     #[error("configuration {}: {problem}", path.display())]
     Bad {
         /// The file.
@@ -148,7 +149,7 @@ pub fn read_config<C: Configuration>(path: &Path) -> Result<C, ConfigError> {
 }
 
 fn parse_config<C: Configuration>(text: &[u8]) -> Result<C, String> {
-    // A list would be taken for the values of an object in order.
+    // serde would otherwise accept a list as the values of an object, in order.
     if text
         .trim_ascii_start()
         .first()

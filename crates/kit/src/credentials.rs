@@ -1,9 +1,9 @@
-//! Secrets come from systemd credentials only: never from the configuration, which anyone may read.
+//! Secrets come only from systemd credentials, never from the configuration, which anyone can read.
 
 use std::io;
 use std::path::PathBuf;
 
-/// The credentials systemd passed to this service, named `<service>.<name>`.
+/// The credentials that systemd passed to this service, named `<service>.<name>`.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     service: String,
@@ -15,7 +15,7 @@ pub struct Credentials {
 pub struct Secret(String);
 
 impl Credentials {
-    /// The credentials of `service` in $CREDENTIALS_DIRECTORY.
+    /// The credentials of `service` in `$CREDENTIALS_DIRECTORY`.
     pub fn from_environment(service: &str) -> Self {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         Credentials {
@@ -46,24 +46,24 @@ impl Credentials {
         }
     }
 
-    /// How `lichen.toml` and systemd call the secret `name`.
+    /// The full name of the secret `name` in `lichen.toml` and for systemd.
     pub fn full_name(&self, name: &str) -> String {
         format!("{}.{name}", self.service)
     }
 }
 
 impl Secret {
-    /// A secret that did not come from a credential.
+    /// Wraps a secret that did not come from a credential.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// The secret value, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `guess` is the secret, in a time that tells nothing but its length.
+    /// Compares with `guess` in a time that depends only on the length.
     pub fn matches(&self, guess: &str) -> bool {
         let (ours, theirs) = (self.0.as_bytes(), guess.as_bytes());
         if ours.is_empty() {

@@ -1,9 +1,8 @@
-//! A service's own SQLite file. One thread owns it; what a commit returned from is on the card.
+//! A service's own SQLite file. One thread owns it; a commit that returned is on the card.
 //!
-//! Write-ahead log with synchronous=FULL: each commit is flushed, and a plug pulled at any moment loses
-//! what was not committed, no more. A file that is damaged all the same is set aside, never deleted, and
-//! a new one begun, so that the service goes on. Backup and restore work while the service runs: SQLite lets
-//! two processes share the file.
+//! It uses a write-ahead log with synchronous=FULL: each commit is flushed, and a power cut at any moment loses only
+//! what was not committed. A damaged file is set aside, never deleted, and replaced by a new one, so that the service
+//! keeps running. Backup and restore work while the service runs, because SQLite lets two processes share the file.
 
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
@@ -18,10 +17,10 @@ use serde::de::DeserializeOwned;
 
 use crate::clock;
 
-/// What a service's files hold, and what tells them from other SQLite files.
+/// The content of a service's files, and how to tell them from other SQLite files.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema {
-    /// What people call the file.
+    /// The name of the file in messages.
     pub name: &'static str,
     /// SQLite's `application_id`.
     pub application: i32,
@@ -29,11 +28,11 @@ pub struct Schema {
     pub version: i32,
     /// The statements that make the tables.
     pub tables: &'static str,
-    /// The table whose rows tell how much a file holds.
+    /// The table whose rows are counted to describe the size of a file.
     pub counted: &'static str,
 }
 
-/// An open file: a connection, and what every service does with one.
+/// An open file: a connection with the operations that every service needs.
 #[derive(Debug)]
 pub struct Database {
     name: &'static str,
@@ -52,14 +51,14 @@ impl Database {
         Ok(database)
     }
 
-    /// Whether another process has written since this was last asked, as a restore does.
+    /// Whether another process, such as a restore, has written since the last call.
     pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
         let version = self.pragma_query_value(None, "data_version", |row| row.get(0))?;
         Ok(std::mem::replace(&mut self.seen, version) != version)
     }
 
-    /// What is kept under `key` in the table `settings (key, value)`, as JSON; what cannot be read any more is as if
-    /// it had never been.
+    /// The value stored under `key` in the table `settings (key, value)`, as JSON; a value that cannot be parsed any
+    /// more counts as missing.
     pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
         let query = "SELECT value FROM settings WHERE key = ?1";
         let text: Option<String> = self.query_row(query, [key], |row| row.get(0)).optional()?;
@@ -67,10 +66,10 @@ impl Database {
         Ok(value.unwrap_or_default())
     }
 
-    /// Ends, leaving one tidy file unless someone else has it open.
+    /// Closes the file, leaving a single file without a log unless another process has it open.
     pub fn close(self) {
         if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(%error, "the {} was not closed", self.name);
+            tracing::warn!(%error, "the {} could not be closed cleanly", self.name);
         }
     }
 }
@@ -89,26 +88,26 @@ impl DerefMut for Database {
     }
 }
 
-/// A file that is a whole SQLite database, but none that this program can use.
+/// Why a valid SQLite database cannot be used by this program.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// Some other program made it.
+    /// Another program created it.
     #[error("the file belongs to another program")]
     Foreign,
-    /// A later version of this program made it.
-    #[error("the file is of version {found}, this program knows {known}")]
+    /// A later version of this program created it.
+    #[error("the file has version {found}, but this program supports at most version {known}")]
     Newer {
         /// The file's version.
         found: i32,
-        /// This program's.
+        /// The version of this program.
         known: i32,
     },
 }
 
 impl Schema {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     pub fn open(&self, path: &Path) -> anyhow::Result<Database> {
-        // A log that was left behind is a sign of a pulled plug; only then is a look at every page worth it.
+        // A leftover log means that there was a power cut; only then is it worth checking every page.
         let left_behind = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
         let in_file = || format!("{} {}", self.name, path.display());
         let connection = Connection::open(path).with_context(in_file)?;
@@ -119,13 +118,12 @@ impl Schema {
         Database::of(self, connection)
     }
 
-    /// A database that is gone with the process.
+    /// A database in memory, which is gone when the process ends.
     pub fn open_in_memory(&self) -> anyhow::Result<Database> {
         Database::of(self, self.set_up(Connection::open_in_memory()?)?)
     }
 
-    /// Opens the file; one that is damaged is renamed, and its new name returned. A `suspect` one is looked
-    /// at page by page.
+    /// Opens the file. A damaged one is renamed, and its new name is returned. A `suspect` one is checked page by page.
     pub fn open_or_set_aside(
         &self,
         path: &Path,
@@ -150,7 +148,7 @@ impl Schema {
 
     fn set_up(&self, connection: Connection) -> anyhow::Result<Connection> {
         connection.busy_timeout(Duration::from_secs(5))?;
-        // First of all: another program's file stays as it is.
+        // Checked first, so that another program's file is never changed.
         self.is_made(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -160,9 +158,9 @@ impl Schema {
         Ok(connection)
     }
 
-    /// Brings an empty file up to date; refuses what is not ours or is newer.
+    /// Creates the tables in an empty file; refuses files of other programs or of newer versions.
     fn migrate(&self, connection: &Connection) -> anyhow::Result<()> {
-        // Two processes may find it empty at once: who comes second looks again.
+        // Two processes may find the file empty at once, so check again inside the transaction.
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let made = match self.is_made(connection) {
             Ok(false) => connection
@@ -177,7 +175,7 @@ impl Schema {
         made
     }
 
-    /// Whether the file is one of ours, of this version; else it is empty, or an error.
+    /// Whether the file is ours and of this version; false if it is empty, else an error.
     fn is_made(&self, connection: &Connection) -> anyhow::Result<bool> {
         let pragma =
             |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
@@ -199,7 +197,8 @@ impl Schema {
             .with_context(|| format!("{} {}", self.name, from.display()))?;
         connection.busy_timeout(Duration::from_secs(10))?;
         let to_stdout = to == Path::new("-");
-        // Beside its final place, so that the last step is a rename and no half-written backup exists.
+        // The copy is written next to its destination, so that the last step is a rename and no partial backup is ever
+        // visible.
         let directory = match to.parent() {
             Some(parent) if !to_stdout && parent != Path::new("") => parent,
             _ if to_stdout => from.parent().unwrap_or(Path::new(".")),
@@ -224,8 +223,8 @@ impl Schema {
         Ok(rows)
     }
 
-    /// Replaces the file `to` by the backup `from`, all or nothing, after `prepare` has had a hand in the copy.
-    /// Returns its rows.
+    /// Replaces the file `to` with the backup `from`, all or nothing, after `prepare` has adjusted the copy. Returns
+    /// its rows.
     pub fn restore(
         &self,
         from: &Path,
@@ -236,7 +235,7 @@ impl Schema {
         let directory = to
             .parent()
             .with_context(|| format!("{} has no directory", to.display()))?;
-        // A copy is checked and brought up to date, so that the backup itself is never written to.
+        // Work on a copy, so that the backup itself is never changed.
         let scratch = scratch(directory, "restore")?;
         let copy = scratch.path().join("copy.db");
         #[expect(
@@ -252,14 +251,14 @@ impl Schema {
         let mut live =
             Connection::open(to).with_context(|| format!("{} {}", self.name, to.display()))?;
         live.busy_timeout(Duration::from_secs(10))?;
-        // All pages in one step: the running service sees the old file or the restored one.
+        // All pages in one step: the running service sees either the old file or the restored one.
         Backup::new(&source, &mut live)?.run_to_completion(
             i32::MAX,
             Duration::from_millis(100),
             None,
         )?;
         drop(live);
-        // Restored by root into a directory that is the service's: the file must be, too.
+        // Root may restore into a directory that the service owns; the service must own the file, too.
         let owner = std::fs::metadata(directory)?;
         if std::fs::metadata(to)?.uid() != owner.uid() {
             chown(to, Some(owner.uid()), Some(owner.gid()))?;
@@ -267,7 +266,7 @@ impl Schema {
         Ok(rows)
     }
 
-    /// Whether the file is a whole one of ours; returns its rows.
+    /// Checks that the file is intact and ours; returns its rows.
     fn verify(&self, path: &Path) -> anyhow::Result<u64> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let application: i32 =
@@ -281,7 +280,7 @@ impl Schema {
     }
 }
 
-/// Whether the file itself is bad, not just busy, full or out of reach.
+/// Whether the file itself is damaged, rather than busy, full or inaccessible.
 pub fn is_damage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(
@@ -304,7 +303,7 @@ fn check(connection: &Connection) -> anyhow::Result<()> {
 
 fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
     let aside = beside(path, &format!(".damaged-{}", clock::now_ms()));
-    // The log first: a database without its log is older, a log without its database is nothing.
+    // Rename the log first: a database without its log is merely older, but a log without its database is useless.
     for suffix in ["-wal", "-shm"] {
         let log = beside(path, suffix);
         if log.exists() {
@@ -315,7 +314,7 @@ fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(aside)
 }
 
-/// The file's name with something after it.
+/// The path with a suffix appended to the file's name.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// How large a file system is, and how much of it is left for services.
+/// The size of a file system, and the space available to services.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Space {
     pub(crate) size_bytes: u64,
@@ -15,7 +15,7 @@ pub fn state_directory() -> Option<PathBuf> {
     Some(directories.to_str()?.split(':').next()?.into())
 }
 
-/// Of the state directory.
+/// Measures the file system of the state directory.
 pub(crate) fn of_state() -> Option<Space> {
     space(&state_directory()?)
 }

@@ -1,11 +1,11 @@
-//! How the service is: what its parts say of themselves, and the one word that this comes to.
+//! The health of the service: the conditions of its components, and the overall status derived from them.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value, json};
 
-/// What a part, a loop or a latch is called; it may be made at run time.
+/// The name of a component, loop or latch; it may be created at run time.
 pub type Name = Cow<'static, str>;
 
 /// The fields of a health body.
@@ -13,21 +13,21 @@ pub type Fields = Map<String, Value>;
 
 type Extension = Box<dyn Fn(&mut Fields) + Send + Sync>;
 
-/// A part of the service with a state of its own.
+/// A component of the service with a condition of its own.
 #[derive(Debug, Clone)]
 pub struct Component {
     name: Name,
     condition: Arc<Mutex<Condition>>,
 }
 
-/// How a part of the service is.
+/// The condition of a component.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// All is well.
+    /// It works.
     Ok,
-    /// It does not work for now, for this reason, and is being retried.
+    /// It does not work at the moment, for this reason, and is being retried.
     Degraded(String),
-    /// The service is of no use, for this reason.
+    /// The service is unusable, for this reason.
     Failed(String),
 }
 
@@ -49,28 +49,28 @@ impl Condition {
 }
 
 impl Component {
-    /// All is well.
+    /// Reports that it works.
     pub fn ok(&self) {
         self.set(Condition::Ok);
     }
 
-    /// It does not work for now, for this reason, and is being retried.
+    /// Reports that it does not work at the moment, for this reason, and is being retried.
     pub fn degraded(&self, reason: impl Into<String>) {
         self.set(Condition::Degraded(reason.into()));
     }
 
-    /// The service is of no use, for this reason.
+    /// Reports that the service is unusable, for this reason.
     pub fn failed(&self, reason: impl Into<String>) {
         self.set(Condition::Failed(reason.into()));
     }
 
-    /// It is so.
+    /// Sets the condition.
     pub fn set(&self, next: Condition) {
         let mut condition = self.condition.lock().expect("no panic while held");
         if *condition == next {
             return;
         }
-        // Only changes are logged: a state that lasts must not fill the journal.
+        // Only changes are logged, so that a lasting condition does not fill the journal.
         let component = &*self.name;
         match &next {
             Condition::Ok => tracing::info!(component, "ok again"),
@@ -85,7 +85,7 @@ impl Component {
     }
 }
 
-/// The service's state in one word, from good to bad.
+/// The overall status of the service, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     Ok,
@@ -117,7 +117,7 @@ impl Status {
         }
     }
 
-    /// Whether the service is of use.
+    /// Whether the service is usable.
     pub(crate) fn is_good(self) -> bool {
         self <= Status::Degraded
     }
@@ -151,7 +151,7 @@ impl Components {
         statuses.max().unwrap_or(Status::Ok)
     }
 
-    /// Every component's name, and whether it is well.
+    /// The name of every component, and whether it works.
     pub(crate) fn well(&self) -> Vec<(Name, bool)> {
         let all = self.all.lock().expect("no panic while held");
         let well = |component: &Component| component.condition() == Condition::Ok;
@@ -159,7 +159,7 @@ impl Components {
         named.collect()
     }
 
-    /// The components, and what the service tells beside them.
+    /// The health body: the components, and the service's own fields.
     pub(crate) fn tell(&self, fields: &mut Fields) {
         let all = self.all.lock().expect("no panic while held");
         let told = |component: &Component| {

@@ -1,7 +1,7 @@
-//! `import-env FILE`: an installation's `.env` becomes configuration and credentials.
+//! `import-env FILE`: turns the `.env` file of an existing installation into configuration and credentials.
 //!
-//! What is secret goes into lichen.toml's `[secrets]`, the rest into the appliance's configuration. What is
-//! not known is named, not dropped in silence.
+//! Secrets go into the `[secrets]` of lichen.toml, the rest into the appliance's configuration. Unknown variables are
+//! reported, not silently dropped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Configuration;
 
-/// What an `.env` file becomes.
+/// The result of importing an `.env` file.
 #[derive(Debug, PartialEq)]
 pub struct Imported {
     service: &'static str,
@@ -19,7 +19,7 @@ pub struct Imported {
     pub config: Value,
     /// Secrets by the names of their credentials.
     pub secrets: BTreeMap<String, String>,
-    /// What was not taken over, and why.
+    /// The variables that were not imported, with the reasons.
     pub notes: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub struct Variable<'a> {
     pub value: &'a str,
 }
 
-/// What a variable becomes.
+/// What a variable is turned into.
 #[derive(Debug)]
 pub enum Becomes {
     /// The value of a key in a section of config.json.
@@ -43,7 +43,7 @@ pub enum Becomes {
     Nothing(String),
 }
 
-/// Reads the text of an `.env` file; `take` knows the service's variables.
+/// Parses the text of an `.env` file; `take` knows the service's variables.
 pub fn import<C: Configuration>(
     service: &'static str,
     text: &str,
@@ -97,7 +97,7 @@ impl Variable<'_> {
             .map_err(|_| self.is("not a whole number"))
     }
 
-    /// Yes or no, in the ways people write that.
+    /// A boolean, in the usual spellings.
     pub fn truth(&self) -> Result<Value, String> {
         match self.value.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(true.into()),
@@ -106,9 +106,9 @@ impl Variable<'_> {
         }
     }
 
-    /// For a variable that the service has no use for.
+    /// The result for a variable that the service does not know.
     pub fn unknown(&self) -> Becomes {
-        Becomes::Nothing("not known to this service, not taken over".into())
+        Becomes::Nothing("not known to this service, not imported".into())
     }
 
     fn is(&self, what: &str) -> String {
@@ -135,7 +135,7 @@ impl Imported {
         );
         for (section, values) in self.config.as_object().into_iter().flatten() {
             for (key, value) in values.as_object().into_iter().flatten() {
-                // JSON's strings are Nix's, but for what Nix would put values into.
+                // JSON's strings are valid Nix strings, except for `${`, which Nix would interpolate.
                 let value = value.to_string().replace("${", "\\${");
                 text.push_str(&format!("    {section}.{key} = {value};\n"));
             }
@@ -159,7 +159,7 @@ pub struct ImportEnv {
 }
 
 impl ImportEnv {
-    /// Runs the command with a service's own import.
+    /// Executes the command with a service's own import.
     pub fn run(&self, import: impl FnOnce(&str) -> Result<Imported, String>) -> anyhow::Result<()> {
         let file = self.file.display();
         let text = std::fs::read_to_string(&self.file).with_context(|| file.to_string())?;
@@ -193,7 +193,7 @@ impl ImportEnv {
     }
 }
 
-/// Only its owner may read it, from the first byte on; nothing is overwritten.
+/// Writes a file that only its owner can read from the first byte on; never overwrites an existing file.
 fn write_secrets(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -208,7 +208,7 @@ fn write_secrets(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The value without its quotes, or without what follows it as a comment.
+/// The value without its quotes, or without a trailing comment.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some(inner) = value.strip_prefix(quote)
@@ -257,7 +257,7 @@ mod tests {
         let notes = import::<Config>("hello", "export DEBUG='no'\nOTHER=1", take)
             .unwrap()
             .notes;
-        let other = "OTHER: not known to this service, not taken over";
+        let other = "OTHER: not known to this service, not imported";
         assert_eq!(notes, ["DEBUG: no need", other]);
     }
 }

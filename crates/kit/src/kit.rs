@@ -1,4 +1,4 @@
-//! What a running service holds of the kit.
+//! The handle with which a running service uses the kit.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::shutdown::Shutdown;
 use crate::watchdog::{Heartbeat, Loops};
 use crate::worker::{self, Actor, Worker};
 
-/// A service's hold on the kit; copies are the same kit.
+/// A handle to the kit; clones refer to the same kit.
 #[derive(Clone)]
 pub struct Kit(Arc<Inner>);
 
@@ -35,20 +35,20 @@ struct Inner {
     metrics: Metrics,
     listeners: Mutex<Option<Listeners>>,
     workers: Mutex<Vec<worker::Running>>,
-    // Held until the service serves, so that no service is ready before it answers.
+    // Held until the service serves, so that it does not become ready before it answers.
     serving: Mutex<Option<Latch>>,
 }
 
-/// Where the service answers.
+/// The listener of the service's own routes.
 pub(crate) struct Listeners {
     pub(crate) main: TcpListener,
-    /// For `/metrics`, if not beside the service's own routes.
+    /// The listener for `/metrics`, if it is separate from the service's own routes.
     pub(crate) metrics: Option<TcpListener>,
     pub(crate) others: Vec<(TcpListener, Router)>,
 }
 
 impl Kit {
-    /// A kit that listens on `listener`. `kit::main` makes one; tests make theirs on port 0.
+    /// Creates a kit that listens on `listener`. `kit::main` does this; tests use port 0.
     pub fn new(
         service: Service,
         http: HttpSettings,
@@ -83,12 +83,12 @@ impl Kit {
         self.0.service
     }
 
-    /// Since when the service runs.
+    /// How long the service has been running.
     pub fn uptime(&self) -> Duration {
         self.0.started.elapsed()
     }
 
-    /// When it started, by what the clock said then, in milliseconds since 1970.
+    /// The start time according to the clock at that moment, in milliseconds since 1970.
     pub(crate) fn started_at_ms(&self) -> i64 {
         self.0.started_at_ms
     }
@@ -98,7 +98,7 @@ impl Kit {
         &self.0.credentials
     }
 
-    /// The wish to stop.
+    /// The shutdown signal.
     pub fn shutdown(&self) -> &Shutdown {
         &self.0.shutdown
     }
@@ -108,7 +108,7 @@ impl Kit {
         self.0.latches.take(name.into())
     }
 
-    /// Registers a loop that promises to beat within `period`.
+    /// Registers a loop that must beat at least once per `period`.
     pub fn heartbeat(&self, name: impl Into<Name>, period: Duration) -> Heartbeat {
         self.0.loops.register(name.into(), period)
     }
@@ -118,14 +118,13 @@ impl Kit {
         self.0.loops.late()
     }
 
-    /// A part of the service whose state `/health` shows.
+    /// Registers a component whose condition `/health` shows.
     pub fn component(&self, name: impl Into<Name>) -> Component {
         self.0.components.add(name.into())
     }
 
-    /// A part of the service whose state has to be looked up: every `period` it is what `check` says, and degraded
-    /// if `check` takes longer than `limit`. Whoever asks for `/health` is told what was found last, and waits for
-    /// nothing.
+    /// Registers a component whose condition is polled: `check` runs every `period`, and the component is degraded if
+    /// it takes longer than `limit`. `/health` shows the last result and never waits.
     pub fn check<F, Fut>(
         &self,
         name: impl Into<Name>,
@@ -152,9 +151,9 @@ impl Kit {
         });
     }
 
-    /// Starts a [worker](Worker): a thread with a queue, a heart that has to beat within `period` (so nothing that
-    /// the worker does may take longer), a latch until it has started, and a part on `/health`, all called `name`.
-    /// It ends after the service has, see [`Kit::see_out`].
+    /// Starts a [worker](Worker): a thread with a queue, a heartbeat at least once per `period` (so no job may take
+    /// longer), a latch until it has started, and a component on `/health`, all with the name `name`. It ends after the
+    /// service has ended, see [`Kit::see_out`].
     pub fn worker<A: Actor>(
         &self,
         name: &'static str,
@@ -170,7 +169,8 @@ impl Kit {
         Ok(worker)
     }
 
-    /// Waits for the service's end, and then ends the workers, those begun last first, as they feed the others.
+    /// Waits for the service to end, then ends the workers in reverse order of their start, since later ones feed
+    /// earlier ones.
     pub async fn see_out(
         &self,
         service: impl Future<Output = anyhow::Result<()>>,
@@ -183,7 +183,7 @@ impl Kit {
         }
     }
 
-    /// Adds metrics under the service's own names: `tell` is called whenever `/metrics` is asked for.
+    /// Adds the service's own metrics: `tell` is called for each request of `/metrics`.
     pub fn register_metrics(&self, tell: impl Fn(&mut Table) + Send + Sync + 'static) {
         self.0.metrics.register(tell);
     }
@@ -193,17 +193,17 @@ impl Kit {
         self.0.metrics.requests_served()
     }
 
-    /// Adds fields of the service's own to the body of `/health`.
+    /// Adds the service's own fields to the body of `/health`.
     pub fn extend_health(&self, fields: impl Fn(&mut Fields) + Send + Sync + 'static) {
         self.0.components.extend(Box::new(fields));
     }
 
-    /// Answers `/metrics` in JSON, for those who ask for it.
+    /// Serves `/metrics` as JSON to clients that ask for it.
     pub fn json_metrics(&self, body: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
         self.0.metrics.set_json(Box::new(body));
     }
 
-    /// Serves `routes` on another listener, too, once the kit serves.
+    /// Also serves `routes` on another listener, once the kit serves.
     pub fn also_serve(&self, listener: TcpListener, routes: Router) {
         let mut listeners = self.0.listeners.lock().expect("no panic while held");
         if let Some(listeners) = &mut *listeners {
@@ -211,8 +211,8 @@ impl Kit {
         }
     }
 
-    /// Answers `/metrics` on a listener of its own, with `/health…` beside it, and no longer beside the service's
-    /// own routes.
+    /// Serves `/metrics` and `/health…` on a listener of their own, and no longer together with the service's own
+    /// routes.
     pub fn serve_metrics_on(&self, listener: TcpListener) {
         let mut listeners = self.0.listeners.lock().expect("no panic while held");
         if let Some(listeners) = &mut *listeners {
@@ -224,12 +224,12 @@ impl Kit {
         self.0.listeners.lock().expect("no panic while held").take()
     }
 
-    /// The service answers from now on.
+    /// Marks the service as serving.
     pub(crate) fn serves(&self) {
         drop(self.0.serving.lock().expect("no panic while held").take());
     }
 
-    /// How the service is.
+    /// The overall status of the service.
     pub(crate) fn status(&self) -> Status {
         if !self.late().is_empty() {
             return Status::Stuck;

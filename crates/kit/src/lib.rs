@@ -1,8 +1,8 @@
-//! The service kit: a service's whole life, the same for every service.
+//! The service kit: the life cycle that all services share.
 //!
-//! A service is a configuration type and one async function. The kit reads and checks the
-//! configuration, sets up logs, tells systemd when the service is ready and alive, serves `/health` and
-//! `/metrics` beside the service's own routes, and drains it on SIGTERM:
+//! A service is a configuration type and one async function. The kit reads and checks the configuration, sets up logs,
+//! notifies systemd when the service is ready and alive, serves `/health` and `/metrics` together with the service's
+//! own routes, and drains it on SIGTERM:
 //!
 //! ```no_run
 //! # #[derive(serde::Deserialize, Default)] struct Config { http: kit::HttpSettings }
@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! One idea per file. The kit knows no service, and no service repeats what is here.
+//! Each file holds one idea. The kit knows no particular service, and services do not repeat what is here.
 
 pub mod api;
 mod args;

@@ -1,4 +1,4 @@
-//! `main` is the order of life: arguments, configuration, logs, listener, service, drain, exit status.
+//! The life cycle of a service: arguments, configuration, logs, listener, service, drain, exit status.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -34,12 +34,12 @@ where
         Err(error) => return report(Err(error.into())),
     };
     let outcome = runtime.block_on(live(service, config, run));
-    // Threads stuck in a system call must not keep the process.
+    // Do not let threads that are stuck in a system call keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     report(outcome)
 }
 
-/// What a service's tasks run on.
+/// The runtime for a service's tasks.
 pub(crate) fn runtime(threads: usize) -> std::io::Result<Runtime> {
     let mut builder = match threads {
         0 | 1 => Builder::new_current_thread(),
@@ -48,7 +48,7 @@ pub(crate) fn runtime(threads: usize) -> std::io::Result<Runtime> {
     builder.worker_threads(threads.max(1)).enable_all().build()
 }
 
-/// Runs a job that ends by itself, with the configuration, logs and secrets that a service has.
+/// Runs a job that ends by itself, with the configuration, logs and secrets of a service.
 pub fn job<C: Configuration>(
     service: &'static str,
     args: Args,
@@ -62,7 +62,7 @@ pub fn job<C: Configuration>(
     run(config, Credentials::from_environment(service)).unwrap_or_else(|error| report(Err(error)))
 }
 
-/// The configuration that the arguments ask for, or the exit status if that is all there is to do.
+/// The configuration that the arguments select, or the exit status if there is nothing else to do.
 fn configured<C: Configuration>(service: &str, args: &Args) -> Result<C, ExitCode> {
     let path = args
         .check_config
@@ -118,7 +118,7 @@ where
     outcome
 }
 
-/// Asks the service to stop and waits for it, but not for ever.
+/// Asks the service to stop and waits for it, with a deadline.
 async fn drain(
     kit: &Kit,
     service: impl Future<Output = anyhow::Result<()>>,
@@ -127,7 +127,7 @@ async fn drain(
     tracing::info!("stopping");
     notify::stopping();
     kit.shutdown().request();
-    // The HTTP side drains within its own deadline; the rest gets a little more to put things down.
+    // The HTTP side drains within its own deadline; the rest of the service gets a little more time.
     let deadline = http.drain() + Duration::from_secs(5);
     match tokio::time::timeout(deadline, service).await {
         Ok(outcome) => outcome,
@@ -135,7 +135,7 @@ async fn drain(
     }
 }
 
-/// Listens as configured; where the machine has no IPv6, `::` means all of IPv4.
+/// Listens as configured; on a machine without IPv6, `::` means all IPv4 addresses.
 async fn listen(http: &crate::HttpSettings, port: u16) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(http.address, port);
     let bound = match TcpListener::bind(address).await {
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(runtime(1).unwrap().metrics().num_workers(), 1);
         let (tell, told) = std::sync::mpsc::channel();
         let met = runtime(2).unwrap().block_on(async {
-            // Neither lets its thread go before it has met the other.
+            // Neither side releases its thread before it has met the other.
             let first = tokio::spawn(async move { told.recv_timeout(Duration::from_secs(10)) });
             tokio::spawn(async move { tell.send("met") });
             first.await

@@ -1,6 +1,6 @@
-//! How fast a service answers and how much memory it takes, for its `examples/load.rs`.
+//! Measures how fast a service answers and how much memory it uses, for its `examples/load.rs`.
 //!
-//! The service runs in a process of its own, so that its memory is its own: the example starts itself again with the
+//! The service runs in a separate process, so that its memory can be measured: the example starts itself again with the
 //! argument `serve`.
 
 use std::future::Future;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::process::parse_stat;
 use crate::{Configuration, Credentials, Kit, Service};
 
-/// Runs the service on port 0 and tells its address on stdout; the other end of [`Measured::start`].
+/// Runs the service on port 0 and prints its address on stdout; the counterpart of [`Measured::start`].
 pub fn serve<C, F, Fut>(service: &'static str, config: C, run: F) -> Result<()>
 where
     C: Configuration,
@@ -36,21 +36,21 @@ where
     })
 }
 
-/// The measured service, in a process of its own.
+/// The measured service, in a separate process.
 #[derive(Debug)]
 pub struct Measured {
     process: Child,
-    /// Where it answers.
+    /// Its address.
     pub address: SocketAddr,
 }
 
 impl Measured {
-    /// Starts this program again, to serve, and waits until `path` is answered with 200.
+    /// Starts this program again to serve, and waits until `path` is answered with 200.
     pub fn start(path: &str) -> Result<Self> {
         Measured::start_with(&[], path)
     }
 
-    /// The same, with more arguments behind `serve`.
+    /// Does the same, with more arguments after `serve`.
     pub fn start_with(arguments: &[&str], path: &str) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
@@ -63,10 +63,13 @@ impl Measured {
         let address = line
             .trim()
             .parse()
-            .with_context(|| format!("the service said `{line}`"))?;
+            .with_context(|| format!("cannot parse the service's line `{line}`"))?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while Connection::open(address)?.get(path)?.is_none() {
-            anyhow::ensure!(Instant::now() < deadline, "the service did not get ready");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "the service did not become ready in time"
+            );
         }
         Ok(Measured { process, address })
     }
@@ -86,14 +89,14 @@ impl Measured {
             * 1024)
     }
 
-    /// Processor time that it has used so far, its own and the kernel's for it, in seconds.
+    /// The processor time that it has used so far in user and kernel mode, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let (ticks, _) = parse_stat(&stat).context("no processor time")?;
         Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
 
-    /// Asks for `path` over and over, on several connections at once; in JSON.
+    /// Requests `path` repeatedly on several connections at once; returns the result as JSON.
     pub fn load(&self, path: &'static str, connections: usize, requests: usize) -> Result<Value> {
         let (address, each) = (self.address, requests / connections);
         let started = Instant::now();
@@ -135,7 +138,7 @@ impl Drop for Measured {
     }
 }
 
-/// Median, 99th percentile and maximum; in JSON.
+/// Median, 99th percentile and maximum, as JSON.
 pub fn spread(mut values: Vec<u64>) -> Value {
     values.sort_unstable();
     let at = |share: f64| values.get((values.len().saturating_sub(1) as f64 * share) as usize);
@@ -155,7 +158,7 @@ impl Connection {
         Ok(Connection(BufReader::new(stream)))
     }
 
-    /// The body, if the answer is 200.
+    /// Requests `path`; returns the body if the status is 200.
     pub fn get(&mut self, path: &str) -> Result<Option<String>> {
         self.0
             .get_mut()

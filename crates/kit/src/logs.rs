@@ -37,7 +37,7 @@ pub(crate) fn set_up(service: &str) {
         .try_init();
 }
 
-/// systemd names the journal's stream as device:inode, so that a redirected stderr is told apart.
+/// systemd names the journal's stream as device:inode, so a redirected stderr can be recognised.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;

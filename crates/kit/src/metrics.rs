@@ -1,4 +1,4 @@
-//! What is counted for every service, and the table that metrics are written in.
+//! The counters of every service, and the table that metrics are written in.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 type JsonBody = Box<dyn Fn() -> serde_json::Value + Send + Sync>;
 
-/// What is counted for every service.
+/// The counters of every service.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     json: Mutex<Option<JsonBody>>,
@@ -95,15 +95,16 @@ impl Metrics {
     }
 }
 
-/// Where a service puts its numbers whenever `/metrics` is asked for; [`metrics!`](crate::metrics!) writes them as a table.
+/// Receives a service's values for each request of `/metrics`; [`metrics!`](crate::metrics!) writes them as a table.
 pub struct Table<'e> {
     encoder: DescriptorEncoder<'e>,
     outcome: fmt::Result,
 }
 
-/// Fills a [`Table`]: a line is the kind, the name, what it means, and the value.
+/// Fills a [`Table`]: each line has the kind, the name, the help text and the value.
 ///
-/// A `gauge` may have no value: a gap in a graph is the truth. `gauges` and `counters` have one value per set of labels.
+/// A `gauge` without a value is left out, which shows as a gap in graphs. `gauges` and `counters` have one value per
+/// set of labels.
 #[macro_export]
 macro_rules! metrics {
     ($table:expr; $($kind:ident $name:literal, $help:literal => $value:expr;)+) => {
@@ -111,7 +112,7 @@ macro_rules! metrics {
     };
 }
 
-/// What a gauge can show.
+/// The value of a gauge.
 pub trait Number {
     /// The number, if there is one.
     fn number(self) -> Option<f64>;
@@ -136,19 +137,19 @@ impl<N: Number> Number for Option<N> {
 }
 
 impl Table<'_> {
-    /// What goes up and down.
+    /// A value that goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Number) {
         if let Some(value) = value.number() {
             self.one(name, help, ConstGauge::new(value));
         }
     }
 
-    /// What only grows; its name is without `_total`.
+    /// A value that only grows; the name is given without `_total`.
     pub fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) {
         self.one(name, help, ConstCounter::new(value));
     }
 
-    /// Gauges of one name, told apart by their labels.
+    /// Gauges with the same name and different labels.
     pub fn gauges<L: EncodeLabelSet>(
         &mut self,
         name: &str,
@@ -160,7 +161,7 @@ impl Table<'_> {
         self.family(name, help, MetricType::Gauge, values);
     }
 
-    /// Counters of one name, told apart by their labels.
+    /// Counters with the same name and different labels.
     pub fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
@@ -195,7 +196,7 @@ impl Table<'_> {
     }
 }
 
-/// What fills a table.
+/// The functions that fill a table.
 pub(crate) struct Teller<F>(pub(crate) F);
 
 impl<F> fmt::Debug for Teller<F> {

@@ -1,4 +1,4 @@
-//! What systemd is told; nothing is sent where nobody listens.
+//! Notifications to systemd; nothing is sent if the service was not started by systemd.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 
 use crate::kit::Kit;
 
-/// Tells systemd when the service is ready, then that it is alive for as long as it is.
+/// Tells systemd when the service is ready, and then regularly that it is alive.
 pub(crate) async fn keep_informed(kit: Kit) {
     kit.latches().ready().await;
     tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
@@ -18,18 +18,21 @@ pub(crate) async fn keep_informed(kit: Kit) {
         let late = kit.late();
         match late.as_slice() {
             [] => tell(&[NotifyState::Watchdog]),
-            late => tracing::error!(?late, "loops are late; the watchdog is not fed"),
+            late => tracing::error!(
+                ?late,
+                "loops are stalled; the systemd watchdog is not being fed"
+            ),
         }
         tokio::time::sleep(period).await;
     }
 }
 
-/// The service is on its way out.
+/// Tells systemd that the service is stopping.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// A third of the time systemd allows between two signs of life.
+/// A third of the interval that systemd allows between two keep-alive messages.
 fn watchdog_period() -> Option<Duration> {
     let limit = sd_notify::watchdog_enabled()?;
     (!limit.is_zero()).then_some(limit / 3)
@@ -37,6 +40,6 @@ fn watchdog_period() -> Option<Duration> {
 
 fn tell(states: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }

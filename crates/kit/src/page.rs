@@ -1,4 +1,4 @@
-//! Files of a page: inside the binary, nothing from anywhere else.
+//! The files of a web page: compiled into the binary, nothing is loaded from elsewhere.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// Serves a page's files, each under its path. The path's ending tells what it is; without one it is HTML.
+/// Serves a page's files at their paths. The extension decides the content type; without one it is HTML.
 pub fn files<const N: usize>(files: [(&'static str, &'static str); N]) -> Router {
     files
         .into_iter()
@@ -24,7 +24,7 @@ pub fn files<const N: usize>(files: [(&'static str, &'static str); N]) -> Router
         })
 }
 
-/// Always asked for again, rarely sent again: an update shows at once.
+/// Revalidated on every request and rarely sent again, so that an update shows at once.
 fn file(headers: &HeaderMap, kind: &'static str, text: &'static str) -> Response {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);

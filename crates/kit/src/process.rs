@@ -1,8 +1,8 @@
-//! What this process uses, from /proc.
+//! The resources that this process uses, from /proc.
 
 use std::fs;
 
-/// What this process uses right now.
+/// The current resource usage of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ProcessUsage {
     /// Resident memory, in bytes.
@@ -16,7 +16,7 @@ pub struct ProcessUsage {
 }
 
 impl ProcessUsage {
-    /// Measures now; what cannot be read is 0.
+    /// Measures now; values that cannot be read are 0.
     pub fn now() -> Self {
         let pages = fs::read_to_string("/proc/self/statm")
             .ok()
@@ -28,13 +28,13 @@ impl ProcessUsage {
             resident_bytes: pages * rustix::param::page_size() as u64,
             cpu_seconds: cpu_ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
             threads,
-            // The directory handle that counts is itself counted.
+            // The directory handle used for counting is counted as well.
             open_fds: fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count() as u64 - 1),
         }
     }
 }
 
-/// Processor ticks and threads of /proc/PID/stat. The command's name may hold spaces and parentheses.
+/// Processor ticks and threads from /proc/PID/stat. The command's name may contain spaces and parentheses.
 pub(crate) fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();

@@ -1,7 +1,7 @@
 //! Readiness: a service is ready when the last latch has been dropped.
 //!
-//! Whoever has something to do before the service is of use takes a latch and drops it when done. Once
-//! ready, a service stays ready; what fails later is health.
+//! Code that must finish before the service is usable takes a latch and drops it when done. A service that is ready
+//! stays ready; later failures affect its health.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -49,7 +49,7 @@ impl Latches {
         *self.0.ready.borrow()
     }
 
-    /// What is still being waited for.
+    /// The names of the latches that are still held.
     pub(crate) fn waiting_for(&self) -> Vec<Name> {
         self.0
             .held

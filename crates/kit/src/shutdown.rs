@@ -1,30 +1,30 @@
-//! The wish to stop, seen by every task and thread.
+//! The shutdown signal, seen by every task and thread.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A copy of the wish to stop; all copies see it at once.
+/// A handle to the shutdown signal; all clones see it at once.
 #[derive(Debug, Clone)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
 impl Shutdown {
-    /// Nobody wants to stop yet.
+    /// A signal that has not been given yet.
     pub fn new() -> Self {
         Shutdown(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Asks everyone to stop.
+    /// Gives the signal.
     pub fn request(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether stopping was asked for.
+    /// Whether the signal was given.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until stopping is asked for.
+    /// Waits until the signal is given.
     pub async fn requested(&self) {
         // The sender lives in self, so waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|requested| *requested).await;

@@ -1,13 +1,13 @@
-//! What the system-on-chip says of itself: its temperature, and whether it is held back.
+//! The state of the system-on-chip: its temperature, and whether it is throttled.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// Since when this process simulates its hardware (`--simulate`), if it does.
+/// The start of the hardware simulation (`--simulate`) in this process, if it is active.
 static SIMULATED: OnceLock<Instant> = OnceLock::new();
 
-/// The system-on-chip as seen in /sys, where `lichenctl status` reads it, too; what the kernel does not offer is none.
+/// The system-on-chip as described in /sys, as in `lichenctl status`; values that the kernel does not offer are none.
 #[derive(Debug, Clone)]
 pub struct Soc(Source);
 
@@ -17,7 +17,7 @@ enum Source {
     MadeUp(Instant),
 }
 
-/// From now on [`Soc::new`] is a made-up one, well and lukewarm, in this process.
+/// From now on, [`Soc::new`] returns a simulated, healthy system-on-chip in this process.
 pub(crate) fn simulate() {
     SIMULATED.get_or_init(Instant::now);
 }
@@ -36,7 +36,7 @@ impl Soc {
         Soc(Source::Sys(soc::Soc::at(sys)))
     }
 
-    /// Temperature in °C: of the zone that is the processor's, else of the first zone.
+    /// The temperature in °C: of the processor's zone, else of the first zone.
     pub fn temperature(&self) -> Option<f64> {
         match &self.0 {
             Source::Sys(soc) => soc.temperature(),
@@ -46,7 +46,7 @@ impl Soc {
         }
     }
 
-    /// Whether the supply is too weak now (Raspberry Pi only).
+    /// Whether the power supply is too weak now (Raspberry Pi only).
     pub fn under_voltage(&self) -> Option<bool> {
         match &self.0 {
             Source::Sys(soc) => soc.under_voltage(),
@@ -54,7 +54,7 @@ impl Soc {
         }
     }
 
-    /// By how much the processor is slowed down now: 0 is full speed, 1 is as slow as it gets.
+    /// How far the processor is throttled now: 0 is full speed, 1 is the slowest.
     pub fn throttling(&self) -> Option<f64> {
         match &self.0 {
             Source::Sys(soc) => soc.throttling(),

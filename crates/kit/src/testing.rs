@@ -1,4 +1,4 @@
-//! For a service's own tests: the service on port 0 or its program, and someone who asks it.
+//! Helpers for tests of a service: the service on port 0 or as its program, and an HTTP client.
 
 use std::future::Future;
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::{Configuration, Credentials, Kit, Service, Shutdown};
 
-/// Waits until `happened`, but not for ever.
+/// Waits until `happened`, with a time limit.
 pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -31,9 +31,9 @@ pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
     }
 }
 
-/// A running service; asked to stop if the test forgets it.
+/// A running service; it is asked to stop when this is dropped.
 pub struct Running {
-    /// Where it answers.
+    /// Its address.
     pub address: SocketAddr,
     shutdown: Shutdown,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
@@ -81,12 +81,12 @@ impl Running {
         running
     }
 
-    /// GET.
+    /// Sends a GET request.
     pub fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &[], "")
     }
 
-    /// One request, whatever the status.
+    /// Sends one request; any status is returned.
     pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         call(self.address, method, path, headers, body)
     }
@@ -108,7 +108,7 @@ impl Drop for Running {
     }
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
@@ -120,13 +120,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body, which has to be JSON.
+    /// The body, which must be JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 }
 
-/// One request, whatever the status.
+/// Sends one request; any status is returned.
 pub fn call(
     at: SocketAddr,
     method: &str,
@@ -138,7 +138,7 @@ pub fn call(
         .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
 }
 
-/// One request, whatever the status; an error if there is no answer.
+/// Sends one request; any status is returned. Fails if there is no answer.
 pub fn try_call(
     at: SocketAddr,
     method: &str,
@@ -165,14 +165,14 @@ pub fn try_call(
     })
 }
 
-/// An address where nobody listens (yet).
+/// An address where nothing is listening (yet).
 pub fn nobody() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a port is free")
 }
 
-/// Lays one JSON value over another: objects are merged, anything else is replaced.
+/// Merges one JSON value into another: objects are merged, anything else is replaced.
 pub fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
@@ -184,7 +184,7 @@ pub fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// A service's program, `env!("CARGO_BIN_EXE_…")`, without what systemd may have told the test.
+/// A service's program, `env!("CARGO_BIN_EXE_…")`, without the environment that systemd may have given the test.
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     for name in ["NOTIFY_SOCKET", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
@@ -193,7 +193,7 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// Runs it to its end: the exit status, stdout and stderr.
+/// Runs it to its end: returns the exit status, stdout and stderr.
 pub fn finished(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.output().expect("the program starts");
     let Output {
@@ -205,8 +205,8 @@ pub fn finished(command: &mut Command) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// Whether the program refuses each configuration in one sentence that has the complaint, with exit status 64, however
-/// it is told the file: `ways` are the arguments before its name. And whether it accepts an empty one.
+/// Checks that the program refuses each configuration in one sentence that contains the complaint, with exit status 64,
+/// for every way to name the file: `ways` are the arguments before its name. Checks also that it accepts an empty one.
 #[expect(
     clippy::disallowed_methods,
     reason = "what a test writes need not survive a cut"
@@ -228,9 +228,9 @@ pub fn refuses(program: &str, ways: &[&[&str]], wrong: &[(&str, &str)]) {
     assert_eq!(accepted, (Some(0), String::new(), String::new()));
 }
 
-/// A service's program while it runs; killed if the test forgets it.
+/// A running program of a service; it is killed when this is dropped.
 pub struct Program {
-    /// Where it answers, once it does.
+    /// Its address, once it listens.
     pub address: SocketAddr,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -238,7 +238,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it with `config`, which is written to `directory`, on a port of its own.
+    /// Starts it on a port of its own with `config`, which is written to `directory`.
     #[expect(
         clippy::disallowed_methods,
         reason = "what a test writes need not survive a cut"
@@ -277,24 +277,24 @@ impl Program {
         self
     }
 
-    /// Its answer, if it answers.
+    /// Sends a GET request; returns the answer, if there is one.
     pub fn get(&self, path: &str) -> Option<Answer> {
         try_call(self.address, "GET", path, &[], "").ok()
     }
 
-    /// What it has said so far.
+    /// Its output so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().expect("no panic while held").clone()
     }
 
-    /// Asks it to stop, and waits until it has ended well; what it said.
+    /// Asks it to stop, and waits until it has ended successfully; returns its output.
     pub fn stop(self) -> Vec<String> {
         let (status, lines) = self.end(Signal::TERM);
         assert_eq!(status, Some(0), "{}", lines.join("\n"));
         lines
     }
 
-    /// Kills it, and waits; what it said.
+    /// Kills it, and waits; returns its output.
     pub fn kill(self) -> Vec<String> {
         self.end(Signal::KILL).1
     }

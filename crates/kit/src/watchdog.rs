@@ -1,14 +1,14 @@
-//! Liveness: every loop that must not stop beats within its own period.
+//! Liveness: every loop that must not stop has to beat within its own period.
 //!
-//! systemd is told WATCHDOG=1 only while all of them do, so that one stuck loop restarts the service as
-//! surely as a stuck process does.
+//! systemd gets WATCHDOG=1 only while all of them do, so a single stuck loop restarts the service just as a stuck
+//! process does.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::health::Name;
 
-/// One registered loop; dropping it says that the loop has ended as intended.
+/// A registered loop; dropping it means that the loop ended as intended.
 #[derive(Debug)]
 pub struct Heartbeat {
     loops: Loops,
@@ -57,12 +57,12 @@ impl Loops {
 }
 
 impl Heartbeat {
-    /// The loop is alive.
+    /// Records a beat.
     pub fn beat(&self) {
         self.set(Some(Instant::now()));
     }
 
-    /// Within what it has promised to beat.
+    /// The period within which it must beat.
     pub(crate) fn period(&self) -> Duration {
         self.period
     }
@@ -74,7 +74,7 @@ impl Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        // A thread that panics has not ended as intended: it stays late for ever.
+        // A thread that panics has not ended as intended, so its loop stays late forever.
         if !std::thread::panicking() {
             self.set(None);
         }

@@ -1,10 +1,10 @@
-//! A worker: a state that lives on a thread of its own, and is reached through a bounded queue.
+//! A worker: a state that is owned by a thread of its own and reached through a bounded queue.
 //!
-//! Whoever needs something slow or something that only one may have (a file, a bus, a receiver of messages) gives it
-//! to a worker. Jobs are closures that are given the state, one after the other; between them the state does what is
-//! due by itself. The kit does the rest: the watchdog watches it, the service is ready only after it has started, its
-//! part is on `/health`, and it ends last begun, first ended, once all that was handed to it is done. A worker is
-//! begun after those that it hands things to, so what flows from the first to the last is never cut off.
+//! Slow or exclusive resources (a file, a bus, a receiver of messages) belong to a worker. Jobs are closures that get
+//! the state, one after the other; between jobs the state does its own periodic work. The kit does the rest: the
+//! watchdog watches the worker, the service is ready only after it has started, and `/health` shows its condition.
+//! Workers end in reverse order of their start, once all their jobs are done. A worker must be started after those that
+//! it sends jobs to, so that no job is lost at the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,24 +18,24 @@ use crate::health::Component;
 use crate::readiness::Latch;
 use crate::watchdog::Heartbeat;
 
-/// Jobs that may wait; who comes then is told that the worker is busy.
+/// How many jobs may wait; further callers are told that the worker is busy.
 const QUEUE: usize = 256;
 
-/// What lives on a worker's thread.
+/// The state that a worker's thread owns.
 pub trait Actor: Send + 'static {
-    /// How long its end is waited for; one that takes longer goes down with the process.
+    /// How long to wait for its end; a worker that takes longer is abandoned when the process ends.
     const PATIENCE: Duration = Duration::MAX;
 
-    /// What has to be done before the service is of use.
+    /// Does the work that must be finished before the service is usable.
     fn start(&mut self) {}
 
-    /// Does what is due, and returns how long nothing will be. Called after `start`, after every job, and when that
+    /// Does periodic work, and returns the time until the next. Called after `start`, after every job, and when that
     /// time has passed.
     fn turn(&mut self) -> Duration {
         Duration::MAX
     }
 
-    /// The end, after the last job. An error is the service's.
+    /// Called after the last job. An error becomes the service's error.
     fn stop(self) -> anyhow::Result<()>
     where
         Self: Sized,
@@ -46,7 +46,7 @@ pub trait Actor: Send + 'static {
 
 type Job<A> = Box<dyn FnOnce(&mut A) + Send>;
 
-/// Hands jobs to a worker; copies reach the same one.
+/// A handle that sends jobs to a worker; clones reach the same worker.
 pub struct Worker<A> {
     name: &'static str,
     queue: SyncSender<Job<A>>,
@@ -79,18 +79,18 @@ impl<A> Clone for Worker<A> {
 }
 
 impl<A: Actor> Worker<A> {
-    /// Hands over a job without waiting for anything; false if there was no room for it.
+    /// Sends a job without waiting; returns false if the queue is full.
     #[must_use]
     pub fn offer(&self, job: impl FnOnce(&mut A) + Send + 'static) -> bool {
         self.queue.try_send(Box::new(job)).is_ok()
     }
 
-    /// Hands over a job, and waits for room if there is none. Never for a thread that must not wait.
+    /// Sends a job, and waits if the queue is full. Not for threads that must not wait.
     pub fn send(&self, job: impl FnOnce(&mut A) + Send + 'static) {
         let _ = self.queue.send(Box::new(job));
     }
 
-    /// Has a question answered.
+    /// Sends a question and waits for the answer.
     pub async fn ask<V: Send + 'static>(
         &self,
         question: impl FnOnce(&mut A) -> V + Send + 'static,
@@ -109,18 +109,18 @@ impl<A: Actor> Worker<A> {
     }
 }
 
-/// What the kit keeps of a worker, to end it.
+/// The kit's handle for ending a worker.
 pub(crate) struct Running {
     name: &'static str,
     patience: Duration,
     stopping: Arc<AtomicBool>,
-    /// Has the worker look up from its waiting.
+    /// Wakes the worker.
     wake: Box<dyn Fn() + Send + Sync>,
     ended: oneshot::Receiver<anyhow::Result<()>>,
 }
 
 impl Running {
-    /// Has it do all that was handed to it, and end.
+    /// Lets the worker finish its queue, and ends it.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stopping.store(true, Ordering::SeqCst);
         (self.wake)();
@@ -128,7 +128,10 @@ impl Running {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => anyhow::bail!("the thread of the {} has panicked", self.name),
             Err(_) => {
-                tracing::info!(worker = self.name, "still at work; not waited for");
+                tracing::info!(
+                    worker = self.name,
+                    "still working at shutdown; not waiting for it"
+                );
                 Ok(())
             }
         }
@@ -165,14 +168,14 @@ pub(crate) fn start<A: Actor>(
         name,
         patience: A::PATIENCE,
         stopping,
-        // A full queue has it awake already.
+        // If the queue is full, the worker is awake already.
         wake: Box::new(move || drop(wake.try_send(Box::new(|_| {})))),
         ended,
     };
     Ok((Worker { name, queue }, running))
 }
 
-/// Says on `/health` that a worker has panicked, at once: its heart is late only after its period.
+/// Reports a panic of a worker on `/health` at once: its missing heartbeat would show only after its period.
 struct LastWords(Component);
 
 impl Drop for LastWords {
@@ -207,7 +210,7 @@ impl<A: Actor> Life<A> {
         self.actor.stop()
     }
 
-    /// Waits for a job and does it, but not past `due`; beats meanwhile.
+    /// Waits for a job until `due` and executes it; beats meanwhile.
     fn wait(&mut self, jobs: &Receiver<Job<A>>, due: Option<Instant>, slice: Duration) {
         loop {
             self.heartbeat.beat();
@@ -216,7 +219,7 @@ impl<A: Actor> Life<A> {
                 Ok(job) => return job(&mut self.actor),
                 Err(RecvTimeoutError::Timeout) if due.is_some() && left <= slice => return,
                 Err(RecvTimeoutError::Timeout) => {}
-                // The kit holds a sender until it has asked for the end.
+                // The kit holds a sender until it has requested the end.
                 Err(RecvTimeoutError::Disconnected) => {
                     return self.stopping.store(true, Ordering::SeqCst);
                 }

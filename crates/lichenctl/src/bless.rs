@@ -1,5 +1,5 @@
-//! Bless: the running generation has shown that it is healthy, and is the good one from now on. And what else
-//! is due at boot: what Nix's profile says is made to agree with what was booted.
+//! Bless: mark the running generation as the good one after it was found healthy. At boot this module also makes
+//! Nix's profile agree with the generation that was booted.
 
 use crate::confirm;
 use crate::durable;
@@ -15,18 +15,20 @@ use crate::state::BootState;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
-/// Blesses the running generation if it is healthy, and confirmed where that was asked for; with `wait`, once it
-/// is, within its deadline.
+/// Blesses the running generation if it is healthy and, where required, confirmed. With `wait`, waits for its health
+/// until its deadline.
 pub fn bless(root: &Root, wait: bool) -> Result<()> {
     let running = Running::read(root);
     let generation = running
         .generation
-        .context("what runs is no generation, so there is nothing to bless")?;
-    // Whether it may be blessed at all comes before the wait.
+        .context("the running toplevel is not a generation, so it cannot be blessed")?;
+    // Check whether it may be blessed at all before waiting.
     let before = BootState::load(&root.at("boot"))?;
     let decided = before.clone().bless(generation)?;
     if decided == before {
-        note(&format!("generation {generation} is good already"));
+        note(&format!(
+            "generation {generation} is already the good generation"
+        ));
         return Ok(());
     }
     let none = BTreeSet::new();
@@ -44,13 +46,16 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         && booted == generation
     {
         note(&format!("generation {generation} is healthy"));
-        anyhow::ensure!(wait, "generation {generation} has to be confirmed first");
+        anyhow::ensure!(
+            wait,
+            "generation {generation} must be confirmed before it can be blessed"
+        );
         confirm::wait_trial(root, generation, &awaited)
             .with_context(|| format!("generation {generation}"))
             .inspect_err(|error| journal::error(&format!("{error:#}; rebooting")))?;
     }
     let _lock = GenerationsLock::wait(root)?;
-    // Another may have written meanwhile.
+    // Another process may have written the state meanwhile.
     BootState::load(&root.at("boot"))?
         .bless(generation)?
         .write()?;
@@ -59,22 +64,22 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
     service_data::settle(root, &toplevel)
 }
 
-/// After a soft-reboot, before anything else: `/run` is the same as before, and names what ran then.
+/// Runs first after a soft-reboot: `/run` survives it and still names the previous toplevel.
 pub fn arrive(root: &Root) -> Result<()> {
     let toplevel = Booted::read(root).toplevel;
-    let toplevel = toplevel.context("what was gone to can't be found out")?;
+    let toplevel = toplevel.context("cannot find out which toplevel the soft-reboot started")?;
     for link in [CURRENT, BOOTED] {
         durable::atomic_symlink(&toplevel, &root.at(link))?;
     }
     Ok(())
 }
 
-/// At boot: the profile follows what was booted, and a trial that failed is told.
+/// At boot: points the profile at the booted generation, and reports a trial that failed.
 pub fn reconcile(root: &Root) -> Result<()> {
     let _lock = GenerationsLock::wait(root)?;
     let booted = Booted::read(root);
     let (Some(generation), Some(toplevel)) = (booted.generation, booted.toplevel) else {
-        anyhow::bail!("the kernel's command line names no generation");
+        anyhow::bail!("the kernel's command line does not name a generation");
     };
     let state = BootState::load(&root.at("boot")).ok().map(|s| s.state());
     confirm::forget_others(root, generation, state.and_then(|state| state.trial))?;
@@ -83,20 +88,20 @@ pub fn reconcile(root: &Root) -> Result<()> {
     }
     let remembered = state.map_or(Ok(()), |s| record::trial_failed(root, s));
     if let Err(error) = remembered {
-        // What is on trial here is not to fail for it.
+        // A failure of the profile must not fail the boot of a generation on trial.
         journal::error(&format!("{error:#}"));
     }
     let failed = state.and_then(|state| generations::failed_trial(root, state));
     if let Some(failed) = failed {
         let text = format!(
-            "generation {failed} was tried and never blessed: this is generation {generation} again"
+            "the trial of generation {failed} failed, as it was never blessed: generation {generation} is running again"
         );
         journal::error(&text);
         journal::say(&text);
     }
     if let Some(before) = profile::reconcile(root, generation, &toplevel)? {
         note(&format!(
-            "the system profile said {before}; generation {generation} was booted"
+            "the system profile named {before}, but generation {generation} was booted; the profile now names that"
         ));
     }
     Ok(())

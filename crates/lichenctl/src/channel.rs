@@ -1,4 +1,4 @@
-//! What this device follows: the channel that the generation that runs names.
+//! The channel that this device follows, as configured by the running generation.
 
 mod window;
 
@@ -9,25 +9,25 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
 
-/// Where the generation names it.
+/// The file that names the channel.
 pub(crate) const CONFIG: &str = "etc/lichen/update.json";
 
-/// What is followed, and how: what `services.lichen.autoUpdate` became.
+/// The channel and how to follow it: the content of `services.lichen.autoUpdate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The binary cache.
+    /// The address of the binary cache.
     pub url: String,
     /// The channel's name.
     pub channel: String,
-    /// When a generation may be switched to; always, if there is none.
+    /// The maintenance window for switching generations; without one, any time is allowed.
     pub window: Option<Window>,
-    /// Whether the device may be rebooted for it.
+    /// Whether an update may reboot the device.
     pub reboot: bool,
 }
 
 impl Config {
-    /// Reads it; nothing, if this appliance follows no channel.
+    /// Reads the file; returns none if this appliance follows no channel.
     pub fn load(root: &Root) -> Result<Option<Self>> {
         let path = root.at(CONFIG);
         let text = match fs::read(&path) {

@@ -1,10 +1,10 @@
-//! Confirmation: a healthy generation may still have cut off whoever deployed it, which only they can tell. Where
-//! it was asked for, a generation stays only if `lichenctl confirm` arrives in time, over a new connection.
+//! Confirmation: a generation may be healthy and yet have cut off the person who deployed it. If a confirmation was
+//! requested, the generation stays only if `lichenctl confirm` arrives in time, over a new connection.
 //!
-//! What is awaited is a file, and to confirm is to remove it: of a confirmation and a deadline at the same moment
-//! one finds the file gone. For a live switch it is in memory, as a cut ends that anyway. For a trial boot it is
-//! on DATA before the slot names the generation, one per generation, so that whatever is cut, no trial goes without
-//! the confirmation it was to have.
+//! A file stands for the awaited confirmation, and removing it confirms. If a confirmation and the deadline coincide,
+//! only one of the two succeeds in removing the file. For a live switch the file is in memory, because a power cut ends
+//! the switch anyway. For a trial boot it is on DATA, one file per generation, and is written before the slot names the
+//! generation, so that no power cut can start a trial without its required confirmation.
 
 use crate::durable::{self, cut};
 use crate::generations::{Booted, Running};
@@ -26,41 +26,43 @@ const TRIALS: &str = "var/lib/lichen/confirm";
 const STATE: &str = "var/lib/lichen";
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A confirmation that is asked for.
+/// A requested confirmation.
 #[derive(Clone, Debug)]
 pub struct Confirmation {
-    /// Seconds that it has, from when the generation is found healthy.
+    /// Seconds to wait, counted from when the generation is found healthy.
     pub within: u64,
-    /// The file whose removal it is, after a live switch; else [`confirm`] gives it.
+    /// The file whose removal confirms a live switch; otherwise [`confirm`] names it.
     pub canary: Option<PathBuf>,
 }
 
 /// Why there is nothing to confirm.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// Nobody asked for it, or it is too late.
+    /// No confirmation was requested, or the deadline has passed.
     #[error("no confirmation is awaited")]
     NotAwaited,
-    /// It will be, after the reboot.
-    #[error("generation {0} is to be confirmed, and does not run yet")]
+    /// The confirmation is expected only after the reboot.
+    #[error("generation {0} needs a confirmation, but is not running yet")]
     NotYet(Generation),
 }
 
 impl Hint for ConfirmError {
     fn hint(&self) -> &'static str {
         match self {
-            Self::NotAwaited => "`lichenctl status` shows what runs",
-            Self::NotYet(_) => "confirm once it was booted",
+            Self::NotAwaited => {
+                "`lichenctl status` shows the running generation and any confirmation that is awaited"
+            }
+            Self::NotYet(_) => "confirm it after the device has booted it",
         }
     }
 }
 
-/// Nobody confirmed in time.
+/// The confirmation did not arrive in time.
 #[derive(Debug, thiserror::Error)]
 #[error("not confirmed within {0} s: whoever deployed it may be cut off")]
 pub struct Unconfirmed(pub u64);
 
-/// Awaits the confirmation of what was switched to, or of what is about to be booted.
+/// Waits for the confirmation of the generation that was switched to or is about to be booted.
 pub fn wait_live(root: &Root, awaited: &Awaited, canary: Option<&Path>) -> Result<()> {
     let path = canary.map_or_else(|| root.at(LIVE), Path::to_owned);
     put(&path, awaited)?;
@@ -70,14 +72,14 @@ pub fn wait_live(root: &Root, awaited: &Awaited, canary: Option<&Path>) -> Resul
         }),
         Some(path) => say(&format!("waiting for {} to be removed", path.display())),
     }
-    // Whoever finds the file gone was second.
+    // If the file is already gone, the confirmation arrived first.
     if confirmed(&path, awaited.within) || !durable::remove(&path)? {
         return Ok(());
     }
     Err(Unconfirmed(awaited.within).into())
 }
 
-/// Before the slot names `generation`: whether it will have to be confirmed once it was booted.
+/// Records, before the slot names `generation`, whether it must be confirmed after its boot.
 pub fn demand(
     root: &Root,
     generation: Generation,
@@ -100,7 +102,7 @@ pub fn demand(
     )
 }
 
-/// What the booted generation still needs besides being healthy.
+/// What the booted generation needs in addition to being healthy.
 pub fn demanded(root: &Root) -> Option<(Generation, Awaited)> {
     let booted = Booted::read(root);
     let generation = booted.generation?;
@@ -108,8 +110,8 @@ pub fn demanded(root: &Root) -> Option<(Generation, Awaited)> {
     (Some(&awaited.toplevel) == booted.toplevel.as_ref()).then_some((generation, awaited))
 }
 
-/// Awaits the confirmation of the booted generation. Without it the trial is over, however many tries were left:
-/// it would not be reachable the next time, either.
+/// Waits for the confirmation of the booted generation. Without it the trial ends, even if tries are left, because
+/// the device would be unreachable on the next try, too.
 pub fn wait_trial(root: &Root, generation: Generation, awaited: &Awaited) -> Result<()> {
     let path = of_trial(root, generation);
     tell(&Event::AwaitingConfirmation {
@@ -129,12 +131,12 @@ pub fn wait_trial(root: &Root, generation: Generation, awaited: &Awaited) -> Res
     Err(Unconfirmed(awaited.within).into())
 }
 
-/// Confirms what runs.
+/// Confirms the running generation.
 pub fn confirm(root: &Root) -> Result<Awaited> {
     let live = read(&root.at(LIVE))
         .filter(|awaited| Some(&awaited.toplevel) == Running::read(root).toplevel.as_ref());
     let (awaited, path, _lock) = if let Some(awaited) = live {
-        // The switch that awaits it holds the lock.
+        // The switch that waits for the confirmation holds the lock.
         (awaited, root.at(LIVE), None)
     } else if let Some((generation, awaited)) = demanded(root) {
         (
@@ -157,14 +159,14 @@ pub fn confirm(root: &Root) -> Result<Awaited> {
     Ok(awaited)
 }
 
-/// What is awaited now, or will be after the next boot.
+/// The confirmation that is awaited now, or after the next boot.
 pub fn pending(root: &Root) -> Option<Awaited> {
     read(&root.at(LIVE))
         .or_else(|| demanded(root).map(|(_, awaited)| awaited))
         .or_else(|| next(root))
 }
 
-/// At boot: what was demanded of trials that are over is forgotten.
+/// At boot: removes the confirmation files of trials that have ended.
 pub fn forget_others(root: &Root, booted: Generation, trial: Option<Trial>) -> Result<()> {
     let next = trial.filter(|trial| trial.tries > 0).map(|t| t.generation);
     let spared = [Some(booted), next].map(|g| g.map(|g| of_trial(root, g)));
@@ -177,7 +179,7 @@ pub fn forget_others(root: &Root, booted: Generation, trial: Option<Trial>) -> R
     Ok(())
 }
 
-/// What the generation on trial will need.
+/// The confirmation that the generation on trial needs.
 fn next(root: &Root) -> Option<Awaited> {
     let trial = BootState::load(&root.at("boot")).ok()?.state().trial?;
     read(&of_trial(root, trial.generation))
@@ -201,7 +203,7 @@ fn confirmed(path: &Path, within: u64) -> bool {
     until(Duration::from_secs(within), || !path.exists())
 }
 
-/// Whether it comes true in time.
+/// Waits until the condition holds; false if it did not in time.
 pub(crate) fn until(within: Duration, mut so: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     while !so() {

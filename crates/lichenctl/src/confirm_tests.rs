@@ -104,7 +104,7 @@ fn what_does_not_run_yet_can_not_be_confirmed() {
     let early = confirm(&device.root).unwrap_err();
     assert_eq!(
         early.to_string(),
-        "generation 2 is to be confirmed, and does not run yet"
+        "generation 2 needs a confirmation, but is not running yet"
     );
     device.boot(2);
     confirm(&device.root).unwrap();

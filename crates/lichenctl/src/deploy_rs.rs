@@ -1,11 +1,11 @@
-//! deploy-rs: its client calls `activate-rs` of the toplevel that it deploys, and expects what its own program of
-//! that name does. This answers in its place, with Lichen's switch, and with the removal of deploy-rs's canary as
-//! the confirmation.
+//! Compatibility with deploy-rs: its client calls `activate-rs` from the toplevel that it deploys and expects the
+//! behaviour of its own program of that name. This module answers instead, using Lichen's switch; removing deploy-rs's
+//! canary file is the confirmation.
 //!
-//! The command line is that of deploy-rs's `src/bin/activate.rs`, as `src/deploy.rs` there calls it. What differs:
-//! a generation that is not healthy is left with or without `--auto-rollback`. Where only a soft-reboot or
-//! a trial boot can bring the generation, the canary is waited for before it, as the client does not come back after
-//! it; then health alone decides.
+//! The command line is that of deploy-rs's `src/bin/activate.rs`, as called by `src/deploy.rs`. The differences: an
+//! unhealthy generation is always rolled back, with or without `--auto-rollback`. If the change needs a soft-reboot or
+//! a trial boot, the canary is awaited before the reboot, because the client does not reconnect; afterwards only the
+//! health decides.
 
 use crate::apply::{self, Verb};
 use crate::confirm::Confirmation;
@@ -21,10 +21,10 @@ const SYSTEM: &str = "/nix/var/nix/profiles/system";
 /// Arguments of activate-rs.
 #[derive(Debug, Args)]
 pub struct ActivateRs {
-    /// More of its log; everything is in the journal anyhow
+    /// Log more (ignored: the journal has everything)
     #[arg(long)]
     debug_logs: bool,
-    /// A folder for its log; everything is in the journal anyhow
+    /// The directory for its log (ignored: the journal has everything)
     #[arg(long)]
     log_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,38 +37,38 @@ enum Command {
     Activate(Activate),
     /// Wait until the toplevel is active and can be confirmed
     Wait {
-        /// Its store path
+        /// The store path of the toplevel
         closure: String,
-        /// The folder of the canary
+        /// The directory of the canary
         #[arg(long)]
         temp_path: PathBuf,
         /// How many seconds to wait
         #[arg(long, default_value_t = 240)]
         activation_timeout: u16,
     },
-    /// Undo an activation that had succeeded
+    /// Undo an activation that succeeded
     Revoke(Profile),
 }
 
 #[derive(Debug, Args)]
 struct Activate {
-    /// Its store path
+    /// The store path of the toplevel
     closure: String,
     #[command(flatten)]
     profile: Profile,
-    /// The folder of the canary
+    /// The directory of the canary
     #[arg(long)]
     temp_path: PathBuf,
     /// How many seconds the client has to remove the canary
     #[arg(long)]
     confirm_timeout: u16,
-    /// Go back if the canary is not removed
+    /// Roll back if the canary is not removed
     #[arg(long)]
     magic_rollback: bool,
-    /// Go back if the activation fails, as is done anyhow
+    /// Roll back if the activation fails (always done)
     #[arg(long)]
     auto_rollback: bool,
-    /// Say what would happen
+    /// Print what would happen
     #[arg(long)]
     dry_activate: bool,
     /// Activate it at the next boot
@@ -81,21 +81,21 @@ struct Profile {
     /// The profile by its path
     #[arg(long, required_unless_present = "profile_user")]
     profile_path: Option<String>,
-    /// The profile by its user …
+    /// The user who owns the profile
     #[arg(long, requires = "profile_name")]
     profile_user: Option<String>,
-    /// … and its name
+    /// The name of the profile
     #[arg(long, requires = "profile_user")]
     profile_name: Option<String>,
 }
 
 impl ActivateRs {
-    /// Whether it has to be carried to its end when the connection is lost.
+    /// Whether the command must run to its end even if the connection is lost.
     pub fn outlives_its_caller(&self) -> bool {
         !matches!(self.command, Command::Wait { .. })
     }
 
-    /// Does what the client asks for.
+    /// Runs the client's command.
     pub fn run(&self, root: &Root) -> Result<()> {
         match &self.command {
             Command::Activate(activate) => activate.run(root),
@@ -132,7 +132,7 @@ impl Activate {
 }
 
 impl Profile {
-    /// A device has one profile.
+    /// Checks that the profile is the system profile, the only one that a device has.
     fn check(&self) -> Result<()> {
         let user_and_name = (self.profile_user.as_deref(), self.profile_name.as_deref());
         match (self.profile_path.as_deref(), user_and_name) {
@@ -144,7 +144,7 @@ impl Profile {
     }
 }
 
-/// Where deploy-rs's client removes the file.
+/// The canary file that deploy-rs's client removes.
 fn canary(folder: &Path, closure: &str) -> PathBuf {
     let name = closure.rsplit('/').next().unwrap_or(closure);
     let hash = name.split('-').next().unwrap_or(name);
@@ -153,7 +153,10 @@ fn canary(folder: &Path, closure: &str) -> PathBuf {
 
 fn wait(canary: &Path, seconds: u16) -> Result<()> {
     let there = crate::confirm::until(Duration::from_secs(seconds.into()), || canary.exists());
-    ensure!(there, "not active after {seconds} s");
+    ensure!(
+        there,
+        "the toplevel did not become active within {seconds} s"
+    );
     Ok(())
 }
 

@@ -1,9 +1,9 @@
-//! Writes that survive the plug being pulled.
+//! Writes that survive a power cut.
 //!
 //! On DATA and on tmpfs a file is replaced whole ([`atomic_write`]). On BOOT, a FAT whose rename is not atomic, an
 //! existing file is overwritten in place ([`overwrite`], [`wipe`]), and a new one is written under its own name
 //! while nothing refers to it yet ([`place`]).
-//! Between any two steps there is a `cut` point, at which the tests pull the plug.
+//! Between any two steps there is a `cut` point, at which the tests simulate a power cut.
 
 use anyhow::{Context, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -11,10 +11,10 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Puts `content` at `path`, readable by `mode`: after a power cut there is the old file or the new one.
+/// Puts `content` at `path` with the mode `mode`: after a power cut the file is either the old or the new one.
 pub fn atomic_write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     replace(path, |temp| {
-        // The mode is set at creation, not after: a secret is never readable by others, not even briefly.
+        // The mode is set at creation: a secret is never readable by others, not even briefly.
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -26,7 +26,7 @@ pub fn atomic_write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     })
 }
 
-/// [`atomic_write`], unless the file already is as wanted; says whether it wrote. Spares the card.
+/// Calls [`atomic_write`] only if the content or mode differs, to spare the card; says whether it wrote.
 pub fn update(path: &Path, content: &[u8], mode: u32) -> Result<bool> {
     let same = fs::read(path).is_ok_and(|now| now == content)
         && fs::symlink_metadata(path)
@@ -48,7 +48,7 @@ pub fn atomic_symlink(target: &str, path: &Path) -> Result<()> {
 fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let temp = temporary(path)?;
     let write = || -> std::io::Result<()> {
-        // One fixed name per file: what a cut leaves behind is gone with the next attempt.
+        // The temporary name is fixed, so the next attempt replaces what a power cut leaves behind.
         remove_if_there(&temp)?;
         make(&temp)?;
         cut::point("temporary file");
@@ -64,11 +64,11 @@ fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Resu
 fn temporary(path: &Path) -> Result<PathBuf> {
     let name = path
         .file_name()
-        .with_context(|| format!("{} names no file", path.display()))?;
+        .with_context(|| format!("{} does not name a file", path.display()))?;
     Ok(path.with_file_name(format!(".{}.tmp", name.to_string_lossy())))
 }
 
-/// Removes a file durably; that it is not there is what is wanted. Says whether it was.
+/// Removes a file durably. A missing file is not an error. Says whether the file existed.
 pub fn remove(path: &Path) -> Result<bool> {
     let remove = || -> std::io::Result<bool> {
         let was_there = remove_if_there(path)?;
@@ -89,7 +89,7 @@ fn remove_if_there(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Makes the directory, and sees to it that it has this mode.
+/// Creates the directory if it is missing, and sets its mode.
 pub fn directory(path: &Path, mode: u32) -> Result<()> {
     let make = || -> std::io::Result<()> {
         if !path.is_dir() {
@@ -110,16 +110,16 @@ pub fn directory(path: &Path, mode: u32) -> Result<()> {
     make().with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
-/// Overwrites the start of an existing file in place: no truncating, no renaming, so that on FAT only the
-/// file's own sectors and its time stamp change.
+/// Overwrites the start of an existing file in place, without truncating or renaming, so that on FAT only the sectors
+/// and the time stamp of this file change.
 pub fn overwrite(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.write_all_at(content, 0)?;
     file.sync_all()
 }
 
-/// Overwrites a file on BOOT with zeros before it removes it. What a card's controller keeps of the old sectors is
-/// out of reach; what any reader of the card sees is not.
+/// Overwrites a file on BOOT with zeros and then removes it. Old sectors that the card's controller keeps cannot be
+/// erased from here, but a normal reader of the card cannot see them.
 pub fn wipe(path: &Path) -> Result<()> {
     let length = fs::metadata(path)
         .with_context(|| format!("cannot read {}", path.display()))?
@@ -130,8 +130,8 @@ pub fn wipe(path: &Path) -> Result<()> {
     remove_from_boot(path)
 }
 
-/// Puts a file onto BOOT that nothing refers to yet; whoever refers to it then calls [`sync_file_system`] first.
-/// What a cut leaves of it is written anew the next time. Says whether there was anything to write.
+/// Writes a file onto BOOT that nothing refers to yet. Callers must call [`sync_file_system`] before anything refers
+/// to it. A file left incomplete by a power cut is written again. Says whether it had to write.
 pub fn place(path: &Path, content: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|now| now == content) {
         return Ok(false);
@@ -155,9 +155,9 @@ pub fn place(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes a file or a folder with all that is in it from BOOT. A FAT orders nothing: if its blocks were free
-/// before its entry is gone for good, a cut would leave an entry that names blocks of another file. An open
-/// file keeps its blocks.
+/// Removes a file or a directory with its content from BOOT. FAT guarantees no order of writes: if blocks were freed
+/// before the directory entry was durably removed, a power cut could leave an entry that refers to blocks of another
+/// file. An open file keeps its blocks.
 pub fn remove_from_boot(path: &Path) -> Result<()> {
     let remove = || -> std::io::Result<()> {
         if fs::symlink_metadata(path)?.is_dir() {
@@ -178,24 +178,24 @@ pub fn remove_from_boot(path: &Path) -> Result<()> {
     remove().with_context(|| format!("cannot remove {}", path.display()))
 }
 
-/// Makes everything that was written to the file system of `path` durable.
+/// Makes all writes to the file system of `path` durable.
 pub fn sync_file_system(path: &Path) -> Result<()> {
     let sync = || -> std::io::Result<()> { Ok(rustix::fs::syncfs(File::open(path)?)?) };
     sync().with_context(|| format!("cannot sync the file system of {}", path.display()))
 }
 
-/// Makes what happened to the directory entry `path` durable.
+/// Makes changes to the directory entry `path` durable.
 pub fn sync_dir(path: &Path) -> std::io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-/// Points between two durable steps. Nothing in the program; the plug in the tests.
+/// Marks the points between two durable steps. Does nothing in the program; in the tests it simulates a power cut.
 #[cfg(not(test))]
 pub(crate) mod cut {
     pub(crate) fn point(_after: &str) {}
 }
 
-/// Points between two durable steps, at each of which a test can pull the plug.
+/// Marks the points between two durable steps, at each of which a test can simulate a power cut.
 #[cfg(test)]
 pub(crate) mod cut {
     use std::cell::Cell;
@@ -212,7 +212,7 @@ pub(crate) mod cut {
         }
     }
 
-    /// Runs `f` until its n-th point; `None` when the plug was pulled there.
+    /// Runs `f` until its n-th point; returns `None` if the power cut happened there.
     pub(crate) fn at<T>(n: usize, f: impl FnOnce() -> T) -> Option<T> {
         LEFT.set(Some(n));
         let result = catch_unwind(AssertUnwindSafe(f));
@@ -225,8 +225,7 @@ pub(crate) mod cut {
     }
 }
 
-/// A folder for a test; in memory where there is any: thousands of fsyncs take long on a disk, and prove
-/// nothing there.
+/// A directory for a test, in memory if possible: thousands of fsyncs are slow on a disk and prove nothing more there.
 #[cfg(test)]
 pub(crate) fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");

@@ -1,4 +1,4 @@
-//! What `status` tells of the system as a whole: which appliance, whether it is healthy, memory, the last errors.
+//! What `status` reports about the whole system: the appliance, its health, memory and the last errors.
 
 use crate::health::Health;
 use crate::root::Root;
@@ -8,12 +8,12 @@ use std::fs;
 use std::process::Command;
 
 const MANIFEST: &str = "run/current-system/manifest.json";
-/// As many as leave the screen to the rest.
+/// How many errors to show, so that the rest of the status fits on the screen.
 const ERRORS: usize = 5;
-/// What the kernel says at every boot, as the initrd hands the armed watchdog over to systemd; and so it shall be.
+/// The kernel logs this at every boot, because the initrd hands the armed watchdog over to systemd. It is expected.
 const HANDED_OVER: &str = "watchdog did not stop!";
 
-/// Asks the device.
+/// Collects the facts from the device.
 pub fn collect(root: &Root) -> Facts {
     let manifest = fs::read_to_string(root.at(MANIFEST)).unwrap_or_default();
     let manifest: Option<serde_json::Value> = serde_json::from_str(&manifest).ok();
@@ -33,7 +33,7 @@ fn problems(root: &Root) -> Option<Vec<String>> {
     }))
 }
 
-/// What /proc/meminfo says. Available is what the kernel thinks that programs can have without swapping.
+/// Memory from /proc/meminfo. "Available" is the kernel's estimate of what programs can use without swapping.
 pub(crate) fn memory(meminfo: &str) -> Option<Usage> {
     let bytes = |key: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
@@ -64,7 +64,7 @@ fn errors() -> Option<Vec<String>> {
     output.status.success().then(|| last(&text))
 }
 
-/// The last errors among these.
+/// The last errors among these journal lines.
 fn last(errors: &str) -> Vec<String> {
     let mut last: Vec<String> = errors
         .lines()

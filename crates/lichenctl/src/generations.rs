@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 
-/// How many boots a generation on trial gets, unless somebody says otherwise.
+/// The default number of boots that a generation on trial gets.
 pub const TRIES: u64 = 3;
 
 /// A generation that the boot script can boot.
@@ -21,7 +21,7 @@ pub struct Entry {
     pub kernel: Option<String>,
     /// Whether it runs now.
     pub running: bool,
-    /// Whether it is the good one.
+    /// Whether it is the good generation.
     pub good: bool,
     /// How many tries it has left, if it is on trial.
     pub trial: Option<u64>,
@@ -32,7 +32,7 @@ pub struct Entry {
 #[serde(transparent)]
 pub struct Generations(pub Vec<Entry>);
 
-/// What the boot script, or the soft-reboot since, says about the generation that was booted.
+/// The generation that was booted, as named by the boot script or by a later soft-reboot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Booted {
     /// `lichen.generation=`
@@ -42,26 +42,26 @@ pub struct Booted {
 }
 
 impl Booted {
-    /// Reads what the root that runs was given, else the command line of the kernel, which knows of no soft-reboot.
+    /// Reads it from the running root if a soft-reboot wrote it there, else from the kernel's command line.
     pub fn read(root: &Root) -> Self {
         let text = fs::read_to_string(root.at(SOFT_BOOTED))
             .or_else(|_| fs::read_to_string(root.at("proc/cmdline")));
         Self::of(&text.unwrap_or_default())
     }
 
-    /// What a soft-reboot is about to go to.
+    /// The generation that a soft-reboot is about to start.
     pub fn soon(root: &Root) -> Option<Self> {
         let path = root.at(NEXT_ROOT).join(SOFT_BOOTED);
         fs::read_to_string(path).ok().map(|text| Self::of(&text))
     }
 
-    /// The text that it is read from.
+    /// The text that this is parsed from.
     pub fn text(generation: Generation, toplevel: &str) -> String {
         let number = generation.hex();
         format!("lichen.generation={number} lichen.toplevel={toplevel}\n")
     }
 
-    /// The boot script puts the generation it chose first, so the first one counts, whatever follows.
+    /// The boot script puts the generation that it chose first, so the first occurrence counts.
     fn of(arguments: &str) -> Self {
         let argument = |key: &str| {
             arguments
@@ -75,17 +75,17 @@ impl Booted {
     }
 }
 
-/// What a root says that was gone to by a soft-reboot, in words of the kernel's command line: it comes and goes with
-/// that root.
+/// The file in a root started by a soft-reboot that names its generation, in the format of the kernel's command line.
+/// It exists only in that root.
 pub const SOFT_BOOTED: &str = ".booted";
 const NEXT_ROOT: &str = "run/nextroot";
 
-/// Where the toplevel that runs is named; a live switch changes it, the kernel's command line it can't.
+/// The link to the running toplevel. A live switch changes it, but cannot change the kernel's command line.
 pub const CURRENT: &str = "run/current-system";
-/// Where the toplevel that was booted is named.
+/// The link to the booted toplevel.
 pub const BOOTED: &str = "run/booted-system";
 
-/// What runs, after however many live switches: a generation, or by `test` a toplevel that is none.
+/// The running toplevel after any live switches: a generation, or a toplevel under `test` that is not a generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Running {
     /// Its number, if it has one.
@@ -95,7 +95,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Asks the device: the link says what runs, BOOT what number that has.
+    /// Reads it from the device: the link names the toplevel, and BOOT has its number.
     pub fn read(root: &Root) -> Self {
         let booted = Booted::read(root);
         let current = fs::read_link(root.at(CURRENT))
@@ -127,7 +127,7 @@ impl Running {
     }
 }
 
-/// The generation whose trial failed. One that runs, or is about to, is at its last try.
+/// The generation whose trial failed. If it is running or about to run, it is only on its last try.
 pub fn failed_trial(root: &Root, state: State) -> Option<Generation> {
     let soon = Booted::soon(root).and_then(|soon| soon.generation);
     let at_it = [Booted::read(root).generation, soon];
@@ -153,7 +153,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// Reads the text of such a file. One that a cut left without its end says nothing.
+    /// Parses such a file. A file that a power cut truncated gives nothing.
     pub fn of(text: &str) -> Self {
         if !text.ends_with('\n') {
             return Self::default();
@@ -166,7 +166,7 @@ impl Env {
     }
 }
 
-/// The generations on BOOT as their files say, the oldest first. Files that are no generation's are passed over.
+/// The generations described by the files on BOOT, the oldest first. Other files are ignored.
 pub fn on_boot(root: &Root) -> Result<Vec<(Generation, Env)>> {
     let folder = root.at("boot/gen");
     let cannot = || format!("cannot read {}", folder.display());
@@ -181,14 +181,14 @@ pub fn on_boot(root: &Root) -> Result<Vec<(Generation, Env)>> {
             continue;
         };
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // A cut may have left anything in a file that no slot names yet.
+        // A power cut may leave arbitrary content in a file that no slot names yet.
         found.push((generation, Env::of(&String::from_utf8_lossy(&text))));
     }
     found.sort_by_key(|(generation, _)| *generation);
     Ok(found)
 }
 
-/// Lists what is on BOOT.
+/// Lists the generations on BOOT.
 pub fn list(root: &Root) -> Result<Generations> {
     let state = BootState::load(&root.at("boot"))?.state();
     let running = Running::read(root).generation;

@@ -1,10 +1,10 @@
-//! Grows DATA to the end of the disk: the image is as small as what is in it, cards are not.
+//! Grows DATA to the end of the disk: the image is as small as its content, but cards are larger.
 //!
-//! Runs at every boot and does nothing when there is nothing to do. Partition table (see [`card::growth`]: the plug may
-//! be pulled between any two writes), then the kernel's idea of the partition, then the mounted ext4, each
-//! compared with what it should be; so a boot that was cut off is finished by the next.
+//! Runs at every boot and does nothing if nothing is to be done. It updates the partition table (see [`card::growth`],
+//! which is safe against a power cut between any two writes), then the kernel's view of the partition, then the mounted
+//! ext4. Each step compares the actual with the wanted state, so the next boot completes an interrupted run.
 //!
-//! It refuses to touch a table that is not in order, and never makes anything smaller.
+//! It refuses to change a damaged partition table, and never shrinks anything.
 
 use crate::root::Root;
 use crate::sys;
@@ -19,21 +19,21 @@ use std::path::{Path, PathBuf};
 /// Where the initrd mounts DATA.
 pub const DATA: &str = "/run/data";
 
-/// Why DATA can't be grown.
+/// Why DATA cannot be grown.
 #[derive(Debug, thiserror::Error)]
 pub enum GrowError {
-    /// Nothing is mounted where DATA belongs.
+    /// Nothing is mounted at the mount point of DATA.
     #[error("DATA is not mounted at {DATA}")]
     NotMounted,
-    /// DATA lies on something else than a partition of a disk.
+    /// DATA is not on a partition of a disk.
     #[error("DATA is not a partition: {device} has no {file}", device = .device.display())]
     NoPartition {
         /// The device's folder in sysfs.
         device: PathBuf,
-        /// What every partition has there.
+        /// The sysfs file that every partition has.
         file: &'static str,
     },
-    /// The partition table is not as it should be.
+    /// The partition table is not valid.
     #[error("cannot use the partition table of {disk}: {source}", disk = .disk.display())]
     Table {
         /// The disk.
@@ -50,17 +50,17 @@ impl GrowError {
             Self::NotMounted | Self::NoPartition { .. } => {
                 Some("`findmnt /run/data` shows what is mounted there")
             }
-            Self::Table { .. } => Some("back up /run/data and write the image to the card anew"),
+            Self::Table { .. } => Some("back up /run/data and write the image to the card again"),
         }
     }
 }
 
-/// The partition DATA lies on, as sysfs has it.
+/// The partition that holds DATA, as described in sysfs.
 #[derive(Debug, PartialEq, Eq)]
 struct Partition {
     disk: PathBuf,
     device: PathBuf,
-    /// All in sectors of [`SECTOR`] bytes, as sysfs counts whatever the disk.
+    /// All values are in sectors of [`SECTOR`] bytes, which sysfs uses for every disk.
     disk_sectors: u64,
     number: u32,
     start: u64,
@@ -82,7 +82,7 @@ impl fmt::Display for Grown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = |bytes: u64| format!("{} MiB", bytes >> 20);
         if self.before == self.after && !self.table {
-            return write!(f, "DATA fills the disk already: {}", size(self.after));
+            return write!(f, "DATA already fills the disk: {}", size(self.after));
         }
         write!(
             f,
@@ -93,7 +93,7 @@ impl fmt::Display for Grown {
     }
 }
 
-/// Grows the partition, and the file system in it, that is mounted at [`DATA`].
+/// Grows the partition that is mounted at [`DATA`], and its file system.
 pub fn run(root: &Root) -> Result<Grown> {
     let mounts = root.at("proc/self/mountinfo");
     let mounts =
@@ -112,7 +112,7 @@ pub fn run(root: &Root) -> Result<Grown> {
         )
         .with_context(|| {
             format!(
-                "the kernel does not take the new end of partition {}",
+                "the kernel does not accept the new end of partition {}",
                 partition.number
             )
         })?;
@@ -150,7 +150,7 @@ impl Partition {
     }
 }
 
-/// `major:minor` of what is mounted at `folder`; of several, the one on top.
+/// The `major:minor` number of the device mounted at `folder`; the topmost if there are several mounts.
 fn mounted_device<'a>(mountinfo: &'a str, folder: &str) -> Option<&'a str> {
     let fields = |line: &'a str| -> Option<(&'a str, &'a str)> {
         let mut fields = line.split(' ').skip(2);
@@ -163,7 +163,7 @@ fn mounted_device<'a>(mountinfo: &'a str, folder: &str) -> Option<&'a str> {
         .map(|(device, _)| device)
 }
 
-/// Brings the partition table up to date; says whether it had to, and how large the partition is now.
+/// Updates the partition table if necessary; says whether it did, and the partition's size.
 fn grow_table(partition: &Partition) -> Result<(bool, u64)> {
     let path = &partition.disk;
     let table_error = |source| GrowError::Table {
@@ -180,7 +180,7 @@ fn grow_table(partition: &Partition) -> Result<(bool, u64)> {
                 path.display()
             )
         })?;
-    // udev re-reads a disk's table when a writer has closed it, unless the disk is locked.
+    // udev re-reads a disk's table when a writer closes it, unless the disk is locked.
     rustix::fs::flock(&disk, rustix::fs::FlockOperation::LockExclusive)
         .with_context(|| format!("cannot lock {}", path.display()))?;
     let plan = growth::plan(
@@ -198,7 +198,7 @@ fn grow_table(partition: &Partition) -> Result<(bool, u64)> {
     Ok((!plan.writes.is_empty(), plan.sectors))
 }
 
-/// Grows the file system on `device`, mounted at `folder`; says its size before and after, in bytes.
+/// Grows the file system on `device`, mounted at `folder`; returns its size before and after, in bytes.
 fn grow_ext4(folder: &Path, device: &Path, partition_bytes: u64) -> Result<(u64, u64)> {
     let size = || {
         Ext4Size::read(device)
@@ -214,7 +214,7 @@ fn grow_ext4(folder: &Path, device: &Path, partition_bytes: u64) -> Result<(u64,
     Ok((before.bytes(), size()?.bytes()))
 }
 
-/// What an ext4's superblock says; the kernel keeps it up to date while the file system is mounted.
+/// The ext4 superblock, which the kernel keeps up to date while the file system is mounted.
 #[derive(Debug, PartialEq, Eq)]
 struct Ext4Size {
     blocks: u64,
@@ -225,7 +225,7 @@ impl Ext4Size {
     fn read(device: &Path) -> io::Result<Self> {
         let mut superblock = [0; 1024];
         File::open(device)?.read_exact_at(&mut superblock, 1024)?;
-        Self::of(&superblock).ok_or_else(|| io::Error::other("it is not ext4"))
+        Self::of(&superblock).ok_or_else(|| io::Error::other("it is not an ext4 file system"))
     }
 
     fn of(superblock: &[u8; 1024]) -> Option<Self> {

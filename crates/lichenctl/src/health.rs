@@ -1,5 +1,5 @@
-//! Whether a generation is healthy: every check that it declares passes, no unit is failed, and all of that holds
-//! twice in a row, within its deadline.
+//! Decides whether a generation is healthy: all its declared checks pass, no unit has failed, and both hold for two
+//! consecutive observations within its deadline.
 //!
 //! The checks are the generation's own, in `/etc/lichen/health.json`. A generation without that file declares
 //! none, and is healthy when none of its units is failed.
@@ -23,18 +23,18 @@ pub const FILE: &str = "etc/lichen/health.json";
 const DEADLINE: u64 = 300;
 /// How long one check may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks. A service that crashes and is restarted looks well in between.
+/// The pause between two observations. A service that crashes and is restarted looks healthy in between.
 const PAUSE: Duration = Duration::from_secs(2);
-/// When nothing is under way any more, a unit that is failed stays so.
+/// A failed unit stays failed once no jobs are pending any more.
 const HOPELESS: Duration = Duration::from_secs(10);
 
-/// What a generation declares.
+/// The health checks that a generation declares.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Health {
-    /// Seconds from the boot or the switch.
+    /// The deadline in seconds, from the boot or the switch.
     pub deadline: u64,
-    /// Checks by name.
+    /// The checks, by name.
     pub checks: BTreeMap<String, Check>,
 }
 
@@ -47,7 +47,7 @@ impl Default for Health {
     }
 }
 
-/// One check: exactly one of these.
+/// One check: exactly one of these fields is set.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Check {
@@ -59,25 +59,25 @@ pub enum Check {
     Unit(String),
 }
 
-/// Something that keeps a generation from being healthy.
+/// A reason why a generation is not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// A unit is failed. Nobody starts it again, so that waiting does not help.
+    /// A unit has failed. Nothing restarts it, so waiting does not help.
     Failed(String),
     /// A unit crashes, and systemd restarts it.
     Crashing(String),
-    /// The system as a whole is in a state in which it is not up yet, or not any more.
+    /// The system as a whole is not up yet, or is shutting down.
     System(String),
-    /// A check that the generation declares does not pass.
+    /// A declared check does not pass.
     Check {
         /// Its name.
         name: String,
-        /// Why not.
+        /// Why it does not pass.
         why: String,
     },
-    /// Nothing is wrong at any one moment, but services do not stay up.
+    /// Each observation is fine, but services are restarted between them.
     Restless,
-    /// It could not be found out.
+    /// The health could not be determined.
     Unknown(String),
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(unit) => write!(f, "{unit} failed"),
-            Self::Crashing(unit) => write!(f, "{unit} crashes and is restarted"),
+            Self::Crashing(unit) => write!(f, "{unit} keeps crashing and being restarted"),
             Self::System(state) => write!(f, "the system is {state}"),
             Self::Check { name, why } => write!(f, "check {name}: {why}"),
             Self::Restless => f.write_str("services keep being restarted"),
@@ -94,7 +94,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A generation that is not healthy, with all reasons.
+/// A generation that is not healthy, with all the reasons.
 #[derive(Debug, thiserror::Error)]
 #[error("not healthy after {seconds} s: {}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Unhealthy {
@@ -110,18 +110,18 @@ impl Hint for Unhealthy {
     }
 }
 
-/// What is seen at one moment.
+/// The result of one observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Observation {
     problems: Vec<Problem>,
-    /// Of all services; only counted while there are no problems.
+    /// Restarts of all services; counted only while there are no problems.
     restarts: u64,
     /// Whether waiting can help.
     under_way: bool,
 }
 
 impl Health {
-    /// What the generation that runs declares.
+    /// Reads what the running generation declares.
     pub fn load(root: &Root) -> Result<Self> {
         match fs::read_to_string(root.at(FILE)) {
             Ok(text) => serde_json::from_str(&text).with_context(|| format!("/{FILE}")),
@@ -130,13 +130,13 @@ impl Health {
         }
     }
 
-    /// Looks once; an error says what is wrong. Units in `forgiven` may be failed: they were before.
+    /// Observes once; an error says what is wrong. Units in `forgiven` may be failed, as they had failed before.
     pub fn check(&self, forgiven: &BTreeSet<String>) -> Result<(), Unhealthy> {
         let seen = self.observe(forgiven);
         judge(seen.problems, Duration::ZERO)
     }
 
-    /// Waits until it is healthy; ends early when it can't become so any more.
+    /// Waits until the generation is healthy; stops early when it can no longer become healthy.
     pub fn wait(&self, forgiven: &BTreeSet<String>) -> Result<(), Unhealthy> {
         let begin = Instant::now();
         let deadline = Duration::from_secs(self.deadline);
@@ -166,8 +166,8 @@ impl Health {
         }
     }
 
-    /// Each question is a program to start and work for the service manager, who may be booting: what can't change
-    /// the answer any more is not asked.
+    /// Observes the system. Each query starts a program and is work for a service manager that may still be booting, so
+    /// queries that cannot change the result are skipped.
     fn observe(&self, forgiven: &BTreeSet<String>) -> Observation {
         let mut problems = Vec::new();
         let mut under_way = false;
@@ -175,7 +175,7 @@ impl Health {
             Ok(units) => problems.extend(unit_problems(&units, forgiven)),
             Err(error) => problems.push(Problem::Unknown(format!("{error:#}"))),
         }
-        // Everything but a failed unit may get well by itself.
+        // Every problem except a failed unit may resolve itself.
         under_way |= !problems.iter().any(|p| matches!(p, Problem::Failed(_)));
         match systemd::overall() {
             Ok(overall) => {
@@ -233,7 +233,7 @@ fn unit_problems(units: &[Listed], forgiven: &BTreeSet<String>) -> Vec<Problem> 
         .collect()
 }
 
-/// The units that are failed now.
+/// The units that have failed.
 pub fn failed() -> Result<BTreeSet<String>> {
     let units = systemd::units()?.into_iter();
     Ok(units
@@ -258,14 +258,14 @@ fn http(address: &str) -> Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(PATIENCE))
         .http_status_as_error(false)
-        // The answer is the service's own: neither another address nor a proxy says how it is.
+        // The service itself must answer, so neither redirects nor proxies are used.
         .max_redirects(0)
         .proxy(None)
         .build()
         .into();
     let response = agent.get(address).call().context(address.to_owned())?;
     let status = response.status();
-    // The rest is read, so that the service does not see a broken connection.
+    // Read the rest, so that the service does not see a broken connection.
     let _ = std::io::copy(
         &mut response.into_body().into_reader().take(1 << 20),
         &mut std::io::sink(),
@@ -284,13 +284,13 @@ fn shell(command: &str) -> Result<()> {
     let begin = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            anyhow::ensure!(status.success(), "`{command}` ended with {status}");
+            anyhow::ensure!(status.success(), "`{command}` failed: {status}");
             return Ok(());
         }
         if begin.elapsed() > PATIENCE {
             child.kill()?;
             child.wait()?;
-            anyhow::bail!("`{command}` takes longer than {} s", PATIENCE.as_secs());
+            anyhow::bail!("`{command}` did not finish within {} s", PATIENCE.as_secs());
         }
         sleep(Duration::from_millis(20));
     }

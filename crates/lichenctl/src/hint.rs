@@ -1,8 +1,8 @@
-//! What to do about an error: a sentence beside it, for whoever sees it.
+//! Hints: for an error, a sentence that says what to do about it.
 
 use std::error::Error;
 
-/// An error that somebody can do something about.
+/// An error that has a hint.
 pub trait Hint: Error {
     /// What to do about it.
     fn hint(&self) -> &'static str;

@@ -1,6 +1,6 @@
-//! What everybody has to be able to find later goes to the journal, and to whoever is looking on.
+//! Messages: important ones go to the journal as well as to the caller's terminal or program.
 //!
-//! Nothing here fails: a switch goes on when the connection that started it is gone.
+//! Nothing here returns an error: a switch must continue when the connection that started it is lost.
 
 use protocol::progress::{self, Event};
 use std::io::Write;
@@ -9,20 +9,20 @@ use std::sync::LazyLock;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Whether it is a program that looks on.
+/// Whether the caller is a program that asked for JSON.
 static EVENTS: LazyLock<bool> = LazyLock::new(|| {
     let asked = std::env::var(progress::VARIABLE).ok();
     progress::is_asked(asked.as_deref())
 });
 
-/// For those who look on: progress.
+/// Reports progress to the caller only.
 pub fn say(text: &str) {
     tell(&Event::Said {
         text: text.to_owned(),
     });
 }
 
-/// For those who look on: prose for people, a line of JSON for a program that asked for it.
+/// Writes to the caller: prose for people, a line of JSON for a program that asked for it.
 pub fn tell(event: &Event) {
     let line = if *EVENTS {
         event.json()
@@ -32,18 +32,18 @@ pub fn tell(event: &Event) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// For the journal, and for those who look on.
+/// Reports to the journal and to the caller.
 pub fn note(text: &str) {
     send(5, text);
     say(text);
 }
 
-/// An error, for the journal alone: the caller passes it on to those who look on.
+/// Reports an error to the journal only: the caller of this function prints it.
 pub fn error(text: &str) {
     send(3, text);
 }
 
-/// The journal's native protocol. What is started by systemd with its output on a pipe is not recorded otherwise.
+/// Uses the journal's native protocol, because the output of a unit that writes to a pipe is not recorded otherwise.
 fn send(priority: u8, text: &str) {
     let mut entry =
         format!("PRIORITY={priority}\nSYSLOG_IDENTIFIER=lichenctl\nMESSAGE\n").into_bytes();

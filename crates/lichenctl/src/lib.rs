@@ -1,5 +1,5 @@
-//! Lichen on the device, as a library: the same verbs the program `lichenctl` has, and the types the host
-//! CLI and the stories read its answers with. Synchronous; every durable write goes through [`durable`].
+//! Lichen on the device, as a library: the verbs of the program `lichenctl`, and the types with which the host
+//! command and the stories read its answers. Synchronous; every durable write goes through [`durable`].
 
 pub mod apply;
 pub mod bless;

@@ -1,9 +1,9 @@
-//! Carrying out a live switch: the only part that changes the running system, and the only one that can't be
-//! tried without one.
+//! Carries out a live switch. This is the only part that changes the running system, and the only one that cannot be
+//! tested without a running system.
 //!
-//! Units stop while their own generation is still in place; then `/usr` and `/etc` change, systemd reads its units
-//! anew, and what is to run is reloaded, restarted and started. A unit that does not do as told is a problem
-//! for the caller to judge, not a reason to stop halfway.
+//! Units stop while their own generation is still in place; then `/usr` and `/etc` change, systemd reloads its units,
+//! and units are reloaded, restarted and started. If a unit fails, this is reported as a problem for the caller to
+//! judge; the switch does not stop halfway.
 
 use crate::durable;
 use crate::generations::CURRENT;
@@ -18,35 +18,35 @@ use assemble::Stack;
 use std::fmt;
 use std::fs;
 
-/// What is done, after the generation was put in place.
+/// The steps after the new generation was put in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Units that go are stopped.
+    /// Stop units.
     Stopping,
-    /// What runs is named.
+    /// Record which toplevel is running.
     Naming,
-    /// The service manager reads its units again, or starts over.
+    /// systemd reloads its units or re-executes itself.
     Manager,
-    /// What lichen.toml said is applied.
+    /// Apply the provisioned settings from lichen.toml.
     Provisioning,
-    /// The host name is set.
+    /// Set the host name.
     HostName,
-    /// A service's data are taken back to a copy.
+    /// Restore a service's data from a copy.
     RestoringData,
-    /// Units are reloaded.
+    /// Reload units.
     Reloading,
-    /// Units are restarted.
+    /// Restart units.
     Restarting,
-    /// Units are started.
+    /// Start units.
     Starting,
 }
 
 /// A step that failed.
 #[derive(Debug)]
 pub struct Problem {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// Why.
+    /// Why it failed.
     pub error: anyhow::Error,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stopping => "stopping",
-            Self::Naming => "naming what runs",
+            Self::Naming => "recording which toplevel is running",
             Self::Manager => "reloading systemd",
             Self::Provisioning => "applying lichen.toml",
             Self::HostName => "setting the host name",
@@ -72,22 +72,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where to.
+/// A live switch to another toplevel.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
-    /// What is going to run.
+    /// The toplevel to switch to.
     pub to: &'a Toplevel,
     /// Its layers, mounted.
     pub stack: &'a Stack,
-    /// What happens to units.
+    /// The changes to units.
     pub units: &'a Units,
-    /// Whether systemd itself starts over.
+    /// Whether systemd itself re-executes.
     pub reexecute: bool,
-    /// The data that it needs back.
+    /// The service data to restore.
     pub restores: &'a [Restore],
 }
 
-/// Makes it run; returns what went wrong after it was in place. An error: it is not, and all is as it was.
+/// Switches; returns the problems that occurred afterwards. On an error nothing has changed.
 pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<Problem>> {
     let Change {
         to,
@@ -113,19 +113,19 @@ pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<Problem>> {
     let fstab = fs::read(root.at("etc/fstab")).ok();
     if let Err(error) = stack.swap_in(&root.at("run/data")) {
         let _ = systemd::tell("start", &stop);
-        return Err(error).context("the generation could not be put in place");
+        return Err(error).context("cannot put the layers of the new generation in place");
     }
     try_to(
         Step::Naming,
         durable::atomic_symlink(&to.path, &root.at(CURRENT)),
     );
     try_to(Step::Manager, systemd::reload_manager(reexecute));
-    // Exit codes other than 0 tell of single lines, which never kept a boot from going on.
+    // A non-zero exit status means that single lines failed, which does not stop a boot either.
     let _ = systemd::run(
         "systemd-tmpfiles",
         &["--create", "--remove", "--exclude-prefix=/dev"],
     );
-    // The new generation's own, as at its boot: /etc is as it was built, and not yet this device's.
+    // Use the new generation's own lichenctl, as at its boot: /etc is still as built, without this device's settings.
     try_to(
         Step::Provisioning,
         systemd::run("/usr/bin/lichenctl", &["provision"]).map(drop),
@@ -155,7 +155,7 @@ fn announce(step: Step, units: &[String]) {
     }
 }
 
-/// What systemd does at boot.
+/// Sets the host name, as systemd does at boot.
 fn hostname(root: &Root) -> Result<()> {
     let text = |path: &str| {
         let text = fs::read_to_string(root.at(path)).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! One writer at a time: whoever changes the boot state or what runs holds this.
+//! The lock: only one process at a time may change the boot state or the running generation.
 //!
-//! The lock is the kernel's and goes with its process, so that a crash leaves nothing to clean up.
+//! The kernel releases the lock when its process ends, so a crash leaves nothing to clean up.
 
 use crate::durable;
 use crate::hint::Hint;
@@ -8,7 +8,7 @@ use crate::root::Root;
 use anyhow::{Context, Result};
 use std::fs::{File, OpenOptions, TryLockError};
 
-/// The file that the lock is on.
+/// The lock file.
 pub const FILE: &str = "run/lichen/lock";
 
 /// Another process holds the lock.
@@ -18,7 +18,7 @@ pub struct Busy;
 
 impl Hint for Busy {
     fn hint(&self) -> &'static str {
-        "`lichenctl status` shows how far it is; try again when it is done"
+        "`lichenctl status` shows its progress; try again when it has finished"
     }
 }
 
@@ -27,7 +27,7 @@ impl Hint for Busy {
 pub struct GenerationsLock(#[expect(dead_code, reason = "held, not used")] File);
 
 impl GenerationsLock {
-    /// Takes the lock, or says at once that another process has it.
+    /// Takes the lock, or fails at once if another process has it.
     pub fn take(root: &Root) -> Result<Self> {
         let file = open(root)?;
         match file.try_lock() {
@@ -37,7 +37,7 @@ impl GenerationsLock {
         }
     }
 
-    /// Takes the lock, and waits for it if need be.
+    /// Takes the lock, waiting for it if necessary.
     pub fn wait(root: &Root) -> Result<Self> {
         let file = open(root)?;
         file.lock().context("cannot lock generations")?;

@@ -1,4 +1,4 @@
-//! The program `lichenctl`: what a device can be asked and told. Prints errors once, here.
+//! The program `lichenctl`: its command line. Errors are printed here, once.
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -22,11 +22,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Look after a Lichen appliance, on the device itself
+/// Manage a Lichen appliance, on the device itself
 #[derive(Parser)]
 #[command(name = "lichenctl", version, after_help = EXIT_CODES)]
 struct Arguments {
-    /// Take this folder for the device's root
+    /// Use this directory as the root of the device
     #[arg(long, global = true, default_value = "/", hide_default_value = true)]
     root: PathBuf,
     #[command(subcommand)]
@@ -44,103 +44,103 @@ Exit codes:
 enum Verb {
     /// Show the running generation, the boot state and the device's health
     Status {
-        /// Print all of it as JSON
+        /// Print everything as JSON
         #[arg(long)]
         json: bool,
     },
     /// List the generations on BOOT
     List {
-        /// Print them as JSON
+        /// Print the list as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make a toplevel a generation that can be booted, without changing what boots
+    /// Make a toplevel a bootable generation, without changing what boots next
     Stage {
         /// Its store path, or a link to it
         toplevel: PathBuf,
     },
-    /// Make a toplevel run now and by default
+    /// Switch to a toplevel now, and boot it from then on
     Switch {
         #[command(flatten)]
         activation: Activation,
         #[command(flatten)]
         trial: Trial,
     },
-    /// Make a toplevel run now, until the next boot
+    /// Switch to a toplevel now, only until the next boot
     Test {
         #[command(flatten)]
         activation: Activation,
     },
-    /// Make a toplevel run from the next boot on
+    /// Boot a toplevel from the next boot on
     Boot {
         #[command(flatten)]
         activation: Activation,
         #[command(flatten)]
         trial: Trial,
     },
-    /// Tell what `switch` would do
+    /// Print what `switch` would do
     DryRun {
         /// Its store path, or a link to it
         toplevel: PathBuf,
-        /// Print it as JSON
+        /// Print the plan as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Return to the good generation, to the one before it, or to the one named
+    /// Return to the good generation, to the one before it, or to the given one
     Rollback {
-        /// Its number
+        /// The number of the generation
         generation: Option<u64>,
-        /// Restore services' data from when it was left, if they are of another version now
+        /// Also restore the copies of service data that were made when that generation was left
         #[arg(long)]
         restore_state: bool,
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Say, over a new connection, that the device can still be reached: what runs stays
+    /// Confirm, over a new connection, that the device can still be reached: the running generation stays
     Confirm,
     /// Answer deploy-rs's client
     ActivateRs(ActivateRs),
-    /// Mark the running generation good, if it is healthy
+    /// Mark the running generation as good, if it is healthy
     Bless {
-        /// Wait until it is, within its deadline
+        /// Wait until it is healthy, up to its deadline
         #[arg(long)]
         wait: bool,
     },
-    /// Follow this appliance's channel: run what it names (a timer does so, too)
+    /// Update from this appliance's channel now (a timer also does this)
     Update {
-        /// Only tell what there is
+        /// Only print what is available
         #[arg(long)]
         check: bool,
         /// Do not wait for the maintenance window
         #[arg(long, conflicts_with = "check")]
         now: bool,
     },
-    /// Remove all but the newest generations and those that are needed, and what only they used
+    /// Remove old generations that are not needed, and the store paths that only they used
     Gc {
-        /// How many of the newest stay
+        /// How many of the newest generations to keep
         #[arg(long, default_value_t = retention::KEEP)]
         keep: usize,
     },
-    /// Remove all that services and owner left on the device, and reboot
+    /// Remove everything that services and the owner stored on the device, and reboot
     FactoryReset {
-        /// Do it without asking
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Tell as JSON which of the store paths on standard input, one a line, are not here
+    /// Print as JSON which of the store paths on standard input, one per line, are missing here
     #[command(hide = true)]
     Missing,
-    /// Take in store paths from standard input, as `lichen deploy` sends them
+    /// Receive store paths on standard input, as `lichen deploy` sends them
     #[command(hide = true)]
     Receive,
-    /// Take note of a soft-reboot (runs after each)
+    /// Record a soft-reboot (runs after each one)
     #[command(hide = true)]
     Arrive,
-    /// Make Nix's system profile agree with what was booted (runs at every boot)
+    /// Make Nix's system profile agree with the booted generation (runs at every boot)
     Reconcile,
-    /// Restore services' data if another generation ran before and had changed them (runs at every boot)
+    /// Restore service data if the previous generation had changed their version (runs at every boot)
     RestoreState,
-    /// Take in lichen.toml from BOOT and apply what was provisioned (runs at every boot)
+    /// Read lichen.toml from BOOT and apply the provisioned settings (runs at every boot)
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
     Grow,
@@ -156,14 +156,14 @@ struct Activation {
 
 #[derive(clap::Args)]
 struct Trial {
-    /// How often it may try to boot, if it takes a boot, before the good generation is taken again
+    /// How many trial boots it gets before the device returns to the good generation
     #[arg(long, value_name = "N", default_value_t = TRIES, value_parser = clap::value_parser!(u64).range(1..=9))]
     tries: u64,
 }
 
 #[derive(clap::Args)]
 struct Confirm {
-    /// Go back unless `lichenctl confirm` comes so many seconds after it is healthy; after a soft-reboot or a trial boot, too
+    /// Roll back unless `lichenctl confirm` arrives within this many seconds after it is healthy, also after a reboot
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=LONGEST_CONFIRMATION))]
     confirm_within: Option<u64>,
 }
@@ -270,8 +270,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 impl Verb {
-    /// Whether it must be carried to its end when the connection that asked for it is lost, as it may be by what
-    /// it does.
+    /// Whether the command must run to its end when the connection is lost, which the command itself may cause.
     fn outlives_its_caller(&self) -> bool {
         match self {
             Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } | Self::Rollback { .. } => {
@@ -284,7 +283,7 @@ impl Verb {
     }
 }
 
-/// Runs this very command as a unit of its own and tells how it ended; nothing, if it is in one already.
+/// Runs this command again in a unit of its own and returns its exit status; none if it already runs in one.
 fn as_a_unit() -> Result<Option<ExitCode>> {
     if std::env::var_os("INVOCATION_ID").is_some() {
         return Ok(None);
@@ -320,7 +319,7 @@ fn factory_reset(root: &Root, yes: bool) -> Result<()> {
         let mut answer = String::new();
         std::io::stdin()
             .read_line(&mut answer)
-            .context("cannot read the answer")?;
+            .context("cannot read the answer from the terminal")?;
         anyhow::ensure!(answer.trim() == "reset", "nothing was changed");
     }
     let _lock = GenerationsLock::take(root)?;
@@ -335,7 +334,7 @@ fn print<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) -> Resu
     } else {
         value.to_string()
     };
-    // A reader that has seen enough, such as `head`, is no error.
+    // It is no error if the reader of the output exits early, as `head` does.
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot print")
@@ -344,12 +343,12 @@ fn print<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) -> Resu
     }
 }
 
-/// Tells journal (stderr) and, if someone has to act, the console: on a device that is not on the network
-/// yet it is all there is.
+/// Reports to the journal (stderr) and, if a person must act, to the console: without a network, the console is the
+/// only way to reach people.
 fn tell(root: &Root, report: &Report) -> ExitCode {
     eprint!("{report}");
     if report.needs_attention() {
-        // Without a terminal attached a console may block for good; what it can't take is in the journal.
+        // A console without a terminal may block forever; whatever it cannot take is in the journal.
         let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
         let console = OpenOptions::new()
             .append(true)

@@ -1,8 +1,8 @@
-//! Where Nix and its tools look: the system profile, its `system-N-link`s, and the roots that keep generations
-//! from being collected.
+//! The paths that Nix and its tools look at: the system profile, its `system-N-link`s, and the roots that keep
+//! generations from being garbage-collected.
 //!
-//! All of it is advisory. What boots is said by the state slots, and at boot the profile is made to agree with
-//! them: a client sets it before it activates, and may be cut off in between.
+//! All of this is advisory. The state slots decide what boots, and at boot the profile is made to agree with them,
+//! because a client sets the profile before it activates and may be interrupted in between.
 
 use crate::durable;
 use crate::generations::{BOOTED, CURRENT};
@@ -15,7 +15,7 @@ use std::path::Path;
 const PROFILES: &str = "nix/var/nix/profiles";
 const ROOTS: &str = "nix/var/nix/gcroots/lichen";
 
-/// The numbers of the profile's links, and where they lead.
+/// The numbers of the profile's links, and their targets.
 pub fn links(root: &Root) -> Vec<(Generation, String)> {
     let entries = fs::read_dir(root.at(PROFILES)).into_iter().flatten();
     let mut links: Vec<_> = entries
@@ -34,24 +34,24 @@ pub fn links(root: &Root) -> Vec<(Generation, String)> {
     links
 }
 
-/// Sees to it that Nix keeps generation `generation`, and knows it by its number.
+/// Makes Nix keep generation `generation` and know it by its number.
 pub fn keep(root: &Root, generation: Generation, toplevel: &str) -> Result<()> {
     durable::directory(&root.at(PROFILES), 0o755)?;
     durable::directory(&root.at(ROOTS), 0o755)?;
     durable::atomic_symlink(toplevel, &root.at(ROOTS).join(generation.to_string()))?;
     durable::atomic_symlink(toplevel, &link(root, generation))?;
-    // What runs is kept too, also when it is no generation.
+    // The running toplevel is kept, too, even if it is not a generation.
     durable::atomic_symlink(&format!("/{CURRENT}"), &root.at(ROOTS).join("current"))?;
     durable::atomic_symlink(&format!("/{BOOTED}"), &root.at(ROOTS).join("booted"))
 }
 
-/// Lets Nix collect it.
+/// Allows Nix to collect it.
 pub fn release(root: &Root, generation: Generation) -> Result<()> {
     durable::remove(&link(root, generation))?;
     durable::remove(&root.at(ROOTS).join(generation.to_string())).map(drop)
 }
 
-/// Points the profile at a generation that [`keep`] was told of.
+/// Points the profile at a generation that was passed to [`keep`].
 pub fn point(root: &Root, generation: Generation) -> Result<()> {
     durable::atomic_symlink(
         &format!("system-{generation}-link"),
@@ -59,8 +59,7 @@ pub fn point(root: &Root, generation: Generation) -> Result<()> {
     )
 }
 
-/// Points the profile at `generation`, as known on BOOT, whatever it said before; says what that was, if it was
-/// something else.
+/// Points the profile at `generation` as known on BOOT. Returns the previous target if it was different.
 pub fn reconcile(root: &Root, generation: Generation, toplevel: &str) -> Result<Option<String>> {
     let system = root.at(PROFILES).join("system");
     let before = fs::read_link(&system).ok();

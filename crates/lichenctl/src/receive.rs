@@ -1,9 +1,8 @@
-//! Takes in store paths that the host sends, whole or as deltas against what is here.
+//! Receives store paths from the host, whole or as deltas against paths that are already here.
 //!
-//! A delta is only how an archive comes: all that arrives is rebuilt as a binary cache in a temporary folder on
-//! DATA, and Nix imports from that. Nix checks hashes, references and signatures, and registers a path when it is
-//! durable; so nothing that was half received, or is not what it should be, is ever valid. What a cut leaves is
-//! removed by the next receive.
+//! Everything that arrives is rebuilt as a binary cache in a temporary directory on DATA, and Nix imports from there.
+//! Nix checks hashes, references and signatures, and registers a path only when it is durable, so an incomplete or
+//! wrong path never becomes valid. The next receive removes what an interrupted one left behind.
 
 use crate::durable;
 use crate::facts;
@@ -21,39 +20,39 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// Where the binary cache is made.
+/// The directory of the temporary binary cache.
 const FOLDER: &str = "nix/var/lichen/receive";
-/// For Nix's database, and whoever else writes meanwhile.
+/// Space left for Nix's database and other writers, in bytes.
 const MARGIN: u64 = 32 << 20;
 
 /// Why nothing was received.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
-    /// DATA is too full.
+    /// DATA does not have enough free space.
     #[error(
         "DATA has no room: {needed} bytes are needed to receive this, {free} are free; nothing was changed"
     )]
     NoRoom {
-        /// What it takes: archives and what Nix unpacks from them.
+        /// The space needed for the archives and for what Nix unpacks from them.
         needed: u64,
-        /// What there is.
+        /// The free space.
         free: u64,
     },
-    /// It is not what a host sends.
-    #[error("the stream is no good: {0}; nothing was changed")]
+    /// The stream is not valid.
+    #[error("the received stream is invalid: {0}; nothing was changed")]
     Stream(String),
 }
 
 impl Hint for ReceiveError {
     fn hint(&self) -> &'static str {
         match self {
-            Self::NoRoom { .. } => "`lichenctl gc` removes generations that nothing needs",
-            Self::Stream(_) => "send it again: `lichen deploy`",
+            Self::NoRoom { .. } => "`lichenctl gc` removes generations that are not needed",
+            Self::Stream(_) => "send it again with `lichen deploy`",
         }
     }
 }
 
-/// Which of `paths` are not here, and what there is to make them from.
+/// Which of `paths` are missing here, and which local paths can serve as bases for deltas.
 pub fn missing(root: &Root, paths: &[String]) -> Result<Missing> {
     let ask = |question: &[&str], about: Vec<&str>| -> Result<Vec<String>> {
         if about.is_empty() {
@@ -70,7 +69,7 @@ pub fn missing(root: &Root, paths: &[String]) -> Result<Missing> {
         .iter()
         .rev()
         .filter_map(|(_, env)| env.toplevel.as_deref());
-    // One that is gone would spoil the answer about all the others.
+    // A path that is gone would make Nix fail for all the others.
     let others =
         others.filter(|path| Some(*path) != running.as_deref() && Path::new(path).exists());
     let closure = ["--query", "--requisites"];
@@ -129,7 +128,7 @@ fn take_in(root: &Root, folder: &Path, stream: &mut impl Read) -> Result<Receive
     import(root, folder, &header)
 }
 
-/// Archives, and beside them what Nix unpacks from them.
+/// The size of the archives and of what Nix unpacks from them.
 fn fits(header: &Header, free: u64) -> Result<(), ReceiveError> {
     let coming = header
         .parts
@@ -143,7 +142,7 @@ fn fits(header: &Header, free: u64) -> Result<(), ReceiveError> {
     Ok(())
 }
 
-/// Makes the binary cache; tells which deltas came to nothing.
+/// Builds the binary cache; returns the deltas that could not be applied.
 fn rebuild(
     header: &Header,
     folder: &Path,
@@ -156,7 +155,7 @@ fn rebuild(
     for part in &header.parts {
         let path = &part.info.path;
         let hash = (part.info.hash_part())
-            .ok_or_else(|| ReceiveError::Stream(format!("{path:?} is no store path")))?;
+            .ok_or_else(|| ReceiveError::Stream(format!("{path:?} is not a store path")))?;
         let archive = format!("{hash}.nar");
         put(
             folder,
@@ -168,7 +167,7 @@ fn rebuild(
         }
         let mut coming = stream.by_ref().take(part.bytes);
         let result = unpack(part, &mut coming, &folder.join(archive), dump);
-        // What comes next begins where this ends, whatever became of it.
+        // Skip the rest of this part, so that the next one is read from its beginning.
         let ended = io::copy(&mut coming, &mut io::sink()).map(|_| coming.limit());
         if !ended.as_ref().is_ok_and(|left| *left == 0) {
             return Err(ReceiveError::Stream(format!("it ends in the middle of {path}")).into());
@@ -209,7 +208,7 @@ fn put(folder: &Path, name: &str, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A file that is gone in a moment, and of no use after a cut: it need not be durable.
+/// Writes a temporary file that is useless after a power cut, so it need not be durable.
 #[expect(clippy::disallowed_methods, reason = "nothing is replaced")]
 fn passing(path: &Path) -> io::Result<File> {
     File::create(path)
@@ -229,7 +228,7 @@ fn import(root: &Root, folder: &Path, header: &Header) -> Result<Received> {
         arguments.extend((!keys).then_some("--no-check-sigs"));
         run("nix", &[arguments.as_slice(), &coming].concat())?;
     }
-    // Of what was here before keys were trusted, nobody has told this device who vouches for it.
+    // Paths that arrived before this device trusted any keys may lack signatures.
     if keys && !present.is_empty() {
         run(
             "nix",

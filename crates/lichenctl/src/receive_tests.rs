@@ -163,7 +163,7 @@ fn no_path_leads_out_of_the_folder() {
         &dump,
     )
     .unwrap_err();
-    assert!(error.to_string().contains("is no store path"), "{error}");
+    assert!(error.to_string().contains("is not a store path"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What is remembered of updates, beyond a power cut: so that nothing old is accepted, and nothing is tried again that
-//! failed here or that somebody went back from.
+//! A record of updates that survives power cuts, so that the device never accepts an older channel, and never retries
+//! an update that failed here or that was rolled back.
 
 use crate::channel::Config;
 use crate::durable;
@@ -17,10 +17,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const FOLDER: &str = "var/lib/lichen";
 const FILE: &str = "var/lib/lichen/update.json";
-/// How many toplevels that failed are remembered: a channel names one at a time.
+/// How many failed toplevels are remembered: a channel names one at a time.
 const FAILED: usize = 16;
 
-/// What is remembered, in /var/lib/lichen/update.json.
+/// The record, in /var/lib/lichen/update.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
@@ -28,7 +28,7 @@ pub struct Record {
     pub sequences: BTreeMap<String, u64>,
     /// The toplevels that failed here, the latest last.
     pub failed: Vec<String>,
-    /// The toplevel that is being made to run, and how often that was begun without coming to an end.
+    /// The toplevel that is being activated, and how many attempts were interrupted.
     pub begun: Option<(String, u64)>,
     /// The last run.
     pub last: Option<Last>,
@@ -50,7 +50,7 @@ pub fn now() -> u64 {
     since.map_or(0, |time| time.as_secs())
 }
 
-/// What is followed, and what came of it; nothing, if no channel is.
+/// The channel and the last result; none if no channel is followed.
 pub fn following(root: &Root) -> Option<Following> {
     let config = Config::load(root).ok()??;
     let last = Record::load(root).last;
@@ -61,7 +61,7 @@ pub fn following(root: &Root) -> Option<Following> {
     })
 }
 
-/// Somebody went back from `toplevel`, and does not want it again with the next run.
+/// Records that `toplevel` was rolled back, so that the next run does not install it again.
 pub fn rolled_back(root: &Root, toplevel: &str) -> Result<()> {
     let mut record = Record::load(root);
     if Config::load(root)?.is_some() && record.fail(toplevel) {
@@ -70,7 +70,7 @@ pub fn rolled_back(root: &Root, toplevel: &str) -> Result<()> {
     Ok(())
 }
 
-/// What used up its tries, if anything did. Remembered at boot, since the boot state forgets it with the next change.
+/// Records at boot which toplevel used up its tries, because the boot state forgets this with the next change.
 pub fn trial_failed(root: &Root, state: State) -> Result<()> {
     let Some(toplevel) = failed_trial(root, state) else {
         return Ok(());
@@ -88,13 +88,15 @@ pub fn failed_trial(root: &Root, state: State) -> Option<String> {
 }
 
 impl Record {
-    /// Reads it. One that can't be read is as good as none: a device that stood still for ever would be worse.
+    /// Reads the record. A damaged one counts as empty: never updating again would be worse.
     pub fn load(root: &Root) -> Self {
         let Ok(text) = fs::read(root.at(FILE)) else {
             return Self::default();
         };
         serde_json::from_slice(&text).unwrap_or_else(|error| {
-            note(&format!("/{FILE} is damaged and begun anew: {error}"));
+            note(&format!(
+                "/{FILE} is damaged and is replaced by an empty one: {error}"
+            ));
             Self::default()
         })
     }
@@ -108,25 +110,25 @@ impl Record {
         durable::update(&root.at(FILE), &text, 0o600).map(drop)
     }
 
-    /// The highest sequence accepted of this channel.
+    /// The highest sequence accepted from this channel.
     pub fn accepted(&self, channel: &Channel) -> u64 {
         self.sequences.get(&key(channel)).copied().unwrap_or(0)
     }
 
-    /// Accepts no lower sequence of this channel from now on.
+    /// From now on, accepts no lower sequence from this channel.
     pub fn accept(&mut self, channel: &Channel) {
         let highest = self.sequences.entry(key(channel)).or_default();
         *highest = channel.sequence.max(*highest);
     }
 
-    /// Whether it failed here: it was not healthy, or making it run was cut off too often.
+    /// Whether it failed here: it was not healthy, or its activation was interrupted too often.
     pub fn has_failed(&self, toplevel: &str) -> bool {
         let begun = self.begun.as_ref();
         self.failed.iter().any(|failed| failed == toplevel)
             || begun.is_some_and(|(begun, times)| begun == toplevel && *times >= TRIES)
     }
 
-    /// It failed here; says whether that is news.
+    /// Records that it failed here; says whether that is new.
     pub fn fail(&mut self, toplevel: &str) -> bool {
         if self.has_failed(toplevel) {
             return false;
@@ -137,20 +139,20 @@ impl Record {
         true
     }
 
-    /// It runs here after all.
+    /// Records that it runs here after all.
     pub fn forgive(&mut self, toplevel: &str) {
         self.failed.retain(|failed| failed != toplevel);
         self.end();
     }
 
-    /// It is about to be made to run.
+    /// Records that its activation begins.
     pub fn begin(&mut self, toplevel: &str) {
         let before = self.begun.take().filter(|(begun, _)| begun == toplevel);
         let times = before.map_or(0, |(_, times)| times);
         self.begun = Some((toplevel.to_owned(), times + 1));
     }
 
-    /// That came to an end, whatever it was.
+    /// Records that its activation ended, whatever the result.
     pub fn end(&mut self) {
         self.begun = None;
     }

@@ -1,13 +1,13 @@
-//! Factory reset: everything that services and the owner left on the device goes; generations stay.
+//! Factory reset: removes everything that services and the owner stored on the device; generations stay.
 //!
-//! Nothing can be removed from under services that run, so that this only asks for it, durably; whoever assembles
-//! the root at the next boot does it before anything is mounted from DATA. A cut in between is caught up on.
+//! Data cannot be removed while services use them, so this only records the request durably. The initrd carries it out
+//! at the next boot, before anything is mounted from DATA, and repeats it if a power cut interrupted it.
 
 use crate::durable;
 use crate::root::Root;
 use anyhow::Result;
 
-/// Asks for a reset at the next boot.
+/// Requests a reset at the next boot.
 pub fn request(root: &Root) -> Result<()> {
     let path = root.at("run/data").join(assemble::RESET);
     durable::atomic_write(&path, b"", 0o600)

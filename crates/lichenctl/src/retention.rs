@@ -1,7 +1,7 @@
-//! Which generations stay, and removing the others: from BOOT, from Nix's roots, then from the store.
+//! Decides which generations stay, and removes the others: from BOOT, from Nix's roots, then from the store.
 //!
-//! The running generation, the booted one, the good one and the one on trial always stay. A generation's file on
-//! BOOT goes before its kernel folder does, and both before its closure: whatever is named is whole.
+//! The running generation, the booted one, the good one and the one on trial always stay. A generation's file on BOOT
+//! is removed before its kernel directory, and both before its closure, so whatever is still named is complete.
 
 use crate::durable;
 use crate::generations::{self, Booted, Env, Running};
@@ -17,10 +17,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// How many of the newest generations stay unless told otherwise.
+/// The default number of newest generations to keep.
 pub const KEEP: usize = 5;
 
-/// Where a store with the device's database has no files: what is deleted there is forgotten, and nothing else.
+/// A store that shares the device's database but has no files: deleting there only removes database entries.
 const NO_FILES: &str = "/run/lichen/no-store";
 
 /// What was removed.
@@ -30,11 +30,11 @@ pub struct Removed {
     pub generations: Vec<Generation>,
     /// Kernel folders on BOOT.
     pub kernels: Vec<String>,
-    /// What Nix says it has freed, if it was asked.
+    /// What Nix reports to have freed, if it was run.
     pub store: Option<String>,
 }
 
-/// The generations that may go: none of `needed`, and none of the `keep` newest.
+/// The generations that may be removed: those that are neither in `needed` nor among the `keep` newest.
 pub fn superfluous(
     all: &[Generation],
     needed: &BTreeSet<Generation>,
@@ -51,8 +51,8 @@ pub fn superfluous(
         .collect()
 }
 
-/// Removes all but the `keep` newest generations and those that are needed, and has Nix collect what nothing
-/// refers to any more.
+/// Removes all generations except the `keep` newest and the needed ones, and lets Nix collect what is no longer
+/// referenced.
 pub fn collect(root: &Root, keep: usize, _lock: &GenerationsLock) -> Result<Removed> {
     let mut removed = prune(root, keep, None, Path::new(""))?;
     if root.is_device() {
@@ -61,9 +61,10 @@ pub fn collect(root: &Root, keep: usize, _lock: &GenerationsLock) -> Result<Remo
     Ok(removed)
 }
 
-/// Has Nix remove what is dead, and gives its last words. All of it is forgotten first, and that is durable: Nix
-/// deletes before its database's write-ahead log is on the card, and what it takes for whole it would never copy
-/// again. (Its other way to keep that database, `use-sqlite-wal = false`, locks by a file that a cut leaves behind.)
+/// Lets Nix remove dead paths, and returns the last line that it printed. The database entries are durably removed
+/// first: Nix deletes files before its database's write-ahead log is on the card, so after a power cut it would take
+/// deleted paths for valid and never copy them again. (`use-sqlite-wal = false` is no alternative, because its lock
+/// file survives a power cut.)
 fn sweep() -> Result<Option<String>> {
     let dead = nix_store(&["--gc", "--print-dead"], None)?;
     let dead: Vec<&str> = dead.lines().collect();
@@ -77,7 +78,7 @@ fn sweep() -> Result<Option<String>> {
     Ok(said.lines().last().map(str::to_owned))
 }
 
-/// What nix-store says, of the store of the device or of another.
+/// The output of nix-store for the device's store or another one.
 fn nix_store(arguments: &[&str], store: Option<&str>) -> Result<String> {
     let mut command = Command::new("nix-store");
     command.args(arguments);
@@ -92,7 +93,7 @@ fn nix_store(arguments: &[&str], store: Option<&str>) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The part of [`collect`] that concerns BOOT and the roots. Spares `also`, and the kernel folder `kernel`.
+/// The part of [`collect`] that concerns BOOT and the roots. Keeps `also` and the kernel directory `kernel`.
 pub fn prune(root: &Root, keep: usize, also: Option<Generation>, kernel: &Path) -> Result<Removed> {
     let on_boot = generations::on_boot(root)?;
     let needed = needed(root, also)?;
@@ -134,7 +135,7 @@ fn needed(root: &Root, also: Option<Generation>) -> Result<BTreeSet<Generation>>
     .collect())
 }
 
-/// Removes the kernel folders that no generation on BOOT names.
+/// Removes the kernel directories that no generation on BOOT names.
 fn remove_kernels(
     root: &Root,
     named_by: impl Iterator<Item = Env>,
@@ -161,7 +162,7 @@ impl fmt::Display for Removed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers: Vec<_> = self.generations.iter().map(ToString::to_string).collect();
         match numbers.as_slice() {
-            [] => writeln!(f, "no generation to remove")?,
+            [] => writeln!(f, "there is no generation to remove")?,
             [one] => writeln!(f, "removed generation {one}")?,
             many => writeln!(f, "removed generations {}", many.join(", "))?,
         }

@@ -1,4 +1,4 @@
-//! Where the device's tree begins: `/`, or a folder in tests and behind `--root`.
+//! The root of the device's tree: `/`, or another directory in tests and with `--root`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub struct Root(PathBuf);
 
 impl Root {
-    /// A tree that begins at `path`.
+    /// The tree that begins at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
@@ -17,8 +17,7 @@ impl Root {
         self.0.join(path)
     }
 
-    /// Whether this is the running device, and not a folder: only then the kernel and systemd are asked or
-    /// told anything.
+    /// Whether this is the running device and not just a directory: only then the kernel and systemd are involved.
     pub fn is_device(&self) -> bool {
         self.0 == Path::new("/")
     }

@@ -1,10 +1,10 @@
 //! Stage: a toplevel whose closure is on DATA becomes a generation that the boot script can boot, durably, without
 //! changing what boots.
 //!
-//! The order is what makes a power cut harmless: roots against the garbage collector, DATA synced, the kernel
-//! folder on BOOT whole and synced, only then `gen/<n>.env`, synced as well. A state slot is written by whoever
-//! decides to boot it, last of all. A kernel folder is compared byte by byte before it is named again, so that
-//! half of one, left by a cut, is never taken for a whole one.
+//! The order makes a power cut harmless: first the garbage-collector roots, then DATA is synced, then the complete
+//! kernel directory is written to BOOT and synced, and only then `gen/<n>.env`, which is synced as well. The state slot
+//! is written last, by the caller that decides to boot the generation. An existing kernel directory is compared byte by
+//! byte before it is reused, so that one left incomplete by a power cut is never taken for a complete one.
 
 use crate::durable::{self, cut};
 use crate::generations::{self, Env};
@@ -20,29 +20,29 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Blocks of BOOT are small, and folders and the FAT take some themselves.
+/// Space for block rounding, directories and the FAT itself, in bytes.
 const CLUSTER: u64 = 4096;
 const MARGIN: u64 = 1 << 20;
 
-/// BOOT has no room for another kernel.
+/// BOOT has no space for another kernel.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "BOOT is full: the kernel of this generation needs {needed} bytes, {free} are free; what boots is as it was"
+    "BOOT is full: the kernel of this generation needs {needed} bytes, {free} are free; what boots next is unchanged"
 )]
 pub struct Full {
-    /// What it takes.
+    /// The space needed.
     pub needed: u64,
-    /// What there is, after everything that nobody needs was removed.
+    /// The free space, after everything that is not needed was removed.
     pub free: u64,
 }
 
 impl Hint for Full {
     fn hint(&self) -> &'static str {
-        "`lichenctl gc --keep 0` drops all generations but the running, the good and the next one"
+        "`lichenctl gc --keep 0` removes all generations except the running, the good and the next one"
     }
 }
 
-/// What staging came to.
+/// The result of staging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// The number of the generation.
@@ -51,7 +51,7 @@ pub struct Staged {
     pub written: u64,
 }
 
-/// Makes `toplevel` a generation, or finds the one it is already.
+/// Makes `toplevel` a generation, or finds the generation that it already is.
 pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &GenerationsLock) -> Result<Staged> {
     toplevel.verify(root)?;
     trust::check(root, &toplevel.path)?;
@@ -74,8 +74,8 @@ pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &GenerationsLock) -> Resul
     })
 }
 
-/// The number for a toplevel: the one it has on BOOT; else the one that a client's `nix-env --set` gave it, unless
-/// another toplevel has it on BOOT; else the next one.
+/// The number for a toplevel: the one that it has on BOOT; else the one that a client's `nix-env --set` gave it, unless
+/// another toplevel has that number on BOOT; else the next free one.
 pub fn number(
     on_boot: &[(Generation, Env)],
     links: &[(Generation, String)],
@@ -89,7 +89,7 @@ pub fn number(
     if let Some((generation, _)) = staged {
         return *generation;
     }
-    // A file without toplevel is what a cut left of staging this very number.
+    // A file without a toplevel is left from an interrupted attempt to stage this very number.
     let free = |generation: Generation| env(generation).is_none_or(|(_, e)| e.toplevel.is_none());
     let linked = links
         .iter()
@@ -103,7 +103,7 @@ pub fn number(
     Generation(last.unwrap_or(0) + 1)
 }
 
-/// The files of a kernel folder: where each is in the store, and where it goes on BOOT.
+/// The files of a kernel directory: the source in the store and the destination on BOOT.
 struct Kernel {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
@@ -131,7 +131,7 @@ fn kernel_files(root: &Root, toplevel: &Toplevel) -> Result<Kernel> {
 }
 
 impl Kernel {
-    /// The bytes that it takes besides what is there of it.
+    /// The bytes that still have to be written for it.
     fn needed(&self) -> u64 {
         let length = |path: &Path| fs::metadata(path).ok().map(|meta| meta.len());
         self.files
@@ -179,7 +179,7 @@ fn place_kernel(root: &Root, kernel: &Kernel) -> Result<u64> {
     Ok(written)
 }
 
-/// Folders on BOOT have no modes to set.
+/// Directories on BOOT have no modes to set.
 fn make_folders(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());

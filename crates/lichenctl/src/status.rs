@@ -1,6 +1,7 @@
-//! How the device is, as `lichenctl status` finds it out.
+//! Collects the state of the device for `lichenctl status`.
 //!
-//! Whatever can't be found out is unknown, and never an error: status is what one asks when things are broken.
+//! Anything that cannot be determined is reported as unknown, never as an error: status is needed when things are
+//! broken.
 
 use crate::confirm;
 use crate::facts;
@@ -17,10 +18,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Asks the device.
+/// Collects the status from the device.
 pub fn collect(root: &Root) -> Status {
     let soc = Soc::at(root.at("sys"));
-    // Before all else: who is done now has left what is found afterwards.
+    // Checked first: if no change is running now, everything read afterwards is in its final state.
     let busy = busy(root);
     let running = Running::read(root);
     let (boot, boot_error) = match BootState::load(&root.at("boot")) {
@@ -102,7 +103,7 @@ fn text(path: &Path) -> Option<String> {
         .map(|text| text.trim().to_owned())
 }
 
-/// What systemctl prints. Its exit status tells of the units, not of the question.
+/// The output of systemctl. Its exit status describes the units, not whether the query worked.
 fn systemctl(root: &Root, arguments: &[&str]) -> Option<String> {
     let output = root
         .is_device()
@@ -126,8 +127,8 @@ fn usage(path: &Path) -> Option<Usage> {
     })
 }
 
-/// Whether a lichenctl holds the lock on generations, as the kernel has it. To try the lock instead could turn away
-/// somebody who has a use for it.
+/// Whether a lichenctl holds the lock on generations, according to the kernel. Trying to take the lock instead could
+/// make another lichenctl fail.
 fn busy(root: &Root) -> Option<bool> {
     let locks = fs::read_to_string(root.at("proc/locks")).ok()?;
     let Ok(lock) = fs::metadata(root.at(lock::FILE)) else {
@@ -135,7 +136,8 @@ fn busy(root: &Root) -> Option<bool> {
     };
     let (major, minor) = (rustix::fs::major(lock.dev()), rustix::fs::minor(lock.dev()));
     let file = format!("{major:02x}:{minor:02x}:{}", lock.ino());
-    // A line is `1: FLOCK  ADVISORY  WRITE 713 00:19:1042 0 EOF`; who waits for the lock has `->` after the number.
+    // A line is `1: FLOCK  ADVISORY  WRITE 713 00:19:1042 0 EOF`; a process waiting for the lock has `->` after the
+    // number.
     let held = |line: &str| line.split_ascii_whitespace().nth(5) == Some(file.as_str());
     Some(locks.lines().any(held))
 }

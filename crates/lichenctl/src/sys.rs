@@ -1,5 +1,5 @@
-//! The two ioctls that neither std nor rustix has: growing a partition the kernel knows, and an ext4 that is
-//! mounted. The only unsafe code of this crate; doing without would mean shipping programs just for these.
+//! Two ioctls that neither std nor rustix provides: growing a partition that the kernel knows, and growing a mounted
+//! ext4. The only unsafe code of this crate; the alternative would be to ship programs for just these calls.
 #![expect(unsafe_code, reason = "these are ioctls")]
 
 use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
@@ -30,7 +30,7 @@ struct BlkpgPartition {
     volname: [u8; 64],
 }
 
-/// Tells the kernel the new length of a partition, which may be mounted; start and length in bytes.
+/// Tells the kernel the new length of a partition, which may be mounted. Start and length are in bytes.
 pub(crate) fn resize_partition(
     disk: &File,
     number: u32,
@@ -56,8 +56,8 @@ pub(crate) fn resize_partition(
     Ok(())
 }
 
-/// Grows the mounted ext4 that `folder` is part of to so many blocks. The kernel journals it step by step: a
-/// cut leaves a whole file system of some size in between. Asking for the size it has does nothing.
+/// Grows the mounted ext4 that contains `folder` to this number of blocks. The kernel journals each step: after a power
+/// cut the file system is intact, with some size in between. Requesting the current size does nothing.
 pub(crate) fn resize_ext4(folder: &File, blocks: u64) -> io::Result<()> {
     // SAFETY: EXT4_IOC_RESIZE_FS reads one u64.
     unsafe { ioctl(folder, Setter::<EXT4_IOC_RESIZE_FS, u64>::new(blocks)) }?;

@@ -1,4 +1,4 @@
-//! Asking and telling systemd, through its own systemctl.
+//! Queries and controls systemd through its own systemctl.
 
 use crate::plan::Active;
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,7 @@ use std::process::Command;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 const WATCHDOGS: &str = "/sys/class/watchdog";
-/// The target that brings systemd's own, which nobody may start by hand.
+/// A target that depends on systemd's own targets, which cannot be started by hand.
 const SOFT_REBOOT: &str = "lichen-soft-reboot.target";
 
 /// A unit as `systemctl list-units` has it.
@@ -18,9 +18,9 @@ const SOFT_REBOOT: &str = "lichen-soft-reboot.target";
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// active, failed, activating …
+    /// The active state: active, failed, activating …
     pub active: String,
-    /// The finer state: running, auto-restart …
+    /// The sub-state: running, auto-restart …
     pub sub: String,
 }
 
@@ -52,12 +52,12 @@ fn listed(text: &str) -> Vec<Listed> {
         .collect()
 }
 
-/// The units that are active, and what their processes run.
+/// The active units, and the files that their processes run.
 pub fn active() -> Result<Active> {
     let cgroups = folders(Path::new(CGROUPS));
     let mut active = Active::default();
     for unit in units()? {
-        // What is being restarted over and over again is meant to be active, too.
+        // A unit that is being restarted repeatedly is meant to be active, too.
         let meant = unit.active == "active"
             || unit.active == "reloading"
             || unit.active == "activating" && unit.name.ends_with(".service");
@@ -85,7 +85,7 @@ pub fn active() -> Result<Active> {
     Ok(active)
 }
 
-/// The files below /usr that the service manager runs.
+/// The files below /usr that systemd itself runs from.
 pub fn manager() -> BTreeSet<String> {
     mapped("1")
 }
@@ -104,7 +104,7 @@ fn mapped(pid: &str) -> BTreeSet<String> {
     in_usr(&fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default())
 }
 
-/// The files of /usr in a process's maps. Of one that still runs from a detached /usr, the paths begin there.
+/// The files of /usr that a process has mapped. If it still runs from a detached /usr, the paths start below that.
 fn in_usr(maps: &str) -> BTreeSet<String> {
     let files = maps.lines().filter_map(|line| {
         let path = line.split_whitespace().nth(5)?;
@@ -122,11 +122,11 @@ fn in_usr(maps: &str) -> BTreeSet<String> {
 pub struct Overall {
     /// starting, running, degraded …
     pub state: String,
-    /// How many jobs are under way.
+    /// How many jobs are pending.
     pub jobs: u64,
 }
 
-/// How the system is as a whole.
+/// The state of the system as a whole.
 pub fn overall() -> Result<Overall> {
     overall_of(&output(&[
         "show",
@@ -141,17 +141,17 @@ fn overall_of(text: &str) -> Result<Overall> {
         lines
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value)
-            .with_context(|| format!("systemctl show tells no {name}"))
+            .with_context(|| format!("`systemctl show` printed no {name}"))
     };
     Ok(Overall {
         state: value("SystemState")?.to_owned(),
         jobs: value("NJobs")?
             .parse()
-            .context("systemctl show: NJobs is no number")?,
+            .context("`systemctl show` printed an NJobs that is not a number")?,
     })
 }
 
-/// How often services were restarted by themselves, all together.
+/// The number of automatic restarts of all services together.
 pub fn restarts() -> Result<u64> {
     let text = output(&["show", "--property=NRestarts", "--value", "*.service"])?;
     Ok(text
@@ -160,7 +160,7 @@ pub fn restarts() -> Result<u64> {
         .sum())
 }
 
-/// Does something to units; nothing to none. The error names what systemctl complained about.
+/// Runs a systemctl verb on units; does nothing for an empty list. The error contains systemctl's message.
 pub fn tell(verb: &str, units: &[String]) -> Result<()> {
     if units.is_empty() {
         return Ok(());
@@ -170,7 +170,7 @@ pub fn tell(verb: &str, units: &[String]) -> Result<()> {
     output(&arguments).map(drop)
 }
 
-/// Has it read all units anew, or start over itself.
+/// Makes systemd reload its units, or re-execute itself.
 pub fn reload_manager(reexecute: bool) -> Result<()> {
     let verb = if reexecute {
         "daemon-reexec"
@@ -180,14 +180,14 @@ pub fn reload_manager(reexecute: bool) -> Result<()> {
     output(&[verb]).map(drop)
 }
 
-/// Reboots in a moment: whoever asked for it can still be answered.
+/// Reboots after a short delay, so that the caller still gets an answer.
 pub fn reboot_soon() -> Result<()> {
     soon(&["reboot"])
 }
 
-/// Starts userspace over in a moment, in the root that waits. systemd disarms the hardware watchdogs for that, as it
-/// does whenever it starts over itself, and the one to come may be what hangs; so from here on they can't be disarmed.
-/// (`nowayout`: Documentation/ABI/testing/sysfs-class-watchdog of Linux.)
+/// Soft-reboots into the prepared root after a short delay. Like every re-execution of systemd, this disarms the
+/// hardware watchdogs, but the new userspace may hang; so from here on they are made impossible to disarm. (`nowayout`:
+/// Documentation/ABI/testing/sysfs-class-watchdog of Linux.)
 pub fn soft_reboot_soon() -> Result<()> {
     for entry in fs::read_dir(WATCHDOGS).into_iter().flatten().flatten() {
         let switch = entry.path().join("nowayout");
@@ -216,7 +216,7 @@ fn output(arguments: &[&str]) -> Result<String> {
     run("systemctl", arguments)
 }
 
-/// Runs a program that has to succeed.
+/// Runs a program; fails unless it succeeds.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)

@@ -21,7 +21,7 @@ fn the_system_is_read_in_whichever_order_systemctl_tells_of_it() {
     let overall = overall_of("NJobs=3\nSystemState=starting\n").unwrap();
     assert_eq!((overall.state.as_str(), overall.jobs), ("starting", 3));
     let error = overall_of("SystemState=running\n").unwrap_err();
-    assert_eq!(error.to_string(), "systemctl show tells no NJobs");
+    assert_eq!(error.to_string(), "`systemctl show` printed no NJobs");
 }
 
 #[test]

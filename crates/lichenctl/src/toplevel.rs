@@ -1,7 +1,7 @@
-//! A toplevel in the store on DATA: what it is made of, and whether all of it is there.
+//! A toplevel in the store on DATA: its parts, and whether all of them are present.
 //!
-//! It refuses anything that the device could not boot: a layer that is missing or shorter than its own
-//! superblock says, a kernel without initrd, a path that Nix does not know as complete.
+//! It refuses anything that the device could not boot: a layer that is missing or shorter than its own superblock says,
+//! a kernel without an initrd, a path that Nix does not list as valid.
 
 use crate::hint::Hint;
 use crate::root::Root;
@@ -13,29 +13,31 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const STORE: &str = "/nix/store/";
-/// The files that every kernel folder has, and without which the boot script boots nothing.
+/// The files that every kernel directory must have: without them the boot script boots nothing.
 const KERNEL_FILES: [&str; 2] = ["Image", "initrd"];
-/// Where an erofs superblock lies, and what it begins with.
+/// The offset of an erofs superblock, and its magic number.
 const EROFS_AT: u64 = 1024;
 const EROFS_MAGIC: [u8; 4] = 0xe0f5_e1e2_u32.to_le_bytes();
 
-/// Why a toplevel can't be used.
+/// Why a toplevel cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ToplevelError {
-    /// The path is none of the store's.
-    #[error("{0} is no toplevel: it leads to no path below /nix/store")]
+    /// The path is not in the store.
+    #[error("{0} is not a toplevel: it does not lead to a path below /nix/store")]
     NotInStore(String),
-    /// Something that belongs to it can't be read.
-    #[error("{toplevel} is no toplevel, or not all of it is on this device: {file}: {source}")]
+    /// A part of it cannot be read.
+    #[error(
+        "{toplevel} is not a toplevel, or parts of it are missing on this device: {file}: {source}"
+    )]
     Missing {
         /// The toplevel.
         toplevel: String,
-        /// What is missing.
+        /// The missing part.
         file: String,
-        /// Why.
+        /// Why it cannot be read.
         source: std::io::Error,
     },
-    /// A layer is not what it should be.
+    /// A layer is not valid.
     #[error("layer {layer} {what}")]
     Layer {
         /// Its path.
@@ -43,8 +45,8 @@ pub enum ToplevelError {
         /// What is wrong with it.
         what: String,
     },
-    /// Nix has not got all of it.
-    #[error("{0} is not complete: Nix does not list it as valid")]
+    /// Nix does not have the complete closure.
+    #[error("{0} is incomplete: Nix does not list it as valid")]
     Invalid(String),
 }
 
@@ -54,7 +56,7 @@ impl Hint for ToplevelError {
             Self::NotInStore(_) => {
                 "give the path that `nix build` printed, or a link to it such as /nix/var/nix/profiles/system"
             }
-            _ => "copy it anew: `nix copy --to ssh://root@HOST TOPLEVEL`",
+            _ => "copy it again: `nix copy --to ssh://root@HOST TOPLEVEL`",
         }
     }
 }
@@ -68,7 +70,7 @@ pub struct Layer {
     pub path: String,
 }
 
-/// What a toplevel says of itself.
+/// The description of a toplevel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toplevel {
     /// Its store path.
@@ -81,14 +83,14 @@ pub struct Toplevel {
     pub params: String,
 }
 
-/// What is read of manifest.json; further keys are for others.
+/// The part of manifest.json that is read here.
 #[derive(Deserialize)]
 struct Manifest {
     layers: Vec<Layer>,
 }
 
 impl Toplevel {
-    /// Reads the toplevel that `path` is, or leads to.
+    /// Reads the toplevel at `path`, which may be a link.
     pub fn load(root: &Root, path: &Path) -> Result<Self, ToplevelError> {
         let path = resolve(root, path)?;
         let missing = |file: String, source| ToplevelError::Missing {
@@ -102,7 +104,7 @@ impl Toplevel {
         };
         let kernel =
             fs::read_link(folder.join("kernel")).map_err(|e| missing("kernel".into(), e))?;
-        // `layers` is what is mounted; the manifest has their names.
+        // `layers` lists what is mounted; the manifest has the names.
         let manifest: Option<Manifest> = serde_json::from_str(&text("manifest.json")?).ok();
         let names: BTreeMap<String, String> = manifest
             .into_iter()
@@ -127,7 +129,7 @@ impl Toplevel {
         })
     }
 
-    /// Whether everything is there, in full.
+    /// Checks that all parts are present and complete.
     pub fn verify(&self, root: &Root) -> Result<(), ToplevelError> {
         for layer in &self.layers {
             whole_layer(&at(root, &layer.path)).map_err(|what| ToplevelError::Layer {
@@ -149,14 +151,14 @@ impl Toplevel {
         Ok(())
     }
 
-    /// The bytes of each layer.
+    /// The size of each layer in bytes.
     pub fn sizes(&self, root: &Root) -> Vec<u64> {
         let size = |layer: &Layer| fs::metadata(at(root, &layer.path)).map_or(0, |m| m.len());
         self.layers.iter().map(size).collect()
     }
 
-    /// The name of its kernel folder on BOOT: that of its store path, so that generations with the same kernel
-    /// share it. The image names it the same way.
+    /// The name of its kernel directory on BOOT. It is derived from the store path, so that generations with the same
+    /// kernel share the directory. The image uses the same name.
     pub fn kernel_name(&self) -> &str {
         let name = self.kernel.strip_prefix(STORE).unwrap_or(&self.kernel);
         name.get(..16).unwrap_or(name)
@@ -171,12 +173,12 @@ impl Toplevel {
     }
 }
 
-/// A store path as found below `root`.
+/// A store path, located below `root`.
 pub fn at(root: &Root, store_path: &str) -> PathBuf {
     root.at(store_path.trim_start_matches('/'))
 }
 
-/// Follows links until there is a path of the store; what lies below one is not its toplevel.
+/// Follows links until the result is a store path; a path inside a store path is not a toplevel.
 fn resolve(root: &Root, path: &Path) -> Result<String, ToplevelError> {
     let not_in_store = || ToplevelError::NotInStore(path.display().to_string());
     let is_toplevel = |text: &str| {
@@ -201,21 +203,21 @@ fn resolve(root: &Root, path: &Path) -> Result<String, ToplevelError> {
     }
 }
 
-/// A copy that was cut off is shorter than its superblock says.
+/// Checks the length: an interrupted copy is shorter than its superblock says.
 fn whole_layer(path: &Path) -> Result<(), String> {
-    let cannot = |error: std::io::Error| format!("can't be read: {error}");
+    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(cannot)?;
     let mut block = [0; 64];
     file.read_exact_at(&mut block, EROFS_AT)
-        .map_err(|_| "is no erofs image".to_owned())?;
+        .map_err(|_| "is not an erofs image".to_owned())?;
     if block[..4] != EROFS_MAGIC {
-        return Err("is no erofs image".into());
+        return Err("is not an erofs image".into());
     }
     let blocks = u32::from_le_bytes([block[36], block[37], block[38], block[39]]);
     let wanted = u64::from(blocks) << block[12].min(16);
     let length = file.metadata().map_err(cannot)?.len();
     if length < wanted {
-        return Err(format!("has {length} of its {wanted} bytes"));
+        return Err(format!("has only {length} of its {wanted} bytes"));
     }
     Ok(())
 }

@@ -80,12 +80,12 @@ fn what_is_not_whole_is_refused_by_name() {
 
     atomic_write(&config, &layer_bytes()[..2048], 0o644).unwrap();
     assert!(
-        refusal().contains("has 2048 of its 4096 bytes"),
+        refusal().contains("has only 2048 of its 4096 bytes"),
         "{}",
         refusal()
     );
     atomic_write(&config, b"x", 0o644).unwrap();
-    assert!(refusal().contains("is no erofs image"), "{}", refusal());
+    assert!(refusal().contains("is not an erofs image"), "{}", refusal());
     fs::remove_file(&config).unwrap();
     assert!(
         refusal().contains(&toplevel.layers[0].path),

@@ -1,7 +1,7 @@
-//! Whose closures may run: where the generation that runs names trusted keys, everything in a closure has to be
-//! signed by one of them. What the image brought is on the card already and needs no signature.
+//! Decides which closures may run: if the running generation names trusted keys, every path of a closure must be signed
+//! by one of them. Paths that came with the image need no signature.
 //!
-//! Nix itself asks root for none: whoever copies over SSH as root could bring in anything.
+//! Nix itself requires no signature from root, so anyone who can copy over SSH as root could bring in any path.
 
 use crate::generations;
 use crate::hint::Hint;
@@ -13,7 +13,7 @@ use std::fs;
 const CONFIG: &str = "etc/nix/nix.conf";
 const FACTORY: &str = "nix/registration";
 
-/// Something in a closure is signed by nobody who is trusted.
+/// A path of a closure has no signature by a trusted key.
 #[derive(Debug, thiserror::Error)]
 #[error("{toplevel} is not trusted: {reason}")]
 pub struct Untrusted {
@@ -23,13 +23,13 @@ pub struct Untrusted {
 
 impl Hint for Untrusted {
     fn hint(&self) -> &'static str {
-        "sign it with `nix store sign --recursive --key-file KEY TOPLEVEL` and copy it anew; \
-         the keys that are trusted are nix.settings.trusted-public-keys"
+        "sign it with `nix store sign --recursive --key-file KEY TOPLEVEL` and copy it again; \
+         the trusted keys are those in nix.settings.trusted-public-keys"
     }
 }
 
-/// Whether the closure of `toplevel` may run on this device. What is a generation already was let in before: the
-/// way back is never barred.
+/// Checks that the closure of `toplevel` may run on this device. A toplevel that is already a generation was accepted
+/// before: going back must always be possible.
 pub fn check(root: &Root, toplevel: &str) -> Result<(), Untrusted> {
     let on_boot = generations::on_boot(root).unwrap_or_default();
     let let_in = (on_boot.iter()).any(|(_, env)| env.toplevel.as_deref() == Some(toplevel));
@@ -46,13 +46,13 @@ pub fn check(root: &Root, toplevel: &str) -> Result<(), Untrusted> {
     if paths.is_empty() {
         return Ok(());
     }
-    // Contents were compared with their hashes when they came in.
+    // Nix compared the content with its hash when it was imported.
     let mut arguments = vec!["store", "verify", "--no-contents", "--sigs-needed", "1"];
     arguments.extend(&paths);
     run("nix", &arguments).map(drop).map_err(untrusted)
 }
 
-/// Whether the generation that runs names keys that closures have to be signed by.
+/// Whether the running generation requires closures to be signed.
 pub fn demanded(root: &Root) -> bool {
     !trusted(root).is_empty()
 }
@@ -63,7 +63,7 @@ pub fn trusted(root: &Root) -> Vec<String> {
     keys(&config).into_iter().map(str::to_owned).collect()
 }
 
-/// The keys that a nix.conf names.
+/// The keys in a nix.conf.
 fn keys(config: &str) -> Vec<&str> {
     let values = config.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;

@@ -42,7 +42,7 @@ fn a_bad_file_is_told_on_journal_and_console_and_does_not_fail_the_unit() {
     let console = fs::read_to_string(device.path().join("dev/console")).unwrap();
     for told in [text(&output.stderr), console] {
         assert!(
-            told.contains("lichen.toml: line 1: hostname: `a b` is no host name"),
+            told.contains("lichen.toml: line 1: hostname: `a b` is not a host name"),
             "{told}"
         );
     }
@@ -120,7 +120,7 @@ fn what_is_no_toplevel_is_refused_with_a_hint() {
         assert_eq!(output.status.code(), Some(1), "{verb}");
         let told = text(&output.stderr);
         assert!(
-            told.starts_with("error: /etc is no toplevel") && told.contains("\nhint: "),
+            told.starts_with("error: /etc is not a toplevel") && told.contains("\nhint: "),
             "{verb}: {told}"
         );
     }
@@ -187,7 +187,7 @@ fn who_asks_for_events_hears_json_and_who_does_not_hears_prose() {
     );
     assert_eq!(
         prose,
-        "error: no confirmation is awaited\nhint: `lichenctl status` shows what runs\n"
+        "error: no confirmation is awaited\nhint: `lichenctl status` shows the running generation and any confirmation that is awaited\n"
     );
     assert_eq!(progress::failure(&events), progress::failure(&prose));
 }

@@ -1,7 +1,7 @@
-//! A channel: what a fleet is to run, as one signed file beside the store paths it needs. Shared by the host,
-//! which publishes, and the device, which follows.
+//! A channel: one signed file that names what a fleet should run, next to the store paths it needs. The host publishes
+//! it, and the devices follow it.
 //!
-//! What is published is a normal Nix binary cache, static files on any web server, and a little beside it:
+//! A published directory is a normal Nix binary cache, static files on any web server, with a few additions:
 //!
 //! ```text
 //! nix-cache-info  *.narinfo  nar/*       the closures; each narinfo with a `Sig` of the fleet's key
@@ -18,13 +18,13 @@
 //!   "signature": "fleet-1:<base64 of 64 bytes>" }
 //! ```
 //!
-//! Keys and signature have Nix's own form, `name:base64` (ed25519; a secret key is seed and public key, 64 bytes).
-//! What is signed are all fields but the signature, in this order, as JSON without white space. It begins with
-//! `{` and what Nix signs of a store path with `1;`, so that neither passes for the other.
+//! Keys and the signature have Nix's own form, `name:base64` (ed25519; a secret key consists of seed and public key, 64
+//! bytes). The signed data are all fields except the signature, in this order, as JSON without white space. They begin
+//! with `{`, whereas what Nix signs for a store path begins with `1;`, so one signature can never pass for the other.
 //!
-//! The sequence never falls: a device refuses one that is lower than the highest it has accepted, so that nobody
-//! can feed it an old channel. Everything is signed, so that neither the server nor the way to it is trusted, and
-//! a device whose clock is wrong can follow over plain HTTP.
+//! The sequence never decreases: a device refuses one that is lower than the highest it has accepted, so nobody can
+//! make it install an old channel. Everything is signed, so neither the server nor the network has to be trusted, and a
+//! device with a wrong clock can follow over plain HTTP.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -32,25 +32,25 @@ use serde::{Deserialize, Serialize};
 
 /// The only format so far.
 pub const FORMAT: u32 = 1;
-/// No channel is longer, in bytes.
+/// The largest size of a channel's file, in bytes.
 pub const LONGEST: u64 = 64 << 10;
 
-/// What a fleet is to run.
+/// A channel's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
     /// [`FORMAT`].
     pub format: u32,
     /// The appliance it is for.
     pub appliance: String,
-    /// Its name: stable, beta …
+    /// The channel's name: stable, beta …
     pub channel: String,
-    /// Rises with everything that is published.
+    /// Increases with each publication.
     pub sequence: u64,
-    /// The store path to run.
+    /// The store path of the toplevel to run.
     pub toplevel: String,
-    /// When it was published, in UTC, for people: nothing is decided by it.
+    /// The time of publication in UTC, for people only.
     pub published: String,
-    /// What is new, for people.
+    /// The release notes, for people.
     pub description: String,
 }
 
@@ -61,48 +61,48 @@ struct File {
     signature: String,
 }
 
-/// Why something is no channel to follow, or no key.
+/// Why a channel or a key is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
-    /// It is something else.
-    #[error("this is no channel: {0}")]
+    /// The file is not a channel.
+    #[error("this is not a channel: {0}")]
     NotOne(String),
-    /// It is of a format to come.
-    #[error("the channel has format {0}, and only {FORMAT} is known here")]
+    /// The format is newer.
+    #[error("the channel has format {0}, but this version knows only format {FORMAT}")]
     Format(u32),
-    /// Its key is none of the trusted ones.
+    /// It is signed by a key that is not trusted.
     #[error("the channel is signed by the key {0}, which is not trusted")]
     UnknownKey(String),
-    /// The key's owner has not signed this.
-    #[error("the channel's signature is not one of the key {0}")]
+    /// The signature does not match.
+    #[error("the channel's signature was not made by the key {0}")]
     BadSignature(String),
-    /// Not of the form `name:base64`.
-    #[error("{0} is no key of the form name:base64")]
+    /// The key does not have the form `name:base64`.
+    #[error("{0} is not a key of the form name:base64")]
     BadKey(String),
 }
 
 impl ChannelError {
-    /// What to do about it.
+    /// A hint for people.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotOne(_) => "the address is that of the folder that `lichen publish` wrote",
+            Self::NotOne(_) => "the address must be that of the folder that `lichen publish` wrote",
             Self::Format(_) => "update this device by hand once: `lichen deploy`, or a new card",
-            Self::UnknownKey(_) => "the keys that are trusted are nix.settings.trusted-public-keys",
+            Self::UnknownKey(_) => "the trusted keys are those in nix.settings.trusted-public-keys",
             Self::BadSignature(_) => {
-                "somebody changed it on the way: `lichen publish` writes it anew"
+                "the channel was changed after it was signed: publish it again with `lichen publish`"
             }
-            Self::BadKey(_) => "`nix-store --generate-binary-cache-key` makes one",
+            Self::BadKey(_) => "`nix-store --generate-binary-cache-key` creates one",
         }
     }
 }
 
 impl Channel {
-    /// Where its file is, below the cache's address.
+    /// The path of its file, below the cache's address.
     pub fn path(appliance: &str, channel: &str) -> String {
         format!("channels/{appliance}/{channel}.json")
     }
 
-    /// Reads a channel and says who signed it, without caring whether that is so.
+    /// Parses a channel and returns the name of the signing key, without verifying the signature.
     pub fn read(text: &[u8]) -> Result<(Self, String), ChannelError> {
         #[derive(Deserialize)]
         struct Format {
@@ -117,11 +117,11 @@ impl Channel {
         Ok((file.channel, file.signature))
     }
 
-    /// Reads a channel that one of `keys`, as nix.conf has them, must have signed.
+    /// Parses a channel that must be signed by one of `keys`, given as in nix.conf.
     pub fn open(text: &[u8], keys: &[impl AsRef<str>]) -> Result<Self, ChannelError> {
         let (channel, signature) = Self::read(text)?;
         let (name, signature) = named(&signature)
-            .ok_or_else(|| ChannelError::NotOne("its signature is none".to_owned()))?;
+            .ok_or_else(|| ChannelError::NotOne("its signature is malformed".to_owned()))?;
         let unknown = || ChannelError::UnknownKey(name.to_owned());
         let mut candidates = keys.iter().filter_map(|key| named::<32>(key.as_ref()));
         let (_, key) = candidates.find(|(n, _)| *n == name).ok_or_else(unknown)?;
@@ -133,7 +133,7 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Its file, signed.
+    /// The content of its file, signed.
     pub fn sign(self, key: &SecretKey) -> String {
         let signature = key.0.sign(&self.signed()).to_bytes();
         let signature = format!("{}:{}", key.1, BASE64_STANDARD.encode(signature));
@@ -149,11 +149,11 @@ impl Channel {
     }
 }
 
-/// A fleet's secret key, and its name.
+/// A fleet's secret key, with its name.
 pub struct SecretKey(SigningKey, String);
 
 impl SecretKey {
-    /// Reads it as `nix-store --generate-binary-cache-key` writes it. The error does not repeat it.
+    /// Parses a key as `nix-store --generate-binary-cache-key` writes it. The error does not contain the key.
     pub fn parse(text: &str) -> Result<Self, ChannelError> {
         let bad = || ChannelError::BadKey("the secret key".to_owned());
         let (name, bytes) = named(text.trim()).ok_or_else(bad)?;
@@ -161,14 +161,14 @@ impl SecretKey {
         Ok(Self(key, name.to_owned()))
     }
 
-    /// The public key, as nix.conf wants it.
+    /// The public key, in the form for nix.conf.
     pub fn public(&self) -> String {
         let bytes = self.0.verifying_key().to_bytes();
         format!("{}:{}", self.1, BASE64_STANDARD.encode(bytes))
     }
 }
 
-/// The parts of `name:base64`, if the second one has N bytes.
+/// The parts of `name:base64`, if the decoded part has N bytes.
 fn named<const N: usize>(text: &str) -> Option<(&str, [u8; N])> {
     let (name, encoded) = text.split_once(':')?;
     let bytes = BASE64_STANDARD.decode(encoded).ok()?;

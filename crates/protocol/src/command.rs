@@ -1,52 +1,52 @@
-//! The commands that a host gives to a device, and how they end.
+//! The commands that a host sends to a device, and their exit statuses.
 //!
-//! Both ends are held to this: the host makes its command lines here, and a test of `lichenctl` parses each of them.
+//! The host builds its command lines here, and a test of `lichenctl` parses each of them, so the two cannot diverge.
 
 use crate::{Generation, progress};
 
-/// The longest time that may be given for a confirmation, in seconds: lichen-bless.service is given as much more.
+/// The longest time limit for a confirmation, in seconds: lichen-bless.service is given that much more time.
 pub const LONGEST_CONFIRMATION: u64 = 600;
 
-/// What is to become of a toplevel.
+/// What to do with a toplevel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Run it now, and from now on.
+    /// Run it now, and boot it from then on.
     Switch,
     /// Run it now, until the next boot.
     Test,
-    /// Run it from the next boot on.
+    /// Boot it from the next boot on.
     Boot,
 }
 
-/// What `lichenctl` is told to do.
+/// A command for `lichenctl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Print a [`crate::status::Status`] as JSON.
     Status,
-    /// Print a [`crate::transfer::Missing`] as JSON, about the store paths on standard input, one a line.
+    /// Print a [`crate::transfer::Missing`] as JSON, about the store paths on standard input, one per line.
     Missing,
-    /// Take in the stream on standard input, and print a [`crate::transfer::Received`] as JSON.
+    /// Receive the stream on standard input, and print a [`crate::transfer::Received`] as JSON.
     Receive,
-    /// Say, for people, what a switch would do.
+    /// Print, for people, what a switch would do.
     DryRun {
-        /// To what.
+        /// The store path of the toplevel.
         toplevel: &'a str,
     },
-    /// Make a toplevel run.
+    /// Activate a toplevel.
     Apply {
-        /// How.
+        /// How to activate it.
         verb: Verb,
         /// Its store path.
         toplevel: &'a str,
-        /// Go back unless [`Command::Confirm`] comes so many seconds after it is healthy.
+        /// Roll back unless [`Command::Confirm`] arrives within this many seconds after it is healthy.
         confirm_within: Option<u64>,
     },
     /// Return to a generation, or to the good one.
     Rollback {
-        /// Which.
+        /// The generation.
         generation: Option<Generation>,
     },
-    /// What runs can be reached, and stays.
+    /// Confirm that the device can be reached, so the running generation stays.
     Confirm,
 }
 
@@ -84,8 +84,8 @@ impl Command<'_> {
         }
     }
 
-    /// The line for the device's shell. It asks for [`progress`] as JSON lines, by a variable that a lichenctl which
-    /// has none of them does not look at.
+    /// The command line for the device's shell. It requests [`progress`] as JSON lines through an environment variable,
+    /// which an older lichenctl ignores.
     pub fn line(&self) -> String {
         let (variable, version) = (progress::VARIABLE, progress::VERSION);
         let words: Vec<_> = self.arguments().iter().map(|word| quoted(word)).collect();
@@ -93,7 +93,7 @@ impl Command<'_> {
     }
 }
 
-/// A word for the shell on the device.
+/// Quotes a word for the device's shell.
 pub fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
@@ -102,23 +102,23 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// How `lichenctl` ended: its exit status.
+/// How `lichenctl` ended, from its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Outcome {
-    /// It was done.
+    /// Success.
     Done = 0,
-    /// It could not be done, and nothing was changed.
+    /// It failed, and nothing was changed.
     Failed = 1,
-    /// There is no such command, or it has no such option: host and device are of different ages.
+    /// The command or one of its options does not exist: host and device have different versions.
     WrongUsage = 2,
-    /// The generation ran, and was not healthy or not confirmed: what ran before runs again. The number is that of
-    /// NixOS's own switch-to-configuration when units failed after the activation.
+    /// The generation ran, but was unhealthy or not confirmed, and the previous one runs again. The number is the one
+    /// that NixOS's switch-to-configuration uses if units failed after the activation.
     Unsuccessful = 4,
 }
 
 impl Outcome {
-    /// What an exit status says.
+    /// The meaning of an exit status.
     pub fn of(code: i32) -> Self {
         match code {
             0 => Self::Done,

@@ -1,24 +1,27 @@
-//! One archive told by another: bsdiff's instructions, in zstd. Without another archive it is plain zstd.
+//! Deltas: an archive encoded relative to another one by bsdiff's instructions, in zstd. Without a base it is plain
+//! zstd.
 //!
-//! Chosen by measuring, in bytes: for one line of climate that moves most of its code, 84 k (zstd with the old archive
-//! as its prefix: 212 k; either way more than 150 k where erofs compresses the layer); for OpenSSL 3.5.7 → 3.5.9 in
-//! base, 1.0 M of 59 M (zstd: 1.4 M). To make that last one takes 18 s and nine times the archive in memory.
+//! Chosen after measuring, in bytes: for a one-line change of climate that moves most of its code, 84 k (zstd with the
+//! old archive as its prefix: 212 k; either way more than 150 k if erofs compresses the layer); for OpenSSL 3.5.7 →
+//! 3.5.9 in base, 1.0 M of 59 M (zstd: 1.4 M). Creating the latter takes 18 s and nine times the archive's size in
+//! memory.
 //!
-//! To apply one takes the base and the result in memory, once each, and 8 MB: 126 MB for today's base layer. That
-//! there are so many is for whoever makes the delta to ask first. What comes whole is never in memory as such.
+//! Applying a delta needs the base and the result in memory, once each, and 8 MB: 126 MB for today's base layer.
+//! Whoever creates a delta must first ask whether the device has that much. Archives without a base are never fully in
+//! memory.
 
 use std::io::{self, BufReader, Read, Write};
 
 const LEVEL: i32 = 19;
-/// As a power of two; what is alike across an archive is in the instructions already.
+/// The window, as a power of two; similarities across an archive are already in the instructions.
 const WINDOW: u32 = 23;
-/// Before the instructions: the result's CRC, as from a base that is not theirs they make another one.
+/// Precedes the instructions: the CRC of the result, because applying them to a wrong base gives a wrong result.
 const CRC: usize = 4;
-/// The most that instructions may take, by the size of the result: each has 24 bytes of its own.
+/// The largest size of the instructions, relative to the result: each instruction takes 24 bytes of its own.
 const LONGEST: u64 = 4;
 const LEAST: u64 = 1 << 16;
 
-/// The bytes that [`apply`] turns into `new`, given the same `base`; none is an empty one.
+/// The bytes that [`apply`] turns into `new`, given the same `base`; no base is treated as an empty one.
 pub fn make(base: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
     let mut instructions = Vec::new();
     let said = if base.is_empty() {
@@ -36,14 +39,14 @@ pub fn make(base: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Writes what `delta` stands for, `size` bytes; anything else is an error, however far it got.
+/// Writes the `size` bytes that `delta` encodes. If anything else is found, it returns an error after a partial write.
 pub fn apply(base: &[u8], delta: impl Read, size: u64, to: &mut impl Write) -> io::Result<()> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut decoder = zstd::Decoder::new(delta)?.single_frame();
     if base.is_empty() {
-        // To the end of the frame, where its checksum is.
+        // Read to the end of the frame, which contains its checksum.
         if io::copy(&mut (&mut decoder).take(size), to)? != size || decoder.read(&mut [0])? != 0 {
-            return Err(wrong("not of the size it was said to be"));
+            return Err(wrong("its size differs from the announced size"));
         }
         return Ok(());
     }
@@ -51,14 +54,16 @@ pub fn apply(base: &[u8], delta: impl Read, size: u64, to: &mut impl Write) -> i
     decoder.read_exact(&mut crc)?;
     let mut new = Vec::new();
     new.try_reserve_exact(usize::try_from(size).map_err(|_| wrong("too large"))?)?;
-    // More instructions than this for so little would be made to fill the memory.
+    // More instructions for a result of this size can only be meant to exhaust the memory.
     bsdiff::patch(
         base,
         &mut BufReader::new(decoder.take(size.saturating_mul(LONGEST).saturating_add(LEAST))),
         &mut new,
     )?;
     if new.len() as u64 != size || crc32fast::hash(&new).to_le_bytes() != crc {
-        return Err(wrong("the base is not the one it was made for"));
+        return Err(wrong(
+            "the base differs from the one that the delta was made for",
+        ));
     }
     to.write_all(&new)
 }

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The number of a generation. People read it in decimal; on BOOT, as all of U-Boot's numbers, it is hex.
+/// The number of a generation. People see it in decimal; on BOOT it is in hex, like all of U-Boot's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
 impl Generation {
-    /// As BOOT has it: in the slots, in `gen/<n>.env` and on the kernel's command line.
+    /// The form on BOOT: in the slots, in `gen/<n>.env` and on the kernel's command line.
     pub fn hex(self) -> String {
         format!("{:x}", self.0)
     }
 
-    /// From its form on BOOT: hex digits and nothing else.
+    /// Parses the form on BOOT: hex digits and nothing else.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
         let number = digits.then(|| u64::from_str_radix(text, 16).ok());

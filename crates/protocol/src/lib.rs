@@ -1,11 +1,11 @@
-//! All that the host command `lichen` and `lichenctl` on a device say to each other, and the files that one writes
-//! and the other reads. Both ends are made of this crate, so that a format is written down once.
+//! Everything that the host command `lichen` and `lichenctl` on a device exchange, and the files that one writes and
+//! the other reads. Both use this crate, so that each format is defined once.
 //!
-//! Host and device are rarely of the same age: a device in the field is asked by a newer host, and now and then a new
-//! device by an older one. So fields are only ever added, and have a default; what a newer end adds the older one
-//! passes over; and the formats that cannot grow in this way ([`transfer`], [`channel`]) carry a number.
+//! Host and device rarely have the same version: a newer host manages devices in the field, and sometimes an older host
+//! a new device. Therefore fields are only ever added, and have defaults; unknown fields are ignored; and formats that
+//! cannot be extended in this way ([`transfer`], [`channel`]) have a version number.
 //!
-//! It depends on little, as it is compiled for the device, too.
+//! It has few dependencies, because it is compiled for the device, too.
 
 pub mod channel;
 pub mod command;

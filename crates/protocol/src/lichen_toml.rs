@@ -1,5 +1,5 @@
-//! `lichen.toml`: what a device is told by the card it boots from. Reading it finds every problem at once, each with
-//! its line, its key and what is allowed.
+//! `lichen.toml`: the settings that a device reads from its card. Parsing reports all problems at once, each with its
+//! line, its key and what is allowed.
 //!
 //! ```toml
 //! hostname = "rack7"
@@ -14,8 +14,8 @@
 //! "climate.bearer-token" = "…"        # the credential a unit imports by this name
 //! ```
 //!
-//! Values of secrets and passphrases are never part of a message: it goes to the console and the journal.
-//! That is why the tree is walked here, and not left to serde, whose messages quote what they reject.
+//! Secrets and passphrases never appear in messages, which go to the console and the journal. For this reason the tree
+//! is checked here and not by serde, whose messages quote the values that they reject.
 
 mod keys;
 
@@ -29,15 +29,15 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The size from which on a file is not looked into.
+/// The largest file that is parsed, in bytes.
 pub const LIMIT: u64 = 64 * 1024;
 
-/// A text that is not shown.
+/// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// The text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -61,7 +61,7 @@ impl Serialize for Secret {
     }
 }
 
-/// What a `lichen.toml` says.
+/// The content of a `lichen.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Provision {
     /// The host name.
@@ -70,7 +70,7 @@ pub struct Provision {
     pub timezone: Option<String>,
     /// The Wi-Fi to join.
     pub wifi: Option<Wifi>,
-    /// Who may log in.
+    /// The SSH keys that may log in.
     pub ssh: Option<Ssh>,
     /// Credentials by name. Each is a file of its own on DATA, not part of the stored `provision.toml`.
     #[serde(skip)]
@@ -91,23 +91,23 @@ pub struct Wifi {
 /// `[ssh]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ssh {
-    /// Root's, one line each.
+    /// Root's keys, one line each.
     pub authorized_keys: Vec<String>,
 }
 
-/// One thing that is wrong with a `lichen.toml`.
+/// A problem with a `lichen.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The line, counted from 1; none if it is about the file.
+    /// The line, counted from 1; none if the problem concerns the whole file.
     pub line: Option<usize>,
-    /// The key with its tables; empty if there is none.
+    /// The key with its tables; empty if the problem concerns no particular key.
     pub key: String,
     /// What is wrong, and what is allowed.
     pub message: String,
 }
 
 impl Problem {
-    /// One that is about the whole file.
+    /// A problem that concerns the whole file.
     pub fn of_file(message: impl Into<String>) -> Self {
         Self {
             line: None,
@@ -129,8 +129,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What these bytes of a `lichen.toml` mean, or everything that is wrong with them. Time zones are judged by
-/// `zone_exists`.
+/// Parses the bytes of a `lichen.toml`, or returns all problems. `zone_exists` checks time zones.
 pub fn read(bytes: &[u8], zone_exists: &dyn Fn(&str) -> bool) -> Result<Provision, Vec<Problem>> {
     if bytes.len() as u64 > LIMIT {
         let message = format!("is too large; allowed: {} kB", LIMIT / 1024);
@@ -152,7 +151,7 @@ pub fn read(bytes: &[u8], zone_exists: &dyn Fn(&str) -> bool) -> Result<Provisio
     }
 }
 
-/// Whether this is the name of a time zone in the database in `folder`, /usr/share/zoneinfo.
+/// Whether the time zone exists in the database in `folder`, /usr/share/zoneinfo.
 pub fn zone_exists(folder: &Path, zone: &str) -> bool {
     let inside = !zone.is_empty()
         && zone
@@ -164,8 +163,8 @@ pub fn zone_exists(folder: &Path, zone: &str) -> bool {
         && &magic == b"TZif"
 }
 
-/// Reads what can be read, and says what is wrong with the rest. A file on BOOT with any problem is not
-/// used; of the stored one, which another version may have written, what is understood is.
+/// Parses what is valid, and reports the problems. A file on BOOT with any problem is not used; for the stored file,
+/// which another version may have written, the valid part is used.
 pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<Problem>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -176,7 +175,7 @@ pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<
     };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
-        // One slip of the pen often leaves several complaints about the same line: the first one counts.
+        // One typo often causes several problems on the same line; only the first one is reported.
         if reader.problems.last().and_then(|p| p.line) != Some(reader.line(at)) {
             reader.problem(at, "", error.message());
         }
@@ -187,7 +186,7 @@ pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<
 }
 
 impl Provision {
-    /// This one with what `newer` says over it.
+    /// These settings, with those in `newer` taking precedence.
     pub fn merge(mut self, newer: Provision) -> Provision {
         self.secrets.extend(newer.secrets);
         Provision {
@@ -234,14 +233,14 @@ impl Reader<'_> {
         Provision {
             hostname: self.text(table, "", "hostname", |text| {
                 is_hostname(text).then_some(()).ok_or(format!(
-                    "`{text}` is no host name; allowed: 1 to 63 letters, digits and inner hyphens"
+                    "`{text}` is not a host name; allowed: 1 to 63 letters, digits and inner hyphens"
                 ))
             }),
             timezone: {
                 let exists = self.zone_exists;
                 self.text(table, "", "timezone", |text| {
                     exists(text).then_some(()).ok_or(format!(
-                        "`{text}` is no time zone this device knows; allowed: names like Europe/Berlin or UTC"
+                        "`{text}` is not a time zone that this device knows; allowed: names like Europe/Berlin or UTC"
                     ))
                 })
             },
@@ -270,7 +269,7 @@ impl Reader<'_> {
         let country = self.text(wifi, "wifi", "country", |text| {
             let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic());
             fits.then_some(()).ok_or(format!(
-                "`{text}` is no country; allowed: two letters, like DE"
+                "`{text}` is not a country; allowed: two letters, like DE"
             ))
         });
         if wifi.get("ssid").is_none() {
@@ -314,8 +313,8 @@ impl Reader<'_> {
         Some(Ssh { authorized_keys })
     }
 
-    /// `"climate.token" = …` and `climate.token = …` are the same name: TOML reads the second one as a table,
-    /// its writer did not mean one.
+    /// `"climate.token" = …` and `climate.token = …` name the same secret: TOML parses the second as a table, which its
+    /// author did not intend.
     fn secrets(&mut self, prefix: &str, table: &DeTable<'_>, into: &mut BTreeMap<String, Secret>) {
         for (key, value) in table {
             let name = join(prefix, key.get_ref());
@@ -326,7 +325,7 @@ impl Reader<'_> {
                 DeValue::String(_) if !is_credential(&name) => self.problem(
                     at,
                     &path,
-                    "is no name for a secret; allowed: up to 200 letters, digits, `-`, `_` and inner `.`",
+                    "is not a valid name for a secret; allowed: up to 200 letters, digits, `-`, `_` and inner `.`",
                 ),
                 DeValue::String(text) if text.is_empty() => self.problem(at, &path, "may not be empty"),
                 DeValue::String(text) => match into.entry(name) {
@@ -399,7 +398,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// One label of RFC 1123. The domain is the network's to say.
+/// A host name is one label of RFC 1123. The network provides the domain.
 fn is_hostname(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -407,7 +406,7 @@ fn is_hostname(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// What systemd takes for a credential's name, less what would be hidden, or not be seen by a shell's eye.
+/// A name that systemd accepts for a credential, without names that would be hidden or are confusing in a shell.
 pub fn is_credential(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && name
@@ -422,7 +421,7 @@ fn is_passphrase(text: &str) -> bool {
         || ((8..=63).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b)))
 }
 
-/// WPA's pre-shared key itself, instead of the passphrase it is made from.
+/// WPA's pre-shared key itself, instead of the passphrase that it is derived from.
 pub fn is_raw_key(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -1,6 +1,6 @@
-//! What `lichenctl` says while it works, on standard error: for people a line of text, for programs a line of JSON.
+//! The progress that `lichenctl` prints on standard error: text for people, or lines of JSON for programs.
 //!
-//! A program asks for JSON with the variable [`VARIABLE`], whose value is the highest version that it understands:
+//! A program requests JSON with the variable [`VARIABLE`], whose value is the highest version that it understands:
 //!
 //! ```text
 //! {"lichen":1,"event":"said","text":"stopping climate.service"}
@@ -8,14 +8,14 @@
 //! {"lichen":1,"event":"failed","error":"DATA has no room","hint":"`lichenctl gc`"}
 //! ```
 //!
-//! A device that was made before there were events says the same in prose, as does a new one that was not asked. That
-//! is read here, too, and nowhere else: [`Listener`] makes the same events of it. Whatever else is on standard error
-//! (programs that `lichenctl` starts write there as well) is something that was said.
+//! Devices from before these events exist print the same as prose, and so do new ones without a request for JSON. That
+//! prose is parsed only here: [`Listener`] turns it into the same events. Any other line on standard error (such as the
+//! output of programs that `lichenctl` starts) becomes a `said` event.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The environment variable by which a program asks for events.
+/// The environment variable with which a program requests events.
 pub const VARIABLE: &str = "LICHENCTL_EVENTS";
 /// The only version so far.
 pub const VERSION: u32 = 1;
@@ -24,28 +24,28 @@ const AWAITED: &str = "waiting for `lichenctl confirm` within ";
 const ERROR: &str = "error: ";
 const HINT: &str = "hint: ";
 
-/// Something happened.
+/// A progress event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// For people who look on.
+    /// A message for people.
     Said {
-        /// The words.
+        /// The text.
         text: String,
     },
-    /// What was switched to is healthy, and stays if it is confirmed over a new connection.
+    /// The new generation is healthy, and stays if it is confirmed over a new connection.
     AwaitingConfirmation {
-        /// Within so many seconds.
+        /// The time limit in seconds.
         within: u64,
     },
-    /// It came to nothing.
+    /// The command failed.
     Failed(Failure),
-    /// Something that only a later version knows of.
+    /// An event that only a later version knows.
     #[serde(other)]
     Unknown,
 }
 
-/// What went wrong, and what to do about it.
+/// A failure, with a hint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What went wrong.
@@ -63,7 +63,7 @@ struct Line {
 }
 
 impl Event {
-    /// Its line of JSON.
+    /// The event as a line of JSON.
     pub fn json(&self) -> String {
         let line = Line {
             lichen: VERSION,
@@ -72,13 +72,13 @@ impl Event {
         serde_json::to_string(&line).expect("words and numbers")
     }
 
-    /// Reads a line of JSON; nothing, if it is something else.
+    /// Parses a line of JSON; none if it is something else.
     fn from_json(line: &str) -> Option<Self> {
         let line: Line = serde_json::from_str(line).ok()?;
         Some(line.event)
     }
 
-    /// Reads prose, as far as it is one line.
+    /// Parses a line of prose.
     fn from_prose(line: &str) -> Self {
         let within = line
             .strip_prefix(AWAITED)
@@ -98,7 +98,7 @@ impl Event {
     }
 }
 
-/// In prose, as lichenctl has said it since before there were events: hosts of that age wait for these very words.
+/// The event as prose, in the words from before there were events: hosts of that age wait for exactly these words.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,22 +113,22 @@ impl fmt::Display for Event {
     }
 }
 
-/// Whether somebody with this value of [`VARIABLE`] wants events of [`VERSION`].
+/// Whether this value of [`VARIABLE`] requests events of [`VERSION`].
 pub fn is_asked(value: Option<&str>) -> bool {
     value.is_some_and(|value| value.parse().is_ok_and(|highest: u32| highest >= VERSION))
 }
 
-/// Makes events of what a device says, whatever its age.
+/// Turns the output of a device of any version into events.
 #[derive(Debug, Default)]
 pub struct Listener {
-    /// Whether it tells events: then prose is nothing but words.
+    /// Whether the device prints events: then lines of prose are only messages.
     events: bool,
     failure: Option<Failure>,
     last: Option<String>,
 }
 
 impl Listener {
-    /// Takes the next line. What went wrong is kept for [`Listener::failure`], and is no event for those who look on.
+    /// Handles the next line. A failure is kept for [`Listener::failure`] and is not returned as an event.
     pub fn hear(&mut self, line: &str) -> Option<Event> {
         let event = match Event::from_json(line) {
             Some(event) => {
@@ -162,18 +162,18 @@ impl Listener {
         }
     }
 
-    /// What went wrong, in the device's own words; else the last thing that was said.
+    /// The device's failure message; if there was none, the last message.
     pub fn failure(self) -> Failure {
         self.failure.unwrap_or_else(|| Failure {
             error: self
                 .last
-                .unwrap_or_else(|| "it failed and did not say why".into()),
+                .unwrap_or_else(|| "it failed without giving a reason".into()),
             hint: None,
         })
     }
 }
 
-/// What went wrong with a command that printed this on standard error.
+/// The failure of a command that printed this text on standard error.
 pub fn failure(stderr: &str) -> Failure {
     let mut listener = Listener::default();
     for line in stderr.lines() {

@@ -1,38 +1,38 @@
-//! What provisioning did at the last boot of a device: part of its status.
+//! The result of provisioning at the last boot of a device: part of its status.
 
 use crate::lichen_toml::Problem;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What became of the file on BOOT.
+/// The result for the file on BOOT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// There was none.
+    /// There was no file.
     #[default]
     Absent,
-    /// It is stored on DATA, and wiped unless a fault says otherwise.
+    /// It is stored on DATA, and wiped from BOOT unless a fault says otherwise.
     Stored,
-    /// It is wrong, and still on BOOT.
+    /// It is invalid, and still on BOOT.
     Rejected,
-    /// It is right, but could not be stored; it is still on BOOT.
+    /// It is valid, but could not be stored; it is still on BOOT.
     Kept,
 }
 
-/// What provisioning did at this boot. Names no secret's value.
+/// The result of provisioning at this boot. Contains no secret values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// What became of `lichen.toml`.
+    /// The result for `lichen.toml`.
     pub file: Fate,
-    /// What is wrong with `lichen.toml`.
+    /// The problems with `lichen.toml`.
     pub problems: Vec<Problem>,
-    /// What the device could not do.
+    /// The operations that failed on the device.
     pub faults: Vec<String>,
-    /// What is in force now.
+    /// The settings in force now.
     pub applied: Applied,
 }
 
-/// What provisioning has put in force.
+/// The provisioned settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The host name.
@@ -41,19 +41,19 @@ pub struct Applied {
     pub timezone: Option<String>,
     /// The name of the Wi-Fi.
     pub wifi: Option<String>,
-    /// How many keys may log in as root.
+    /// How many SSH keys may log in as root.
     pub authorized_keys: usize,
     /// The names of the credentials.
     pub secrets: Vec<String>,
 }
 
 impl Report {
-    /// Whether the device did what it should. A bad file is not the device's fault.
+    /// Whether the device did its part. An invalid file is not the device's fault.
     pub fn ok(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// Whether there is anything a person has to be told.
+    /// Whether there is something to tell a person.
     pub fn needs_attention(&self) -> bool {
         !self.ok() || !self.problems.is_empty()
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Report {
             Fate::Stored => writeln!(f, "lichen.toml: stored")?,
             Fate::Kept => writeln!(
                 f,
-                "lichen.toml: could not be stored, stays on BOOT until the next boot"
+                "lichen.toml: could not be stored; it stays on BOOT, and the next boot tries again"
             )?,
             Fate::Rejected => writeln!(
                 f,

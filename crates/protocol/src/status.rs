@@ -1,19 +1,19 @@
-//! The status document: how a device is, as JSON for programs and on one screen for people.
+//! The status document: the state of a device, as JSON for programs and on one screen for people.
 
 use crate::Generation;
 use crate::provision::{Fate, Report};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What the running generation is to the boot state.
+/// The running generation's role in the boot state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// It is the good one.
+    /// It is the good generation.
     Good,
     /// It is on trial, and not blessed yet.
     Trial,
-    /// Neither.
+    /// It is neither good nor on trial.
     Other,
     /// The boot state or the running generation is not known.
     Unknown,
@@ -22,18 +22,18 @@ pub enum Standing {
 /// How full a file system is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// All of it.
+    /// The total size.
     pub size: u64,
-    /// What is taken.
+    /// The used space.
     pub used: u64,
-    /// What services can still write.
+    /// The space available to services.
     pub available: u64,
 }
 
 /// The boot state, as one slot on BOOT has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootState {
-    /// Counts writes; the higher one wins.
+    /// Counts writes; the slot with the higher value is current.
     pub seq: u64,
     /// The generation that is known to be healthy.
     pub good: Generation,
@@ -50,14 +50,14 @@ pub struct Trial {
     pub tries: u64,
 }
 
-/// A field that is null could not be found out.
+/// The state of the system as a whole. A field that is null could not be determined.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// The appliance that runs.
+    /// The running appliance.
     pub appliance: Option<String>,
-    /// What its health checks and units say: empty when all is well.
+    /// The problems found by its health checks and in its units; empty if all is well.
     pub problems: Option<Vec<String>>,
-    /// How full its memory is.
+    /// Its memory usage.
     pub memory: Option<Usage>,
     /// The last errors of this boot's journal, the oldest first.
     pub errors: Option<Vec<String>>,
@@ -66,88 +66,88 @@ pub struct Facts {
 /// A confirmation that is awaited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaited {
-    /// Of which generation; null for a toplevel on test.
+    /// The generation; null for a toplevel on test.
     pub generation: Option<Generation>,
     /// Its toplevel.
     pub toplevel: String,
-    /// Seconds, from when it is found healthy.
+    /// The time limit in seconds, counted from when it is found healthy.
     pub within: u64,
 }
 
-/// What `lichenctl status` has to say of updates.
+/// The updates, as `lichenctl status` shows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Following {
     /// The channel.
     pub channel: String,
     /// The last run.
     pub last: Option<Last>,
-    /// How long ago that was, unless the clock has gone back since.
+    /// How many seconds ago that was; null if the clock was set back since.
     pub seconds_ago: Option<u64>,
 }
 
-/// What a run of the update came to.
+/// The result of an update run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Last {
     /// Seconds since 1970, by the device's clock.
     pub at: u64,
-    /// Whether it could do what it was to do.
+    /// Whether it succeeded.
     pub ok: bool,
-    /// What it said in the end.
+    /// Its final message.
     pub said: String,
 }
 
-/// How the device is. A field that is null could not be found out, or this board does not have it.
+/// The state of a device. A field that is null could not be determined, or this board does not have it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The host name.
     pub hostname: Option<String>,
-    /// The generation that runs; null while `lichenctl test` runs a toplevel that is none.
+    /// The running generation; null while `lichenctl test` runs a toplevel that is not a generation.
     pub generation: Option<Generation>,
     /// Its toplevel.
     pub toplevel: Option<String>,
-    /// The generation that was booted: another one, after a live switch.
+    /// The booted generation; it differs from the running one after a live switch.
     #[serde(default)]
     pub booted: Option<Generation>,
-    /// What it is to the boot state.
+    /// The running generation's role in the boot state.
     pub standing: Standing,
     /// The boot state.
     pub boot: Option<BootState>,
-    /// Why there is no boot state.
+    /// Why the boot state is missing.
     pub boot_error: Option<String>,
-    /// What the next boot will run.
+    /// What runs after the next boot.
     pub next_boot: Option<Generation>,
-    /// The generation that used up its tries.
+    /// The generation whose tries are used up.
     pub failed_trial: Option<Generation>,
-    /// The generation that a soft-reboot is under way to.
+    /// The generation that a pending soft-reboot starts.
     #[serde(default)]
     pub soft_reboot: Option<Generation>,
-    /// Whether a lichenctl is changing generations at this moment; null from one that did not tell yet, too.
+    /// Whether a lichenctl is changing generations at this moment; null also from versions that do not report it.
     #[serde(default)]
     pub busy: Option<bool>,
     /// The confirmation that is awaited, now or after the next boot.
     #[serde(default)]
     pub confirmation: Option<Awaited>,
-    /// systemd's word for the whole: running, degraded, starting …
+    /// The state of the system in systemd's words: running, degraded, starting …
     pub system: Option<String>,
     /// The units that failed.
     pub failed_units: Option<Vec<String>>,
-    /// Since the kernel started.
+    /// The uptime since the kernel started.
     pub uptime_seconds: Option<u64>,
-    /// Of the system as a whole.
+    /// The facts about the system as a whole.
     #[serde(flatten)]
     pub facts: Facts,
-    /// What provisioning did at this boot.
+    /// The result of provisioning at this boot.
     pub provision: Option<Report>,
     /// The channel that is followed, if one is.
     #[serde(default)]
     pub update: Option<Following>,
-    /// How full DATA is.
+    /// The space on DATA.
     pub data: Option<Usage>,
     /// The temperature of the SoC.
     pub soc_celsius: Option<f64>,
     /// Whether the power supply is too weak.
     pub undervoltage: Option<bool>,
-    /// Whether the SoC slows itself down, for heat or for lack of power.
+    /// Whether the SoC is throttled because of heat or a weak power supply.
     pub throttled: Option<bool>,
 }
 
@@ -212,7 +212,7 @@ impl Status {
             Standing::Trial => format!("{number}, on trial: not blessed yet"),
             Standing::Other => format!("{number}, neither good nor on trial"),
             Standing::Unknown if self.generation.is_none() && self.booted.is_some() => {
-                "none: a toplevel on test, gone with the next boot".to_owned()
+                "none: a toplevel on test, which the next boot replaces".to_owned()
             }
             Standing::Unknown => number,
         }
@@ -273,7 +273,9 @@ fn confirmation_words(awaited: &Awaited) -> String {
         |generation| format!("generation {generation}"),
     );
     let within = awaited.within;
-    format!("{what} stays if `lichenctl confirm` comes within {within} s of its being healthy")
+    format!(
+        "{what} stays only if `lichenctl confirm` arrives within {within} s after it becomes healthy"
+    )
 }
 
 fn provision_words(report: &Report) -> String {
@@ -324,11 +326,11 @@ fn health_words(problems: &[String]) -> String {
 fn update_words(following: &Following) -> String {
     let channel = &following.channel;
     let Some(last) = &following.last else {
-        return format!("{channel}, not looked for yet");
+        return format!("{channel}, not checked yet");
     };
     let when = following.seconds_ago.map_or_else(
-        || "looked for".to_owned(),
-        |seconds| format!("looked for {} ago", duration(seconds)),
+        || "checked".to_owned(),
+        |seconds| format!("checked {} ago", duration(seconds)),
     );
     let failed = if last.ok { "" } else { "failed: " };
     format!("{channel}, {when}: {failed}{}", last.said)

@@ -133,15 +133,15 @@ fn who_follows_a_channel_sees_what_came_of_it() {
             .map(str::to_owned)
     };
     for (last, line) in [
-        (None, "stable, not looked for yet"),
+        (None, "stable, not checked yet"),
         (
             Some((true, Some(7200))),
-            "stable, looked for 2 h 0 min ago: stable 7 runs already",
+            "stable, checked 2 h 0 min ago: stable 7 runs already",
         ),
         // By a clock that has gone back since.
         (
             Some((false, None)),
-            "stable, looked for: failed: stable 7 runs already",
+            "stable, checked: failed: stable 7 runs already",
         ),
     ] {
         assert_eq!(see(last).unwrap(), format!("update      {line}"));
@@ -159,6 +159,6 @@ fn an_awaited_confirmation_is_shown() {
         ..status()
     };
     let text = waiting.to_string();
-    let line = "confirm     generation 13 stays if `lichenctl confirm` comes within 60 s of its being healthy\n";
+    let line = "confirm     generation 13 stays only if `lichenctl confirm` arrives within 60 s after it becomes healthy\n";
     assert!(text.contains(line), "{text}");
 }

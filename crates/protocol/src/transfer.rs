@@ -1,26 +1,26 @@
-//! How store paths come over a connection: what the device is asked, the stream that the host sends, the answer.
+//! The transfer of store paths over a connection: the question to the device, the stream from the host, and the answer.
 //!
-//! The stream is [`MAGIC`], the length of a [`Header`] (4 bytes, the most significant first), the header as JSON, and
-//! the parts' bytes one after the other, each of the length that the header says, each what [`crate::delta::apply`]
-//! takes. So the device knows all of what is to come, and refuses it, before it takes any; and a stream that ends
-//! early is never mistaken for a whole one.
+//! The stream consists of [`MAGIC`], the length of a [`Header`] (4 bytes, big endian), the header as JSON, and the
+//! bytes of the parts in order, each with the length given in the header and in the format of [`crate::delta::apply`].
+//! The device thus knows everything about the stream and can refuse it before it accepts any part, and never mistakes a
+//! truncated stream for a complete one.
 
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 
-/// What a stream begins with; another format would have another number.
+/// The beginning of a stream; another format would have another number.
 pub const MAGIC: &[u8; 16] = b"lichen-stream 1\n";
-/// A closure of thousands of paths does not come near it.
+/// The largest header, in bytes; a closure of thousands of paths stays far below it.
 const LONGEST_HEADER: u32 = 16 << 20;
 
-/// What a device answers to the question which of some store paths it lacks.
+/// A device's answer to the question which store paths it lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Those that it lacks.
+    /// The missing paths.
     pub missing: Vec<String>,
-    /// What there is to build them from: what the running generation needs, then what other generations need.
+    /// Local paths that can serve as bases: those of the running generation first, then those of other generations.
     pub bases: Vec<String>,
-    /// Bytes of memory that it can spare.
+    /// The available memory in bytes.
     pub memory: u64,
 }
 
@@ -30,66 +30,66 @@ pub struct Missing {
 pub struct PathInfo {
     /// The path.
     pub path: String,
-    /// The hash of its archive, in any form that Nix reads.
+    /// The hash of its archive, in any form that Nix accepts.
     pub nar_hash: String,
     /// The size of its archive.
     pub nar_size: u64,
     /// The paths that it refers to.
     pub references: Vec<String>,
-    /// Who vouches for it.
+    /// Its signatures.
     #[serde(default)]
     pub signatures: Vec<String>,
-    /// What its content alone proves, if it is named after it.
+    /// Its content address, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }
 
-/// One path of a stream.
+/// One path in a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// What it is.
+    /// The path's information.
     #[serde(flatten)]
     pub info: PathInfo,
-    /// How it comes.
+    /// How the path is sent.
     #[serde(flatten)]
     pub coming: Coming,
-    /// How many bytes of the stream are its.
+    /// The number of its bytes in the stream.
     pub bytes: u64,
 }
 
-/// How a path comes.
+/// How a path is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "coming", rename_all = "lowercase")]
 pub enum Coming {
-    /// The device has it: only its signatures do.
+    /// The device already has it: only its signatures are sent.
     Present,
-    /// Compressed.
+    /// Compressed, without a base.
     Whole,
     /// As a delta.
     Delta {
-        /// Against the archive of this path.
+        /// The path whose archive is the base.
         base: String,
     },
 }
 
-/// What is in a stream.
+/// The header of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// In the order of their bytes.
+    /// The parts, in the order of their bytes.
     pub parts: Vec<Part>,
 }
 
-/// What became of a stream.
+/// The result of a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
-    /// How many paths there are now that were not there before. None, if there is anything in `again`.
+    /// How many new paths were imported. None if there is anything in `again`.
     pub imported: usize,
-    /// Deltas that led nowhere, and why: these paths have to come whole, and with them all others once more.
+    /// Deltas that could not be applied, and why: the host must send these paths in full, and all others again.
     pub again: Vec<(String, String)>,
 }
 
 impl Header {
-    /// Begins a stream.
+    /// Writes the beginning of a stream.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
         let length = u32::try_from(json.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -104,7 +104,7 @@ impl Header {
         let mut magic = [0; MAGIC.len()];
         from.read_exact(&mut magic)?;
         if &magic != MAGIC {
-            return Err(wrong("it is none, or one of another format"));
+            return Err(wrong("it is not a transfer, or has another format"));
         }
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
@@ -122,7 +122,7 @@ impl Header {
 }
 
 impl PathInfo {
-    /// As a binary cache describes it, with its archive at `url`: the format of Nix's `.narinfo` files.
+    /// The description in a binary cache, with the archive at `url`: the format of Nix's `.narinfo` files.
     pub fn narinfo(&self, url: &str) -> String {
         let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         let references: Vec<_> = self.references.iter().map(|path| name(path)).collect();
@@ -142,7 +142,7 @@ impl PathInfo {
         text
     }
 
-    /// The part of its name that is its own: 32 characters. None, if it is no store path.
+    /// The hash part of its name: 32 characters. None if it is not a store path.
     pub fn hash_part(&self) -> Option<&str> {
         let name = self.path.strip_prefix("/nix/store/")?;
         let (hash, rest) = name.split_once('-')?;

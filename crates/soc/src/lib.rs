@@ -1,11 +1,11 @@
-//! What the system-on-chip says of itself: its temperature, and whether it is held back.
+//! The state of the system-on-chip: its temperature, and whether it is throttled.
 //!
-//! Services tell it in their metrics and `lichenctl` in its status. Both read it here, so that they cannot disagree.
+//! Services show it in their metrics and `lichenctl` in its status. Both read it here, so that they agree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The system-on-chip as seen in /sys; what the kernel does not offer is none.
+/// The system-on-chip as described in /sys; values that the kernel does not offer are none.
 #[derive(Debug, Clone)]
 pub struct Soc {
     sys: PathBuf,
@@ -17,7 +17,7 @@ impl Soc {
         Soc { sys: sys.into() }
     }
 
-    /// Temperature in °C: of the zone that is the processor's, else of the first zone.
+    /// The temperature in °C: of the processor's zone, else of the first zone.
     pub fn temperature(&self) -> Option<f64> {
         let mut zones = self.entries("class/thermal", "thermal_zone");
         zones.sort_by_key(|zone| (!is_processor(zone), zone.clone()));
@@ -27,7 +27,7 @@ impl Soc {
         })
     }
 
-    /// Whether the supply is too weak now (Raspberry Pi only).
+    /// Whether the power supply is too weak now (Raspberry Pi only).
     pub fn under_voltage(&self) -> Option<bool> {
         let sensors = self.entries("class/hwmon", "hwmon");
         let supply = sensors
@@ -36,7 +36,7 @@ impl Soc {
         Some(read(&supply.join("in0_lcrit_alarm"))? != "0")
     }
 
-    /// By how much the processor is slowed down now: 0 is full speed, 1 is as slow as it gets.
+    /// How far the processor is throttled now: 0 is full speed, 1 is the slowest.
     pub fn throttling(&self) -> Option<f64> {
         let mut coolers = self.entries("class/thermal", "cooling_device");
         coolers.retain(|cooler| {

@@ -1,4 +1,4 @@
-//! What the ticker service can be told. The defaults are what an empty file means.
+//! The configuration of the ticker service. The defaults apply to an empty file.
 
 use std::path::PathBuf;
 
@@ -12,26 +12,26 @@ use crate::record::Stream;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen and how much to accept.
+    /// Where to listen, and the limits for requests.
     pub http: HttpSettings,
     /// Where records are kept.
     pub data: DataSettings,
-    /// What to listen to.
+    /// The sources to connect to.
     pub sources: Vec<SourceSettings>,
-    /// What lies between the feeds and the files.
+    /// The queue between the feeds and the files.
     pub queue: QueueSettings,
-    /// When records are written, and made durable.
+    /// When records are written and made durable.
     pub flush: FlushSettings,
     /// When a file is complete.
     pub segment: SegmentSettings,
-    /// Where files go. The keys are secrets: credentials `ticker.s3-access-key-id` and
+    /// Where files are uploaded. The keys are secrets: credentials `ticker.s3-access-key-id` and
     /// `ticker.s3-secret-access-key`.
     pub sync: SyncSettings,
-    /// How often the service says how it is.
+    /// How often the service logs its statistics.
     pub stats: StatsSettings,
 }
 
-/// How often the service says how it is.
+/// How often the service logs its statistics.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StatsSettings {
@@ -39,7 +39,7 @@ pub struct StatsSettings {
     pub interval_seconds: u64,
 }
 
-/// The argument of `ticker run` that has a setting's place.
+/// The argument of `ticker run` that overrides a setting.
 #[derive(Debug, clap::Args)]
 pub struct StatsInterval {
     /// Seconds between two lines of statistics [default: stats.interval_seconds, 30 unless set]
@@ -51,64 +51,65 @@ pub struct StatsInterval {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSettings {
-    /// The folder that holds `raw/` [default: $STATE_DIRECTORY].
+    /// The directory that contains `raw/` [default: $STATE_DIRECTORY].
     pub directory: Option<PathBuf>,
-    /// With less space than this, synced files are deleted, oldest first; and if there are none, ingesting stops.
+    /// With less free space than this, synced files are deleted, oldest first; if there are none, ingesting stops.
     pub min_free_bytes: u64,
 }
 
-/// What happens to a record that finds the queue full.
+/// What happens to a record when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
-    /// It waits, and its feed is not read meanwhile: the pressure reaches the sender.
+    /// It waits, and its feed stops reading, so that the pressure reaches the sender.
     Block,
     /// It is dropped.
     DropNewest,
-    /// The oldest in the queue is dropped in its favour.
+    /// The oldest record in the queue is dropped to make room.
     DropOldest,
 }
 
-/// What lies between the feeds and the files.
+/// The queue between the feeds and the files.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueSettings {
-    /// Records it holds.
+    /// Its capacity in records.
     pub records: usize,
     /// What happens when it is full.
     pub when_full: WhenFull,
 }
 
-/// When records are written, and made durable. A partition's buffer is due once it has `records`, or once its
-/// oldest record is `seconds` old; what is due is written every `pace_seconds`, all in one go.
+/// When records are written and made durable. A partition's buffer is due once it has `records` records, or once its
+/// oldest record is `seconds` old. All due buffers are written together, every `pace_seconds`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlushSettings {
     /// A buffer with this many records is due.
     pub records: usize,
-    /// A record that waits for this long is due.
+    /// A buffer whose oldest record is this old is due.
     pub seconds: f64,
-    /// What is due is written this often: a card does not last with an fdatasync per hundred records.
+    /// How often due buffers are written: an fdatasync per hundred records would wear out a card.
     pub pace_seconds: f64,
     /// A buffer with this many records is written at once: the largest row group.
     pub most_records: usize,
 }
 
-/// When a file is complete; it also is when the hour ends.
+/// When a file is complete; every file is also complete at the end of its hour.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SegmentSettings {
     /// A file of this size is complete.
     pub bytes: u64,
-    /// A file with this many row groups is complete: its footer has to fit into memory.
+    /// A file with this many row groups is complete, because its footer has to fit into memory.
     pub row_groups: usize,
 }
 
-/// Where files go.
+/// Where files are uploaded.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncSettings {
-    /// Address of the S3-compatible storage, as `https://s3.eu-central-1.amazonaws.com`; nothing is synced without.
+    /// The address of the S3-compatible storage, such as `https://s3.eu-central-1.amazonaws.com`; without it, nothing
+    /// is uploaded.
     pub endpoint: Option<String>,
     /// Its region.
     pub region: String,
@@ -116,17 +117,17 @@ pub struct SyncSettings {
     pub bucket: String,
     /// Put before every key.
     pub prefix: String,
-    /// Whether the bucket is part of the path; else of the host name.
+    /// Whether the bucket is named in the path; otherwise it is part of the host name.
     pub path_style: bool,
-    /// Larger files are uploaded in parts of this size; S3 takes none below 5 MiB.
+    /// The size of parts for uploading larger files; S3 requires at least 5 MiB.
     pub part_bytes: usize,
     /// Attempts for one request before this run gives up.
     pub attempts: u32,
     /// Pause after the first failed attempt, doubled after each further one.
     pub retry_seconds: f64,
-    /// A request that takes longer has failed.
+    /// The time limit for a request.
     pub timeout_seconds: f64,
-    /// Synced files are deleted here when they are older than this.
+    /// Synced files are deleted locally when they are older than this.
     pub retention_days: f64,
 }
 
@@ -177,7 +178,7 @@ impl Default for StatsSettings {
 }
 
 impl StatsInterval {
-    /// Puts the argument, if it was given, into the configuration.
+    /// Applies the argument, if it was given, to the configuration.
     pub fn apply(config: &mut Config, arguments: Self) {
         let interval = arguments.stats_interval;
         config.stats.interval_seconds = interval.unwrap_or(config.stats.interval_seconds);
@@ -202,12 +203,12 @@ impl Default for SyncSettings {
 }
 
 impl Config {
-    /// The folder that holds `raw/`, if one was named.
+    /// The directory that contains `raw/`, if one is set.
     pub fn directory(&self) -> Option<PathBuf> {
         self.data.directory.clone().or_else(kit::state_directory)
     }
 
-    /// The same for a command that is called by hand, without the environment that systemd gives the service.
+    /// The same for a command that is run by hand, without the environment that systemd gives the service.
     pub fn directory_by_hand(&self) -> PathBuf {
         self.directory().unwrap_or_else(|| "/var/lib/ticker".into())
     }
@@ -220,7 +221,7 @@ impl Config {
 
 fn streams_of(source: &SourceSettings) -> impl Iterator<Item = Stream> {
     source.channels.iter().flat_map(move |channel| {
-        // No source with a channel that has no nature passes the check.
+        // Validation refuses a source with a channel of unknown nature.
         let nature = source.nature(channel).unwrap_or(Nature::UNNUMBERED_QUOTES);
         source.symbols.iter().map(move |symbol| Stream {
             source: source.name.clone(),
@@ -245,7 +246,9 @@ impl Configuration for Config {
                 .map_err(|problem| format!("sources[{index}].{problem}"))?;
             if self.sources[..index].iter().any(|s| s.name == source.name) {
                 let name = &source.name;
-                return Err(format!("sources[{index}].name: {name:?} is taken"));
+                return Err(format!(
+                    "sources[{index}].name: {name:?} is used by another source"
+                ));
             }
         }
         let at_least = [
@@ -268,7 +271,7 @@ impl Configuration for Config {
             ("sync.retention_days", self.sync.retention_days, 0.0),
         ];
         for (name, value, least) in at_least {
-            // Not `value < least`: that would let NaN in.
+            // Not `value < least`, which would accept NaN.
             if !(value >= least && value < 1e12) {
                 return Err(format!("{name}: must be at least {least}"));
             }
@@ -278,7 +281,7 @@ impl Configuration for Config {
                 return Err("sync.endpoint: must begin with https:// or http://".into());
             }
             if self.sync.bucket.is_empty() {
-                return Err("sync.bucket: must be named when there is an endpoint".into());
+                return Err("sync.bucket: must be set when sync.endpoint is set".into());
             }
         }
         Ok(())

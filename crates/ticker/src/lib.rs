@@ -1,7 +1,7 @@
-//! Market data, around the clock: WebSocket feeds → Parquet files → S3.
+//! Market data, recorded around the clock: WebSocket feeds → Parquet files → S3.
 //!
-//! One task per source listens; one thread owns the files; between them is a bounded queue. Uploading is another
-//! process (`ticker sync`), so that neither's troubles are the other's.
+//! One task per source listens, one thread owns the files, and a bounded queue connects them. Uploading is a separate
+//! process (`ticker sync`), so that problems of one do not affect the other.
 
 mod clock;
 pub mod config;
@@ -31,7 +31,7 @@ use store::{Space, Store};
 pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     let directory = config
         .directory()
-        .context("nothing says where to keep records: set data.directory or $STATE_DIRECTORY")?;
+        .context("there is no directory for records: set data.directory or $STATE_DIRECTORY")?;
     let clock = real_clock();
     let streams: Arc<[_]> = config.streams().into();
     let stats = Arc::new(Stats::new(&streams));
@@ -87,13 +87,13 @@ pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {
     kit.json_metrics(move || numbers.json());
     let served = kit.serve(status::routes(stats.clone())).await;
 
-    // What they received last is written when this has ended, as the writer is a worker.
+    // The writer is a worker: when it ends, it writes the last records.
     while feeds.join_next().await.is_some() {}
     watching.abort();
     served
 }
 
-/// Says how it is, and whether `ticker sync` gets anywhere.
+/// Logs statistics, and reports on `/health` whether `ticker sync` succeeds.
 async fn watch(kit: Kit, directory: std::path::PathBuf, stats: Arc<Stats>, interval: Duration) {
     let sync = kit.component("sync");
     let mut ticks = tokio::time::interval(interval);

@@ -1,4 +1,4 @@
-//! `ticker`: the service, and the commands beside it.
+//! `ticker`: the service, and further commands.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,10 @@ use ticker::config::{Config, StatsInterval};
 use ticker::{status, sync};
 
 fn main() -> ExitCode {
-    let about = "Keeps market data: WebSocket feeds to Parquet files to S3";
-    let upload = "Upload complete files, and delete what is old and safely stored";
-    let show = "Show how the service, its files and the last sync are";
+    let about =
+        "Records market data from WebSocket feeds into Parquet files and uploads them to S3";
+    let upload = "Upload complete files, and delete old files that are safely stored";
+    let show = "Show the state of the service, its files and the last sync";
     CommandLine::new(kit::service!("ticker"), about, ticker::run)
         .run_arguments(StatsInterval::apply)
         .job("sync", upload, sync)
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         .main()
 }
 
-/// Whatever keeps a sync from doing all of it may be gone at the next run.
+/// Whatever prevents a sync from finishing may be gone at the next run.
 fn sync(
     config: Config,
     credentials: Credentials,

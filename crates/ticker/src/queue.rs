@@ -1,7 +1,7 @@
-//! What lies between the feeds and the writer: a bounded number of records.
+//! The bounded queue of records between the feeds and the writer.
 //!
-//! A feed puts in what one read of its socket brought, and the writer takes all there is at once: one lock for many
-//! records. The writer is woken for half a queue, since waking it for every record costs more than all the rest.
+//! A feed adds the records of one socket read at once, and the writer takes everything at once, so one lock serves many
+//! records. The writer is woken when the queue is half full, because waking it for every record would be too expensive.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,7 +13,7 @@ use crate::config::{QueueSettings, WhenFull};
 use crate::record::Record;
 use crate::stats::Stats;
 
-/// The queue; copies are the same.
+/// A handle to the queue; clones refer to the same one.
 #[derive(Debug, Clone)]
 pub struct Queue(Arc<Inner>);
 
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl Queue {
-    /// An empty one.
+    /// Creates an empty queue.
     pub fn new(settings: QueueSettings, stats: Arc<Stats>) -> Self {
         Queue(Arc::new(Inner {
             settings,
@@ -38,7 +38,7 @@ impl Queue {
         }))
     }
 
-    /// Moves `records` in, or does with those for which there is no room what is configured for a full queue.
+    /// Moves `records` into the queue; if it is full, applies the configured policy to the rest.
     pub async fn put(&self, records: &mut Vec<Record>) {
         if self.try_put(records) {
             return;
@@ -47,7 +47,7 @@ impl Queue {
         loop {
             let emptied = self.0.emptied.notified();
             tokio::pin!(emptied);
-            // Asked to be told before looking again, or the telling may be missed.
+            // Register for the notification before checking again, or it could be missed.
             emptied.as_mut().enable();
             if self.try_put(records) {
                 return;
@@ -56,7 +56,7 @@ impl Queue {
         }
     }
 
-    /// Whether all of the records are dealt with; if not, those that are left have to wait.
+    /// Whether all records were handled; if not, the remaining ones have to wait.
     fn try_put(&self, records: &mut Vec<Record>) -> bool {
         let inner = &*self.0;
         let queued = &mut *inner.records.lock().expect("no panic while held");
@@ -83,7 +83,7 @@ impl Queue {
         records.is_empty()
     }
 
-    /// Takes all there is into `batch`, which must be empty; waits for half a queue to come, but not longer than
+    /// Moves all records into `batch`, which must be empty; waits until the queue is half full, but no longer than
     /// `timeout`.
     pub fn take(&self, batch: &mut VecDeque<Record>, timeout: Duration) {
         let inner = &*self.0;
@@ -100,7 +100,7 @@ impl Queue {
 }
 
 impl Inner {
-    /// What the writer is woken for.
+    /// The number of records at which the writer is woken.
     fn half(&self) -> usize {
         self.settings.records.div_ceil(2)
     }

@@ -1,6 +1,6 @@
-//! What is kept of a message, and the streams that records belong to.
+//! Records, which hold the values of a message, and the streams that they belong to.
 
-/// Which of a record's numbers tells duplicates and gaps.
+/// Which of a record's numbers reveals duplicates and gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberedBy {
     /// `sequence`.
@@ -9,16 +9,16 @@ pub enum NumberedBy {
     TradeId,
 }
 
-/// What kind of columns a stream's files have.
+/// The kind of columns in a stream's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Trades that happened.
     Trade,
-    /// The best prices.
+    /// The best bid and ask.
     Quote,
 }
 
-/// One channel of one symbol of one source.
+/// A stream: one channel of one symbol of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
     /// The source's name.
@@ -29,21 +29,22 @@ pub struct Stream {
     pub symbol: String,
     /// The columns of its files.
     pub kind: Kind,
-    /// Which number tells duplicates and gaps, if the source has one.
+    /// Which number reveals duplicates and gaps, if the source has one.
     pub numbered: Option<NumberedBy>,
-    /// Whether the numbers have no holes, so that a hole is a gap.
+    /// Whether the numbers are consecutive, so that a missing number is a gap.
     pub contiguous: bool,
 }
 
-/// A number, or none, in the room of a number: an `Option` takes that of two, and records are moved by the thousand.
+/// An optional number in the space of a number: an `Option` takes twice the space, and records are moved by the
+/// thousand.
 #[derive(Clone, Copy)]
 pub struct Maybe<T>(T);
 
-/// A type with a value that nothing ever has, which therefore can stand for none.
+/// A type with a value that never occurs in data and therefore can represent none.
 pub trait Niche: Copy + PartialEq + std::fmt::Debug {
-    /// That value.
+    /// The value that represents none.
     const NONE: Self;
-    /// Whether this is it.
+    /// Whether this value represents none.
     fn is_none(self) -> bool;
 }
 
@@ -100,20 +101,20 @@ impl<T: Niche> std::fmt::Debug for Maybe<T> {
     }
 }
 
-/// What is kept of a message: plain numbers, nothing on the heap.
+/// The values of a message: plain numbers, nothing on the heap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record {
-    /// Which of the streams it belongs to.
+    /// The stream that it belongs to.
     pub stream: u32,
-    /// When it arrived here, in µs since 1970.
+    /// When it was received, in µs since 1970.
     pub received: i64,
-    /// When it happened there, in µs since 1970.
+    /// When the event happened, in µs since 1970.
     pub time: Maybe<i64>,
-    /// The source's number for it.
+    /// The source's sequence number.
     pub sequence: Maybe<i64>,
-    /// The trade's number.
+    /// The trade's ID.
     pub trade_id: Maybe<i64>,
-    /// Who took: `Some(true)` the buyer, `Some(false)` the seller.
+    /// The taker: `Some(true)` is the buyer, `Some(false)` the seller.
     pub buy: Option<bool>,
     /// The price.
     pub price: Maybe<f64>,
@@ -130,7 +131,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// One with nothing in it yet.
+    /// A record without any values.
     pub fn empty(stream: u32, received: i64) -> Self {
         Record {
             stream,
@@ -148,7 +149,7 @@ impl Record {
         }
     }
 
-    /// The number that tells duplicates and gaps.
+    /// The number that reveals duplicates and gaps.
     pub fn number(&self, by: NumberedBy) -> Option<i64> {
         match by {
             NumberedBy::Sequence => self.sequence.get(),

@@ -1,4 +1,4 @@
-//! What is counted: once, for logs, `/metrics` and `ticker status` alike.
+//! The counters, shared by logs, `/metrics` and `ticker status`.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
@@ -29,45 +29,46 @@ pub struct Stats {
     flushed_at: AtomicI64,
 }
 
-/// What is counted per stream.
+/// The counters of a stream.
 #[derive(Debug, Default)]
 pub struct StreamStats {
     /// Records received.
     pub received: AtomicU64,
     /// Records that are durable.
     pub flushed: AtomicU64,
-    /// Numbers that were skipped.
+    /// Missing numbers.
     pub missed: AtomicU64,
-    /// Times that numbers were skipped.
+    /// Gaps in the numbers.
     pub gaps: AtomicU64,
-    /// Records that had been received before.
+    /// Duplicates of earlier records.
     pub duplicates: AtomicU64,
 }
 
 impl StreamStats {
-    /// A record was received. Its stream is one feed's, which alone counts here: no need to lock the bus for it.
+    /// Counts a received record. A stream belongs to one feed, which alone counts here, so no atomic increment is
+    /// needed.
     pub fn received(&self) {
         self.received
             .store(self.received.load(Relaxed) + 1, Relaxed);
     }
 }
 
-/// What is counted per source.
+/// The counters of a source.
 #[derive(Debug, Default)]
 pub struct SourceStats {
     /// Whether it is connected.
     pub connected: AtomicBool,
-    /// Connections made.
+    /// Connections that were established.
     pub connects: AtomicU64,
-    /// Attempts to connect that failed, and connections that broke.
+    /// Failed attempts to connect, and broken connections.
     pub failures: AtomicU64,
-    /// Connections given up because nothing came.
+    /// Connections that were closed because they were silent.
     pub silences: AtomicU64,
-    /// Messages that could not be understood.
+    /// Messages that could not be decoded.
     pub garbage: AtomicU64,
-    /// Messages for nobody: of a symbol or channel that was not asked for, and what feeds say about themselves.
+    /// Messages without data for us: of a symbol or channel that was not subscribed to, or about the feed itself.
     pub other: AtomicU64,
-    /// When the last message came, in µs since 1970.
+    /// When the last message was received, in µs since 1970.
     pub heard: AtomicI64,
 }
 
@@ -95,27 +96,27 @@ impl Stats {
         &self.streams[stream as usize].1
     }
 
-    /// The counters of a source, by its place in the configuration.
+    /// The counters of a source, by its index in the configuration.
     pub fn source(&self, index: usize) -> &SourceStats {
         &self.sources[index].1
     }
 
-    /// Records dropped because the queue was full.
+    /// Counts records that were dropped because the queue was full.
     pub fn dropped(&self, records: u64) {
         self.dropped.fetch_add(records, Relaxed);
     }
 
-    /// A feed had to wait because the queue was full.
+    /// Counts that a feed had to wait because the queue was full.
     pub fn stalled(&self) {
         self.stalls.fetch_add(1, Relaxed);
     }
 
-    /// How many records are in the queue.
+    /// Sets the number of records in the queue.
     pub fn queued(&self, records: usize) {
         self.queued.store(records as u64, Relaxed);
     }
 
-    /// A row group is durable: its file is so up to `length`.
+    /// Counts a durable row group: its file is durable up to `length`.
     pub fn flushed(&self, stream: u32, records: &[Record], file: &str, length: u64, bytes: usize) {
         let (of, counters) = &self.streams[stream as usize];
         let flushed =
@@ -136,13 +137,13 @@ impl Stats {
         );
     }
 
-    /// A file is complete, and in `ready/`.
+    /// Counts a file that was completed and moved to `ready/`.
     pub fn completed(&self, file: &str) {
         self.files.fetch_add(1, Relaxed);
         tracing::debug!(file, "completed");
     }
 
-    /// A file that a former run left has been completed.
+    /// Counts a file of a former run that was completed.
     pub fn salvaged(&self, file: &str, completed: &Completed) {
         self.salvaged_files.fetch_add(1, Relaxed);
         self.salvaged_records.fetch_add(completed.records, Relaxed);
@@ -152,45 +153,48 @@ impl Stats {
             records = completed.records,
             row_groups = completed.row_groups,
             cut_bytes = completed.cut_bytes,
-            "salvaged what the last run left unfinished"
+            "salvaged a file that the last run left incomplete"
         );
     }
 
-    /// A file that a former run left cannot be completed.
+    /// Counts a file of a former run that cannot be completed.
     pub fn not_salvaged(&self, file: &str, error: &SegmentError) {
         self.unsalvaged_files.fetch_add(1, Relaxed);
-        tracing::error!(file, %error, "cannot be salvaged; it stays in active/");
+        tracing::error!(file, %error, "the file cannot be salvaged; it stays in active/");
     }
 
-    /// Writing failed; it is tried again.
+    /// Counts a failed write, which will be retried.
     pub fn write_failed(&self) {
         self.write_errors.fetch_add(1, Relaxed);
     }
 
-    /// Records that were received and will never be written.
+    /// Counts records that were received and will never be written.
     pub fn lost(&self, records: u64) {
         if records > 0 {
             self.lost.fetch_add(records, Relaxed);
-            tracing::error!(records, "lost: received, and never written");
+            tracing::error!(
+                records,
+                "records were received, but are lost because they were never written"
+            );
         }
     }
 
-    /// Whether ingesting has stopped for want of room.
+    /// Sets whether ingesting has stopped because the disk is full.
     pub fn set_stopped(&self, stopped: bool) {
         self.stopped.store(stopped, Relaxed);
     }
 
-    /// Whether ingesting has stopped for want of room.
+    /// Whether ingesting has stopped because the disk is full.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed)
     }
 
-    /// Records that are durable, of all streams.
+    /// The number of durable records of all streams.
     pub fn total_flushed(&self) -> u64 {
         self.total(|s| &s.flushed)
     }
 
-    /// Records received, of all streams.
+    /// The number of received records of all streams.
     pub fn total_received(&self) -> u64 {
         self.total(|s| &s.received)
     }
@@ -203,7 +207,7 @@ impl Stats {
         self.sources.iter().map(|(_, s)| of(s).load(Relaxed)).sum()
     }
 
-    /// One line for the journal.
+    /// Logs one line.
     pub fn log(&self) {
         let usage = ProcessUsage::now();
         let connected = self
@@ -227,7 +231,7 @@ impl Stats {
         );
     }
 
-    /// Everything, for programs.
+    /// All counters as JSON.
     pub fn json(&self) -> Value {
         let sources = self.sources.iter().map(|(name, s)| {
             let value = json!({
@@ -273,7 +277,7 @@ impl Stats {
         })
     }
 
-    /// Everything, for Prometheus.
+    /// All counters for Prometheus.
     pub fn tell(&self, table: &mut Table) {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let streams = |of: fn(&StreamStats) -> &AtomicU64| {

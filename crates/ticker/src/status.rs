@@ -1,4 +1,4 @@
-//! What the service says about itself: `/api/status`, the numbers of the last sync, and `ticker status`.
+//! The status of the service: `/api/status`, the metrics of the last sync, and `ticker status`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::stats::Stats;
 use crate::store::{Place, free_bytes};
 use crate::sync::{Report, Synced};
 
-/// What the service says of itself is a few kB.
+/// The largest answer of the service, which is normally a few kB.
 const LONGEST_STATUS: usize = 4 << 20;
 
 /// The routes of the service.
@@ -26,9 +26,9 @@ pub fn routes(stats: Arc<Stats>) -> Router {
     Router::new().route("/api/status", get(status))
 }
 
-/// The last sync, for Prometheus.
+/// The metrics of the last sync.
 pub fn tell_sync(directory: &Path, table: &mut Table) {
-    // Before the first run there is nothing to tell but that nothing has failed.
+    // Before the first run, the only known fact is that nothing has failed.
     let report = Report::read(directory).unwrap_or_default();
     kit::metrics! { table;
         gauge "ticker_sync_pending_files", "Files that wait for the storage" => report.pending_files as f64;
@@ -41,7 +41,7 @@ pub fn tell_sync(directory: &Path, table: &mut Table) {
 /// The arguments of `ticker status`.
 #[derive(Debug, clap::Args)]
 pub struct Wishes {
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
 }
@@ -56,7 +56,7 @@ pub fn command(config: Config, _: Credentials, wishes: Wishes) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `ticker status` says: of the running service, and of its files.
+/// The status of the running service and of its files.
 fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
     let place = Place::of(directory);
     let ledger = Synced::of(&place);
@@ -65,7 +65,7 @@ fn of(config: &Config, directory: &Path) -> anyhow::Result<Value> {
         let names = Place::files(&path).with_context(|| path.display().to_string())?;
         for name in names {
             files += 1;
-            // It may be moved at any moment.
+            // The file may be moved at any moment.
             bytes += path.join(&name).metadata().map_or(0, |m| m.len());
             synced += u64::from(ledger.is_synced(&name));
         }
@@ -93,7 +93,7 @@ fn running(port: u16) -> anyhow::Result<Value> {
     Ok(serde_json::from_slice(&answer.bytes(LONGEST_STATUS)?)?)
 }
 
-/// [`of`] for people.
+/// The output of [`of`] as text for people.
 fn in_words(status: &Value) -> String {
     let mut lines = Vec::new();
     let service = &status["service"];

@@ -1,7 +1,7 @@
 //! The worker that owns the store.
 //!
-//! Records come to it through [`Queue`] and not through the worker's own: a closure for every record, more than a
-//! million a second, would cost more than all the rest. So each turn waits for the queue, for a moment at most.
+//! Records reach it through [`Queue`] and not through the worker's own queue: a closure for every record, more than a
+//! million a second, would be too expensive. So in each turn it waits for the queue, with a short timeout.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,15 +16,14 @@ use crate::record::Record;
 use crate::stats::Stats;
 use crate::store::{SegmentError, Space, Store};
 
-/// Longest without looking at the clock.
+/// The longest time without checking the clock.
 const SLICE: Duration = Duration::from_millis(100);
-/// How often the room on the disk is looked at, and how long writing rests when it fails.
+/// How often the free space is checked, and how long writing pauses after a failure.
 const DISK_PERIOD: Duration = Duration::from_secs(1);
-/// Writing a large buffer to a slow card takes seconds; longer than this is stuck.
+/// The period of the heartbeat: writing a large buffer to a slow card takes seconds, so longer means stuck.
 const BEAT: Duration = Duration::from_secs(60);
 
-/// Starts writing what comes through `queue`. When the service has ended, what is left is written, and all files are
-/// completed.
+/// Starts writing the records in `queue`. After the service has ended, the rest is written and all files are completed.
 pub fn start(
     kit: &Kit,
     store: Store,
@@ -53,14 +52,14 @@ struct Writer {
     clock: Clock,
     stats: Arc<Stats>,
     disk: Component,
-    /// What was taken and could not be written yet.
+    /// Records that were taken from the queue and could not be written yet.
     batch: VecDeque<Record>,
     looked: Option<Instant>,
 }
 
 impl Actor for Writer {
     fn turn(&mut self) -> Duration {
-        // While writing fails the queue is left alone: what does not fit into it is its policy's business.
+        // While writing fails, nothing is taken from the queue; its policy decides about records that do not fit.
         if self.batch.is_empty() {
             self.queue.take(&mut self.batch, SLICE);
         }
@@ -75,7 +74,7 @@ impl Actor for Writer {
     }
 
     fn stop(mut self) -> anyhow::Result<()> {
-        // Nothing more comes, as the feeds have ended.
+        // The feeds have ended, so no more records arrive.
         let mut outcome = self.write();
         if outcome.is_ok() {
             self.queue.take(&mut self.batch, Duration::ZERO);
@@ -91,7 +90,7 @@ impl Actor for Writer {
         }
         let outcome = self.store.finish((self.clock)());
         self.stats.log();
-        outcome.context("what was received last could not be written")
+        outcome.context("cannot write the last received records")
     }
 }
 
@@ -110,7 +109,7 @@ impl Writer {
 
     fn failed(&mut self, error: &SegmentError) {
         self.stats.write_failed();
-        let reason = format!("nothing can be written: {error}");
+        let reason = format!("records cannot be written: {error}");
         self.disk.failed(reason);
         self.looked = None;
     }
@@ -127,12 +126,13 @@ impl Writer {
             }
             Ok(false) => {
                 self.stats.set_stopped(true);
-                self.disk
-                    .failed("the disk is full of what has not been synced: ingesting has stopped");
+                self.disk.failed(
+                    "the disk is full of files that have not been synced: ingesting has stopped",
+                );
             }
             Err(error) => self
                 .disk
-                .degraded(format!("the room on the disk is unknown: {error}")),
+                .degraded(format!("the free space on the disk is unknown: {error}")),
         }
     }
 }

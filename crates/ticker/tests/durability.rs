@@ -60,7 +60,7 @@ impl Acknowledged {
                 let highest = self.last.entry(symbol.into()).or_insert(last);
                 *highest = last.max(*highest);
                 self.length.insert(file, number("length").unwrap() as u64);
-            } else if line.contains("completed file=") || line.contains("salvaged what") {
+            } else if line.contains("completed file=") || line.contains("salvaged a file") {
                 self.completed.push(file);
             }
         }
@@ -131,7 +131,10 @@ fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
         // The moment is what is random here.
         std::thread::sleep(Duration::from_micros(fastrand::u64(0..120_000)));
         let lines = program.kill();
-        salvaged += lines.iter().filter(|l| l.contains("salvaged what")).count();
+        salvaged += lines
+            .iter()
+            .filter(|l| l.contains("salvaged a file"))
+            .count();
         acknowledged.hear(&lines);
         assert!(
             acknowledged.length.len() > before,
@@ -149,7 +152,10 @@ fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
     let program = Program::start(&config);
     eventually("it runs", || program.status());
     let lines = program.stop();
-    salvaged += lines.iter().filter(|l| l.contains("salvaged what")).count();
+    salvaged += lines
+        .iter()
+        .filter(|l| l.contains("salvaged a file"))
+        .count();
     acknowledged.hear(&lines);
     assert!(
         !lines.iter().any(|l| l.contains("cannot be salvaged")),

@@ -207,7 +207,7 @@ fn fields_of_any_json_are_found_by_their_paths() {
         ),
         (
             r#"{"n":1,"data":{"p":1,"id":"A"}} x"#,
-            "there is more than a value",
+            "there is something after the value",
         ),
         (r#"7"#, "an object or a list of objects"),
     ] {

@@ -51,11 +51,11 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
             ),
             (
                 &sources(&["kraken", "kraken"]),
-                "sources[1].name: \"x\" is taken",
+                "sources[1].name: \"x\" is used by another source",
             ),
             (
                 r#"{"sync":{"endpoint":"https://s3"}}"#,
-                "sync.bucket: must be named",
+                "sync.bucket: must be set",
             ),
             ("", "EOF while parsing"),
         ],

@@ -79,7 +79,8 @@ impl<'m> Energy<'m> {
         &self.web
     }
 
-    /// Makes it ask this server instead of Amber, in a time zone whose days are those of the market, until the next boot.
+    /// Makes it ask this server instead of Amber, in a time zone whose days are those of the market, until the next
+    /// boot.
     pub fn ask(&self, amber: &FakeAmber) -> Result<()> {
         testbed::lasts_a_day("prices and days follow the wall clock")?;
         let mut config: Value = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
@@ -132,12 +133,12 @@ impl<'m> Energy<'m> {
             })
     }
 
-    /// Waits until `/api/health` says that Amber can't be reached: the dashboard hears it from the cache.
+    /// Waits until `/api/health` says that Amber cannot be reached: the dashboard reads this from the cache.
     pub fn is_without_amber(&self) -> Result<Value> {
         self.machine.wait_until("no Amber", PATIENCE, || {
             let health = self.health()?;
             ensure!(
-                health["last_error"] == "Amber can't be reached",
+                health["last_error"] == "cannot reach Amber",
                 "it says {health}"
             );
             Ok(health)

@@ -1,7 +1,7 @@
-//! Takes the oldest message, tries until it has arrived, takes the next.
+//! Delivers messages: takes the oldest one, retries until it has arrived, and takes the next.
 //!
-//! On a thread of its own, which shares nothing with the one that measures but the outbox, so a slow or dead receiver
-//! delays nobody. A message leaves the outbox only after the receiver has said yes.
+//! Runs on a thread of its own that shares only the outbox with the measuring thread, so a slow or unreachable receiver
+//! delays nothing else. A message leaves the outbox only after the receiver has accepted it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use super::outbox::Outbox;
 use super::webhook::{NotSent, SharedWebhook, send};
 use crate::config::WebhookSettings;
 
-/// The longest attempt may take 120 s; a thread silent for longer is stuck.
+/// The longest attempt may take 120 s; a thread without a beat for longer is stuck.
 const BEAT: Duration = Duration::from_secs(180);
-/// Between two goes at a message; doubled up to `LONGEST_PAUSE_SECONDS`.
+/// The pause between two rounds of attempts; doubled up to `LONGEST_PAUSE_SECONDS`.
 const PAUSE_SECONDS: u32 = 60;
 const LONGEST_PAUSE_SECONDS: u32 = 900;
 
-/// Starts delivering what is in `outbox`, and tells `delivered` the key of what has arrived. `second` is how long a
-/// second of the retry settings lasts; tests are in a hurry.
+/// Starts delivering the messages in `outbox`, and calls `delivered` with the key of each delivered one. `second` is
+/// the length of a second in the retry settings; tests shorten it.
 pub fn deliver(
     kit: &Kit,
     outbox: Arc<Outbox>,
@@ -37,7 +37,7 @@ pub fn deliver(
         goes: 0,
         pause: None,
     })?;
-    // If there is no room, it will look anyway.
+    // If the queue is full, the worker will check the outbox anyway.
     outbox.ring(move || {
         let _ = worker.offer(|_| {});
     });
@@ -50,16 +50,16 @@ struct Courier {
     delivered: Box<dyn Fn(String) + Send>,
     component: Component,
     second: Duration,
-    /// Attempts in this go at the oldest message.
+    /// Attempts in the current round for the oldest message.
     attempts: u32,
-    /// Goes at it that were in vain.
+    /// Failed rounds for this message.
     goes: u32,
-    /// Until when nothing is tried, unless the outbox has been nudged more often than this.
+    /// No attempts are made before this time, unless the outbox has been nudged more often than this.
     pause: Option<(Instant, u64)>,
 }
 
 impl Actor for Courier {
-    /// A delivery under way may finish, so that it is not repeated; a receiver that takes longer is not waited for,
+    /// A delivery in progress may finish, so that it is not repeated. A receiver that takes longer is not waited for;
     /// its message stays stored.
     const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -72,7 +72,7 @@ impl Actor for Courier {
                     return left;
                 }
             }
-            // Something is different: as if nothing had been tried.
+            // Something has changed, so start over.
             Some(_) => (self.attempts, self.goes) = (0, 0),
             None => {}
         }
@@ -82,7 +82,8 @@ impl Actor for Courier {
         };
         let webhook = self.webhook.now();
         let Some(url) = webhook.target() else {
-            // Switched off while messages waited: they keep until it is switched on again, which is a nudge.
+            // Sending was turned off while messages waited: they stay until it is turned on again, which nudges the
+            // outbox.
             return Duration::MAX;
         };
         let timeout = self.second * webhook.settings.timeout as u32;
@@ -109,8 +110,8 @@ impl Actor for Courier {
 }
 
 impl Courier {
-    /// How long to wait after a failure: a go is up to `retry_count` attempts, further and further apart, and goes
-    /// are, too. A receiver that says when it wants to hear from us again is obeyed.
+    /// The pause after a failure. A round has up to `retry_count` attempts with growing pauses, and the pauses between
+    /// rounds grow, too. If the receiver says when to retry, that is obeyed.
     fn pause_after(&mut self, error: &NotSent, settings: &WebhookSettings) -> Duration {
         if error.retry_after.is_none() && self.attempts < settings.retry_count {
             let first = self.second * settings.retry_delay as u32;

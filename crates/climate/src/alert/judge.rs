@@ -1,4 +1,4 @@
-//! What is the matter with the room, and which messages that makes.
+//! Decides which alerts are active, and which messages to send about them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use super::webhook::SharedWebhook;
 use crate::config::StatusSettings;
 use crate::reading::Reading;
 
-/// What is not as it should be, as shared between the judge and everyone who asks.
+/// The active alerts, shared between the judge and its readers.
 #[derive(Debug, Default)]
 pub struct SharedAlerts {
     changes: AtomicU64,
@@ -19,18 +19,18 @@ pub struct SharedAlerts {
 }
 
 impl SharedAlerts {
-    /// What is not as it should be.
+    /// The active alerts.
     pub fn active(&self) -> Vec<(Subject, Level)> {
         self.active.lock().expect("no panic while held").clone()
     }
 
-    /// Changes of state so far.
+    /// The number of state changes so far.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
     }
 }
 
-/// Judges readings; what it returns is to be stored first and sent then.
+/// Judges readings. The messages that it returns must be stored first and sent afterwards.
 #[derive(Debug)]
 pub struct Judge {
     webhook: Arc<SharedWebhook>,
@@ -40,12 +40,12 @@ pub struct Judge {
     shared: Arc<SharedAlerts>,
     alerts: Alerts,
     last_status: i64,
-    /// Whether anything has been judged since the start.
+    /// Whether any reading or silence has been judged since the start.
     observed: bool,
 }
 
 impl Judge {
-    /// One that has seen nothing yet.
+    /// Creates a judge without any history.
     pub fn new(
         webhook: Arc<SharedWebhook>,
         outbox: Arc<Outbox>,
@@ -64,12 +64,12 @@ impl Judge {
         }
     }
 
-    /// What it shows.
+    /// The shared view of the active alerts.
     pub fn shared(&self) -> Arc<SharedAlerts> {
         self.shared.clone()
     }
 
-    /// A reading was taken.
+    /// Judges a reading.
     pub fn reading(&mut self, reading: &Reading) -> Vec<Message> {
         self.observed = true;
         let settings = self.webhook.now().alerts;
@@ -79,7 +79,7 @@ impl Judge {
         news
     }
 
-    /// There has been no reading for `silent`.
+    /// Judges a silence: there has been no reading for `silent`.
     pub fn fault(&mut self, at: i64, silent: Duration, why: &str) -> Vec<Message> {
         self.observed = true;
         let settings = self.webhook.now().alerts;
@@ -87,7 +87,7 @@ impl Judge {
         self.told(&changes)
     }
 
-    /// Its state, to be kept under [`Judge::restore`]'s names.
+    /// The state to store, under the names that [`Judge::restore`] reads.
     pub fn state(&self) -> anyhow::Result<[(&'static str, String); 2]> {
         Ok([
             ("alerts", serde_json::to_string(&self.alerts)?),
@@ -95,7 +95,7 @@ impl Judge {
         ])
     }
 
-    /// Takes over what was kept. What has been judged meanwhile is newer.
+    /// Restores the stored state. Anything judged since the start is newer and takes precedence.
     pub fn restore(&mut self, alerts: Alerts, last_status: i64) {
         if !self.observed {
             self.alerts = alerts;
@@ -104,7 +104,7 @@ impl Judge {
         self.show();
     }
 
-    /// Logs changes and puts them into words, if anyone is to be told.
+    /// Logs changes, and creates messages if sending is configured.
     fn told(&self, changes: &[Change]) -> Vec<Message> {
         for change in changes {
             let (subject, level) = (change.subject.name(), change.level.name());
@@ -126,7 +126,7 @@ impl Judge {
         changes.iter().map(message).collect()
     }
 
-    /// The periodic message, if it is due. One that still waits is not joined by a second.
+    /// The periodic message, if it is due and no earlier one is still waiting.
     fn status(&mut self, reading: &Reading) -> Option<Message> {
         let interval = self.status.interval_seconds as i64 * 1000;
         let due = self.status.enabled && reading.at - self.last_status >= interval;

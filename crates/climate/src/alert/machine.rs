@@ -1,7 +1,7 @@
-//! What is worth an alert: pure, so that it can be proven.
+//! Decides what deserves an alert. Pure code, so that it can be tested exhaustively.
 //!
-//! One idea: only a *change* of state is news. A state that lasts is never told twice, and each state is
-//! left only by a margin (hysteresis), so that a value on the edge does not chatter.
+//! Only a *change* of state is reported. A lasting state is never reported twice, and a state is left only with a
+//! margin (hysteresis), so that a value near a limit does not cause repeated alerts.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::AlertSettings;
 use crate::reading::Reading;
 
-/// Where something is.
+/// The state of a subject.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -21,11 +21,11 @@ pub enum Level {
     Low,
     /// Above the upper limit.
     High,
-    /// Not measured for too long.
+    /// There has been no measurement for too long.
     Failing,
 }
 
-/// What an alert is about.
+/// The subject of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// The room's temperature.
@@ -36,22 +36,22 @@ pub enum Subject {
     Sensor,
 }
 
-/// News: something went from one state to another.
+/// A change of a subject's state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// When, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at: i64,
-    /// What changed.
+    /// The subject.
     pub subject: Subject,
     /// Its new state.
     pub level: Level,
-    /// The value that made it so; none for the sensor.
+    /// The value that caused the change; none for the sensor.
     pub value: Option<f64>,
-    /// The limit that was crossed, or what the sensor said.
+    /// The limit that was crossed, or the sensor's error.
     pub detail: String,
 }
 
-/// The state of all alerts. It is stored, so that a restart repeats nothing.
+/// The state of all alerts. It is stored, so that a restart does not repeat alerts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Alerts {
@@ -93,7 +93,7 @@ impl Limits {
 }
 
 impl Alerts {
-    /// A reading was taken: what is news about it?
+    /// Judges a reading; returns the changes.
     pub fn reading(&mut self, reading: &Reading, settings: &AlertSettings) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.sensor != Level::Normal {
@@ -132,7 +132,7 @@ impl Alerts {
                 reading.humidity,
             ),
         ] {
-            // What was not measured has not changed.
+            // A value that was not measured has not changed.
             let Some(value) = value else { continue };
             let next = limits.next(*level, value);
             if next != *level {
@@ -150,8 +150,8 @@ impl Alerts {
         changes
     }
 
-    /// There has been no reading for `silent`: is that news by now? The duration is the caller's to
-    /// measure, as the wall clock jumps when a device without a battery learns the time.
+    /// Judges a silence of `silent`. The caller measures the duration, because the wall clock jumps when a device
+    /// without a battery-backed clock gets the time.
     pub fn fault(
         &mut self,
         at: i64,
@@ -174,7 +174,7 @@ impl Alerts {
         vec![change]
     }
 
-    /// What is not as it should be: the subjects and their states.
+    /// The subjects that are not normal, with their states.
     pub fn active(&self) -> Vec<(Subject, Level)> {
         let all = [
             (Subject::Temperature, self.temperature),
@@ -188,7 +188,7 @@ impl Alerts {
 }
 
 impl Subject {
-    /// Its name in metrics and messages.
+    /// The name in metrics and messages.
     pub fn name(self) -> &'static str {
         match self {
             Subject::Temperature => "temperature",
@@ -199,7 +199,7 @@ impl Subject {
 }
 
 impl Level {
-    /// Its name in keys and messages.
+    /// The name in keys and messages.
     pub fn name(self) -> &'static str {
         match self {
             Level::Normal => "normal",

@@ -1,4 +1,4 @@
-//! What is sent: Slack's format, which many receivers understand.
+//! The text of messages, in Slack's format, which many receivers understand.
 
 use kit::clock;
 use serde_json::{Value, json};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::machine::{Change, Level, Subject};
 use crate::reading::Reading;
 
-/// A message on its way. The key tells a receiver that two deliveries are the same message.
+/// A message to deliver. The key lets a receiver recognise a repeated delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// Unique to what is told.
+    /// Unique for each event.
     pub key: String,
-    /// When it happened, in milliseconds since 1970.
+    /// The time of the event, in milliseconds since 1970.
     pub at: i64,
-    /// The body to post.
+    /// The request body.
     pub body: String,
 }
 
-/// Writes messages in the name of one device.
+/// Creates the messages of one device.
 #[derive(Debug, Clone)]
 pub struct Texts {
     host: String,
@@ -28,17 +28,17 @@ const GREEN: &str = "#0ca30c";
 const BLUE: &str = "#2a78d6";
 
 impl Texts {
-    /// Messages of the device `host`.
+    /// Creates messages of the device `host`.
     pub fn new(host: impl Into<String>) -> Self {
         Texts { host: host.into() }
     }
 
-    /// Messages of this device.
+    /// Creates messages of this device.
     pub fn of_this_host() -> Self {
         Texts::new(rustix::system::uname().nodename().to_string_lossy())
     }
 
-    /// Something changed.
+    /// The message about a change.
     pub fn change(&self, change: &Change) -> Message {
         let (sign, colour) = match change.level {
             Level::Normal => ("✅", GREEN),
@@ -81,7 +81,7 @@ impl Texts {
         )
     }
 
-    /// All is well, or not; either way this is how it is.
+    /// The periodic message, whether all is well or not.
     pub fn status(&self, reading: &Reading, active: &[(Subject, Level)]) -> Message {
         let mut fields = vec![("Temperature", format!("{:.1} °C", reading.temperature))];
         fields.extend(
@@ -119,7 +119,7 @@ impl Texts {
         )
     }
 
-    /// A message that someone asked for, to see whether one arrives.
+    /// A test message that someone requested.
     pub fn test(&self, at: i64) -> Message {
         let text = format!("🔔 {}: this is a test, alerts arrive here", self.host);
         self.message(format!("{at}-test"), at, &text, BLUE, &[])

@@ -1,4 +1,4 @@
-//! Alerts: what is worth one (`machine`), what it says (`message`), who is told (`judge`), and how it gets there.
+//! Alerts: when to send one (`machine`), its text (`message`), what is active (`judge`), and the delivery.
 
 mod delivery;
 mod judge;

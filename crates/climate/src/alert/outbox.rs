@@ -1,14 +1,14 @@
-//! Messages that have not been delivered yet, oldest first.
+//! The outbox: undelivered messages, oldest first.
 //!
-//! This is the truth while the service runs; the history keeps a copy that survives a restart. A card that
-//! cannot be written therefore delays no alert.
+//! This is the authoritative copy while the service runs; the history stores another one for restarts. An unwritable
+//! card therefore delays no alert.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use super::message::Message;
 
-/// More than this is not news any more; the oldest are dropped and counted.
+/// The largest number of messages; beyond it, the oldest are dropped and counted.
 const CAPACITY: usize = 500;
 
 /// Undelivered messages.
@@ -29,17 +29,17 @@ struct State {
     waiting: VecDeque<Message>,
     dropped: u64,
     sent: u64,
-    /// Counts the reasons to try again at once, such as new settings.
+    /// Counts the reasons to retry at once, such as new settings.
     nudges: u64,
 }
 
 impl Outbox {
-    /// Calls `bell`, which must not wait, whenever there may be something to do for whoever delivers.
+    /// Calls `bell`, which must not block, whenever there may be something to deliver.
     pub fn ring(&self, bell: impl Fn() + Send + Sync + 'static) {
         let _ = self.bell.set(Box::new(bell));
     }
 
-    /// Puts what was stored before what waits already.
+    /// Inserts stored messages before those that are already waiting.
     pub fn restore(&self, stored: Vec<Message>) {
         self.change(|state| {
             let known = |message: &Message| stored.iter().any(|other| other.key == message.key);
@@ -52,7 +52,7 @@ impl Outbox {
         });
     }
 
-    /// Adds a message; returns what it pushed out.
+    /// Adds a message; returns the messages that were dropped for it.
     pub fn push(&self, message: Message) -> Option<Message> {
         self.change(|state| {
             let oldest = (state.waiting.len() >= CAPACITY)
@@ -64,14 +64,14 @@ impl Outbox {
         })
     }
 
-    /// A message has arrived.
+    /// Removes a message that was delivered.
     pub fn delivered(&self, key: &str) {
         let mut state = self.lock();
         state.waiting.retain(|message| message.key != key);
         state.sent += 1;
     }
 
-    /// How many have arrived.
+    /// The number of delivered messages.
     pub fn sent(&self) -> u64 {
         self.lock().sent
     }
@@ -81,32 +81,32 @@ impl Outbox {
         self.lock().waiting.front().cloned()
     }
 
-    /// All of them, oldest first.
+    /// All messages, oldest first.
     pub fn all(&self) -> Vec<Message> {
         self.lock().waiting.iter().cloned().collect()
     }
 
-    /// How many wait.
+    /// The number of messages.
     pub fn len(&self) -> usize {
         self.lock().waiting.len()
     }
 
-    /// Whether none waits.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many were dropped because too many waited.
+    /// The number of messages that were dropped because too many were waiting.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
-    /// Ends a pause: something is different, try again.
+    /// Ends a pause: something has changed, so retry now.
     pub fn nudge(&self) {
         self.change(|state| state.nudges += 1);
     }
 
-    /// How often that was so.
+    /// The number of nudges.
     pub fn nudges(&self) -> u64 {
         self.lock().nudges
     }

@@ -1,4 +1,4 @@
-//! Where alerts go and what counts as one: as configured, and as changed since over the API.
+//! The alert settings: the destination and the limits, as configured and as changed over the API.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 use super::message::Message;
 use crate::config::{AlertSettings, Config, WebhookSettings};
 
-/// What was changed over the API; only what is given replaces what is configured.
+/// The settings changed over the API; only the given ones override the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Overrides {
-    /// Where and how alerts are sent.
+    /// How to send alerts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookChange>,
-    /// What is worth an alert.
+    /// The limits for alerts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
 }
 
-/// Changes of where and how alerts are sent.
+/// Changes of how to send alerts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookChange {
@@ -39,7 +39,7 @@ pub struct WebhookChange {
     timeout: Option<u64>,
 }
 
-/// Changes of what is worth an alert.
+/// Changes of the limits for alerts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Thresholds {
@@ -53,18 +53,18 @@ pub struct Thresholds {
     humidity_max: Option<f64>,
 }
 
-/// What holds now.
+/// The effective settings.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// Where to send; nothing is sent without it.
+    /// The destination; without it, nothing is sent.
     pub url: Option<Secret>,
-    /// How to send.
+    /// How to send alerts.
     pub settings: WebhookSettings,
-    /// What is worth an alert.
+    /// The limits for alerts.
     pub alerts: AlertSettings,
 }
 
-/// What holds now, shared between the API, the recorder and the delivery.
+/// The effective settings, shared between the API, the recorder and the delivery.
 #[derive(Debug)]
 pub struct SharedWebhook {
     configured: Webhook,
@@ -72,7 +72,7 @@ pub struct SharedWebhook {
 }
 
 impl Overrides {
-    /// These overrides and then `later` ones.
+    /// Merges `later` into these overrides.
     pub fn and_then(&self, later: &Overrides) -> Overrides {
         let mut all = self.clone();
         if let Some(change) = &later.webhook {
@@ -113,7 +113,7 @@ fn replace<V: Clone>(old: &mut Option<V>, new: &Option<V>) {
 }
 
 impl Webhook {
-    /// This with overrides on top, if the result makes sense.
+    /// Applies overrides, if the result is valid.
     fn with(&self, overrides: &Overrides) -> Result<Webhook, String> {
         let mut webhook = self.clone();
         if let Some(change) = &overrides.webhook {
@@ -139,12 +139,12 @@ impl Webhook {
         Ok(webhook)
     }
 
-    /// Where messages go now: nowhere if sending is off or there is no address.
+    /// The current destination: none if sending is off or there is no address.
     pub fn target(&self) -> Option<&Secret> {
         self.url.as_ref().filter(|_| self.settings.enabled)
     }
 
-    /// As the API shows it: the path of the address is its secret.
+    /// The address as the API shows it: without its path, which is a secret.
     pub fn shown(&self) -> Value {
         json!({
             "webhook": {
@@ -165,7 +165,7 @@ impl Webhook {
 }
 
 impl SharedWebhook {
-    /// What is configured, with the address from the credentials.
+    /// Starts with the configuration, and the address from the credentials.
     pub fn new(config: &Config, url: Option<Secret>) -> Result<Self, NotAnAddress> {
         if let Some(url) = &url {
             check_url(url.expose())?;
@@ -179,24 +179,24 @@ impl SharedWebhook {
         Ok(SharedWebhook { configured, state })
     }
 
-    /// What holds now.
+    /// The effective settings.
     pub fn now(&self) -> Webhook {
         self.lock().1.clone()
     }
 
-    /// What was changed over the API.
+    /// The settings changed over the API.
     pub fn overrides(&self) -> Overrides {
         self.lock().0.clone()
     }
 
-    /// What holds now and how it came about, were `later` changes made.
+    /// The effective settings and overrides that would result from `later` changes.
     pub fn proposed(&self, later: &Overrides) -> Result<Overrides, String> {
         let overrides = self.lock().0.and_then(later);
         self.configured.with(&overrides)?;
         Ok(overrides)
     }
 
-    /// Makes `overrides` hold, in place of earlier ones.
+    /// Replaces the overrides.
     pub fn set(&self, overrides: Overrides) -> Result<(), String> {
         let webhook = self.configured.with(&overrides)?;
         *self.lock() = (overrides, webhook);
@@ -208,19 +208,19 @@ impl SharedWebhook {
     }
 }
 
-/// Why a message did not arrive.
+/// Why a message was not delivered.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct NotSent {
     why: String,
-    /// When the receiver wants to hear from us again.
+    /// When the receiver wants the next attempt.
     pub retry_after: Option<Duration>,
 }
 
-/// Posts one message, once.
+/// Posts a message, in a single attempt.
 pub fn send(url: &Secret, message: &Message, timeout: Duration) -> Result<(), NotSent> {
     let client = Client::new(&Options {
-        // A redirected POST would lose its body; and whoever redirects is not who was configured.
+        // A redirected POST would lose its body, and the target of a redirect was not configured by anyone.
         redirects: 0,
         ..Options::new("lichen-climate", timeout)
     });
@@ -240,7 +240,7 @@ pub fn send(url: &Secret, message: &Message, timeout: Duration) -> Result<(), No
     })
 }
 
-/// Nothing can be posted there. The address itself is a secret and not repeated.
+/// The address cannot be used. The message does not repeat it, because it is a secret.
 #[derive(Debug, thiserror::Error)]
 #[error("must be an http or https address")]
 pub struct NotAnAddress;

@@ -12,7 +12,7 @@ pub fn back_up(from: &Path, to: &Path) -> anyhow::Result<u64> {
 /// Replaces the history at `to` by the backup `from`, all or nothing. Returns its readings.
 pub fn restore(from: &Path, to: &Path) -> anyhow::Result<u64> {
     SCHEMA.restore(from, to, |copy| {
-        // What was undelivered then is not news now, and most of it has been delivered since.
+        // Messages that were undelivered at backup time are outdated, and most of them have been delivered since.
         copy.execute("DELETE FROM outbox", [])?;
         Ok(())
     })

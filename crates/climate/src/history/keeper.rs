@@ -1,7 +1,7 @@
-//! The one owner of the history: writes readings and messages to the card, and answers for them.
+//! The only owner of the history: writes readings and messages to the card, and answers queries.
 //!
-//! It may be slow: nobody waits for it who must not. What it cannot write yet (a full card) it keeps, and alerts go
-//! out all the same.
+//! It may be slow, because no time-critical code waits for it. What cannot be written (for example to a full card) is
+//! kept in memory, and alerts are sent all the same.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use super::store::{Batch, Series, Store, open_or_set_aside};
 use crate::alert::{Judge, Message, Outbox, Overrides, SharedWebhook};
 use crate::reading::Reading;
 
-/// A slow card may take its time; a query over years, too.
+/// The time limit for a job: a slow card or a query over years may need it.
 const BEAT: Duration = Duration::from_secs(60);
-/// A week of readings at one a minute, kept while the card cannot be written.
+/// How many readings are kept in memory while the card cannot be written: one week at one a minute.
 const UNSAVED: usize = 10_080;
 const FORGET_EVERY_MS: i64 = 3_600_000;
 
-/// What the history works with.
+/// The settings of the history.
 #[derive(Debug)]
 pub struct Settings {
-    /// Its file; in memory only if none.
+    /// Its file; none for a history in memory only.
     pub path: Option<PathBuf>,
     /// Days for which readings are kept.
     pub retention_days: u32,
 }
 
-/// The history; copies are the same one.
+/// A handle to the history; clones refer to the same one.
 #[derive(Debug, Clone)]
 pub struct History {
     keeper: Worker<Keeper>,
     shared: Arc<Shared>,
 }
 
-/// What the history shows of itself.
+/// The history's shared counters and flags.
 #[derive(Debug, Default)]
 struct Shared {
     lost: AtomicU64,
@@ -46,7 +46,7 @@ struct Shared {
 }
 
 impl History {
-    /// Opens the history and begins to keep it. The service is ready when it has been tried.
+    /// Starts the worker. The service is ready once opening the file was attempted.
     pub fn start(
         kit: &Kit,
         settings: Settings,
@@ -79,12 +79,12 @@ impl History {
         Ok(History { keeper, shared })
     }
 
-    /// A reading was taken.
+    /// Records a reading.
     pub fn reading(&self, reading: Reading) {
         self.feed(move |keeper| keeper.reading(reading));
     }
 
-    /// There has been no reading for `silent`.
+    /// Records that there has been no reading for `silent`.
     pub fn fault(&self, at: i64, silent: Duration, why: String) {
         self.feed(move |keeper| {
             let news = keeper.judge.fault(at, silent, &why);
@@ -92,24 +92,24 @@ impl History {
         });
     }
 
-    /// A message has arrived. Waits for room: a delivery that is forgotten would be repeated.
+    /// Records a delivered message. Waits if the queue is full, because a forgotten delivery would be repeated.
     pub fn delivered(&self, key: String) {
         self.keeper.send(move |keeper| keeper.delivered(key));
     }
 
-    /// A part of the history.
+    /// Queries a period of the history.
     pub async fn series(&self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
         let question = move |keeper: &mut Keeper| keeper.series(from, to, points);
         self.keeper.ask(question).await?
     }
 
-    /// Keeps changes made over the API; they hold once they are kept.
+    /// Stores changes made over the API; they take effect once they are stored.
     pub async fn keep(&self, overrides: Overrides) -> anyhow::Result<()> {
         let question = move |keeper: &mut Keeper| keeper.keep(overrides);
         self.keeper.ask(question).await?
     }
 
-    /// Readings that were never written.
+    /// The number of readings that were never written.
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }
@@ -119,7 +119,7 @@ impl History {
         self.shared.writable.load(Ordering::Relaxed)
     }
 
-    /// Never waits: the thread that measures must not.
+    /// Never blocks, because the measuring thread must not wait.
     fn feed(&self, job: impl FnOnce(&mut Keeper) + Send + 'static) {
         if !self.keeper.offer(job) {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
@@ -135,9 +135,9 @@ struct Keeper {
     shared: Arc<Shared>,
     component: Component,
     store: Option<Store>,
-    /// Whether what was stored has been read since the start.
+    /// Whether the stored state has been read since the start.
     loaded: bool,
-    /// Whether SQLite has found damage: the file is checked before it is opened again.
+    /// Whether SQLite has found damage: the file is then checked before it is opened again.
     suspect: bool,
     last_forget: i64,
     unsaved: VecDeque<Reading>,
@@ -151,7 +151,7 @@ impl Actor for Keeper {
         self.show(opened);
     }
 
-    /// Writes what is left.
+    /// Writes everything that is pending.
     fn stop(mut self) -> anyhow::Result<()> {
         self.save();
         if let Some(store) = self.store.take() {
@@ -189,7 +189,7 @@ impl Keeper {
         series
     }
 
-    /// Stored first, sent then: a crash in between delays a message, but neither loses nor repeats it.
+    /// Stores messages before sending them: a crash in between delays a message, but neither loses nor repeats it.
     fn send(&mut self, news: Vec<Message>) {
         self.messages.extend(news.iter().cloned());
         self.save();
@@ -208,7 +208,7 @@ impl Keeper {
         self.show(saved);
     }
 
-    /// Closes the history if the outcome says that it is damaged, so that it is set aside.
+    /// Closes the history if the result shows damage, so that it is set aside.
     fn suspects<V>(&mut self, outcome: &anyhow::Result<V>) -> bool {
         let damaged = outcome.as_ref().is_err_and(kit::database::is_damage);
         if damaged {
@@ -236,7 +236,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Opens the history if it is not, and takes over what was stored.
+    /// Opens the history if it is closed, and restores the stored state.
     fn open(&mut self) -> anyhow::Result<()> {
         if self.store.is_some() {
             return Ok(());
@@ -245,7 +245,7 @@ impl Keeper {
         self.suspect = false;
         self.store = Some(store);
         if aside.is_some() {
-            // What is in memory is all there is now.
+            // The new file is empty, so store what is in memory.
             self.messages = self.outbox.all();
             self.keep(self.webhook.overrides())?;
         }
@@ -255,8 +255,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Takes over what was stored. A card that works only later finds us with a state of our own: what we
-    /// know is newer, what waits is joined to what waited.
+    /// Restores the stored state. If the card starts to work only later, the state in memory is newer and takes
+    /// precedence, and stored messages are added to those that are waiting.
     fn load(&mut self) -> anyhow::Result<()> {
         self.load_overrides()?;
         let Some(store) = &self.store else {
@@ -279,7 +279,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// A restore brings back the past; what is the matter now, and who is still to be told, is known here.
+    /// After a restore, the readings are those of the backup; the current alerts and pending messages stay as in
+    /// memory.
     fn notice_restore(&mut self) {
         let changed = self
             .store
@@ -313,7 +314,7 @@ impl Keeper {
     }
 
     fn forget(&mut self, now: i64) {
-        // The clock may have been set back meanwhile.
+        // The clock may have been set back since.
         if (now - self.last_forget).abs() < FORGET_EVERY_MS {
             return;
         }

@@ -1,4 +1,4 @@
-//! What is in the history's file, and how it gets there and out again.
+//! The content of the history's file, and all SQL for it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use crate::alert::Message;
 use crate::reading::Reading;
 
-/// A clock that is years ahead for a while, as one without a battery may be at boot, must not cost the history:
-/// it takes this many readings to outdate the others.
+/// A clock without a battery may be years ahead at boot, which must not delete the history: old readings are deleted
+/// only once there are this many newer ones.
 const ENOUGH: i64 = 1000;
 
-/// The history's file in the service's state directory.
+/// The name of the history's file in the service's state directory.
 pub const FILE: &str = "climate.db";
 
 pub(super) const SCHEMA: Schema = Schema {
@@ -39,20 +39,20 @@ const TABLES: &str = "
 #[derive(Debug)]
 pub struct Store(Database);
 
-/// What one commit writes.
+/// The content of one commit.
 #[derive(Debug)]
 pub struct Batch<'a> {
     /// New readings.
     pub readings: &'a [Reading],
     /// New messages.
     pub messages: &'a [Message],
-    /// Keys of messages that need no longer be kept.
+    /// Keys of messages that can be deleted.
     pub gone: &'a [String],
-    /// State to keep, as key and JSON.
+    /// State to store, as key and JSON.
     pub settings: &'a [(&'static str, String)],
 }
 
-/// Mean, lowest and highest value of a stretch of time.
+/// The mean, lowest and highest value of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// Mean.
@@ -63,10 +63,10 @@ pub struct Summary {
     pub max: f64,
 }
 
-/// A stretch of time, summed up.
+/// The summary of a period.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Point {
-    /// The middle of its readings, in seconds since 1970.
+    /// The mean time of its readings, in seconds since 1970.
     pub t: f64,
     /// Temperature in °C.
     pub temperature: Summary,
@@ -76,21 +76,20 @@ pub struct Point {
     pub pressure: Option<Summary>,
 }
 
-/// A part of the history, in at most as many points as were asked for.
+/// A period of the history, in at most the requested number of points.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Series {
     /// Start, in seconds since 1970.
     pub from: f64,
     /// End, in seconds since 1970.
     pub to: f64,
-    /// Length of the stretch each point sums up.
+    /// The length of the period that each point summarises, in seconds.
     pub bucket_seconds: f64,
-    /// Stretches without a reading are left out.
+    /// The points; periods without a reading are left out.
     pub points: Vec<Point>,
 }
 
-/// Opens the history; one that is damaged is renamed, and its new name returned. A `suspect` one is looked
-/// at page by page.
+/// Opens the history. A damaged file is renamed, and its new name is returned. A `suspect` one is checked page by page.
 pub fn open_or_set_aside(
     path: Option<&Path>,
     suspect: bool,
@@ -103,17 +102,17 @@ pub fn open_or_set_aside(
 }
 
 impl Store {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         Ok(Store(SCHEMA.open(path)?))
     }
 
-    /// Whether another process has written since this was last asked (a restore has).
+    /// Whether another process, such as a restore, has written since the last call.
     pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
         self.0.changed_by_others()
     }
 
-    /// Writes all of the batch or nothing.
+    /// Writes the whole batch or nothing.
     pub fn write(&mut self, batch: &Batch) -> anyhow::Result<()> {
         let transaction = self.0.transaction()?;
         {
@@ -150,7 +149,7 @@ impl Store {
         Ok(())
     }
 
-    /// State kept under `key`; what cannot be read any more is as if it had never been.
+    /// The state stored under `key`; a value that cannot be parsed any more counts as missing.
     pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
         self.0.setting(key)
     }
@@ -170,7 +169,7 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The readings of `from..to` (milliseconds), summed up in at most `points` points.
+    /// The readings of `from..to` (milliseconds), summarised in at most `points` points.
     pub fn series(&self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
         let span = (to - from).max(1);
         let bucket = (span + i64::from(points) - 1) / i64::from(points.max(1));
@@ -210,7 +209,7 @@ impl Store {
         })
     }
 
-    /// Forgets readings older than `before`, once there are `ENOUGH` that are not; returns how many.
+    /// Deletes readings older than `before`, once there are `ENOUGH` newer ones; returns how many.
     pub fn forget(&self, before: i64) -> anyhow::Result<usize> {
         let newer = self.0.query_row(
             "SELECT count(*) FROM (SELECT 1 FROM readings WHERE at >= ?1 LIMIT ?2)",
@@ -225,20 +224,20 @@ impl Store {
             .execute("DELETE FROM readings WHERE at < ?1", [before])?)
     }
 
-    /// How many readings there are.
+    /// The number of readings.
     pub fn count(&self) -> anyhow::Result<u64> {
         Ok(self
             .0
             .query_row("SELECT count(*) FROM readings", [], |row| row.get(0))?)
     }
 
-    /// Ends, leaving one tidy file.
+    /// Closes the file, leaving a single file without a log.
     pub fn close(self) {
         self.0.close();
     }
 }
 
-/// Hundredths: what the sensors can tell, and half the bytes on the wire.
+/// Rounds to hundredths: the sensors are not more precise, and it halves the size of answers.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

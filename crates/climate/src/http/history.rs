@@ -1,4 +1,4 @@
-//! `/api/history?from&to&points`: readings of a stretch of time, summed up for a chart.
+//! `/api/history?from&to&points`: the readings of a period, summarised for a chart.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ pub(super) struct Asked {
     points: Option<u32>,
 }
 
-/// The last day unless told otherwise.
+/// The default period: the last day.
 pub(super) async fn series(
     State(Api(sources)): State<Api>,
     Query(Asked { from, to, points }): Query<Asked>,

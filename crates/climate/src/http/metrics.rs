@@ -1,4 +1,4 @@
-//! The room in numbers, for Prometheus and in JSON.
+//! The room's values as metrics, for Prometheus and as JSON.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ pub fn register(kit: &Kit, sources: &Arc<Sources>) {
 
 fn tell(sources: &Sources, table: &mut Table) {
     let (room, active) = (sources.room.now(), sources.alerts.active());
-    // A value that is not the present is not shown: a gap in a graph is the truth.
+    // Only current values: otherwise the metric is left out, which shows as a gap in graphs.
     let present = room.last.filter(|_| room.fault.is_none());
     let is_active = |subject| active.iter().any(|(active, _)| *active == subject);
     kit::metrics! { table;
@@ -76,7 +76,7 @@ fn in_json(kit: &Kit, sources: &Sources, cpu: &CpuMeter) -> Value {
     })
 }
 
-/// Share of one processor used since it was last asked, or since the start.
+/// The share of one processor used since the last call, or since the start.
 #[derive(Default)]
 struct CpuMeter(Mutex<(Duration, f64)>);
 

@@ -18,27 +18,27 @@ use crate::sampling;
 
 pub use metrics::register as register_metrics;
 
-/// The handle that handlers are given.
+/// The state that the handlers use.
 #[derive(Clone)]
 pub struct Api(Arc<Sources>);
 
-/// What the API answers from.
+/// The parts of the service that the handlers use.
 pub struct Sources {
-    /// The room as it is.
+    /// The current state of the room.
     pub room: Arc<SharedRoom>,
     /// The history.
     pub history: History,
-    /// What is not as it should be.
+    /// The active alerts.
     pub alerts: Arc<SharedAlerts>,
-    /// Where alerts go.
+    /// The alert settings.
     pub webhook: Arc<SharedWebhook>,
-    /// Alerts on their way.
+    /// The undelivered messages.
     pub outbox: Arc<Outbox>,
-    /// Who may change things: whoever knows this.
+    /// The bearer token that allows changes.
     pub token: Option<Secret>,
     /// The name of the credential that holds the token.
     pub token_name: String,
-    /// How messages are worded.
+    /// Creates the text of messages.
     pub texts: Texts,
 }
 
@@ -62,7 +62,7 @@ pub fn routes(sources: Arc<Sources>) -> Router {
         ]))
 }
 
-/// Fields that `/health` shows beside the kit's own.
+/// The service's own fields in `/health`.
 pub fn extend_health(kit: &Kit) {
     let loops = kit.clone();
     kit.extend_health(move |fields| {

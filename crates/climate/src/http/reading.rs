@@ -1,4 +1,4 @@
-//! `/api/reading`: the room right now, or why that is not known.
+//! `/api/reading`: the current values of the room, or why they are unknown.
 
 use axum::Json;
 use axum::extract::State;
@@ -51,7 +51,7 @@ pub(super) async fn current(State(Api(sources)): State<Api>) -> Response {
 struct Present {
     #[serde(flatten)]
     reading: ReadingBody,
-    /// What could not be measured although the rest could.
+    /// Values that could not be measured although others could.
     faults: Vec<String>,
     #[serde(flatten)]
     around: Around,
@@ -61,13 +61,13 @@ struct Present {
 struct Absent {
     error: &'static str,
     details: String,
-    /// Not the present, and named so.
+    /// The last reading, marked as not current.
     last_reading: Option<ReadingBody>,
     #[serde(flatten)]
     around: Around,
 }
 
-/// What a value is judged by.
+/// The limits for a value.
 #[derive(Serialize)]
 struct Around {
     limits: Value,

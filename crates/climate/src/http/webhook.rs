@@ -1,4 +1,4 @@
-//! `/api/webhook/…`: where alerts go. Only for whoever knows the bearer token.
+//! `/api/webhook/…`: the alert settings. Requires the bearer token.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) async fn change(
     body: Bytes,
 ) -> Answer {
     allowed(&sources, &headers)?;
-    // Through a map, as a list would be taken for the values of an object in order.
+    // Deserialize through a map, because serde would accept a list as the values of an object, in order.
     let overrides = serde_json::from_slice(&body)
         .and_then(|fields: serde_json::Map<_, _>| serde_json::from_value(fields.into()));
     keep(&sources, &overrides.map_err(bad_configuration)?).await
@@ -42,7 +42,7 @@ pub(super) async fn disable(State(Api(sources)): State<Api>, headers: HeaderMap)
     keep(&sources, &Overrides::enabled(false)).await
 }
 
-/// Sends a message now, once, and says what came of it.
+/// Sends a test message in a single attempt, and returns the result.
 pub(super) async fn test(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
     allowed(&sources, &headers)?;
     let webhook = sources.webhook.now();
@@ -57,7 +57,7 @@ pub(super) async fn test(State(Api(sources)): State<Api>, headers: HeaderMap) ->
     let sent = tokio::task::spawn_blocking(move || send(&url, &message, timeout)).await;
     let not_run = |problem| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(status, "the test did not run", problem)
+        Problem::new(status, "the test message could not be sent", problem)
     };
     sent.map_err(not_run)?.map_err(|problem| {
         let what = "the test message was not delivered";
@@ -75,7 +75,7 @@ async fn keep(sources: &Sources, change: &Overrides) -> Answer {
         .proposed(change)
         .map_err(bad_configuration)?;
     sources.history.keep(overrides).await.map_err(|error| {
-        Problem::unavailable("the change cannot be kept, so it was not made", &error)
+        Problem::unavailable("the change could not be stored, so it was not made", &error)
     })?;
     tracing::info!("webhook configuration changed over the API");
     let config = sources.webhook.now().shown();
@@ -89,7 +89,7 @@ fn bad_configuration(problem: impl ToString) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, what, problem)
 }
 
-/// Whether the caller knows the token.
+/// Checks the caller's bearer token.
 fn allowed(sources: &Sources, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(token) = &sources.token else {
         let hint = format!("set the secret {} in lichen.toml", sources.token_name);
@@ -109,6 +109,6 @@ fn allowed(sources: &Sources, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::UNAUTHORIZED,
         "wrong bearer token",
-        "Authorization: Bearer … is needed",
+        "the header Authorization: Bearer … is required",
     ))
 }

@@ -1,4 +1,4 @@
-//! I²C buses, as much of them as the sensors need: write a register, read some registers.
+//! I²C buses, with the operations that the sensors need: write a register, read registers.
 //!
 //! i2cdev rather than rppal: a bus is any `/dev/i2c-N`, not only one that a Pi's device tree names. Both
 //! calls are single I2C_RDWR transfers (a write; a write and a read with repeated start), which every
@@ -9,7 +9,7 @@ use std::io;
 use i2cdev::core::{I2CMessage, I2CTransfer};
 use i2cdev::linux::{LinuxI2CBus, LinuxI2CMessage};
 
-/// Makes the sensors' chips send register after register.
+/// This bit makes the sensors' chips read consecutive registers.
 const AUTO_INCREMENT: u8 = 0x80;
 
 /// One I²C bus.
@@ -23,21 +23,21 @@ pub trait Bus: Send {
 
 /// Finds and opens buses.
 pub trait Connector: Send {
-    /// The buses worth looking at, best first.
+    /// The candidate buses, best first.
     fn candidates(&self) -> Vec<String>;
 
-    /// Opens one of them.
+    /// Opens one of the buses.
     fn open(&self, bus: &str) -> io::Result<Box<dyn Bus>>;
 }
 
-/// The buses of this machine.
+/// The I²C buses of this machine.
 #[derive(Debug)]
 pub struct LinuxBuses {
     wanted: Option<String>,
 }
 
 impl LinuxBuses {
-    /// The bus `wanted`, or all of them if that is `auto`.
+    /// The bus `wanted`, or all buses if that is `auto`.
     pub fn new(wanted: &str) -> Self {
         LinuxBuses {
             wanted: (wanted != "auto").then(|| wanted.to_owned()),

@@ -1,20 +1,20 @@
-//! The sensors sit above a processor and are warmer than the room; here is by how much.
+//! Compensates for the heat of the processor below the sensors.
 //!
-//! The excess is a fixed share of the difference between processor and sensor. Warmer air also reads as
-//! drier: the same water vapour is a smaller share of what warmer air could hold, so the relative humidity
-//! is carried over to the room's temperature (Magnus formula).
+//! The excess temperature is a fixed share of the difference between processor and sensor. Warmer air also shows a
+//! lower relative humidity for the same amount of water vapour, so the humidity is converted to the room's temperature
+//! (Magnus formula).
 
 use super::Measurement;
 use crate::config::Compensation;
 
-/// The room's values, from those at the sensor and the processor's temperature, if it is known.
+/// The room's values, computed from the sensor's values and the processor's temperature, if known.
 pub fn compensate(measured: &Measurement, soc: Option<f64>, by: &Compensation) -> Measurement {
     let mut room = measured.clone();
     let Some(sensor) = measured.temperature else {
         return room;
     };
     let heat = match soc {
-        // A processor colder than the sensor (just started, or a wrong zone) heats nothing.
+        // A processor that is colder than the sensor (just started, or a wrong zone) heats nothing.
         Some(soc) if by.factor > 0.0 && soc > sensor => (soc - sensor) / by.factor,
         _ => 0.0,
     };

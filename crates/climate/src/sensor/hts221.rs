@@ -1,7 +1,6 @@
 //! ST HTS221: relative humidity and temperature.
 //!
-//! The chip's raw numbers mean something only together with two calibration points per quantity, which
-//! the factory stored in the chip.
+//! The chip's raw values need two calibration points per quantity, which the factory stored in the chip.
 
 use super::SensorError;
 use super::bus::Bus;
@@ -68,13 +67,13 @@ impl Hts221 {
         let humidity = self.humidity.at(i16::from_le_bytes([out[0], out[1]]));
         let temperature = self.temperature.at(i16::from_le_bytes([out[2], out[3]]));
         CHIP.possible("temperature", temperature, -40.0..=120.0)?;
-        // The line may overshoot a little at either end; saturated air is 100 %, not 103 %.
+        // The calibration line may overshoot slightly at either end; saturated air is 100 %, not 103 %.
         CHIP.possible("humidity", humidity, -10.0..=110.0)?;
         Ok((temperature, humidity.clamp(0.0, 100.0)))
     }
 }
 
-/// Temperature and humidity lines of the registers 0x30 to 0x3f.
+/// The temperature and humidity lines in the registers 0x30 to 0x3f.
 fn decode_calibration(c: &[u8; 16]) -> Result<(Line, Line), SensorError> {
     let bad = |what| SensorError::BadCalibration {
         chip: CHIP.name,
@@ -91,15 +90,15 @@ fn decode_calibration(c: &[u8; 16]) -> Result<(Line, Line), SensorError> {
         value: (f64::from(c[0]) / 2.0, f64::from(c[1]) / 2.0),
     };
     if temperature.raw.0 == temperature.raw.1 || humidity.raw.0 == humidity.raw.1 {
-        return Err(bad("both points are one"));
+        return Err(bad("both calibration points are the same"));
     }
     if temperature.value.0 >= temperature.value.1 || humidity.value.0 >= humidity.value.1 {
-        return Err(bad("the points are not in order"));
+        return Err(bad("the calibration points are not in order"));
     }
     Ok((temperature, humidity))
 }
 
-/// What such a chip holds in its registers at these values (for simulated buses).
+/// The register content of such a chip at these values (for simulated buses).
 #[cfg(test)]
 pub(super) fn registers(temperature: f64, humidity: f64) -> super::sense_hat::Registers {
     let mut r = [0; 128];
@@ -147,7 +146,7 @@ mod tests {
         for filling in [0x00, 0xff] {
             let error = decode_calibration(&[filling; 16]).unwrap_err();
             assert!(
-                error.to_string().contains("impossible calibration"),
+                error.to_string().contains("invalid calibration data"),
                 "{error}"
             );
         }

@@ -38,7 +38,7 @@ impl Lps25h {
 }
 
 fn decode(out: [u8; 5]) -> Result<(f64, f64), SensorError> {
-    // 24 bits, sign included: shifted up so that the sign is i32's.
+    // 24 bits with a sign: shifted up so that the sign becomes that of an i32.
     let pressure = f64::from(i32::from_le_bytes([0, out[0], out[1], out[2]]) >> 8) / 4096.0;
     let temperature = 42.5 + f64::from(i16::from_le_bytes([out[3], out[4]])) / 480.0;
     CHIP.possible("pressure", pressure, 260.0..=1260.0)?;
@@ -46,7 +46,7 @@ fn decode(out: [u8; 5]) -> Result<(f64, f64), SensorError> {
     Ok((pressure, temperature))
 }
 
-/// What such a chip holds in its registers at these values (for simulated buses).
+/// The register content of such a chip at these values (for simulated buses).
 #[cfg(test)]
 pub(super) fn registers(pressure: f64, temperature: f64) -> super::sense_hat::Registers {
     let mut r = [0; 128];

@@ -1,4 +1,4 @@
-//! Where values come from: a trait, with real sensors and a simulated room behind it.
+//! The sources of values: a trait, implemented by the real sensors and a simulated room.
 
 mod bus;
 mod compensation;
@@ -16,13 +16,13 @@ pub use simulated::Simulated;
 
 use crate::config::{SensorKind, SensorSettings};
 
-/// Something that measures. It blocks while it does, so it lives in a thread of its own.
+/// A sensor. Measuring blocks, so it belongs on a thread of its own.
 pub trait Sensor: Send {
-    /// Measures once. An error is the whole truth: there is no value then.
+    /// Measures once. On an error there are no values at all.
     fn measure(&mut self) -> Result<Measurement, SensorError>;
 }
 
-/// What was measured; what could not be is none, and `faults` says why.
+/// The measured values; for each that is none, `faults` has the reason.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measurement {
     /// Temperature at the sensor, in °C.
@@ -31,25 +31,25 @@ pub struct Measurement {
     pub humidity: Option<f64>,
     /// Air pressure, in hPa.
     pub pressure: Option<f64>,
-    /// What did not work.
+    /// What failed.
     pub faults: Vec<String>,
 }
 
-/// Why there is no value.
+/// Why there are no values.
 #[derive(Debug, thiserror::Error)]
 pub enum SensorError {
-    /// The bus is not there.
+    /// The bus does not exist or cannot be opened.
     #[error("I²C bus {bus}: {source}")]
     NoBus {
         /// The bus's device.
         bus: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// No bus has the sensors.
     #[error("no Sense HAT found on {}", if tried.is_empty() { "any I²C bus: there is none".into() } else { tried.join(", ") })]
     NotFound {
-        /// The buses that were looked at.
+        /// The buses that were tried.
         tried: Vec<String>,
     },
     /// The chip did not answer.
@@ -57,27 +57,27 @@ pub enum SensorError {
     Silent {
         /// The chip.
         chip: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something else answers at the chip's address.
+    /// Another chip answers at this address.
     #[error(
-        "{chip} answers as 0x{found:02x}, expected 0x{expected:02x}: another chip, or a stuck bus"
+        "{chip} answers as 0x{found:02x}, expected 0x{expected:02x}: it is another chip, or the bus is stuck"
     )]
     WrongChip {
         /// The chip.
         chip: &'static str,
-        /// Its WHO_AM_I.
+        /// The expected WHO_AM_I value.
         expected: u8,
-        /// What was read.
+        /// The value that was read.
         found: u8,
     },
-    /// The factory calibration makes no sense.
-    #[error("{chip} has an impossible calibration: {what}")]
+    /// The factory calibration is invalid.
+    #[error("{chip} has invalid calibration data: {what}")]
     BadCalibration {
         /// The chip.
         chip: &'static str,
-        /// What is impossible.
+        /// What is invalid.
         what: &'static str,
     },
     /// The chip has stopped measuring.
@@ -86,12 +86,12 @@ pub enum SensorError {
         /// The chip.
         chip: &'static str,
     },
-    /// The value cannot be.
+    /// The measured value is outside the possible range.
     #[error("{chip} reports an impossible {quantity}: {value:.1}")]
     Impossible {
         /// The chip.
         chip: &'static str,
-        /// What was measured.
+        /// The quantity.
         quantity: &'static str,
         /// The value.
         value: f64,
@@ -101,7 +101,7 @@ pub enum SensorError {
     AllFailed(String),
 }
 
-/// The sensor the configuration asks for.
+/// Opens the configured sensor.
 pub fn open(settings: &SensorSettings) -> Box<dyn Sensor> {
     match settings.kind {
         SensorKind::SenseHat => Box::new(SenseHat::new(LinuxBuses::new(&settings.bus))),

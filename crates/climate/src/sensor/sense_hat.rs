@@ -1,8 +1,8 @@
-//! A Sense HAT: found, started, read, and started again whenever it has been away.
+//! A Sense HAT: finds, starts and reads the sensors, and starts them again after an interruption.
 //!
-//! Every reading first asks the chips who they are and whether they still run, since a HAT that was
-//! unplugged comes back silent, asleep or on another bus. A chip that fails is started anew at the next
-//! reading; when both fail, the bus is looked for anew.
+//! Every reading first checks the identity of the chips and whether they still run, because a HAT that was unplugged
+//! may come back silent, asleep or on another bus. A chip that fails is started again at the next reading; if both
+//! fail, the buses are searched again.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -13,22 +13,22 @@ use super::hts221::Hts221;
 use super::lps25h::Lps25h;
 use super::{Measurement, Sensor, SensorError};
 
-/// What a simulated chip holds.
+/// The register content of a simulated chip.
 #[cfg(test)]
 pub(super) type Registers = [u8; 128];
 
 const WHO_AM_I: u8 = 0x0f;
 const STATUS: u8 = 0x27;
-/// Both chips measure 12.5 times a second; this long without a new value is a chip that stopped.
+/// Both chips measure 12.5 times a second; without a new value for this long, a chip has stopped.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What the two chips, which are of one family, have in common.
+/// What the two chips, which belong to one family, have in common.
 #[derive(Debug)]
 pub(super) struct Chip {
     pub(super) name: &'static str,
     pub(super) address: u16,
     pub(super) who_am_i: u8,
-    /// CTRL_REG1, and its value for: powered, 12.5 Hz, high and low byte of one measurement.
+    /// CTRL_REG1, and its value for: powered, 12.5 Hz, high and low byte from the same measurement.
     pub(super) control: u8,
     pub(super) running: u8,
 }
@@ -66,10 +66,13 @@ impl Chip {
             .map_err(|source| self.silent(source))
     }
 
-    /// A chip that lost power for a moment sleeps: wake it rather than read what it had.
+    /// A chip that lost power for a moment is asleep: starts it again, because its old values must not be read.
     pub(super) fn keep_running(&self, bus: &mut dyn Bus) -> Result<(), SensorError> {
         if self.register(bus, self.control)? != self.running {
-            tracing::info!(chip = self.name, "was reset; started again");
+            tracing::info!(
+                chip = self.name,
+                "the sensor was reset and has been configured again"
+            );
             self.start(bus)?;
         }
         Ok(())
@@ -110,7 +113,7 @@ impl Chip {
     }
 }
 
-/// The sensors of a Sense HAT, wherever they are.
+/// The sensors of a Sense HAT, on whichever bus they are.
 pub struct SenseHat {
     buses: Box<dyn Connector>,
     attached: Option<Attached>,
@@ -123,7 +126,7 @@ struct Attached {
 }
 
 impl SenseHat {
-    /// A Sense HAT on one of `buses`; it is looked for when it is read.
+    /// A Sense HAT on one of `buses`; the search happens when it is read.
     pub fn new(buses: impl Connector + 'static) -> Self {
         SenseHat {
             buses: Box::new(buses),
@@ -168,7 +171,7 @@ impl SenseHat {
         }
         match (half, last) {
             (Some(attached), _) => Ok(attached),
-            // With one bus only, what went wrong on it says more than that nothing was found.
+            // If there is only one bus, its error says more than "not found".
             (None, Some(error)) if candidates.len() == 1 => Err(error),
             (None, _) => Err(SensorError::NotFound { tried: candidates }),
         }
@@ -189,7 +192,7 @@ impl Attached {
         match retrying(&mut self.lps25h, bus, Lps25h::start, Lps25h::measure) {
             Ok((pressure, temperature)) => {
                 measurement.pressure = Some(pressure);
-                // Coarser than the HTS221's, but measured: it keeps temperature alerts alive.
+                // Less precise than the HTS221's value, but it keeps temperature alerts working.
                 measurement.temperature.get_or_insert(temperature);
             }
             Err(error) => measurement.faults.push(error.to_string()),
@@ -201,7 +204,7 @@ impl Attached {
     }
 }
 
-/// Reads a chip; one that fails is forgotten, so that it is started anew next time.
+/// Reads a chip; a chip that fails is dropped, so that it is started again next time.
 fn retrying<C, V>(
     chip: &mut Option<C>,
     bus: &mut dyn Bus,

@@ -152,8 +152,8 @@ fn a_stuck_bus_is_never_a_reading() {
         for registers in bench.buses().get_mut("/dev/i2c-1").unwrap().values_mut() {
             registers.fill(filling);
         }
-        assert!(fault(&mut hat).contains("stuck bus"));
-        assert!(fault(&mut hat).contains("stuck bus"));
+        assert!(fault(&mut hat).contains("the bus is stuck"));
+        assert!(fault(&mut hat).contains("the bus is stuck"));
     }
 }
 

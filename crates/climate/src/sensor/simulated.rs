@@ -1,17 +1,17 @@
-//! A made-up room whose values drift, for trying the service without hardware.
+//! A simulated room with drifting values, for trying the service without hardware.
 
 use std::time::Instant;
 
 use super::{Measurement, Sensor, SensorError};
 
-/// A room that breathes: each value swings slowly around its middle.
+/// A simulated room: each value swings slowly around its mean.
 #[derive(Debug)]
 pub struct Simulated {
     started: Instant,
 }
 
 impl Simulated {
-    /// A room that starts to breathe now.
+    /// Starts the simulation now.
     pub fn new() -> Self {
         Simulated {
             started: Instant::now(),

@@ -1,4 +1,4 @@
-//! How Amber is asked: one request at a time, never for long, never more often than it allows.
+//! Requests to Amber: one at a time, with time limits, and never more often than Amber allows.
 
 use std::time::Duration;
 
@@ -10,42 +10,42 @@ use serde_json::Value;
 use super::{Price, Rows, Site, Usage, price, rows, site, usage};
 use crate::config::AmberSettings;
 
-/// A week of two channels in intervals of 5 minutes is 2 MB.
+/// The largest answer that is accepted: a week of two channels in 5-minute intervals is 2 MB.
 const LARGEST_BODY: usize = 16 << 20;
-/// Attempts at one request, if it is the other side that fails.
+/// Attempts at one request if Amber's server fails.
 const ATTEMPTS: u32 = 3;
 
-/// Why there is no answer to use.
+/// Why there is no usable answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AmberError {
-    /// 401 or 403.
+    /// Status 401 or 403: the token is not accepted.
     #[error("Amber refuses the token (status {0})")]
     Refused(u16),
-    /// 404.
-    #[error("Amber knows no such site")]
+    /// Status 404.
+    #[error("Amber does not know this site")]
     NoSuchSite,
-    /// 429, and for how long.
-    #[error("Amber asks to wait {} s", .0.as_secs())]
+    /// Status 429: the rate limit is reached; wait this long.
+    #[error("Amber's rate limit is reached: retry after {} s", .0.as_secs())]
     TooMany(Duration),
-    /// 5xx, after several attempts, and for how long not to come back if it said so.
-    #[error("Amber is out of order (status {0})")]
+    /// Status 5xx after several attempts; wait this long if the server said so.
+    #[error("Amber's server failed (status {0})")]
     OutOfOrder(u16, Option<Duration>),
-    /// Any other status: a request that Amber does not understand.
-    #[error("Amber answers with status {0}: {1}")]
+    /// Any other status: Amber rejects the request.
+    #[error("Amber answered with status {0}: {1}")]
     Unexpected(u16, String),
-    /// No answer within the time limit.
-    #[error("Amber does not answer within {} s", .0.as_secs())]
+    /// There was no answer within the time limit.
+    #[error("Amber did not answer within {} s", .0.as_secs())]
     Slow(Duration),
-    /// No connection, for a reason that the journal has.
-    #[error("Amber can't be reached")]
+    /// There was no connection; the journal has the reason.
+    #[error("cannot reach Amber")]
     Unreachable(String),
-    /// An answer that is no list of anything, with what is wrong with it.
-    #[error("Amber's answer makes no sense")]
+    /// The answer is not a valid list; contains the reason.
+    #[error("Amber's answer is not valid")]
     Nonsense(String),
 }
 
 impl AmberError {
-    /// What the message leaves out, as it tells people in a kitchen nothing.
+    /// Technical details that the message omits, because they do not help people in a kitchen.
     pub fn detail(&self) -> Option<&str> {
         match self {
             AmberError::Unreachable(detail) | AmberError::Nonsense(detail) => Some(detail),
@@ -54,37 +54,37 @@ impl AmberError {
     }
 }
 
-/// What is left of the requests that Amber allows.
+/// The remaining quota of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Requests left before the window ends.
+    /// Requests left in the current window.
     pub remaining: u64,
-    /// Until the window ends.
+    /// The time until the window ends.
     pub reset: Duration,
 }
 
 /// An answer.
 #[derive(Debug)]
 pub struct Answered<T> {
-    /// What it holds.
+    /// The content.
     pub rows: Rows<T>,
-    /// What is left of the requests that Amber allows, if it says so.
+    /// The remaining quota of requests, if Amber reports it.
     pub limit: Option<Limit>,
 }
 
-/// Someone who asks Amber.
+/// A client for Amber.
 #[derive(Debug)]
 pub struct Amber {
     client: Client,
     url: String,
     token: Secret,
     timeout: Duration,
-    /// How long a second between attempts lasts; tests are in a hurry.
+    /// The length of a second between attempts; tests shorten it.
     second: Duration,
 }
 
 impl Amber {
-    /// Asks as configured, with the token of the account.
+    /// Creates a client with these settings and the account's token.
     pub fn new(settings: &AmberSettings, token: Secret, second: Duration) -> Self {
         let timeout = Duration::from_secs(settings.timeout_seconds);
         Amber {
@@ -96,12 +96,12 @@ impl Amber {
         }
     }
 
-    /// The places of the account.
+    /// The account's sites.
     pub fn sites(&self) -> Result<Answered<Site>, AmberError> {
         self.list("/sites", site)
     }
 
-    /// Prices of the interval that runs, and of some before and after it.
+    /// Prices of the current interval, and of some intervals before and after it.
     pub fn current(
         &self,
         site: &str,
@@ -115,7 +115,7 @@ impl Amber {
         self.list(&format!("/sites/{site}/prices/current?{query}"), price)
     }
 
-    /// Prices of days of the market, at most 7.
+    /// Prices of market days, at most 7 of them.
     pub fn prices(
         &self,
         site: &str,
@@ -128,7 +128,7 @@ impl Amber {
         self.list(&format!("/sites/{site}/prices?{query}"), price)
     }
 
-    /// Usage of days of the market, at most 7.
+    /// Usage of market days, at most 7 of them.
     pub fn usage(
         &self,
         site: &str,
@@ -149,7 +149,7 @@ impl Amber {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            // What says how long it will last is not asked again before.
+            // If the server said how long the problem will last, do not retry before that.
             let may_pass = matches!(
                 error,
                 AmberError::OutOfOrder(_, None) | AmberError::Unreachable(_) | AmberError::Slow(_)
@@ -183,9 +183,9 @@ impl Amber {
         }
         let limit = limit(&answer);
         let mut body = Vec::new();
-        // A body that breaks off is used as far as it goes.
+        // A truncated body is used as far as it goes.
         if let Err(error) = answer.append_to(&mut body, LARGEST_BODY) {
-            tracing::debug!(path, %error, bytes = body.len(), "the answer broke off");
+            tracing::debug!(path, %error, bytes = body.len(), "the connection broke before the answer was complete");
             if body.is_empty() {
                 return Err(AmberError::Unreachable(error.to_string()));
             }
@@ -208,7 +208,7 @@ fn refusal(answer: Answer) -> AmberError {
     match status {
         401 | 403 => AmberError::Refused(status),
         404 => AmberError::NoSuchSite,
-        // Without a word it is the window of 300 s.
+        // Without a header, assume the whole window of 300 s.
         429 => AmberError::TooMany(
             retry_after
                 .or_else(|| answer.seconds("ratelimit-reset"))

@@ -1,10 +1,10 @@
-//! Amber Electric's public API: what it tells, and how it is asked.
+//! Amber Electric's public API: its data, and the requests to it.
 //!
 //! Source: its OpenAPI description, version 2.0.0 (<https://api.amber.com.au/v1>, documented at
-//! <https://app.amber.com.au/developers/documentation>), and what it does besides: a token that it does not know is
-//! 403; `startTime` is a second late (14:00:01Z) while `endTime` is exact; usage of a day comes on the next; `[]` is
-//! what is not published yet as well as what is kept no longer; 50 requests in 300 s, shared with whoever else uses
-//! the account.
+//! <https://app.amber.com.au/developers/documentation>), and observed behaviour: an unknown token gives 403;
+//! `startTime` is one second late (14:00:01Z) while `endTime` is exact; the usage of a day appears on the next day;
+//! `[]` stands both for data not published yet and for data no longer kept; the limit is 50 requests in 300 s, shared
+//! by all programs that use the account.
 
 mod client;
 mod rows;
@@ -14,129 +14,129 @@ use serde::{Deserialize, Serialize};
 pub use client::{Amber, AmberError, Answered, Limit};
 pub use rows::{Rows, price, rows, site, usage};
 
-/// What a meter's channel is for.
+/// The purpose of a meter's channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Channel {
-    /// What the house draws.
+    /// Energy that the house draws.
     General,
-    /// What runs at certain hours only, such as hot water.
+    /// Loads that run at certain hours only, such as hot water.
     ControlledLoad,
-    /// What the house gives.
+    /// Energy that the house feeds in.
     FeedIn,
 }
 
-/// How sure a price is; the surer one replaces the other, never the other way round.
+/// How certain a price is: a more certain price replaces a less certain one, never the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// Expected.
+    /// A forecast.
     Forecast,
-    /// Of the interval that runs.
+    /// The price of the current interval.
     Current,
-    /// Settled.
+    /// A settled price.
     Actual,
 }
 
-/// Amber's word for how cheap a price is.
+/// Amber's rating of how cheap a price is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Level {
-    /// Also what was once `negative`.
+    /// Extremely low; formerly also called `negative`.
     #[serde(alias = "negative")]
     ExtremelyLow,
     /// Very low.
     VeryLow,
     /// Low.
     Low,
-    /// Neither.
+    /// Average.
     Neutral,
     /// High.
     High,
-    /// Out of all proportion.
+    /// A price spike.
     Spike,
 }
 
-/// Whether the price is out of all proportion, or may become so.
+/// Whether the price spikes, or may spike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SpikeStatus {
-    /// No.
+    /// No spike.
     #[default]
     None,
-    /// It may.
+    /// A spike is possible.
     Potential,
-    /// It is.
+    /// There is a spike.
     Spike,
 }
 
 /// The price of one interval.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Price {
-    /// Of what.
+    /// The channel.
     pub channel: Channel,
-    /// When the interval begins, in seconds since 1970.
+    /// The start of the interval, in seconds since 1970.
     pub start: i64,
-    /// How long it lasts.
+    /// The length of the interval in minutes.
     pub minutes: u16,
-    /// How sure it is.
+    /// How certain it is.
     pub kind: Kind,
-    /// Cents to pay per kWh, with GST: negative for what is earned.
+    /// The price in cents per kWh, with GST; negative if it is earned.
     pub per_kwh: f64,
-    /// Cents of that for the energy alone.
+    /// The part of it for the energy alone, in cents.
     pub spot_per_kwh: Option<f64>,
-    /// Amber's own forecast, better than the market's.
+    /// Amber's own forecast, which is better than the market's.
     pub predicted: Option<f64>,
-    /// Percent of the grid's energy that is renewable.
+    /// The percentage of renewable energy in the grid.
     pub renewables: Option<f64>,
-    /// How cheap that is.
+    /// The rating.
     pub level: Option<Level>,
-    /// Whether it is a spike.
+    /// Whether there is a spike.
     pub spike: SpikeStatus,
-    /// Whether the current price may still change.
+    /// Whether the price of the current interval may still change.
     pub estimate: bool,
 }
 
-/// What went through one channel of the meter in one interval.
+/// The energy through one channel of the meter in one interval.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
-    /// What the channel is for.
+    /// The purpose of the channel.
     pub channel: Channel,
     /// The channel's name on the meter, such as E1.
     pub identifier: String,
-    /// When the interval begins, in seconds since 1970.
+    /// The start of the interval, in seconds since 1970.
     pub start: i64,
-    /// How long it lasts.
+    /// The length of the interval in minutes.
     pub minutes: u16,
-    /// kWh, never negative: the channel tells the direction.
+    /// The energy in kWh, never negative: the channel determines the direction.
     pub kwh: f64,
-    /// Cents to pay, with GST: negative for what is earned.
+    /// The cost in cents, with GST; negative if it is earned.
     pub cost: f64,
-    /// Whether the meter could not be read, and this is a guess.
+    /// Whether the value is an estimate because the meter could not be read.
     pub estimated: bool,
 }
 
-/// A place that Amber supplies.
+/// A site that Amber supplies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Site {
-    /// Amber's id.
+    /// Amber's ID of the site.
     pub id: String,
-    /// The grid's name.
+    /// The name of the grid operator.
     pub network: String,
     /// `pending`, `active` or `closed`.
     pub status: String,
-    /// Length of the intervals that are billed.
+    /// The length of the billed intervals in minutes.
     pub interval_minutes: u16,
 }
 
 impl Price {
-    /// When the interval ends, in seconds since 1970.
+    /// The end of the interval, in seconds since 1970.
     pub fn end(&self) -> i64 {
         self.start + i64::from(self.minutes) * 60
     }
 }
 
-/// The word that stands for a value in Amber's JSON and in the cache.
+/// The word for a value in Amber's JSON and in the cache.
 pub fn word<T: Serialize>(value: T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,

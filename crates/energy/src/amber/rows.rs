@@ -1,27 +1,27 @@
-//! Amber's JSON, row by row: a row that makes no sense is left out and counted, the others are kept.
+//! Parses Amber's JSON row by row: invalid rows are skipped and counted, the others are kept.
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::{Kind, Level, Price, Site, SpikeStatus, Usage};
 
-/// Beyond any price there has been, in cents per kWh: the market's own limit is near 2000.
+/// Higher than any real price, in cents per kWh: the market's own limit is near 2000.
 const ABSURD_CENTS: f64 = 100_000.0;
-/// Beyond any house, in kWh per interval.
+/// More than any house uses, in kWh per interval.
 const ABSURD_KWH: f64 = 10_000.0;
 
-/// What could be read of a list.
+/// The result of parsing a list.
 #[derive(Debug, PartialEq)]
 pub struct Rows<T> {
-    /// The rows that make sense.
+    /// The valid rows.
     pub good: Vec<T>,
-    /// How many do not.
+    /// The number of invalid rows.
     pub bad: usize,
-    /// What is wrong with the first of them, or where the list was cut off.
+    /// The problem of the first invalid row, or where the list was truncated.
     pub problem: Option<String>,
 }
 
-/// Reads a list, which may be cut off anywhere. An error if it is no list at all.
+/// Parses a list, which may be truncated anywhere. Fails if it is not a list at all.
 pub fn rows<T>(body: &[u8], read: impl Fn(&Value) -> Result<T, String>) -> Result<Rows<T>, String> {
     let mut values = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(body);
@@ -37,7 +37,7 @@ pub fn rows<T>(body: &[u8], read: impl Fn(&Value) -> Result<T, String>) -> Resul
         if values.is_empty() {
             return Err(error.to_string());
         }
-        // At least the row that was cut.
+        // At least the row that was truncated.
         all.bad += 1;
         all.problem = Some(format!("cut off after {} rows: {error}", values.len()));
     }
@@ -53,7 +53,7 @@ pub fn rows<T>(body: &[u8], read: impl Fn(&Value) -> Result<T, String>) -> Resul
     Ok(all)
 }
 
-/// Puts what a list holds into a vector, so that it is there even if the list ends in an error.
+/// Collects the rows of a list into a vector that survives an error at the end of the list.
 struct Collect<'v>(&'v mut Vec<Value>);
 
 impl<'de> DeserializeSeed<'de> for Collect<'_> {
@@ -85,7 +85,7 @@ pub fn price(row: &Value) -> Result<Price, String> {
         "ActualInterval" => Kind::Actual,
         "CurrentInterval" => Kind::Current,
         "ForecastInterval" => Kind::Forecast,
-        other => return Err(format!("type: `{other}` is not known")),
+        other => return Err(format!("type: `{other}` is not a known type")),
     };
     let (start, minutes) = interval(row)?;
     Ok(Price {
@@ -94,7 +94,7 @@ pub fn price(row: &Value) -> Result<Price, String> {
         minutes,
         kind,
         per_kwh: number(row, "perKwh", ABSURD_CENTS)?,
-        // A house can be lived in without these.
+        // These values are optional.
         spot_per_kwh: number(row, "spotPerKwh", ABSURD_CENTS).ok(),
         predicted: number(&row["advancedPrice"], "predicted", ABSURD_CENTS).ok(),
         renewables: number(row, "renewables", 1000.0).ok(),
@@ -112,7 +112,7 @@ pub fn usage(row: &Value) -> Result<Usage, String> {
         identifier: text(row, "channelIdentifier")?.to_owned(),
         start,
         minutes,
-        // Documented as negative where it is fed in, seen as positive.
+        // The documentation says negative for feed-in, but Amber sends positive values.
         kwh: number(row, "kwh", ABSURD_KWH)?.abs(),
         cost: number(row, "cost", ABSURD_CENTS * ABSURD_KWH)?,
         estimated: text(row, "quality").is_ok_and(|quality| quality == "estimated"),
@@ -130,16 +130,18 @@ pub fn site(row: &Value) -> Result<Site, String> {
     })
 }
 
-/// Start in seconds since 1970, and minutes. Of the two ends, `endTime` is the exact one.
+/// The start in seconds since 1970, and the minutes. Of the two times, `endTime` is the exact one.
 fn interval(row: &Value) -> Result<(i64, u16), String> {
     let minutes = number(row, "duration", 60.0)?;
     if minutes < 1.0 || minutes.fract() != 0.0 {
-        return Err(format!("duration: {minutes} minutes are no interval"));
+        return Err(format!(
+            "duration: {minutes} minutes is not a valid interval"
+        ));
     }
     let minutes = minutes as u16;
     let start = time(row, "endTime")? - i64::from(minutes) * 60;
     if start % 60 != 0 {
-        return Err("endTime: is not on a minute".into());
+        return Err("endTime: is not on a full minute".into());
     }
     if (time(row, "startTime")? - start).abs() > 59 {
         return Err("startTime: does not fit endTime and duration".into());
@@ -154,7 +156,7 @@ fn text<'v>(row: &'v Value, name: &str) -> Result<&'v str, String> {
         .ok_or_else(|| format!("{name}: is missing"))
 }
 
-/// One of the words that its type knows.
+/// Parses one of the words of an enum.
 fn known<T: DeserializeOwned>(row: &Value, name: &str) -> Result<T, String> {
     let word = text(row, name)?;
     serde_json::from_value(word.into()).map_err(|_| format!("{name}: `{word}` is not known"))
@@ -167,17 +169,17 @@ fn number(row: &Value, name: &str, most: f64) -> Result<f64, String> {
         .or_else(|| value.as_str()?.trim().parse().ok());
     match number {
         Some(number) if number.abs() <= most => Ok(number),
-        Some(number) => Err(format!("{name}: {number} makes no sense")),
-        None => Err(format!("{name}: is no number")),
+        Some(number) => Err(format!("{name}: {number} is out of range")),
+        None => Err(format!("{name}: is not a number")),
     }
 }
 
-/// Seconds since 1970.
+/// Parses a time into seconds since 1970.
 fn time(row: &Value, name: &str) -> Result<i64, String> {
     let text = text(row, name)?;
     text.parse::<jiff::Timestamp>()
         .map(|time| time.as_second())
-        .map_err(|_| format!("{name}: `{text}` is no time"))
+        .map_err(|_| format!("{name}: `{text}` is not a time"))
 }
 
 #[cfg(test)]

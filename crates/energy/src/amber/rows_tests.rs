@@ -40,16 +40,20 @@ fn a_row_that_makes_no_sense_says_why() {
         (
             "type",
             json!("DreamInterval"),
-            "type: `DreamInterval` is not known",
+            "type: `DreamInterval` is not a known type",
         ),
-        ("perKwh", Value::Null, "perKwh: is no number"),
-        ("perKwh", json!(1e9), "perKwh: 1000000000 makes no sense"),
-        ("perKwh", json!("NaN"), "perKwh: NaN makes no sense"),
-        ("duration", json!(0), "duration: 0 minutes are no interval"),
+        ("perKwh", Value::Null, "perKwh: is not a number"),
+        ("perKwh", json!(1e9), "perKwh: 1000000000 is out of range"),
+        ("perKwh", json!("NaN"), "perKwh: NaN is out of range"),
+        (
+            "duration",
+            json!(0),
+            "duration: 0 minutes is not a valid interval",
+        ),
         (
             "endTime",
             json!("yesterday"),
-            "endTime: `yesterday` is no time",
+            "endTime: `yesterday` is not a time",
         ),
         (
             "startTime",
@@ -94,7 +98,7 @@ fn good_rows_of_a_bad_list_are_kept() {
     let list = json!([row(), bad, row(), "what?"]).to_string();
     let all = rows(list.as_bytes(), price).unwrap();
     assert_eq!((all.good.len(), all.bad), (2, 2));
-    assert_eq!(all.problem.unwrap(), "perKwh: is no number");
+    assert_eq!(all.problem.unwrap(), "perKwh: is not a number");
 
     let cut = &list.as_bytes()[..list.find("what?").unwrap()];
     let all = rows(cut, price).unwrap();

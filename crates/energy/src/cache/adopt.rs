@@ -1,8 +1,8 @@
-//! Taking over the cache of the program that ran here before, whatever its tables are called.
+//! Imports the cache of another program that ran here before, whatever its tables are called.
 //!
-//! A row is recognised by its columns' names, in Amber's spelling or Python's, or as Amber's JSON kept as text; it
-//! then has to pass the same judgement as a row of Amber's own answers. What cannot be recognised stays where it is:
-//! in their file, which is kept.
+//! A row is recognised by the names of its columns, in Amber's spelling or Python's, or as Amber's JSON stored as text.
+//! It must then pass the same checks as a row from Amber. Rows that are not recognised remain in the old file, which is
+//! kept.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use serde_json::{Map, Value, json};
 use super::store::{Cache, SCHEMA, give_away};
 use crate::amber::{price, usage};
 
-/// Rows kept in one go.
+/// Rows written in one transaction.
 const BATCH: usize = 5000;
 
-/// What was taken over.
+/// The result of an import.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Adopted {
     /// Prices.
     pub prices: usize,
     /// Rows of usage.
     pub usage: usize,
-    /// Rows that are neither.
+    /// Rows that were not recognised.
     pub others: usize,
 }
 
@@ -49,10 +49,10 @@ impl std::fmt::Display for Adopted {
     }
 }
 
-/// Makes a cache of ours out of the file, under the same name; returns what theirs is called now.
+/// Replaces the file with a cache of ours that has the same name; returns the new name of the old file.
 pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> {
     let new = beside(path, ".adopting");
-    // Left by an attempt that the power cut short: it is only a copy.
+    // A leftover of an attempt that a power cut interrupted: it is only a copy.
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(beside(&new, suffix));
     }
@@ -62,12 +62,12 @@ pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> 
     give_away(&new)?;
     anyhow::ensure!(
         !beside(path, "-wal").exists(),
-        "another program has {} open: stop it first",
+        "another program has {} open: stop that program first",
         path.display()
     );
     std::fs::File::open(&new)?.sync_all()?;
     let aside = beside(path, &format!(".before-{}", clock::now_ms()));
-    // At no moment is there no file of this name: it is theirs, whole, or ours.
+    // There is always a complete file with this name: either the old one or ours.
     std::fs::hard_link(path, &aside)
         .with_context(|| format!("cannot keep {} as {}", path.display(), aside.display()))?;
     std::fs::rename(&new, path)?;
@@ -75,10 +75,10 @@ pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> 
     Ok((adopted, aside))
 }
 
-/// Takes over what can be recognised in another program's file, which is left as it is.
+/// Imports all recognised rows of another program's file, without changing that file.
 pub fn adopt(from: &Path, into: &mut Cache) -> anyhow::Result<Adopted> {
     let in_file = || format!("cache of another program {}", from.display());
-    // Not read-only: a log that was left behind is part of what they have.
+    // Not read-only: a leftover write-ahead log is part of the data.
     let theirs = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .with_context(in_file)?;
     theirs.busy_timeout(Duration::from_secs(5))?;
@@ -145,14 +145,14 @@ fn take(
                 Err(_) => prices.extend(price(value).ok()),
             }
         }
-        // The row itself is a candidate, too, beside what JSON it holds.
+        // The row itself is a candidate, in addition to any JSON in it.
         let recognised = prices.len() + used.len() - before;
         adopted.others +=
             usize::from(recognised == 0).max((candidates - 1usize).saturating_sub(recognised));
     }
 }
 
-/// The objects of a list, of lists by name, or the one there is.
+/// The objects in a list, in named lists, or a single object.
 fn flat(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(list) => list.iter().collect(),
@@ -163,7 +163,7 @@ fn flat(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// A column by Amber's name for it.
+/// Finds a column by Amber's name for it.
 fn in_ambers_words(column: &str, value: Value) -> Option<(&'static str, Value)> {
     let plain: String = column
         .chars()
@@ -223,7 +223,7 @@ fn in_ambers_words(column: &str, value: Value) -> Option<(&'static str, Value)> 
     Some((name, value))
 }
 
-/// A row with what follows from the rest of it, or what is usual.
+/// Completes a row with values that follow from the others, and with defaults.
 fn completed(mut row: Map<String, Value>, usual: i64) -> Value {
     let time =
         |row: &Map<String, Value>, name: &str| row.get(name)?.as_str()?.parse::<Timestamp>().ok();
@@ -241,7 +241,7 @@ fn completed(mut row: Map<String, Value>, usual: i64) -> Value {
     };
     row.entry("duration").or_insert(json!(minutes));
     if let (Some(start), None) = (start, end) {
-        // Amber's starts are a second late.
+        // Amber's start times are one second late.
         let whole = start.as_second().div_euclid(60) * 60;
         row.extend(rfc3339(&json!(whole + minutes * 60), 0).map(|end| ("endTime".to_owned(), end)));
     }
@@ -271,7 +271,7 @@ fn completed(mut row: Map<String, Value>, usual: i64) -> Value {
     row.into()
 }
 
-/// A time as programs write it: text with or without an offset, seconds or milliseconds since 1970.
+/// Parses the usual forms of a time: text with or without an offset, seconds or milliseconds since 1970.
 fn rfc3339(value: &Value, default_hours: i8) -> Option<Value> {
     let time = match value {
         Value::String(text) => text.parse::<Timestamp>().ok().or_else(|| {
@@ -299,7 +299,7 @@ fn rfc3339(value: &Value, default_hours: i8) -> Option<Value> {
     Some(json!(time.to_string()))
 }
 
-/// The length of a table's intervals, where its rows do not say: the most common step from one to the next.
+/// The interval length of a table whose rows do not contain it: the most common step between two rows.
 fn usual_minutes(theirs: &Connection, quoted: &str) -> anyhow::Result<i64> {
     let mut query = theirs.prepare(&format!("SELECT * FROM \"{quoted}\" LIMIT 1000"))?;
     let columns: Vec<String> = query

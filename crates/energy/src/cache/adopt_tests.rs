@@ -147,7 +147,10 @@ fn a_program_that_still_has_its_file_open_is_not_robbed() {
         .execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);")
         .unwrap();
     let error = Cache::open(&path).unwrap_err();
-    assert!(format!("{error:#}").contains("stop it first"), "{error:#}");
+    assert!(
+        format!("{error:#}").contains("stop that program first"),
+        "{error:#}"
+    );
     drop(theirs);
     assert!(Cache::open(&path).is_ok());
 }

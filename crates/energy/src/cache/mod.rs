@@ -1,4 +1,4 @@
-//! The cache: prices, usage and how the last look at Amber went, in one SQLite file.
+//! The cache: prices, usage and the result of the last sync, in one SQLite file.
 
 mod adopt;
 mod open;
@@ -16,12 +16,12 @@ pub fn back_up(from: &Path, to: &Path) -> anyhow::Result<u64> {
     SCHEMA.back_up(from, to)
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug)]
 pub enum Restored {
-    /// The backup is the cache now, with so many prices.
+    /// The cache was replaced by the backup, which has this many prices.
     Whole(u64),
-    /// What could be recognised of another program's file was added to the cache.
+    /// The recognised rows of another program's file were added to the cache.
     Adopted(Adopted),
 }
 
@@ -34,8 +34,8 @@ impl std::fmt::Display for Restored {
     }
 }
 
-/// Replaces the cache at `to` by the backup `from`, all or nothing. From a file of another program what can be
-/// recognised is added to the cache instead.
+/// Replaces the cache at `to` with the backup `from`, all or nothing. If `from` is another program's file, its
+/// recognised rows are added to the cache instead.
 pub fn restore(from: &Path, to: &Path) -> anyhow::Result<Restored> {
     match SCHEMA.restore(from, to, |_| Ok(())) {
         Err(error) if matches!(error.downcast_ref(), Some(Unusable::Foreign)) => {

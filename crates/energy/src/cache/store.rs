@@ -1,7 +1,7 @@
-//! What is in the cache's file, and how it gets there and out again.
+//! The content of the cache's file, and all SQL for it.
 //!
-//! Two programs share it, the dashboard and the sync: all of their SQL is here. What is surer is never replaced by
-//! what is less sure, whatever order answers come in.
+//! Two programs share the file, the dashboard and the sync. A more certain value is never replaced by a less certain
+//! one, whatever the order of the answers.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use crate::amber::{Kind, Price, Usage, word};
 use crate::days;
 
-/// What the file holds. Times are seconds since 1970.
+/// The tables of the file. Times are seconds since 1970.
 pub const SCHEMA: Schema = Schema {
     name: "cache",
     application: 0x4c69_456e, // "LiEn"
@@ -44,46 +44,46 @@ pub const SCHEMA: Schema = Schema {
 #[derive(Debug)]
 pub struct Cache(pub(super) Database);
 
-/// What went through the meter on one day.
+/// The energy through the meter on one day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct DayTotals {
-    /// kWh drawn.
+    /// The energy drawn, in kWh.
     pub kwh: f64,
-    /// Cents for that.
+    /// Its cost in cents.
     pub cost: f64,
-    /// kWh given.
+    /// The energy fed in, in kWh.
     pub fed_in_kwh: f64,
-    /// Cents earned by that.
+    /// The cents earned by that.
     pub earned: f64,
-    /// How much of the day is known, in minutes.
+    /// The part of the day that is known, in minutes.
     pub minutes: i64,
-    /// Whether some of it is a guess, as the meter could not be read.
+    /// Whether parts are estimated because the meter could not be read.
     pub estimated: bool,
 }
 
 impl Cache {
-    /// A cache that is gone with the process.
+    /// A cache in memory, which is gone when the process ends.
     pub fn in_memory() -> anyhow::Result<Self> {
         Ok(Cache(SCHEMA.open_in_memory()?))
     }
 
-    /// Whether another process has written since this was last asked.
+    /// Whether another process has written since the last call.
     pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
         self.0.changed_by_others()
     }
 
-    /// To write: from the start, as who has read first may find that another program has written meanwhile.
+    /// Begins a write transaction. It locks at once, because a read before the first write could become outdated.
     fn begin(&mut self) -> anyhow::Result<Transaction<'_>> {
         let behaviour = TransactionBehavior::Immediate;
         Ok(self.0.transaction_with_behavior(behaviour)?)
     }
 
-    /// Keeps prices, all or none; returns how many are news.
+    /// Stores prices, all or none; returns how many of them are new or changed.
     pub fn keep_prices(&mut self, prices: &[Price]) -> anyhow::Result<usize> {
         let transaction = self.begin()?;
         let mut news = 0;
         {
-            // Where intervals of another length lie in the way (a site goes from 30 minutes to 5), settled ones stay.
+            // If intervals of another length overlap (a site changes from 30 minutes to 5), settled ones are kept.
             let mut covered = transaction.prepare_cached(
                 "SELECT max(sureness) FROM prices WHERE channel = ?1 AND start > ?2 - 3600 AND start < ?3
                     AND start + minutes * 60 > ?2 AND (start, minutes) <> (?2, ?4)",
@@ -131,7 +131,7 @@ impl Cache {
         Ok(news)
     }
 
-    /// Keeps usage, all or none; returns how much is news.
+    /// Stores usage, all or none; returns how many rows are new or changed.
     pub fn keep_usage(&mut self, usage: &[Usage]) -> anyhow::Result<usize> {
         let transaction = self.begin()?;
         let mut news = 0;
@@ -159,12 +159,12 @@ impl Cache {
         Ok(news)
     }
 
-    /// State kept under `key`; what cannot be read any more is as if it had never been.
+    /// The value stored under `key`; a value that cannot be parsed any more counts as missing.
     pub fn setting<V: DeserializeOwned + Default>(&self, key: &str) -> anyhow::Result<V> {
         self.0.setting(key)
     }
 
-    /// Keeps state under `key`.
+    /// Stores a value under `key`.
     pub fn set<V: Serialize>(&mut self, key: &str, value: &V) -> anyhow::Result<()> {
         let replace = "INSERT OR REPLACE INTO settings VALUES (?1, ?2)";
         self.0
@@ -172,9 +172,9 @@ impl Cache {
         Ok(())
     }
 
-    /// Prices that touch `from..to`, by channel and time.
+    /// The prices that overlap `from..to`, by channel and time.
     pub fn prices(&self, from: i64, to: i64) -> anyhow::Result<Vec<Price>> {
-        // Each channel by its key: without it, years would be looked through.
+        // Name each channel, so that the primary key is used: otherwise SQLite would scan years of rows.
         let mut query = self.0.prepare_cached(
             "SELECT * FROM prices WHERE channel IN ('controlledLoad', 'feedIn', 'general')
                 AND start > ?1 - 3600 AND start < ?2 AND start + minutes * 60 > ?1 ORDER BY channel, start",
@@ -183,7 +183,7 @@ impl Cache {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Usage that begins in `from..to`, by time.
+    /// The usage that begins in `from..to`, by time.
     pub fn usage(&self, from: i64, to: i64) -> anyhow::Result<Vec<Usage>> {
         let mut query = self.0.prepare_cached(
             "SELECT * FROM usage WHERE start >= ?1 AND start < ?2 ORDER BY start, identifier",
@@ -192,7 +192,7 @@ impl Cache {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What went through the meter in `from..to`, if anything is known of that.
+    /// The totals of the meter in `from..to`, if there is any usage.
     pub fn totals(&self, from: i64, to: i64) -> anyhow::Result<Option<DayTotals>> {
         let mut query = self.0.prepare_cached(
             "SELECT coalesce(sum(kwh) FILTER (WHERE channel <> 'feedIn'), 0), coalesce(sum(cost) FILTER (WHERE channel <> 'feedIn'), 0),
@@ -213,25 +213,24 @@ impl Cache {
         Ok(totals.optional()?)
     }
 
-    /// When the newest settled price and the newest usage begin.
+    /// The start times of the newest settled price and of the newest usage.
     pub fn newest(&self) -> anyhow::Result<(Option<i64>, Option<i64>)> {
         let newest = |query: &str| self.0.query_row(query, [], |row| row.get(0));
-        // From the end, so that it is found at once.
+        // Search from the end of the index, which finds it at once.
         let price = newest(
             "SELECT (SELECT start FROM prices WHERE channel = 'general' AND sureness = 2 ORDER BY start DESC LIMIT 1)",
         )?;
         Ok((price, newest("SELECT max(start) FROM usage")?))
     }
 
-    /// The days of the market in `from..=to` whose prices are all settled, and those whose usage is all there and
-    /// billed.
+    /// The market days in `from..=to` whose prices are all settled, and those whose usage is complete and billed.
     pub fn settled(
         &self,
         from: Date,
         to: Date,
     ) -> anyhow::Result<(BTreeSet<Date>, BTreeSet<Date>)> {
         let (mut prices, mut usage) = (BTreeSet::new(), BTreeSet::new());
-        // Each channel that the day has at all has to have all of it.
+        // Each channel that occurs on the day must be complete.
         let all = |query: &str, day: (i64, i64)| -> anyhow::Result<bool> {
             let mut query = self.0.prepare_cached(query)?;
             Ok(query.query_row([day.0, day.1], |row| row.get(0))?)
@@ -253,8 +252,8 @@ impl Cache {
         Ok((prices, usage))
     }
 
-    /// Forgets what is older than `days` before the newest that Amber told of; returns how many rows. Its times, not
-    /// those of a clock that may be years ahead at boot.
+    /// Deletes rows older than `days` before the newest data; returns how many. It uses the times of the data, because
+    /// the device's clock may be years ahead at boot.
     pub fn forget(&mut self, days: u32) -> anyhow::Result<usize> {
         let (price, usage) = self.newest()?;
         let Some(newest) = price.max(usage) else {
@@ -268,7 +267,7 @@ impl Cache {
         Ok(gone)
     }
 
-    /// How many prices and how much usage there is.
+    /// The number of prices and of usage rows.
     pub fn count(&self) -> anyhow::Result<(u64, u64)> {
         let query = "SELECT (SELECT count(*) FROM prices), (SELECT count(*) FROM usage)";
         Ok(self
@@ -276,13 +275,13 @@ impl Cache {
             .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
-    /// Ends, leaving one tidy file unless someone else has it open.
+    /// Closes the file, leaving a single file without a log unless another process has it open.
     pub fn close(self) {
         self.0.close();
     }
 }
 
-/// Makes a file that root made the one of whoever owns its folder.
+/// Gives a file that root created to the owner of its directory.
 pub(super) fn give_away(path: &Path) -> std::io::Result<()> {
     let owner = std::fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
     for file in ["", "-wal", "-shm"].map(|suffix| kit::database::beside(path, suffix)) {
@@ -293,7 +292,7 @@ pub(super) fn give_away(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A row of all columns, in their order.
+/// Reads a row with all columns in their order.
 fn price_of(row: &Row) -> rusqlite::Result<Price> {
     Ok(Price {
         channel: parsed(row, 0)?,
@@ -314,7 +313,7 @@ fn price_of(row: &Row) -> rusqlite::Result<Price> {
     })
 }
 
-/// A row of all columns, in their order.
+/// Reads a row with all columns in their order.
 fn usage_of(row: &Row) -> rusqlite::Result<Usage> {
     Ok(Usage {
         start: row.get(0)?,
@@ -327,7 +326,7 @@ fn usage_of(row: &Row) -> rusqlite::Result<Usage> {
     })
 }
 
-/// A word that this program wrote.
+/// Parses a word that this program wrote.
 fn parsed<T: DeserializeOwned>(row: &Row, column: usize) -> rusqlite::Result<T> {
     let word: StrDeserializer<serde::de::value::Error> =
         row.get_ref(column)?.as_str()?.into_deserializer();

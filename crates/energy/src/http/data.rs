@@ -1,4 +1,4 @@
-//! `/api/prices`, `/api/usage` and `/api/usage/days`: what the cache holds of a stretch of time.
+//! `/api/prices`, `/api/usage` and `/api/usage/days`: the content of the cache for a period of time.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use crate::dashboard::Day;
 use crate::days;
 
 const HOUR: i64 = 3600;
-/// A page of 62 days in intervals of 5 minutes is 8 MB already.
+/// The longest period: 62 days in 5-minute intervals are already 8 MB.
 const MOST_DAYS: i64 = 62;
 
 pub(super) async fn prices(
@@ -91,7 +91,7 @@ fn usage_body(usage: &Usage) -> Value {
     })
 }
 
-/// Start and end in seconds since 1970; what was not asked for is so far from now.
+/// The start and end in seconds since 1970; a bound that is not given defaults to this distance from now.
 fn resolve(span: &Span, from: i64, to: i64) -> Result<(i64, i64), Problem> {
     let from_now = |seconds: i64| clock::now_ms() + seconds * 1000;
     let (from, to) = span.or(|_| from_now(from), from_now(to))?;
@@ -103,7 +103,7 @@ fn resolve(span: &Span, from: i64, to: i64) -> Result<(i64, i64), Problem> {
     Ok((from, to))
 }
 
-/// What is known of a stretch of time, in seconds since 1970.
+/// The data for a period of time, in seconds since 1970.
 #[derive(Debug, Serialize)]
 pub(super) struct Intervals<T> {
     from: i64,

@@ -1,4 +1,4 @@
-//! Prices, usage and how the sync goes in numbers, for Prometheus.
+//! Prices, usage and the state of the sync as metrics for Prometheus.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn tell(sources: &Sources, table: &mut Table) {
     let (seen, now_ms) = (sources.reader.seen(), clock::now_ms());
     let health = Health::of(&seen, sources.stale_after, now_ms);
     let state = &seen.state;
-    // Only what holds now: a gap in a graph is the truth.
+    // Only current values: otherwise the metric is left out, which shows as a gap in graphs.
     let now = || present(&seen, now_ms / 1000);
     let prices = now().map(|price| ([("channel", word(price.channel))], price.per_kwh));
     let general = now().find(|price| price.channel == Channel::General);

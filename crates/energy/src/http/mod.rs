@@ -14,17 +14,17 @@ use crate::dashboard::Reader;
 
 pub use metrics::register as register_metrics;
 
-/// The handle that handlers are given.
+/// The state that the handlers use.
 #[derive(Clone)]
 pub struct Api(Arc<Sources>);
 
-/// What the API answers from.
+/// The parts of the service that the handlers use.
 pub struct Sources {
-    /// Asks the thread that owns the cache.
+    /// The handle to the thread that owns the cache.
     pub reader: Reader,
-    /// Seconds after which prices are called stale.
+    /// The age in seconds from which prices are shown as stale.
     pub stale_after: i64,
-    /// When the device's own screen last asked.
+    /// When the page on the device's own screen last sent a request.
     pub wall: Mutex<Option<Instant>>,
 }
 
@@ -33,7 +33,7 @@ pub fn routes(sources: Arc<Sources>) -> Router {
     Router::new()
         .route("/api/health", get(now::health))
         .route("/api/now", get(now::now))
-        // The same, under a name that nobody but the device's own screen asks by; and when it did.
+        // The same data under a path that only the page on the device's own screen uses; this records when it did.
         .route("/api/now/wall", get(now::now_on_the_wall))
         .route("/api/wall", get(now::wall))
         .route("/api/prices", get(data::prices))

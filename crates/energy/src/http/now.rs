@@ -1,4 +1,4 @@
-//! `/api/health` and `/api/now`: what holds at this moment, from memory.
+//! `/api/health` and `/api/now`: the current values, from memory.
 
 use std::time::Instant;
 
@@ -12,23 +12,23 @@ use super::Api;
 use crate::amber::{Channel, Kind, Level, Price, SpikeStatus, word};
 use crate::dashboard::{Day, Seen};
 
-/// How old what we show is.
+/// The age of the shown data.
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Health {
-    /// `live` while Amber confirms what is shown, else `cache`.
+    /// `live` while Amber confirms the shown data, else `cache`.
     source: &'static str,
-    /// Seconds since Amber last did.
+    /// Seconds since Amber last confirmed them.
     pub(super) cache_age: Option<i64>,
-    /// `ok`, `stale`, or `unknown` before the first time.
+    /// `ok`, `stale`, or `unknown` before the first confirmation.
     status: &'static str,
-    /// Why the last look at Amber failed, if it did.
+    /// Why the last sync failed, if it did.
     last_error: Option<String>,
     timestamp: String,
 }
 
 impl Health {
     pub(super) fn of(seen: &Seen, stale_after: i64, now_ms: i64) -> Self {
-        // Negative if the clock was set back meanwhile.
+        // Negative if the clock was set back since.
         let age = (seen.state.success).map(|success| ((now_ms - success) / 1000).max(0));
         let (source, status) = match age {
             Some(age) if age <= stale_after => ("live", "ok"),
@@ -57,7 +57,7 @@ pub(super) async fn now_on_the_wall(api: State<Api>) -> Json<Value> {
     now(api).await
 }
 
-/// `/api/wall`: how many seconds ago the device's own screen asked, null if it never did.
+/// `/api/wall`: how many seconds ago the device's own screen sent a request, or null if it never did.
 pub(super) async fn wall(api: State<Api>) -> Json<Value> {
     let asked = *api.0.0.wall.lock().expect("no panic while held");
     Json(json!({ "asked_seconds_ago": asked.map(|at| at.elapsed().as_secs_f64()) }))
@@ -83,21 +83,21 @@ pub(super) async fn now(api: State<Api>) -> Json<Value> {
     }))
 }
 
-/// Each channel's price now, as far as it is known.
+/// The current price of each channel, where known.
 pub(super) fn present(seen: &Seen, now: i64) -> impl Iterator<Item = &Price> {
     (seen.prices.iter()).filter(move |price| price.start <= now && now < price.end())
 }
 
-/// A price as the API tells it; times in seconds since 1970.
+/// A price in the API's form; times are in seconds since 1970.
 #[derive(Debug, Serialize)]
 pub(super) struct PriceBody {
     channel: Channel,
     kind: Kind,
     from: i64,
     to: i64,
-    /// Cents to pay per kWh: negative for what is earned.
+    /// The price in cents per kWh; negative if it is earned.
     per_kwh: f64,
-    /// Amber's own forecast of it.
+    /// Amber's own forecast of the price.
     predicted: Option<f64>,
     spot_per_kwh: Option<f64>,
     level: Option<Level>,
@@ -124,7 +124,7 @@ impl PriceBody {
     }
 }
 
-/// A day as the API tells it: kWh and cents.
+/// A day in the API's form: kWh and cents.
 pub(super) fn day_body(day: &Day, now: i64) -> Value {
     let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
     let (from, to) = day.span;

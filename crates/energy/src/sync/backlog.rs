@@ -1,10 +1,10 @@
-//! What Amber publishes by the day: which days are still to be asked for.
+//! Data that Amber publishes by the day: decides which days still have to be requested.
 //!
-//! The newest comes first, as it is what people look at; a round goes down from there, a week at a time, over as many
-//! runs as that takes, and never back up before it is over or another day begins.
+//! The newest days come first, because people look at them. A round goes backwards from there, one week at a time over
+//! several runs, and starts again at the newest day only when it is finished or a new day begins.
 //!
-//! A day is settled when all of it is there for good. One that never will be (before the account began, a meter that
-//! was not read) is let go once it is old enough, so that nothing is asked for for ever.
+//! A day is settled when all of its data are complete and final. A day that will never be settled (before the account
+//! began, or with an unread meter) is given up once it is old enough, so that it is not requested forever.
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::days;
 
-/// Amber answers for no more at a time.
+/// The most days in one request to Amber.
 const WEEK: i64 = 7;
-/// Meters are read late, and guesses are corrected, within this time.
+/// Within this time, meters may be read late and estimates corrected.
 const PATIENCE: i64 = 14;
 
-/// Which days of one kind of data are not to be asked for (again).
+/// The progress for one kind of data: days that need not be requested (again).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Backlog {
-    /// Old days that were asked for in vain.
+    /// Old days that were requested without getting settled.
     let_go: BTreeSet<Date>,
-    /// The newest day when the round that is under way began, and the oldest that it has asked for.
+    /// The newest day when the current round began, and the oldest day that it has requested.
     round: Option<(Date, Date)>,
 }
 
 impl Backlog {
-    /// The days to ask for next, of `first..=last`, given those that are settled already; none if the round is over.
+    /// The next days to request of `first..=last`, given the days that are already settled; none if the round is
+    /// finished.
     pub fn next(
         &mut self,
         first: Date,
@@ -53,7 +54,7 @@ impl Backlog {
         Some((from, to))
     }
 
-    /// These days, of those until `last`, were answered, and those of them are `settled` now.
+    /// Records that these days, of those up to `last`, were answered, and that `settled` of them are settled now.
     pub fn had(&mut self, week: (Date, Date), last: Date, settled: &BTreeSet<Date>) {
         self.round = Some((last, week.0));
         let young = days::after(last, -PATIENCE);
@@ -70,7 +71,7 @@ mod tests {
 
     const TODAY: Date = date(2026, 11, 25);
 
-    /// A round: the weeks that were asked for, with `answered` settled by that.
+    /// Runs a round: returns the requested weeks; `answered` days get settled by the answers.
     fn round(
         backlog: &mut Backlog,
         settled: &mut BTreeSet<Date>,

@@ -1,8 +1,8 @@
-//! `energy sync`: one look at Amber, into the cache.
+//! `energy sync`: fetches from Amber once, into the cache.
 //!
-//! What matters most comes first, and each answer is kept before the next question: a run that is cut short has done
-//! that much. That Amber or the network fails is no failure of the device: it is written into the cache, where the
-//! dashboard finds it, and tried again at the next run.
+//! The most important data come first, and each answer is stored before the next request, so an interrupted run has
+//! done that much. A failure of Amber or the network is not a failure of the device: it is recorded in the cache for
+//! the dashboard, and the next run tries again.
 
 mod backlog;
 mod state;
@@ -23,30 +23,30 @@ pub use state::{KEY, State};
 /// The credential that holds the account's token.
 pub const TOKEN: &str = "amber-token";
 
-/// The account's limit is shared with whatever else its owner runs: that much is left to the others.
+/// The account's rate limit is shared with its owner's other programs: this many requests are left for them.
 const LEFT_TO_OTHERS: u64 = 10;
-/// Weeks of the past that one run asks for.
+/// How many weeks of past data one run requests.
 const WEEKS_PER_RUN: usize = 4;
-/// Days for which Amber has usage.
+/// For how many days Amber has usage.
 const DAYS_OF_USAGE: i64 = 89;
-/// Days of prices that a new cache begins with.
+/// How many days of prices a new cache starts with.
 const DAYS_OF_PRICES: i64 = 7;
-/// How long a token that was refused is not shown again, unless it is another one.
+/// How long a refused token is not sent again, unless it was replaced.
 const REFUSED_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// How a run went.
+/// The result of a run.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
     /// Prices are up to date.
     Done,
-    /// It was not yet time to ask again.
+    /// It was too early for another request.
     NotYet(String),
-    /// Amber could not be asked.
+    /// The requests to Amber failed.
     Failed(String),
 }
 
-/// Runs the job: exit status 0, or [`EXIT_LATER`] if it is Amber or the network that failed, not the device.
+/// Runs the job: exit status 0, or [`EXIT_LATER`] if Amber or the network failed, and not the device.
 pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
     let path = config.cache.path();
     let path = path.context("there is no cache to fill: set cache.file or $STATE_DIRECTORY")?;
@@ -65,14 +65,14 @@ pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCod
     Ok(match outcome? {
         Outcome::Done => ExitCode::SUCCESS,
         Outcome::NotYet(why) => {
-            tracing::info!("Amber is not asked: {why}");
+            tracing::info!("not syncing with Amber: {why}");
             ExitCode::SUCCESS
         }
         Outcome::Failed(_) => ExitCode::from(EXIT_LATER),
     })
 }
 
-/// One look at Amber. An error is one of the cache, never one of Amber.
+/// Syncs once. An error concerns the cache, never Amber.
 pub fn run_once(
     cache: &mut Cache,
     config: &Config,
@@ -82,7 +82,7 @@ pub fn run_once(
 ) -> anyhow::Result<Outcome> {
     let mut state: State = cache.setting(KEY)?;
     let Some(token) = token else {
-        let why = "there is no token: give the secret energy.amber-token in lichen.toml";
+        let why = "there is no token: set the secret energy.amber-token in lichen.toml";
         state.failed(now, why, 0, None);
         tracing::warn!("{why}");
         cache.set(KEY, &state)?;
@@ -119,7 +119,7 @@ pub fn run_once(
             let refused = matches!(error, AmberError::Refused(_)).then_some(&token);
             let mut why = error.to_string();
             if refused.is_some() {
-                why.push_str(": give another one as energy.amber-token in lichen.toml");
+                why.push_str(": set a valid one as energy.amber-token in lichen.toml");
             }
             state.failed(now, &why, wait, refused);
             match error.detail() {
@@ -134,13 +134,13 @@ pub fn run_once(
     if forgotten > 0 {
         tracing::info!(
             rows = forgotten,
-            "what is older than it has to be kept was deleted"
+            "deleted rows older than the retention period"
         );
     }
     Ok(outcome)
 }
 
-/// A run that is under way.
+/// A run in progress.
 struct SyncRun<'l> {
     amber: Amber,
     settings: &'l AmberSettings,
@@ -150,10 +150,10 @@ struct SyncRun<'l> {
     limit: Option<Limit>,
 }
 
-/// How asking went: on the inside Amber's answer, on the outside the cache's.
+/// The result of a request: the inner one is Amber's, the outer one the cache's.
 type Asked<T> = anyhow::Result<Result<T, AmberError>>;
 
-/// Leaves with Amber's error as the cache's are left with `?`.
+/// Returns early with Amber's error, as `?` does with the cache's.
 macro_rules! answer {
     ($asked:expr) => {
         match $asked {
@@ -169,7 +169,7 @@ impl SyncRun<'_> {
         let today = days::market_day(self.now / 1000);
         answer!(self.current(&site)?);
         self.state.success = Some(self.now);
-        // Readable by the dashboard while the past is being asked for.
+        // Store this now, so that the dashboard can show it while past data are being requested.
         self.cache.set(KEY, &self.state)?;
 
         let keep = i64::from(retention_days) - 1;
@@ -209,7 +209,7 @@ impl SyncRun<'_> {
         Ok(Ok(()))
     }
 
-    /// The site: as configured or the account's, looked up once a day, as the length of its intervals may change.
+    /// The site: the configured one or the account's, refreshed once a day because its interval length may change.
     fn site(&mut self) -> Result<Site, AmberError> {
         let wanted = self.settings.site_id.as_deref();
         let known =
@@ -222,9 +222,9 @@ impl SyncRun<'_> {
                 Err(error @ (AmberError::Refused(_) | AmberError::TooMany(_))) => {
                     return Err(error);
                 }
-                // It is the same one, most likely: prices matter more.
+                // The site has most likely not changed, and prices matter more.
                 Err(error) => {
-                    tracing::warn!("the site was not looked up again: {error}");
+                    tracing::warn!("cannot refresh the site's details: {error}");
                     return Ok(site);
                 }
             },
@@ -261,13 +261,13 @@ impl SyncRun<'_> {
         Ok(site)
     }
 
-    /// The price now, those to come, and those since the last settled one.
+    /// Requests the current price, the forecasts, and the prices since the last settled one.
     fn current(&mut self, site: &Site) -> Asked<()> {
         let minutes = self.settings.resolution.unwrap_or(site.interval_minutes);
         let interval = i64::from(minutes) * 60;
         let (newest, _) = self.cache.newest()?;
         let missed = newest.map_or(i64::MAX, |newest| self.now / 1000 - newest) / interval + 1;
-        // What is older than a day comes by the week.
+        // Data older than a day are requested by the week.
         let previous = missed.clamp(2, 86_400 / interval) as u32;
         let next = self.settings.forecast_hours * 60 / u32::from(minutes);
         let asked = self
@@ -276,7 +276,7 @@ impl SyncRun<'_> {
         let rows = self.accept(answer!(asked), "prices");
         if rows.is_empty() {
             return Ok(Err(AmberError::Nonsense(
-                "no price in it makes sense".into(),
+                "the answer contains no valid price".into(),
             )));
         }
         let news = self.cache.keep_prices(&rows)?;
@@ -293,13 +293,13 @@ impl SyncRun<'_> {
             tracing::warn!(
                 bad = rows.bad,
                 good = rows.good.len(),
-                "{what} that make no sense: {problem}"
+                "invalid {what}: {problem}"
             );
         }
         rows.good
     }
 
-    /// Whether there is room for questions that can wait.
+    /// Whether the quota allows requests that are not urgent.
     fn may_ask(&self) -> bool {
         self.limit
             .is_none_or(|limit| limit.remaining > LEFT_TO_OTHERS)

@@ -1,4 +1,4 @@
-//! What one look at Amber leaves for the next one, and for the dashboard.
+//! The state that a sync leaves for the next one and for the dashboard.
 
 use kit::Secret;
 use serde::{Deserialize, Serialize};
@@ -7,43 +7,44 @@ use sha2::{Digest, Sha256};
 use super::backlog::Backlog;
 use crate::amber::Site;
 
-/// What it is kept under in the cache.
+/// Its key in the cache.
 pub const KEY: &str = "sync";
 
-/// What is remembered from run to run. Times are milliseconds since 1970.
+/// The state kept between runs. Times are milliseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    /// When prices last came.
+    /// When prices were last received.
     pub success: Option<i64>,
     /// Why the last run failed, if it did.
     pub error: Option<String>,
-    /// Runs that asked Amber.
+    /// The number of runs that sent requests to Amber.
     pub attempts: u64,
-    /// Runs that failed.
+    /// The number of runs that failed.
     pub failures: u64,
-    /// Rows that made no sense.
+    /// The number of invalid rows.
     pub rejected: u64,
     /// The site.
     pub site: Option<Site>,
     /// When the site was looked up.
     pub site_checked: i64,
-    /// When usage was asked for.
+    /// When usage was last requested.
     pub usage_checked: i64,
-    /// Which days' usage is still to come. Under `usage` older programs keep another thing, and one may come back.
+    /// Which days' usage is still missing. The key `usage` is avoided: older versions, to which a rollback may return,
+    /// store something else there.
     #[serde(rename = "usage_backlog")]
     pub usage: Backlog,
-    /// Which days' prices are still to come.
+    /// Which days' prices are still missing.
     #[serde(rename = "prices_backlog")]
     pub prices: Backlog,
-    /// Until when Amber is not to be asked, and when that was said.
+    /// Until when Amber must not be asked, and when that was decided.
     wait: Option<(i64, i64)>,
-    /// The token that was refused, as a hash.
+    /// The hash of the token that was refused.
     refused: Option<String>,
 }
 
 impl State {
-    /// As a successful first look at Amber leaves it.
+    /// The state after a successful first sync.
     pub fn fresh(now: i64, site: Site) -> Self {
         State {
             success: Some(now),
@@ -53,10 +54,10 @@ impl State {
         }
     }
 
-    /// Why Amber is not to be asked now, if so.
+    /// Why Amber must not be asked now, if so.
     pub(super) fn must_wait(&self, now: i64, token: &Secret) -> Option<String> {
         let (since, until) = self.wait?;
-        // A clock that was set back must not make it longer.
+        // A clock that was set back must not extend the pause.
         if now >= until || now < since {
             return None;
         }
@@ -68,17 +69,20 @@ impl State {
             return None;
         }
         let why = self.error.as_deref().unwrap_or_default();
-        Some(format!("{why}; again in {} s", (until - now + 999) / 1000))
+        Some(format!(
+            "{why}; next attempt in {} s",
+            (until - now + 999) / 1000
+        ))
     }
 
-    /// A run did all it wanted.
+    /// Records a run that succeeded.
     pub(super) fn succeeded(&mut self) {
         self.error = None;
         self.wait = None;
         self.refused = None;
     }
 
-    /// A run failed, and Amber is not to be asked again for so long.
+    /// Records a run that failed, and how long Amber must not be asked again.
     pub(super) fn failed(&mut self, now: i64, why: &str, wait_ms: i64, refused: Option<&Secret>) {
         self.failures += 1;
         self.error = Some(why.to_owned());
@@ -87,7 +91,7 @@ impl State {
     }
 }
 
-/// Tells tokens apart without keeping them: they are long and random, so that a hash tells nothing.
+/// Distinguishes tokens without storing them: they are long and random, so the hash reveals nothing.
 fn fingerprint(token: &Secret) -> String {
     let hash = Sha256::digest(token.expose());
     hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()

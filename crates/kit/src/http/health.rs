@@ -1,8 +1,8 @@
-//! `/health` and its narrower sisters.
+//! `/health`, `/health/live` and `/health/ready`.
 //!
-//! Three questions, three answers: *live* is whether every loop beats (else restart it), *ready* whether
-//! it has started and is not failed (else send no traffic), *health* both, with the reasons. A component
-//! that is degraded has a reason and is being retried; the service is still of use, so it stays 200.
+//! *live*: does every loop beat? If not, restart the service. *ready*: has it started, and is it not failed? If not,
+//! send no traffic. *health*: both, with the reasons. A degraded component has a reason and is being retried; the
+//! service is still usable, so the status stays 200.
 
 use axum::extract::State;
 use axum::http::StatusCode;

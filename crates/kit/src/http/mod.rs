@@ -1,6 +1,6 @@
-//! What a service answers over HTTP: its own routes, and the kit's beside them.
+//! The HTTP side of a service: its own routes, and those of the kit.
 //!
-//! Above everything else: the state of the kit is below and knows nothing of routes.
+//! This module sits above all others: the kit's state knows nothing about routes.
 
 mod health;
 mod metrics;
@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use crate::kit::Kit;
 
 impl Kit {
-    /// Serves `routes` with `/health…` and `/metrics` beside them, and what is served elsewhere
-    /// ([`Kit::also_serve`]), until stopped and drained.
+    /// Serves `routes` together with `/health…` and `/metrics`, and everything registered with [`Kit::also_serve`],
+    /// until the service is stopped and drained.
     pub async fn serve(&self, routes: Router) -> anyhow::Result<()> {
         let listeners = self.take_listeners();
         let listeners = listeners.ok_or_else(|| anyhow::anyhow!("this kit has served already"))?;

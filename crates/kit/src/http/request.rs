@@ -1,4 +1,4 @@
-//! What every request passes through: an id, a time limit, a body limit, counting, security headers.
+//! The layers around every request: request ID, time limit, body limit, counters, security headers.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -37,12 +37,15 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// Wraps a service's routes.
+/// Adds the layers to a service's routes.
 pub(super) fn wrap(kit: &Kit, routes: Router) -> Router {
     routes
         .fallback(async || Problem::plain(StatusCode::NOT_FOUND, "no such page"))
         .method_not_allowed_fallback(async || {
-            Problem::plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here")
+            Problem::plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this method is not allowed here",
+            )
         })
         .layer(DefaultBodyLimit::max(kit.http().max_body_bytes))
         .layer(middleware::from_fn_with_state(kit.clone(), pass))
@@ -69,8 +72,8 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     };
 
     let (status, took) = (response.status(), started.elapsed());
-    // 503 is a state (no sensor, starting, stopping), and states are logged where they change: a page that
-    // asks every few seconds must not fill the journal.
+    // 503 is a state (no sensor, starting, stopping), and states are logged when they change: a page that polls every
+    // few seconds must not fill the journal.
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(request_id = id, %method, route, status = status.as_u16(), "request failed");
     } else {
@@ -84,7 +87,7 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
         );
     }
     let metrics = kit.metrics();
-    // Methods are free text to an attacker; only the known ones become labels.
+    // A client can send any text as the method; only known methods become labels.
     let method = match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE") => known,
         _ => "other",
@@ -99,7 +102,7 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     metrics.duration.observe(took.as_secs_f64());
 
     let headers = response.headers_mut();
-    // A page that needs other ones (a map's tiles, a frame) says so itself.
+    // A page that needs other values (for a map's tiles, a frame) sets these headers itself.
     for (name, value) in SECURITY_HEADERS {
         let header = headers.entry(name);
         header.or_insert(HeaderValue::from_static(value));
@@ -113,7 +116,7 @@ async fn pass(State(kit): State<Kit>, request: Request, next: Next) -> Response 
     response
 }
 
-/// The caller's id if it is a sane one, so that logs of both sides can be joined; else a new one.
+/// The caller's request ID if it is well-formed, so that logs of both sides can be joined; otherwise a new one.
 fn request_id(request: &Request) -> String {
     let sane = |id: &&str| {
         (1..=64).contains(&id.len())

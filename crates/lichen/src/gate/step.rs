@@ -1,4 +1,4 @@
-//! One step of the gate: a program that has to succeed, shown while it runs, its whole output in a log.
+//! One step of the gate: runs a program that must succeed, shows its progress, and logs its whole output.
 
 use crate::ui::{self, Live};
 use crate::workspace::Workspace;
@@ -12,13 +12,13 @@ use std::time::Duration;
 /// How much of the output is shown when it fails.
 const SHOWN: usize = 40;
 
-/// What a step that passed has said, and how long it took.
+/// The output of a step that passed, and its duration.
 pub struct Passed {
     pub lines: Vec<String>,
     pub took: Duration,
 }
 
-/// Runs a program in the checkout. Where it fails, `mend` makes of its lines the command that helps.
+/// Runs a program in the checkout. If it fails, `mend` turns its output into a hint.
 pub fn run(
     workspace: &Workspace,
     name: &str,
@@ -44,7 +44,7 @@ pub fn run(
     );
 }
 
-/// Both outputs in one, line by line, and whether it succeeded.
+/// Merges stdout and stderr line by line; returns whether the program succeeded.
 fn follow(
     workspace: &Workspace,
     name: &str,
@@ -60,7 +60,7 @@ fn follow(
         .current_dir(workspace.root())
         .spawn()
         .with_context(|| format!("gate: {name}: cannot run {program}"))?;
-    // It holds this side's ends of the pipe, which would never come to its end.
+    // The command holds this process's write ends of the pipe; until it is dropped, reading would never end.
     drop(command);
     let (send, came) = std::sync::mpsc::channel();
     let output = BufReader::new(reader).split(b'\n');

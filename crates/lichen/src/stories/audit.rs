@@ -1,7 +1,7 @@
-//! Whether stories open what they have not said that they use.
+//! Detects that stories open files that they have not declared as inputs.
 //!
-//! The kernel tells of every opening of a watched file, whoever opens it: QEMU, `lichen`, a story by itself. One that no
-//! running story accounts for is an input that a verdict would not know about, so none is kept.
+//! The kernel reports every opening of a watched file by any process: QEMU, `lichen`, or a story itself. If no running
+//! story has declared the input, the verdict would not depend on it, so that verdict is not kept.
 
 use super::inputs::Inputs;
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
-/// Watches the files of inputs.
+/// Watches the files of all inputs.
 #[derive(Debug)]
 pub struct Audit {
     events: OwnedFd,
@@ -18,7 +18,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Begins to watch.
+    /// Starts watching.
     pub fn of(inputs: &Inputs) -> Result<Self> {
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .context("cannot watch the inputs of stories")?;
@@ -31,14 +31,14 @@ impl Audit {
         Ok(Audit { events, names })
     }
 
-    /// The names of inputs of which files were opened since this was asked last.
+    /// The names of the inputs whose files were opened since the last call.
     pub fn opened(&self) -> BTreeSet<String> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.events, &mut buffer);
         let mut opened = BTreeSet::new();
-        // It ends when there is nothing more to be read.
+        // The loop ends when there are no more events.
         while let Ok(event) = reader.next() {
-            // When there were too many, any may have been among them.
+            // After an overflow of the queue, any file may have been opened.
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
                 opened.extend(self.names.values().cloned());
             }

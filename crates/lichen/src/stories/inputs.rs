@@ -1,4 +1,4 @@
-//! What stories use, by name: each with its path and with a digest of what it holds.
+//! The inputs of stories, by name: each with its path and the digest of its content.
 
 use crate::command::stdout_of;
 use crate::hash;
@@ -9,28 +9,28 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Everything that a story may ask for, and what it is made of.
+/// All the inputs that a story may request, and the parts of each.
 #[derive(Debug, Default)]
 pub struct Inputs(BTreeMap<String, Input>);
 
 #[derive(Debug)]
 struct Input {
-    /// Where it is; nowhere for what only the story program is made of.
+    /// The path; none for inputs that are only compiled into the story program.
     path: Option<PathBuf>,
-    /// The files whose opening shows that it is used; see [`super::audit`].
+    /// The files whose opening shows that the input is used; see [`super::audit`].
     files: Vec<PathBuf>,
     digest: String,
 }
 
 impl Inputs {
-    /// One file, by its bytes.
+    /// An input that is one file, identified by its content.
     pub fn file(&mut self, name: &str, file: &Path) -> Result<()> {
         self.files(name, file, &[file.to_owned()])
     }
 
-    /// Several files that go together, of which stories are told `path`.
+    /// An input of several files; stories get `path`.
     pub fn files(&mut self, name: &str, path: &Path, files: &[PathBuf]) -> Result<()> {
-        // A link may be turned to something else while stories run.
+        // Resolve links now, because they may change while stories run.
         let real = |path: &Path| fs::canonicalize(path).with_context(|| path.display().to_string());
         let mut hasher = Sha256::new();
         let mut reals = Vec::new();
@@ -47,7 +47,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// Trees of the Nix store, by the hashes that Nix keeps of all that they hold.
+    /// Inputs in the Nix store, identified by the hashes that Nix stores for them.
     pub fn trees(&mut self, trees: &[(&str, &Path)]) -> Result<()> {
         let mut query = store::nix("nix-store");
         query.args(["--query", "--hash"]);
@@ -61,7 +61,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// What is known by a digest that somebody else has made.
+    /// An input whose digest is computed by the caller.
     pub fn known(&mut self, name: &str, path: Option<&Path>, digest: &str) {
         let input = Input {
             path: path.map(Path::to_owned),
@@ -71,19 +71,19 @@ impl Inputs {
         self.0.insert(name.to_owned(), input);
     }
 
-    /// Says by which digest an input is known, instead of that of its bytes alone.
+    /// Replaces the digest of the content with another one.
     pub fn versioned(&mut self, name: &str, digest: &str) {
         if let Some(input) = self.0.get_mut(name) {
             input.digest = digest.to_owned();
         }
     }
 
-    /// What an input holds now, if there is one of this name.
+    /// The current digest of an input, if there is one with this name.
     pub fn digest(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|input| input.digest.as_str())
     }
 
-    /// The files that are watched, each with the name of its input.
+    /// The watched files, each with the name of its input.
     pub fn watched(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.0.iter().flat_map(|(name, input)| {
             let files = input.files.iter();
@@ -91,7 +91,7 @@ impl Inputs {
         })
     }
 
-    /// Tells stories the paths; see `testbed::input`.
+    /// Writes the file that tells stories the paths; see `testbed::input`.
     pub fn write(&self, file: &Path) -> Result<()> {
         let paths = self.0.iter().filter_map(|(name, input)| {
             let path = input.path.as_ref()?;

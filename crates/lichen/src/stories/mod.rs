@@ -1,8 +1,8 @@
-//! The stories of `lichen test`: which have to run, and why; running them; and what is kept of it.
+//! The stories of `lichen test`: selects and runs those that are needed, and keeps the results.
 //!
-//! A story is a test in `tests/`, told on the images that get flashed. Everything here is about running only those that
-//! could end otherwise than they did before: [`inputs`] and [`sources`] tell what there is now, [`verdicts`] what was
-//! green on which bytes, [`runner`] runs the others, and [`audit`] sees to it that nothing is used unnoticed.
+//! A story is a test in `tests/` that uses the images that get flashed. Only stories whose result could have changed
+//! are run: [`inputs`] and [`sources`] describe the current state, [`verdicts`] records which stories were green with
+//! which inputs, [`runner`] runs the others, and [`audit`] detects undeclared inputs.
 
 mod audit;
 mod inputs;
@@ -28,26 +28,26 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use verdicts::{Cost, Digests, Ended, Reason, Record, Verdicts};
 
-/// How many of the dearest stories are shown at the end.
+/// How many of the most expensive stories are shown at the end.
 const SHOWN: usize = 10;
 /// The input that lists every image by its name.
 const IMAGES: &str = "images";
-/// Slow stories are not begun in continuous integration when they would end later than this after its beginning: it is
-/// given 90 minutes.
+/// In continuous integration, a slow story is started only if it should end within this time after the start of the
+/// job, which is limited to 90 minutes.
 const CI: Duration = Duration::from_secs(70 * 60);
 
-/// Which stories are wanted.
+/// The selection of stories.
 #[derive(Debug, Default)]
 pub struct Wanted<'a> {
-    /// Only those whose name, with their group's, contains this.
+    /// Only stories whose name, including the group, contains this text.
     pub containing: Option<&'a str>,
-    /// Also the slow ones.
+    /// Include slow stories.
     pub slow: bool,
-    /// Believe nothing.
+    /// Ignore earlier verdicts.
     pub fresh: bool,
-    /// Tell why they would run, and run none.
+    /// Explain why stories would run, and run none.
     pub why: bool,
-    /// Today's part of the slow ones, too, as long as there is time since then.
+    /// Also run today's part of the slow stories, as long as there is time left, counted from this moment.
     pub rotation: Option<Instant>,
 }
 
@@ -60,7 +60,7 @@ struct Story {
     record: Record,
 }
 
-/// Builds what the stories use, and runs those that have to.
+/// Builds the inputs of the stories, and runs the stories that are needed.
 pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
     let mut inputs = built(workspace)?;
     let program = compiled(workspace)?;
@@ -174,7 +174,10 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
         _ => Vec::new(),
     };
     if !left_out.is_empty() {
-        ui::warn(format!("no time is left for {}", left_out.join(", ")));
+        ui::warn(format!(
+            "not enough time is left for {}",
+            left_out.join(", ")
+        ));
     }
     tally.close(standing, &workspace.build("log")?.join("costs.txt"))
 }
@@ -210,7 +213,7 @@ fn built(workspace: &Workspace) -> Result<Inputs> {
         let files = ["toplevel", "tar.zst", "registration"].map(file);
         inputs.files(&format!("generation {name}"), &files[0], &files)?;
     }
-    // Owners' commands go through this one, and through the Nix of this machine.
+    // Commands of the owner use this program, and the Nix of this machine.
     let lichen = std::env::current_exe().context("cannot tell where this program is")?;
     inputs.file("lichen", &lichen)?;
     let version = stdout_of(store::nix("nix").arg("--version"))?;
@@ -223,7 +226,7 @@ fn built(workspace: &Workspace) -> Result<Inputs> {
     Ok(inputs)
 }
 
-/// Builds an image. What it was made by is an input, too: a step can change and the image be the same.
+/// Builds an image. Its derivation is an input, too: a build step can change without changing the image.
 fn image<'w>(workspace: &'w Workspace, name: &str, inputs: &mut Inputs) -> Result<Made<'w>> {
     let made = build::image(workspace, name, false)?;
     inputs.file(&format!("image {name}"), &made.image)?;
@@ -232,7 +235,7 @@ fn image<'w>(workspace: &'w Workspace, name: &str, inputs: &mut Inputs) -> Resul
     Ok(made)
 }
 
-/// Builds the images that only slow stories use, if any of those is to be told.
+/// Builds the images that only slow stories use, if any of these stories will run.
 fn add_test_images(
     workspace: &Workspace,
     sources: &Sources,
@@ -256,13 +259,13 @@ fn add_test_images(
     Ok(())
 }
 
-/// Compiles the program that the stories are in.
+/// Compiles the program that contains the stories.
 fn compiled(workspace: &Workspace) -> Result<PathBuf> {
     ui::say("compiling the stories");
     let log = workspace.build("log")?.join("stories-compiled.log");
     let mut cargo = program("cargo");
-    // Of the whole workspace this one program: on its own, its dependencies would get fewer features than they have in
-    // the host's tests, and fifty crates would be compiled a second time.
+    // Build only this program, but with the features of the whole workspace: otherwise its dependencies would have
+    // fewer features than in the host's tests, and fifty crates would be compiled a second time.
     cargo.args(["test", "--workspace", "--test", "stories", "--no-run"]);
     cargo.args([
         "--color",
@@ -289,10 +292,10 @@ fn compiled(workspace: &Workspace) -> Result<PathBuf> {
             .filter(|_| stories)
             .map(PathBuf::from)
     });
-    found.context("cargo made no program of the stories")
+    found.context("cargo did not build the story program")
 }
 
-/// Every story there is, with what is known of it.
+/// All stories, with their recorded verdicts.
 fn listed(program: &Path, sources: &Sources, verdicts: &Verdicts) -> Result<Vec<Story>> {
     let list = |ignored: &[&str]| -> Result<Vec<String>> {
         let mut command = crate::command::program(program);
@@ -333,7 +336,7 @@ fn group_of(story: &str) -> &str {
     story.split("::").next().unwrap_or(story)
 }
 
-/// Why a story would run, or what its verdict rests on.
+/// Explains why a story would run, or what its verdict is based on.
 fn explain(story: &Story, verdict: &Result<u64, Reason>) {
     match verdict {
         Ok(since) => {
@@ -352,7 +355,7 @@ fn explain(story: &Story, verdict: &Result<u64, Reason>) {
     }
 }
 
-/// Shows how a story ended, as cargo's runner does.
+/// Prints the result of a story in the format of cargo's test runner.
 fn tell(done: &Done, live: &mut Live) {
     live.clear();
     let verdict = if done.green { "ok" } else { "FAILED" };
@@ -360,7 +363,7 @@ fn tell(done: &Done, live: &mut Live) {
     if !done.green {
         println!("{}", done.said.trim());
     }
-    // A story that passes may have something to tell, too.
+    // A story that passes may have messages, too.
     for figures in done
         .said
         .lines()
@@ -370,7 +373,7 @@ fn tell(done: &Done, live: &mut Live) {
     }
 }
 
-/// Keeps the verdict on what a story used, unless that is not what it was when it began.
+/// Keeps the verdict together with the story's inputs, unless an input has changed since the start.
 fn keep(
     verdicts: &Verdicts,
     workspace: &Workspace,
@@ -381,13 +384,13 @@ fn keep(
     if !done.unaccounted.is_empty() {
         let names: Vec<&str> = done.unaccounted.iter().map(String::as_str).collect();
         ui::warn(format!(
-            "{} were opened while {} ran, and nobody had asked for them: its verdict is not kept",
+            "{} were opened while {} ran, but no running story had requested them: its verdict is not kept",
             names.join(", "),
             story.name
         ));
         return Ok(());
     }
-    // Somebody may be writing the next version of it by now.
+    // Someone may already be editing the sources.
     if Sources::read(workspace.root())?.of_group(story.group())? != story.sources {
         ui::warn(format!(
             "sources of {} have changed meanwhile: its verdict is not kept",
@@ -411,9 +414,9 @@ fn keep(
     verdicts.keep(&story.name, ended, verdicts::now())
 }
 
-/// Those that are likely to come to their end within `left`, and the names of the others.
+/// The stories that will probably finish within `left`, and the names of the others.
 fn in_time(slow: Vec<Next>, left: Duration) -> (Vec<Next>, Vec<String>) {
-    // Two at a time.
+    // Two stories run at a time.
     let mut seconds = left.as_secs_f64() * 2.0;
     let (mut first, mut late) = (Vec::new(), Vec::new());
     for next in slow {
@@ -428,7 +431,7 @@ fn in_time(slow: Vec<Next>, left: Duration) -> (Vec<Next>, Vec<String>) {
     (first, late)
 }
 
-/// Snapshots are taken once per image: whoever believes nothing does not believe those either.
+/// Deletes snapshots, which are taken once per image, if earlier results are to be ignored.
 fn forget_snapshots(workspace: &Workspace) -> Result<()> {
     let folder = workspace.path("target/testbed/snapshots");
     match fs::remove_dir_all(&folder) {
@@ -439,7 +442,7 @@ fn forget_snapshots(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// What has been told so far.
+/// The results so far.
 #[derive(Debug, Default)]
 struct Tally {
     costs: Vec<(String, Cost)>,
@@ -454,7 +457,7 @@ impl Tally {
         }
     }
 
-    /// The closing lines: what was dear, and what it came to.
+    /// Prints the closing lines: the most expensive stories, and the totals.
     fn close(mut self, standing: usize, file: &Path) -> Result<()> {
         self.costs.sort_by(|a, b| b.1.wall.total_cmp(&a.1.wall));
         let lines: Vec<String> = self
@@ -467,7 +470,7 @@ impl Tally {
         if lines.len() > 1 {
             let processor: f64 = self.costs.iter().map(|(_, cost)| cost.processor).sum();
             ui::say(format!(
-                "the dearest stories (all: {}; {processor:.0} s of processor):",
+                "the most expensive stories (all: {}; {processor:.0} s of processor):",
                 file.display()
             ));
             lines
@@ -479,7 +482,7 @@ impl Tally {
         println!("stories: {green} passed, {red} failed, {standing} skipped");
         if red > 0 {
             crate::fail!(
-                hint: "what each said is in build/log/stories; ./lichen test NAME runs one",
+                hint: "the output of each story is in build/log/stories; ./lichen test NAME runs one",
                 "stories: {}",
                 self.red.join(", ")
             );

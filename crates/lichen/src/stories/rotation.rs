@@ -1,21 +1,21 @@
-//! Which of the slow stories continuous integration tells today.
+//! Selects the slow stories that continuous integration runs today.
 
-/// In so many parts, one for each day in turn.
+/// The number of parts, one for each day in turn.
 const PARTS: u64 = 10;
 const DAY: u64 = 24 * 3600;
 
-/// A slow story and when it ran last here, if it did.
+/// A slow story, and when it last ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slow {
     /// Its name.
     pub name: String,
-    /// Seconds since 1970.
+    /// The time in seconds since 1970, if it ever ran here.
     pub ran: Option<u64>,
 }
 
-/// The part that is due now. It goes by date alone, so that machines that remember nothing tell all of them in turn; and
-/// by the time of day as well, so that several runs in a day tell several parts. For a machine that remembers, and works on
-/// some days only, there are as many more: those that were not told here for longest, and not today.
+/// The part that is due now. It depends only on the date and the time of day, so machines without memory run all parts
+/// in turn, and several runs in a day run several parts. For a machine with memory that works only on some days, the
+/// same number of stories is added: those that have not run here for the longest time, and not today.
 pub fn part_of(mut slow: Vec<Slow>, now: u64) -> Vec<String> {
     slow.sort_by(|a, b| a.name.cmp(&b.name));
     let part = (now / DAY + now % DAY / (DAY / PARTS)) % PARTS;
@@ -23,12 +23,12 @@ pub fn part_of(mut slow: Vec<Slow>, now: u64) -> Vec<String> {
         .iter()
         .enumerate()
         .partition(|(number, _)| *number as u64 % PARTS == part);
-    // What never ran has been left for as long as anything is remembered.
+    // A story that never ran counts as the oldest.
     let since = slow.iter().filter_map(|slow| slow.ran).min().unwrap_or(now);
     let left = |slow: &Slow| now.saturating_sub(slow.ran.unwrap_or(since));
     others.retain(|(_, slow)| left(slow) >= DAY);
     others.sort_by_key(|(_, slow)| slow.ran);
-    // The first run on a machine remembers nothing, and the tenth after it is to be the last.
+    // The first run on a machine has no records, and the tenth run after it must be the last to cover everything.
     others.truncate(slow.len().div_ceil(PARTS as usize - 1));
     let chosen = due.into_iter().chain(others);
     chosen.map(|(_, slow)| slow.name.clone()).collect()

@@ -1,4 +1,4 @@
-//! Running stories: each in a process of its own, two at a time, the longest first.
+//! Runs stories: each in its own process, two at a time, the longest first.
 
 use super::audit::Audit;
 use super::verdicts::Cost;
@@ -15,58 +15,58 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Machines take turns at two cores; a third story would only wait.
+/// A story's machines use two cores; a third story would only wait.
 const AT_A_TIME: usize = 2;
-/// What no story takes: its machines may run for a quarter of an hour, and some have many, one after the other.
+/// The time limit for a story: its machines may run for a quarter of an hour, and some stories start several in turn.
 const LONGEST: Duration = Duration::from_secs(75 * 60);
 const POLL: Duration = Duration::from_millis(100);
-/// What a story is taken to last of which nothing is known.
+/// The assumed duration of a story that has never run.
 const UNKNOWN: f64 = 60.0;
 
-/// How stories are run.
+/// The settings for running stories.
 #[derive(Debug)]
 pub struct Runner<'a> {
-    /// The program that they are in.
+    /// The program that contains them.
     pub program: &'a Path,
-    /// The folder it is run in, as cargo would.
+    /// Its working directory, the same as under cargo.
     pub folder: &'a Path,
-    /// The file of inputs that they are given.
+    /// The file that lists the inputs.
     pub inputs: &'a Path,
-    /// Where each leaves what it said.
+    /// The directory for their logs.
     pub logs: &'a Path,
-    /// What notices the inputs that they open.
+    /// Detects the inputs that they open.
     pub audit: &'a Audit,
 }
 
-/// A story to run, and what it took the last time.
+/// A story to run, with its last duration.
 #[derive(Debug, Clone)]
 pub struct Next {
     /// Its name.
     pub name: String,
-    /// As far as is known.
+    /// The last duration, if known.
     pub cost: Option<Cost>,
 }
 
-/// How a story ended.
+/// The result of a story.
 #[derive(Debug)]
 pub struct Done {
     /// Its name.
     pub name: String,
-    /// Whether it was green.
+    /// Whether it passed.
     pub green: bool,
-    /// All that it said, and the runner of it.
+    /// Its output, including the test runner's.
     pub said: String,
-    /// What it took.
+    /// Its cost.
     pub cost: Cost,
-    /// The inputs that it says it used.
+    /// The inputs that it declared.
     pub inputs: BTreeSet<String>,
-    /// Why its verdict lasts no longer than a day.
+    /// Why its verdict is valid for only one day.
     pub day: Option<String>,
-    /// Inputs that were opened while it ran, and that no story running then had asked for.
+    /// Inputs that were opened while it ran, but that no running story had declared.
     pub unaccounted: BTreeSet<String>,
 }
 
-/// What a story wrote about itself; see `testbed::input`.
+/// The report that a story writes about itself; see `testbed::input`.
 #[derive(Debug, Default, PartialEq)]
 struct Uses {
     inputs: BTreeSet<String>,
@@ -75,11 +75,11 @@ struct Uses {
     warm_boots: u32,
 }
 
-/// The stories that run now, and the inputs that were opened meanwhile by none that had asked for them.
+/// The running stories, and the inputs that were opened without any of them having declared them.
 type Running = BTreeMap<String, BTreeSet<String>>;
 
 impl Runner<'_> {
-    /// Runs stories; `each` is told of every one that has ended, in the order in which they end.
+    /// Runs stories; calls `each` with every finished story, in the order in which they finish.
     pub fn run(
         &self,
         mut stories: Vec<Next>,
@@ -101,7 +101,7 @@ impl Runner<'_> {
             for _ in 0..AT_A_TIME {
                 let (send, queue, running) = (send.clone(), &queue, &running);
                 scope.spawn(move || {
-                    // The guard is dropped before a story begins, and not after it.
+                    // Release the lock before running the story, not after.
                     let next = || lock(queue).pop_front();
                     while let Some(next) = next() {
                         if send.send(self.tell(&next.name, running)).is_err() {
@@ -131,7 +131,7 @@ impl Runner<'_> {
                     each(done, &mut live)
                 });
                 if let Err(error) = kept {
-                    // What runs comes to its end; nothing else is begun.
+                    // After an error, running stories finish, but no further story is started.
                     lock(&queue).clear();
                     return Err(error);
                 }
@@ -141,14 +141,14 @@ impl Runner<'_> {
         result
     }
 
-    /// Runs one story to its end.
+    /// Runs one story and waits for it.
     fn tell(&self, name: &str, running: &Mutex<Running>) -> Result<Done> {
         let file = name.replace("::", ".");
         let [log, uses] = ["log", "uses"].map(|end| self.logs.join(format!("{file}.{end}")));
         let output =
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         File::create(&uses).with_context(|| format!("cannot write {}", uses.display()))?;
-        // It does not outlive this program.
+        // setpriv makes the story end with this program.
         let mut command = program("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
@@ -178,11 +178,14 @@ impl Runner<'_> {
         let unaccounted = self.account(name, running)?;
         let mut said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
         if wall >= LONGEST {
-            said.push_str(&format!("\nit was ended after {}\n", ui::duration(wall)));
+            said.push_str(&format!(
+                "\nthe story was killed after {}\n",
+                ui::duration(wall)
+            ));
         }
         let uses = Uses::parse(&fs::read_to_string(&uses)?);
         Ok(Done {
-            // A runner that found no such story is content, too.
+            // The test runner also succeeds if it finds no such story.
             green: status.success() && said.contains("test result: ok. 1 passed"),
             name: name.to_owned(),
             said,
@@ -198,8 +201,8 @@ impl Runner<'_> {
         })
     }
 
-    /// Whose were the openings up to now? Gives those that happened while this story ran and were nobody's, and ends
-    /// its running.
+    /// Assigns the openings so far to stories. Returns those that no running story declared while this one ran, and
+    /// removes this story from the running ones.
     fn account(&self, name: &str, running: &Mutex<Running>) -> Result<BTreeSet<String>> {
         let mut running = lock(running);
         let mut asked = BTreeSet::new();
@@ -234,11 +237,11 @@ impl Uses {
     }
 }
 
-/// Waits for a child to end, kills it if it takes too long, and gives the seconds of processor that it and what it
-/// waited for took. It is still to be waited for.
+/// Waits for a child to end, and kills it if it takes too long. Returns the processor seconds of the child and its
+/// descendants. The caller must still wait for the child.
 fn processor_until_end(child: &mut Child, begun: Instant) -> Result<f64> {
     let pid = Pid::from_child(child);
-    // Without NOWAIT it would be gone, and with it what it took.
+    // Without NOWAIT the child would be reaped, and its processor time lost.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(pid), options)
         .context("cannot wait for a story")?
@@ -253,7 +256,7 @@ fn processor_until_end(child: &mut Child, begun: Instant) -> Result<f64> {
     Ok(stat.map_or(0.0, |stat| processor(&stat)))
 }
 
-/// Of /proc/PID/stat, see proc_pid_stat(5): utime, stime, cutime and cstime, in seconds.
+/// The processor time in /proc/PID/stat, see proc_pid_stat(5): utime, stime, cutime and cstime, in seconds.
 fn processor(stat: &str) -> f64 {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = after_name.split_whitespace().skip(11).take(4);
@@ -265,7 +268,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The files that stories leave, made anew.
+/// The files that stories write, removed before each run.
 pub fn logs(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder.to_owned())

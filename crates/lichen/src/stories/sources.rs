@@ -1,8 +1,8 @@
-//! What stories are made of: their own files, the words they share, and the crates that they are linked with.
+//! The sources of stories: their own files, shared code, and the crates that they are linked with.
 //!
-//! A group of stories is the file `tests/tests/GROUP.rs` and the folder of that name. It is made of what it includes
-//! (`#[path]`, `include_str!`), of all of `tests/src`, of every crate of this workspace that any of that names, and of
-//! all that these depend on. Rust can use no crate that is not named, so nothing is forgotten by looking for names.
+//! A group of stories consists of the file `tests/tests/GROUP.rs` and the directory with that name. Its sources are the
+//! included files (`#[path]`, `include_str!`), all of `tests/src`, every workspace crate that any of these name, and
+//! their dependencies. Rust cannot use a crate without naming it, so searching for names finds all of them.
 
 use super::verdicts::Digests;
 use crate::hash;
@@ -13,20 +13,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The package whose tests the stories are.
+/// The package that contains the stories.
 const STORIES: &str = "tests";
 
 /// The sources of a checkout.
 #[derive(Debug)]
 pub struct Sources {
     root: PathBuf,
-    /// The members of the workspace: name and folder.
+    /// The members of the workspace: name and directory.
     members: BTreeMap<String, PathBuf>,
-    /// Who of them needs whom, tests left out.
+    /// The dependencies between them, without those for tests.
     needs: BTreeMap<String, BTreeSet<String>>,
     /// The members that stories can name as crates.
     linked: BTreeSet<String>,
-    /// Cargo.lock: what each package is, exactly, and what it depends on.
+    /// Cargo.lock: the exact identity of each package, and its dependencies.
     locked: BTreeMap<String, Locked>,
 }
 
@@ -53,7 +53,7 @@ struct Package {
 }
 
 impl Sources {
-    /// Those of the checkout at `root`.
+    /// Reads the checkout at `root`.
     pub fn read(root: &Path) -> Result<Self> {
         let mut members = BTreeMap::from([(STORIES.to_owned(), root.join(STORIES))]);
         for entry in read_dir(&root.join("crates"))? {
@@ -101,7 +101,7 @@ impl Sources {
         })
     }
 
-    /// What the stories of a group are made of: digests by the name of each part.
+    /// The sources of a group of stories: digests by the name of each part.
     pub fn of_group(&self, group: &str) -> Result<Digests> {
         let folder = self.root.join("tests/tests");
         let mut own = vec![folder.join(format!("{group}.rs")), folder.join("main.rs")];
@@ -123,7 +123,7 @@ impl Sources {
         Ok(parts)
     }
 
-    /// Every service that is watched, with all that it is made of: those with a folder `monitoring`.
+    /// Every monitored service with its sources: those with a directory `monitoring`.
     pub fn of_services(&self) -> Result<String> {
         let watched = self
             .members
@@ -137,7 +137,7 @@ impl Sources {
         Ok(digest_of(lines))
     }
 
-    /// Whether a group's own files say this word.
+    /// Whether a group's own files contain this word.
     pub fn says(&self, group: &str, word: &str) -> Result<bool> {
         let folder = self.root.join("tests/tests");
         let mut own = vec![folder.join(format!("{group}.rs"))];
@@ -150,7 +150,7 @@ impl Sources {
         Ok(false)
     }
 
-    /// One crate: what its program and its library are made of, and what it is watched with; not its tests.
+    /// One crate: the sources of its program and library, and its monitoring files, without tests.
     fn of_crate(&self, name: &str) -> Result<String> {
         let folder = &self.members[name];
         let mut files = vec![folder.join("Cargo.toml")];
@@ -164,7 +164,7 @@ impl Sources {
         Ok(digest_of(lines))
     }
 
-    /// The packages of the registry that a member is linked with, by Cargo.lock.
+    /// The registry packages that a member is linked with, according to Cargo.lock.
     fn packages(&self, member: &str) -> Vec<String> {
         let mut found = BTreeSet::new();
         let mut next: Vec<&Locked> = self
@@ -174,7 +174,7 @@ impl Sources {
             .collect();
         while let Some(locked) = next.pop() {
             for wanted in &locked.dependencies {
-                // "name", or "name version" where there are several.
+                // An entry is "name", or "name version" if there are several versions.
                 let is_it = |key: &str| key == wanted || key.split(' ').next() == Some(wanted);
                 let package = self.locked.iter().find(|(key, _)| is_it(key));
                 let Some((key, package)) = package else {
@@ -202,7 +202,7 @@ impl Sources {
         all
     }
 
-    /// Crates that a source of the stories names: before `::`, or in a line of `use`.
+    /// The crates that a story's source names: before `::`, or in a `use` line.
     fn crates_named_in(&self, source: &str) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
         for line in source.lines() {
@@ -226,7 +226,7 @@ impl Sources {
         named
     }
 
-    /// The files, and all that they include by a path.
+    /// The files, and all files that they include by path.
     fn with_included(&self, files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         let mut all = BTreeSet::new();
         let mut next = files;
@@ -245,7 +245,7 @@ impl Sources {
         Ok(all.into_iter().collect())
     }
 
-    /// Of the files' names, as they are in the checkout, and of what they hold.
+    /// The digest of the files' names in the checkout and of their content.
     fn digest(&self, files: &[PathBuf]) -> Result<String> {
         let root = fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
         let mut lines = BTreeSet::new();
@@ -283,7 +283,7 @@ fn digest_of(lines: impl IntoIterator<Item = String>) -> String {
     hash::hex(&hasher.finalize())
 }
 
-/// Every file below a folder; none if there is no such folder.
+/// Every file below a directory; none if the directory does not exist.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if folder.is_dir() {

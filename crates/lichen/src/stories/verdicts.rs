@@ -1,8 +1,8 @@
-//! Verdicts that last: which stories were green, on which bytes, and what they cost.
+//! Verdicts: which stories were green with which inputs, and what they cost.
 //!
-//! One small file for each story, in the user's cache. A verdict stands for as long as everything that the story used
-//! holds what it held then; after a change back, the verdict of before stands again. A story that was red keeps no
-//! verdict on the bytes it was red on.
+//! Each story has one small file in the user's cache. A verdict is valid as long as all inputs of the story are
+//! unchanged; if a change is reverted, the earlier verdict is valid again. A story that was red loses its verdict for
+//! the inputs with which it was red.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What files look like that this version reads; others are as good as none.
+/// The format of the files; files with another format are ignored.
 const FORMAT: u32 = 1;
-/// How many verdicts a story keeps: one goes back and forth between a few branches.
+/// How many verdicts are kept per story, so that switching between a few branches does not lose them.
 const KEPT: usize = 6;
 const DAY: u64 = 24 * 3600;
 
-/// The digests of what a story uses, by name.
+/// The digests of a story's inputs, by name.
 pub type Digests = BTreeMap<String, String>;
 
 /// All verdicts of this user.
@@ -28,72 +28,72 @@ pub struct Verdicts {
     folder: PathBuf,
 }
 
-/// What is kept of one story.
+/// The record of one story.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Record {
     format: u32,
-    /// Newest first.
+    /// The verdicts, newest first.
     verdicts: Vec<Verdict>,
-    /// What it cost when it ran last.
+    /// The cost of the last run.
     pub cost: Option<Cost>,
-    /// When it ran last, in seconds since 1970.
+    /// The time of the last run, in seconds since 1970.
     pub ran: Option<u64>,
-    /// Whether it was red then.
+    /// Whether the last run was red.
     #[serde(default)]
     red: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Verdict {
-    /// Seconds since 1970.
+    /// The time, in seconds since 1970.
     since: u64,
-    /// Why it holds for no longer than a day.
+    /// Why it is valid for only one day.
     day: Option<String>,
     inputs: Digests,
 }
 
-/// What a run of a story takes.
+/// The cost of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Seconds from its beginning to its end.
+    /// The duration in seconds.
     pub wall: f64,
-    /// Seconds of processors, those of its machines included.
+    /// The processor time in seconds, including that of its machines.
     pub processor: f64,
-    /// Machines that were switched on.
+    /// The number of machines that were booted.
     pub cold_boots: u32,
-    /// Machines that went on from a snapshot.
+    /// The number of machines that were resumed from a snapshot.
     pub warm_boots: u32,
 }
 
 /// Why a story has to run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Nothing is believed.
+    /// Earlier verdicts are ignored on request.
     Asked,
     /// It has never been green.
     New,
-    /// It was red.
+    /// It was red in the last run.
     Red,
-    /// What its verdict depends on besides its inputs, and more than a day ago.
+    /// Its verdict also depends on something besides its inputs, and is older than a day.
     Aged(String),
-    /// The names of the inputs that hold something else.
+    /// The names of the inputs that have changed.
     Changed(Vec<String>),
 }
 
-/// How a run of a story ended that is to be kept.
+/// The result of a run, to be recorded.
 #[derive(Debug)]
 pub struct Ended {
     /// Whether it was green.
     pub green: bool,
-    /// What it used.
+    /// Its inputs.
     pub inputs: Digests,
-    /// Why its verdict holds for no longer than a day.
+    /// Why its verdict is valid for only one day.
     pub day: Option<String>,
-    /// What it took.
+    /// Its cost.
     pub cost: Cost,
 }
 
-/// Seconds since 1970.
+/// The time, in seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -101,12 +101,12 @@ pub fn now() -> u64 {
 }
 
 impl Verdicts {
-    /// Those in a folder.
+    /// Opens the verdicts in a directory.
     pub fn new(folder: PathBuf) -> Self {
         Verdicts { folder }
     }
 
-    /// What is known of a story. A file that can't be read says nothing.
+    /// The record of a story; an unreadable file counts as missing.
     pub fn of(&self, story: &str) -> Record {
         let record = fs::read(self.file(story)).ok();
         let record = record.and_then(|text| serde_json::from_slice(&text).ok());
@@ -115,8 +115,7 @@ impl Verdicts {
             .unwrap_or_default()
     }
 
-    /// Keeps how a run ended. Safe against other runs at the same time, and against a cut: there is the file of before
-    /// or the new one.
+    /// Records a result. Safe against concurrent runs and power cuts: the file is either the old one or the new one.
     pub fn keep(&self, story: &str, ended: Ended, now: u64) -> Result<()> {
         let file = self.file(story);
         let context = || format!("cannot keep the verdict in {}", file.display());
@@ -140,9 +139,9 @@ impl Verdicts {
 }
 
 impl Record {
-    /// Since when the story is known to be green on what its inputs hold now; or why it has to run.
+    /// The time since when the story is known to be green with the current inputs, or the reason why it has to run.
     ///
-    /// `digest` tells what an input holds now, and `sources` what the story is made of now.
+    /// `digest` returns the current digest of an input, and `sources` are the current sources of the story.
     pub fn standing<'d>(
         &self,
         digest: impl Fn(&str) -> Option<&'d str>,
@@ -153,7 +152,7 @@ impl Record {
         for verdict in &self.verdicts {
             let changed = verdict.changed(&digest, sources);
             let aged = verdict.day.as_ref().filter(|_| {
-                // A clock that was turned back makes no verdict younger.
+                // If the clock was set back, a verdict from the future counts as new.
                 now.saturating_sub(verdict.since) >= DAY || verdict.since > now
             });
             match (changed.is_empty(), aged) {
@@ -169,7 +168,7 @@ impl Record {
         })
     }
 
-    /// What the newest verdict depends on, with what it held then.
+    /// The newest verdict's inputs, with their digests at that time.
     pub fn inputs(&self) -> Option<&Digests> {
         self.verdicts.first().map(|verdict| &verdict.inputs)
     }
@@ -179,7 +178,7 @@ impl Record {
         self.verdicts
             .retain(|verdict| verdict.inputs != ended.inputs);
         if !ended.green {
-            // It may have come less far than before, and have used less.
+            // A red run may have ended earlier than the green one, and used fewer inputs.
             let contradicted = |verdict: &Verdict| {
                 let same = |(name, digest): (&String, &String)| {
                     verdict.inputs.get(name).is_none_or(|then| then == digest)
@@ -204,7 +203,7 @@ impl Record {
 }
 
 impl Verdict {
-    /// The names of what holds something else now.
+    /// The names of the inputs that differ now.
     fn changed<'d>(
         &self,
         digest: &impl Fn(&str) -> Option<&'d str>,
@@ -228,9 +227,9 @@ impl Verdict {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Asked => write!(f, "nothing is believed (--fresh)"),
+            Self::Asked => write!(f, "earlier verdicts are ignored (--fresh)"),
             Self::New => write!(f, "no verdict yet"),
-            Self::Red => write!(f, "red the last time"),
+            Self::Red => write!(f, "it failed the last time"),
             Self::Aged(why) => write!(f, "more than a day old ({why})"),
             Self::Changed(names) => write!(f, "changed: {}", names.join(", ")),
         }
@@ -253,7 +252,7 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Makes the folder of verdicts, if need be.
+/// Creates the directory of verdicts if necessary.
 pub fn open(folder: &Path) -> Result<Verdicts> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;

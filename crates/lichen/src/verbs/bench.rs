@@ -1,4 +1,4 @@
-//! `lichen bench`: what is promised in numbers, measured, as a table.
+//! `lichen bench`: measures the figures that the project promises, and prints a table.
 
 use super::build::{self, Made};
 use super::vm;
@@ -22,28 +22,28 @@ pub struct BenchArgs {
     /// A file appliances/APPLIANCE.nix
     #[arg(default_value = "climate")]
     appliance: String,
-    /// Measure N times what varies; the table shows medians, and what was least and most
+    /// Repeat varying measurements N times; the table shows the median, minimum and maximum
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Measure only this
+    /// Measure only this part
     #[arg(long, value_name = "WHAT")]
     only: Option<Part>,
 }
 
-/// What can be measured by itself.
+/// The parts that can be measured separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// Builds, also from nothing but sources
+    /// Builds, including one from nothing but sources
     Builds,
     /// The image and its layers
     Sizes,
     /// First and second boots, and memory
     Boots,
-    /// The service's own load, on this machine
+    /// The load test of the service, on this machine
     Service,
 }
 
-/// Measured things and their values, in the order they are printed.
+/// The measured quantities and their values, in the order in which they are printed.
 type Rows = Vec<(String, String)>;
 
 /// Runs the verb.
@@ -90,7 +90,7 @@ fn timed_build(workspace: &Workspace, name: &str) -> Result<Duration> {
     Ok(live.elapsed())
 }
 
-/// What was last committed, in a checkout of its own: a place to change things.
+/// The last commit in a checkout of its own, in which files can be changed.
 fn clone(workspace: &Workspace) -> Result<Workspace> {
     let clone = workspace.build("bench")?.join("source");
     if clone.exists() {
@@ -106,12 +106,12 @@ fn clone(workspace: &Workspace) -> Result<Workspace> {
     Ok(workspace.at(&clone))
 }
 
-/// Where the service begins that an appliance is named after.
+/// The main source file of the service that an appliance is named after.
 fn main_of(name: &str) -> String {
     format!("crates/{name}/src/main.rs")
 }
 
-/// A service is edited: how long until there is a new image?
+/// Measures how long a new image takes after an edit of the service.
 fn one_line_change(clone: &Workspace, name: &str) -> Result<Duration> {
     build::image(clone, name, false)?;
     let file = clone.path(&main_of(name));
@@ -126,10 +126,10 @@ fn one_line_change(clone: &Workspace, name: &str) -> Result<Duration> {
     timed_build(clone, name)
 }
 
-/// What a new machine takes that has fetched the sources: a build in a store where there is nothing else.
+/// Measures a build on a new machine that has fetched the sources: a build in an otherwise empty store.
 ///
-/// The store is a new folder, mounted on /nix in a mount namespace of its own; who is not root becomes it for that, by
-/// a user namespace.
+/// The store is a new directory, mounted on /nix in its own mount namespace; a user who is not root gets a user
+/// namespace for that.
 fn cold(clone: &Workspace, name: &str) -> Result<Duration> {
     let store = clone.path("build/nix");
     let lichen = std::env::current_exe().context("cannot tell where this program is")?;
@@ -141,7 +141,7 @@ fn cold(clone: &Workspace, name: &str) -> Result<Duration> {
         unshare.args(["--mount", "sh", "-euc", script]);
         unshare.arg(&store).arg(&lichen).arg(name);
         unshare.env("LICHEN_ROOT", clone.root());
-        // It may take minutes, and says how it goes.
+        // It may take minutes, and shows its progress.
         stdout_of(unshare.stderr(Stdio::inherit()))
     };
     ui::say("a build in an empty store");
@@ -159,7 +159,7 @@ fn cold(clone: &Workspace, name: &str) -> Result<Duration> {
     Ok(took)
 }
 
-/// The median of what was measured, the lower one of two, and what was least and most.
+/// The median of the measurements (the lower one of two), with minimum and maximum.
 fn spread<T: Ord + Copy>(mut all: Vec<T>, show: impl Fn(T) -> String) -> String {
     all.sort_unstable();
     match all.as_slice() {
@@ -173,7 +173,7 @@ fn spread<T: Ord + Copy>(mut all: Vec<T>, show: impl Fn(T) -> String) -> String 
     }
 }
 
-/// What the image and its layers weigh.
+/// The sizes of the image and its layers.
 fn sizes(image: &Path, rows: &mut Rows) -> Result<()> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
     rows.push(("image".into(), ui::bytes(size(image))));
@@ -190,7 +190,7 @@ fn sizes(image: &Path, rows: &mut Rows) -> Result<()> {
 
 fn layers(manifest: &str) -> Result<Rows> {
     let manifest: serde_json::Value =
-        serde_json::from_str(manifest).context("manifest.json is no JSON")?;
+        serde_json::from_str(manifest).context("manifest.json is not valid JSON")?;
     let layers = manifest["layers"]
         .as_array()
         .context("manifest.json has no layers")?;
@@ -203,7 +203,7 @@ fn layers(manifest: &str) -> Result<Rows> {
     Ok(layers.iter().filter_map(row).collect())
 }
 
-/// Boots new cards, each twice, and looks at memory once the appliance answers.
+/// Boots new cards, each twice, and measures the memory once the appliance answers.
 fn device(
     workspace: &Workspace,
     name: &str,
@@ -242,7 +242,7 @@ fn device(
     Ok(())
 }
 
-/// A boot: how long it took until the appliance answered, where the time went, and bytes of memory in use after that.
+/// A boot: the time until the appliance answered, where the time was spent, and the memory in use afterwards.
 #[derive(Debug, Default)]
 struct Boot {
     took: Duration,
@@ -251,7 +251,7 @@ struct Boot {
     resident: Option<u64>,
 }
 
-/// A new card's first boot, and another after it was shut down.
+/// The first boot of a new card, and another one after a shutdown.
 fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
@@ -278,7 +278,7 @@ fn boot(qemu: &Qemu, tools: &Tools, folder: &Path, name: &str, web: Option<u16>)
     let started = run_command(&mut qemu.command(tools, &forwards, true)?)?;
     if !started.status.success() {
         bail!(
-            "QEMU does not start: {}",
+            "QEMU failed to start: {}",
             crate::command::last_words(&started)
         );
     }
@@ -298,7 +298,7 @@ fn boot(qemu: &Qemu, tools: &Tools, folder: &Path, name: &str, web: Option<u16>)
             );
         }
         let took = live.elapsed();
-        // At a first boot nobody is let in before Nix knows what is there, which is later.
+        // At the first boot, logins are refused until Nix's database is ready, which is later.
         let greets = || boot::greets(ssh);
         boot::wait("ssh", PATIENCE, greets, || qemu.running().is_some())?;
         let said = ask(tools, &config, name, boot_phases::SCRIPT)?;
@@ -315,14 +315,14 @@ fn boot(qemu: &Qemu, tools: &Tools, folder: &Path, name: &str, web: Option<u16>)
     stopped.map(|()| measured)
 }
 
-/// What a script on the device prints.
+/// The output of a script on the device.
 fn ask(tools: &Tools, config: &Path, name: &str, script: &str) -> Result<String> {
     let mut ssh = tools.command("ssh");
     stdout_of(ssh.arg("-F").arg(config).arg(name).arg(script))
 }
 
 fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
-    // Whatever belongs to booting has settled by then.
+    // Everything that belongs to booting has settled by then.
     let script = format!(
         "systemctl is-system-running --wait >/dev/null; sleep 20; cat /proc/meminfo; \
          cat /proc/$(pgrep -o -x {name})/status || true"
@@ -347,7 +347,7 @@ fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
     })
 }
 
-/// The service's own load example, on this machine: it prints JSON.
+/// Runs the service's own load example on this machine, which prints JSON.
 fn service(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result<()> {
     if !workspace
         .path(&format!("crates/{name}/examples/load.rs"))
@@ -368,13 +368,13 @@ fn service(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result<()> {
             "load",
         ])
         .current_dir(workspace.root());
-    let report: serde_json::Value =
-        serde_json::from_str(&stdout_of(&mut cargo)?).context("the load example said no JSON")?;
+    let report: serde_json::Value = serde_json::from_str(&stdout_of(&mut cargo)?)
+        .context("the load example did not print valid JSON")?;
     flatten("", &report, rows);
     Ok(())
 }
 
-/// Nested JSON as rows: "many_connections p99_us".
+/// Flattens nested JSON into rows: "many_connections p99_us".
 fn flatten(prefix: &str, value: &serde_json::Value, rows: &mut Rows) {
     match value {
         serde_json::Value::Object(fields) => {
@@ -386,7 +386,7 @@ fn flatten(prefix: &str, value: &serde_json::Value, rows: &mut Rows) {
     }
 }
 
-/// A table that reads well on a terminal and in `docs/figures.md`.
+/// Formats a table that is readable on a terminal and in `docs/figures.md`.
 fn table(rows: &Rows) -> String {
     let width = rows
         .iter()

@@ -1,4 +1,4 @@
-//! `lichen build`: sources, image, and a check that the same sources give the same bytes.
+//! `lichen build`: builds images from sources, and checks that the same sources give the same bytes.
 
 use crate::nix::{self, Nix};
 use crate::sources;
@@ -13,7 +13,7 @@ pub struct BuildArgs {
     /// A file appliances/APPLIANCE.nix
     #[arg(required = true, value_name = "APPLIANCE")]
     pub appliances: Vec<String>,
-    /// Refuse to build when packages of the lock have left the mirror, instead of moving on to newer ones
+    /// Fail if the mirror no longer has packages of the lock, instead of using newer ones
     #[arg(long)]
     pub locked: bool,
     /// Build every step a second time and compare the results, bit for bit
@@ -39,18 +39,18 @@ pub fn run(workspace: &Workspace, args: &BuildArgs) -> Result<()> {
     Ok(())
 }
 
-/// An image, and the Nix that made it: other things that go with it have to come from the same lock.
+/// An image, and the Nix that built it: everything that goes with the image must use the same lock.
 #[derive(Debug)]
 pub struct Made<'a> {
     /// The image's file.
     pub image: PathBuf,
-    /// Its last step, by which all before it are known.
+    /// Its last derivation, which identifies all earlier ones.
     pub derivation: PathBuf,
-    /// It uses the lock that the image was made from.
+    /// Nix with the lock that the image was built from.
     pub nix: Nix<'a>,
 }
 
-/// Builds an appliance's image and tells where it is.
+/// Builds an appliance's image and returns its path.
 pub fn image<'a>(workspace: &'a Workspace, appliance: &str, locked: bool) -> Result<Made<'a>> {
     let live = Live::new();
     let nix = sources::image_sources(workspace, appliance, locked)?;
@@ -74,10 +74,10 @@ pub fn image<'a>(workspace: &'a Workspace, appliance: &str, locked: bool) -> Res
     })
 }
 
-/// How many of the files that differ in a step are named.
+/// How many of the differing files in a step are named.
 const SHOWN: usize = 10;
 
-/// Builds every step that is ours a second time; what several images are made of, only once more.
+/// Builds all of the project's own steps a second time; steps shared by several images only once more.
 fn same_twice<'d>(images: impl Iterator<Item = &'d Path>) -> Result<()> {
     let mut own: Vec<PathBuf> = Vec::new();
     for derivation in images {

@@ -1,4 +1,4 @@
-//! `lichen deploy`: build, send what devices lack, switch, confirm over a new connection; or it goes back.
+//! `lichen deploy`: build, send what devices lack, switch, and confirm over a new connection; otherwise they roll back.
 
 use super::key;
 use crate::failure::{Reverted, hint_of};
@@ -17,46 +17,46 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Bring an appliance onto devices: build, send what they lack, switch; what is not healthy or not reachable goes back
+/// Deploy an appliance to devices: build, send what they lack, switch; roll back if unhealthy or unreachable
 #[derive(Debug, clap::Args)]
 pub struct DeployArgs {
     /// Devices, as ssh knows them, and last a file appliances/APPLIANCE.nix, or the store path of a toplevel
     #[arg(required = true, num_args = 2.., value_names = ["HOST", "APPLIANCE"])]
     names: Vec<String>,
-    /// Only make it what boots next
+    /// Only make it boot next
     #[arg(long, conflicts_with = "test")]
     boot: bool,
-    /// Only make it what runs until the next boot
+    /// Only run it until the next boot
     #[arg(long)]
     test: bool,
-    /// Send it, tell what a switch would do, and leave it at that
+    /// Send it and print what a switch would do, but do not switch
     #[arg(long, conflicts_with_all = ["boot", "test"])]
     dry_run: bool,
-    /// How many devices at once
+    /// How many devices to update at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     parallel: u8,
-    /// Go back unless the device can be reached over a new connection, so many seconds after it is healthy
+    /// Roll back unless the device can be reached over a new connection within this many seconds after it is healthy
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=LONGEST_CONFIRMATION))]
     confirm_within: u64,
-    /// Stay, whether the device can be reached or not
+    /// Stay on the new generation even if the device cannot be reached
     #[arg(long, conflicts_with = "confirm_within")]
     no_confirm: bool,
-    /// Refuse to build when packages of the lock have left the mirror
+    /// Fail if the mirror no longer has packages of the lock
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
     ssh: SshArgs,
 }
 
-/// What all devices get, and how.
+/// The toplevel for all devices, and how to activate it.
 struct Deploy<'a> {
     args: &'a DeployArgs,
     toplevel: String,
     closure: Vec<PathInfo>,
-    /// Whether it was signed: then devices learn so of what they have, too.
+    /// Whether it was signed: then the devices also get the signatures of paths that they already have.
     vouch: bool,
     made: Made,
-    /// Where links to what devices run are kept: it is what the next deltas begin with.
+    /// The directory with links to what devices run, which the next deltas are based on.
     roots: PathBuf,
     alone: bool,
 }
@@ -64,7 +64,7 @@ struct Deploy<'a> {
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &DeployArgs) -> Result<()> {
     let Some((appliance, hosts)) = args.names.split_last() else {
-        anyhow::bail!("neither a device nor an appliance is named");
+        anyhow::bail!("name at least one device, and an appliance");
     };
     let toplevel = toplevel(workspace, appliance, args.locked)?;
     let key = key::find();
@@ -85,7 +85,7 @@ pub fn run(workspace: &Workspace, args: &DeployArgs) -> Result<()> {
         [] => Ok(()),
         _ if deploy.alone => Err(failed.into_iter().next().context("it failed")?),
         some => crate::fail!(
-            hint: "what each of them said is above; `lichen status HOST` shows how it is",
+            hint: "the messages of each device are above; `lichen status HOST` shows its state",
             "{} of {} devices were not updated",
             some.len(),
             hosts.len()
@@ -110,7 +110,7 @@ fn toplevel(workspace: &Workspace, appliance: &str, locked: bool) -> Result<Path
 }
 
 impl Deploy<'_> {
-    /// To every device, some at a time; prints a line for each and gives the errors.
+    /// Deploys to all devices, several at a time; prints a line for each and returns the errors.
     fn all(&self, hosts: &[String]) -> Result<Vec<anyhow::Error>> {
         let queue = Mutex::new(hosts.iter());
         let failed = Mutex::new(Vec::new());
@@ -120,7 +120,7 @@ impl Deploy<'_> {
                 let result = self.one(host);
                 let took = ui::duration(live.elapsed());
                 match result {
-                    // A plan stands for itself.
+                    // The plan is the result.
                     Ok(plan) if plan.contains('\n') => println!("{host}: {plan}"),
                     Ok(words) => println!("{host}: {words}, {took}"),
                     Err(error) => {
@@ -145,7 +145,7 @@ impl Deploy<'_> {
             .map_err(|_| anyhow::anyhow!("a thread panicked"))
     }
 
-    /// To one device; says in a few words what runs there now.
+    /// Deploys to one device; returns a short description of what it runs now.
     fn one(&self, host: &str) -> Result<String> {
         let device = Device::connect(host, &self.args.ssh)?;
         let sent = self.transfer(&device)?;
@@ -172,7 +172,7 @@ impl Deploy<'_> {
         Ok(format!("{words}, {} sent", ui::bytes(sent)))
     }
 
-    /// Sends what the device lacks; tells how many bytes that took.
+    /// Sends what the device lacks; returns how many bytes were sent.
     fn transfer(&self, device: &Device) -> Result<u64> {
         let paths: String = self
             .closure
@@ -184,7 +184,7 @@ impl Deploy<'_> {
             .with_context(|| format!("{}: cannot read what it lacks", device.host))?;
         let mut whole = BTreeSet::new();
         let mut sent = 0;
-        // A second time at most: what comes whole has nothing to fail on.
+        // At most one retry: after it, all paths are sent in full, so no delta can fail.
         loop {
             let mut pack = Pack::make(&self.closure, &missing, &whole, &self.made)?;
             if self.vouch {
@@ -197,12 +197,12 @@ impl Deploy<'_> {
             }
             for (path, why) in again {
                 ui::warn(format!(
-                    "{}: the delta for {path} came to nothing ({why}); sending it whole",
+                    "{}: the delta for {path} could not be applied ({why}); sending the whole path",
                     device.host
                 ));
                 anyhow::ensure!(
                     whole.insert(path.clone()),
-                    "{}: {path} does not arrive",
+                    "{}: {path} could not be transferred",
                     device.host
                 );
             }
@@ -242,10 +242,10 @@ impl Deploy<'_> {
     }
 }
 
-/// What became of one of several devices: what went wrong, and the way out.
+/// The result line for one of several devices: the error and the hint.
 fn failed_words(host: &str, took: &str, error: &anyhow::Error) -> String {
     let what = format!("{error:#}");
-    // Most errors begin with whom they are about.
+    // Most errors already begin with the device's name.
     let what = what.strip_prefix(&format!("{host}: ")).unwrap_or(&what);
     let hint = hint_of(error).map(|hint| format!("\n{host}: hint: {hint}"));
     let hint = hint.unwrap_or_default();
@@ -256,7 +256,7 @@ fn next<'a>(queue: &Mutex<std::slice::Iter<'a, String>>) -> Option<&'a String> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
-/// Whether the device is well, on what it ran before: worth an exit status of its own.
+/// Whether the device is healthy on its previous generation, which has an exit status of its own.
 pub fn reverted(error: &anyhow::Error) -> bool {
     error.is::<Reverted>()
 }

@@ -1,4 +1,4 @@
-//! `lichen docs`: the reference of all options, generated from their declarations, for editors and for browsers.
+//! `lichen docs`: the reference of all options, generated from their declarations, for browsers and as Markdown.
 
 use super::docs_page;
 use crate::sources::{Wanted, sources};
@@ -16,7 +16,7 @@ pub fn run(workspace: &Workspace, _args: &DocsArgs) -> Result<()> {
     let nix = sources(workspace, "docs", &Wanted::Of(&[output]), false)?;
     let made = nix.build(output, None)?.output;
     let folder = workspace.build("")?.join("docs");
-    // It was a link to the output once.
+    // Older versions created a link to the output here.
     if folder.is_symlink() {
         fs::remove_file(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
@@ -30,7 +30,7 @@ pub fn run(workspace: &Workspace, _args: &DocsArgs) -> Result<()> {
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
     let json = read("options.json")?;
-    let options = serde_json::from_str(&json).context("options.json is no list of options")?;
+    let options = serde_json::from_str(&json).context("options.json is not a list of options")?;
     write("options.json", &json)?;
     write("options.md", &read("options.md")?)?;
     write("options.html", &docs_page::page(options))?;

@@ -1,8 +1,8 @@
-//! The reference of options as one HTML file: it loads nothing, and without JavaScript it is a plain list.
+//! The reference of options as one HTML file, which loads nothing else and works as a plain list without JavaScript.
 
 use serde::Deserialize;
 
-/// An option, as `modules/docs` tells of it.
+/// An option, as described by `modules/docs`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
@@ -19,7 +19,7 @@ const TEMPLATE: &str = include_str!("docs_page.html");
 
 /// The page.
 pub fn page(mut options: Vec<Entry>) -> String {
-    // What Lichen adds and what services bring is what most readers look for.
+    // Most readers look for the options of Lichen and of the services.
     options.sort_by_key(|option| !option.name.starts_with("services."));
     let list: String = options.iter().map(Entry::article).collect();
     TEMPLATE

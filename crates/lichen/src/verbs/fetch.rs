@@ -1,14 +1,14 @@
-//! `lichen fetch`: everything a build needs, downloaded and seeded into the store. After it no build needs a network.
+//! `lichen fetch`: downloads everything that builds need and adds it to the store. Later builds need no network.
 
 use crate::debian::lock::PackageLock;
 use crate::sources;
 use crate::workspace::Workspace;
 use anyhow::Result;
 
-/// Download every locked package and crate and seed them into the Nix store
+/// Download every locked package and crate and add them to the Nix store
 #[derive(Debug, clap::Args)]
 pub struct Fetch {
-    /// Only what this appliance is made of
+    /// Only what this appliance needs
     appliance: Option<String>,
 }
 

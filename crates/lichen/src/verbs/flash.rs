@@ -1,4 +1,4 @@
-//! `lichen flash`: an appliance's image, written to a card and read back, with what is particular to one device.
+//! `lichen flash`: writes an appliance's image and one device's own settings to a card, and reads everything back.
 
 use super::build;
 use crate::failure::Hint;
@@ -16,7 +16,7 @@ use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// Write an image to a card, with host name, keys and secrets of one device; reads everything back
+/// Write an image to a card, with the host name, keys and secrets of one device; verifies everything
 #[derive(Debug, clap::Args)]
 pub struct FlashArgs {
     /// A file appliances/APPLIANCE.nix, which is built first, or the path of an .img or .img.zst
@@ -33,15 +33,15 @@ pub struct FlashArgs {
     /// Do not ask before everything on the disk is lost
     #[arg(long)]
     yes: bool,
-    /// Do not read back; the card's real size is not checked either
+    /// Do not read the card back; its real size is not checked, either
     #[arg(long)]
     no_verify: bool,
-    /// DEVICE is a regular file, as large as the card would be: for QEMU, or to be written elsewhere
+    /// DEVICE is a regular file with the size of a card, for QEMU or to be written elsewhere
     #[arg(long)]
     file: bool,
 }
 
-/// What goes into lichen.toml on the card.
+/// The content of lichen.toml on the card.
 #[derive(Debug, clap::Args)]
 struct OwnerArgs {
     /// The device's host name
@@ -56,13 +56,13 @@ struct OwnerArgs {
     /// The Wi-Fi to join
     #[arg(long, value_name = "SSID")]
     wifi: Option<String>,
-    /// Its passphrase's file, - for standard input; an empty one for an open network. Asked for if not given
+    /// A file with its passphrase, or - for standard input; an empty one for an open network. Asked for if not given
     #[arg(long, value_name = "FILE", requires = "wifi")]
     wifi_passphrase_file: Option<PathBuf>,
     /// The country whose rules for radio apply, such as DE
     #[arg(long, value_name = "CC", requires = "wifi")]
     wifi_country: Option<String>,
-    /// A credential that a service imports by this name, out of a file, - for standard input
+    /// A credential that a service imports by this name, from a file, or - for standard input
     #[arg(long, value_name = "NAME=FILE")]
     secret: Vec<String>,
 }
@@ -73,7 +73,7 @@ pub fn run(workspace: &Workspace, args: &FlashArgs) -> Result<()> {
         print!("{}", disks::table(&disks::read()?));
         return Ok(());
     };
-    // Everything that can be wrong is told before the long work, and before anything is written.
+    // Check everything before the long work, and before anything is written.
     let path = is_path(image).then(|| PathBuf::from(image));
     if path.is_none() {
         workspace.check_appliance(image)?;
@@ -114,14 +114,14 @@ fn is_path(image: &str) -> bool {
     image.contains('/') || image.ends_with(".img") || image.ends_with(".zst")
 }
 
-/// The device's own name, for names such as /dev/disk/by-id/… are links.
+/// The device's real name, because names such as /dev/disk/by-id/… are links.
 fn resolve(device: &Path) -> Result<PathBuf> {
     std::fs::canonicalize(device)
         .with_context(|| format!("there is no {}", device.display()))
         .hint("./lichen flash --list shows what can be written to")
 }
 
-/// Refuses what must not be written to; tells what it is, and what is on it.
+/// Refuses a target that must not be overwritten; returns a description of it and its content.
 fn check(device: &Path, file: bool, needs: u64) -> Result<String> {
     let name = device.display();
     let kind = std::fs::metadata(device).with_context(|| format!("cannot inspect {name}"))?;
@@ -168,16 +168,16 @@ fn give(device: &Path, toml: Option<&str>) -> Result<()> {
     let context = || format!("cannot write to BOOT of {}", device.display());
     let file = File::open(device).with_context(context)?;
     file.sync_all().with_context(context)?;
-    // So that it is read from the card, and not from the kernel's cache.
+    // Drop the kernel's cache, so that it is read from the card.
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).with_context(context)?;
     if card::read_from_boot(device, lichen_toml::NAME)? != toml.as_bytes() {
-        crate::fail!(hint: "take another card", "lichen.toml on the card is not what was written to it");
+        crate::fail!(hint: "take another card", "lichen.toml on the card differs from what was written");
     }
     Ok(())
 }
 
 impl OwnerArgs {
-    /// What the options say as lichen.toml, if they say anything; refuses what the device would refuse.
+    /// The options as lichen.toml, if there are any; refuses what the device would refuse.
     fn lichen_toml(&self) -> Result<Option<String>> {
         let wanted = self.provision()?;
         if wanted == Provision::default() {
@@ -203,7 +203,7 @@ impl OwnerArgs {
             .map(|(_, file)| Path::new(file)))
         .chain(self.wifi_passphrase_file.as_deref());
         if sources.filter(|file| *file == Path::new("-")).count() > 1 {
-            crate::fail!(hint: "give all but one of them a file", "only one secret can come from standard input");
+            crate::fail!(hint: "use a file for all but one of them", "only one secret can come from standard input");
         }
         let mut authorized_keys = Vec::new();
         for key in &self.ssh_key {
@@ -248,7 +248,7 @@ impl OwnerArgs {
     }
 }
 
-/// The keys that an option gives, itself or by its file.
+/// The keys in an option, which is a key itself or names a file.
 fn keys(option: &str) -> Result<Vec<String>> {
     let is_key = ["ssh-", "ecdsa-", "sk-"]
         .iter()
@@ -277,7 +277,7 @@ fn hidden(file: &Path) -> Result<Secret> {
     read(file).map(Secret::from)
 }
 
-/// A file's text without the line break at its end, which editors and `echo` add; `-` is standard input.
+/// The content of a file without the final line break that editors and `echo` add; `-` is standard input.
 fn read(file: &Path) -> Result<String> {
     let mut text = String::new();
     if file == Path::new("-") {
@@ -292,7 +292,7 @@ fn read(file: &Path) -> Result<String> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-/// The option that a key of lichen.toml comes from.
+/// The option for a key of lichen.toml.
 fn option(key: &str) -> String {
     match key {
         "wifi.ssid" => "--wifi".into(),

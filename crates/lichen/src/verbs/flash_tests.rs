@@ -233,7 +233,7 @@ fn mistakes_are_told_by_their_options_and_no_secret_is() {
     for (options, expected) in [
         (
             vec!["--hostname", "rack 7"],
-            "--hostname `rack 7` is no host name",
+            "--hostname `rack 7` is not a host name",
         ),
         (
             vec!["--ssh-key", "ssh-ed25519 AAAA"],

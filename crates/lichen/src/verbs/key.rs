@@ -1,4 +1,4 @@
-//! `lichen key`: the key that closures are signed with, so that devices can tell whose they are.
+//! `lichen key`: the key that signs closures, so that devices can verify their origin.
 
 use crate::command;
 use crate::store::nix;
@@ -17,13 +17,13 @@ pub struct KeyArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Make it; from then on `lichen deploy` signs
+    /// Create the key; from then on `lichen deploy` signs
     Generate {
-        /// What devices will know it by
+        /// The name under which devices know the key
         #[arg(default_value = "fleet-1")]
         name: String,
     },
-    /// Print the public key, and the line of configuration that makes devices demand it
+    /// Print the public key, and the line of configuration that makes devices require it
     Show,
 }
 
@@ -47,12 +47,12 @@ pub fn run(args: &KeyArgs) -> Result<()> {
     Ok(())
 }
 
-/// The key's file, if there is one.
+/// The key's file, if it exists.
 pub fn find() -> Option<PathBuf> {
     Some(path()).filter(|path| path.is_file())
 }
 
-/// Where it is, if it is: outside of any checkout, as it is of the person, and no build may see it.
+/// The path of the key: outside any checkout, because it belongs to the person, and no build may read it.
 pub fn path() -> PathBuf {
     let config = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|folder| !folder.is_empty())
@@ -81,7 +81,7 @@ fn generate(name: &str) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    // Readable by nobody else from the beginning: in a folder of its own until its mode is right.
+    // Never readable by others: it stays in a private directory until its mode is set.
     let aside = tempfile::Builder::new()
         .prefix(".key-")
         .tempdir_in(folder)

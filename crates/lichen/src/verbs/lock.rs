@@ -1,4 +1,4 @@
-//! `lichen lock`: package lists → lock.json.
+//! `lichen lock`: resolves the package lists to lock.json.
 
 use crate::debian::download;
 use crate::debian::intent::Intent;
@@ -61,7 +61,7 @@ pub fn run(workspace: &Workspace, args: &LockArgs) -> Result<()> {
         && old.intent == new.intent
         && old.bootstrap == new.bootstrap
     {
-        // Same content, same file: a lock's date is that of its last change.
+        // Do not rewrite an unchanged lock: its date is that of its last change.
         new.timestamp.clone_from(&old.timestamp);
     }
     new.save(&workspace.lock())?;

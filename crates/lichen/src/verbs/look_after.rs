@@ -1,4 +1,4 @@
-//! `lichen status`, `rollback`, `logs`: the verbs that look after a device that runs.
+//! `lichen status`, `rollback`, `logs`: the verbs for running devices.
 
 use crate::remote::{Device, SshArgs};
 use crate::ui;
@@ -10,7 +10,7 @@ use protocol::status::Status;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// Show how devices are, each on one screen
+/// Show the state of devices, one screen for each
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     /// Devices, as ssh knows them
@@ -28,7 +28,7 @@ pub struct StatusArgs {
 pub struct RollbackArgs {
     /// The device, as ssh knows it
     host: String,
-    /// The generation; without it the good one, or from that the one before
+    /// The generation; without it the good one, or from that one the one before
     generation: Option<u64>,
     #[command(flatten)]
     ssh: SshArgs,
@@ -39,13 +39,13 @@ pub struct RollbackArgs {
 pub struct LogsArgs {
     /// The device, as ssh knows it
     host: String,
-    /// Go on as it grows
+    /// Follow the journal
     #[arg(short, long)]
     follow: bool,
-    /// Only of this unit
+    /// Only messages of this unit
     #[arg(short, long)]
     unit: Option<String>,
-    /// How many of the last lines
+    /// How many of the last lines to show
     #[arg(short = 'n', long, default_value_t = 100)]
     lines: u32,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub fn status(args: &StatusArgs) -> Result<()> {
     for host in &args.hosts {
         match one(host, &args.ssh) {
             Ok(status) if !args.json => {
-                // Two of them may give themselves the same name.
+                // Two devices may have the same host name.
                 if args.hosts.len() > 1 {
                     println!("{host}:");
                 }
@@ -116,7 +116,7 @@ pub fn logs(args: &LogsArgs) -> Result<()> {
     if let Some(unit) = &args.unit {
         command += &format!(" -u {}", quoted(unit));
     }
-    // On the other stream, which is passed on line by line.
+    // stderr is passed on line by line.
     let mut heard = |line: &str| {
         let _ = writeln!(std::io::stdout(), "{line}");
     };

@@ -1,4 +1,4 @@
-//! `lichen publish`: appliances on a channel that devices follow, in a folder or a bucket.
+//! `lichen publish`: publishes appliances on a channel that devices follow, in a directory or a bucket.
 
 use super::build;
 use crate::failure::Hint;
@@ -18,25 +18,26 @@ pub struct PublishArgs {
     /// Files appliances/APPLIANCE.nix
     #[arg(required = true)]
     appliances: Vec<String>,
-    /// Where to publish: a folder, to be put on any web server, or s3://BUCKET[/PREFIX], perhaps with ?endpoint=HOST&region=REGION
+    /// Where to publish: a directory for any web server, or s3://BUCKET[/PREFIX], optionally with
+    /// ?endpoint=HOST&region=REGION
     #[arg(long, value_name = "FOLDER|BUCKET")]
     to: String,
     /// The channel
     #[arg(long, default_value = "stable")]
     channel: String,
-    /// The fleet's secret key; else that of `lichen key`
+    /// The file with the fleet's secret key [default: the key of `lichen key`]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// What is new, for people
+    /// Release notes, for people
     #[arg(long, default_value = "", value_name = "TEXT")]
     description: String,
-    /// Where it is going to be found: with it, os_list.json has Raspberry Pi Imager offer the images
+    /// The public address; if given, Raspberry Pi Imager can offer the images through os_list.json
     #[arg(long)]
     url: Option<String>,
-    /// Publish this toplevel, which was built before, and no image
+    /// Publish this existing toplevel, without an image
     #[arg(long, value_name = "PATH")]
     toplevel: Option<PathBuf>,
-    /// Refuse to build when packages of the lock have left the mirror, instead of moving on to newer ones
+    /// Fail if the mirror no longer has packages of the lock, instead of using newer ones
     #[arg(long)]
     locked: bool,
 }
@@ -47,7 +48,7 @@ pub fn run(workspace: &Workspace, args: &PublishArgs) -> Result<()> {
     let key = read_key(&key_file)?;
     channel::check_name(&args.channel)?;
     if args.toplevel.is_some() && args.appliances.len() > 1 {
-        crate::fail!(hint: "one appliance for each --toplevel", "--toplevel is of one appliance only");
+        crate::fail!(hint: "name exactly one appliance together with --toplevel", "--toplevel can be used with one appliance only");
     }
     let place = Place::open(&args.to, &workspace.build("")?.join("publish"))?;
     let mut releases = Vec::new();
@@ -96,7 +97,7 @@ pub fn run(workspace: &Workspace, args: &PublishArgs) -> Result<()> {
     Ok(())
 }
 
-/// What is published of an appliance.
+/// The published parts of an appliance.
 struct Release {
     appliance: String,
     toplevel: PathBuf,
@@ -124,7 +125,7 @@ impl Release {
         if manifest["appliance"] != appliance {
             crate::fail!(
                 hint: format!("nix build .#{appliance}-toplevel"),
-                "{} is no toplevel of {appliance}", toplevel.display()
+                "{} is not a toplevel of {appliance}", toplevel.display()
             );
         }
         Ok(Self {
@@ -143,10 +144,10 @@ fn toplevel(nix: &Nix<'_>, appliance: &str) -> Result<PathBuf> {
 fn read_key(file: &Path) -> Result<SecretKey> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read the fleet's key {}", file.display()))
-        .hint("`./lichen key generate` makes one; --key FILE takes one from elsewhere")?;
+        .hint("`./lichen key generate` creates one; --key FILE uses an existing one")?;
     SecretKey::parse(&text)
         .with_context(|| file.display().to_string())
-        .hint("`./lichen key generate` makes one; --key FILE takes one from elsewhere")
+        .hint("`./lichen key generate` creates one; --key FILE uses an existing one")
 }
 
 #[cfg(test)]

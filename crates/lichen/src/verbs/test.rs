@@ -1,4 +1,4 @@
-//! `lichen test`: everything that proves the project, cheapest first.
+//! `lichen test`: all tests of the project, cheapest first.
 
 use crate::command::program;
 use crate::gate;
@@ -20,13 +20,13 @@ pub struct TestArgs {
     /// Only what needs no image: host tests and module tests
     #[arg(long)]
     quick: bool,
-    /// Also the stories that take long, such as the Raspberry Pi 4 under emulation
+    /// Also the slow stories, such as the Raspberry Pi 4 under emulation
     #[arg(long, conflicts_with = "quick")]
     slow: bool,
-    /// Believe no verdict of before: run every story, also those that were green on the same bytes
+    /// Ignore earlier verdicts: run every story, even those that were green on the same bytes
     #[arg(long, conflicts_with = "quick")]
     fresh: bool,
-    /// Tell which inputs make these stories run, or that they are green on the same bytes; run nothing
+    /// Explain why these stories would run or are skipped; run nothing
     #[arg(long, value_name = "STORY", conflicts_with_all = ["quick", "fresh", "story"])]
     why: Option<String>,
     /// Only the stories whose name, or whose group's, contains this
@@ -50,7 +50,7 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
         let wanted = stories::Wanted {
             containing: some,
-            // Asking about a story by its name is asking about slow ones, too.
+            // Asking about a story by name includes slow ones.
             slow: args.slow || args.why.is_some(),
             fresh: args.fresh,
             why: args.why.is_some(),
@@ -65,7 +65,7 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     Ok(())
 }
 
-/// cargo's tests of every crate but the stories.
+/// Runs cargo's tests of all crates except the stories.
 fn host(workspace: &Workspace) -> Result<()> {
     let mut cargo = program("cargo");
     cargo
@@ -85,7 +85,7 @@ fn host(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// Every check of the flake, discovered.
+/// Builds all checks of the flake.
 fn checks(nix: &Nix) -> Result<()> {
     let names = nix.eval("checks.x86_64-linux", "builtins.attrNames")?;
     let names: Vec<&str> = names
@@ -125,7 +125,7 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
     std::thread::spawn(move || stdout.lines().try_for_each(|line| send.send(line)));
     let mut live = Live::new();
     let mut tally = Tally::default();
-    // The runner tells of failures at its end, each with what the test had said.
+    // The test runner prints failures at its end, each with the output of the test.
     let mut failures = false;
     loop {
         live.update(&format!(
@@ -143,7 +143,7 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
             live.line(&format!("FAILED: {failed}"));
         }
         failures |= line == "failures:";
-        // The runner's own closing lines are the result of this command.
+        // The test runner's own closing lines are the result of this command.
         if line.starts_with("test result: ") {
             println!("{what}: {line}");
             failures = false;
@@ -151,7 +151,7 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
         if failures {
             live.line(&line);
         }
-        // A story that passes may have something to tell, too.
+        // A story that passes may have messages, too.
         if let Some(figures) = line.strip_prefix("figures: ") {
             println!("{what}: {figures}");
         }
@@ -167,7 +167,7 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
         return Ok(());
     }
     if tally.failed.is_empty() {
-        // It did not come to testing: what the compiler said is all there is.
+        // The tests did not compile, so only the compiler's output is shown.
         let text = std::fs::read_to_string(log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines
@@ -182,7 +182,7 @@ fn follow(mut cargo: Command, what: &str, log: &Path) -> Result<()> {
     );
 }
 
-/// What cargo's test runners have said so far.
+/// The results that cargo's test runners have printed so far.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     passed: usize,
@@ -192,7 +192,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Takes one line; returns the name of a test that it says has failed.
+    /// Reads one line; returns the name of a test that failed, if the line reports one.
     fn take(&mut self, line: &str) -> Option<String> {
         let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
         self.last = Some(name.to_owned());

@@ -1,4 +1,4 @@
-//! `lichen vm`: an appliance's image, booted in QEMU on a card of its own that persists.
+//! `lichen vm`: boots an appliance's image in QEMU, on a virtual card that persists.
 
 use super::build;
 use crate::lichen_toml;
@@ -15,29 +15,29 @@ use protocol::lichen_toml::{Provision, Ssh};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The card is as large as the smallest that is sold.
+/// The card has the size of the smallest one on sale.
 const CARD: u64 = 4 << 30;
-/// For a first boot under emulation on a busy machine.
+/// The time limit for the first boot, under emulation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Boot an appliance in QEMU and say where it answers
+/// Boot an appliance in QEMU and print its addresses
 #[derive(Debug, clap::Args)]
 pub struct VmArgs {
     /// A file appliances/APPLIANCE.nix
     appliance: String,
-    /// Leave it running in the background; its console goes to build/vm/APPLIANCE/console.log
+    /// Leave it running in the background; its console is logged to build/vm/APPLIANCE/console.log
     #[arg(long)]
     detach: bool,
-    /// The port of this machine that leads to the appliance's web server
+    /// The local port that is forwarded to the appliance's web server
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http: u16,
-    /// The port of this machine that leads to the appliance's SSH server
+    /// The local port that is forwarded to the appliance's SSH server
     #[arg(long, value_name = "PORT", default_value_t = 2222)]
     ssh: u16,
-    /// Begin with a new card instead of the one it had before
+    /// Start with a new card instead of the existing one
     #[arg(long)]
     fresh: bool,
-    /// Switch off the one that runs in the background
+    /// Shut down the one that runs in the background
     #[arg(long, conflicts_with_all = ["detach", "fresh"])]
     stop: bool,
 }
@@ -97,13 +97,13 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
         ui::say("this terminal is its console; Ctrl-A X pulls the plug");
         let status = child.wait().context("cannot wait for QEMU")?;
         if !status.success() {
-            bail!("QEMU ended with {status}");
+            bail!("QEMU failed: {status}");
         }
         return Ok(());
     }
     if !child.wait().context("cannot wait for QEMU")?.success() {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
-        bail!("QEMU does not start: {}", said.trim());
+        bail!("QEMU failed to start: {}", said.trim());
     }
     let there = || match web {
         Some(_) => boot::answers(args.http),
@@ -135,7 +135,7 @@ fn announce(name: &str, args: &VmArgs, web: bool) {
     ));
 }
 
-/// Gives the machine the card it had, or a new one with the image and the owner's keys.
+/// Gives the machine its existing card, or a new one with the image and the owner's keys.
 pub fn prepare_card(
     qemu: &Qemu,
     folder: &Path,
@@ -171,7 +171,7 @@ pub fn prepare_card(
         .with_context(|| format!("cannot write {}", origin.display()))
 }
 
-/// The port of the appliance's web server: the first that its firewall opens besides SSH.
+/// The port of the appliance's web server: the first port that its firewall opens besides SSH.
 pub fn web_port(nix: &Nix, appliance: &str) -> Option<u16> {
     let output =
         format!("nixosConfigurations.{appliance}.config.networking.firewall.allowedTCPPorts");

@@ -1,4 +1,4 @@
-//! One change, from the decision to what boots next.
+//! One change of generation, from the decision to the generation that boots next.
 
 use super::origin::Origin;
 use super::{ApplyError, How, Verb, switch};
@@ -20,7 +20,7 @@ use assemble::{Next, Stack};
 use protocol::status::Awaited;
 use std::path::Path;
 
-/// A change that is prepared: decided, with copies made of the data it concerns, and on BOOT.
+/// A change that is prepared: it is decided, the affected service data are copied, and its files are on BOOT.
 pub(super) struct Change<'a> {
     root: &'a Root,
     to: &'a Toplevel,
@@ -30,14 +30,14 @@ pub(super) struct Change<'a> {
     /// The layers of `to`, mounted.
     stack: Stack,
     restores: Vec<Restore>,
-    /// The versions of data that change with it.
+    /// The services whose data change their version.
     versions: Option<service_data::Change>,
-    /// Its generation; none, if it is to run until the next boot only.
+    /// Its generation; none if it is to run only until the next boot.
     staged: Option<Generation>,
 }
 
 impl<'a> Change<'a> {
-    /// Decides, copies data that will be of another version, and stages. What runs and what boots is as it was.
+    /// Decides, copies service data that change their version, and stages. What runs and boots next stays the same.
     pub(super) fn prepare(
         root: &'a Root,
         to: &'a Toplevel,
@@ -77,7 +77,7 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// Switches to it, if that can be done live; else notes what is due to services' data at the next boot.
+    /// Switches live if that is possible; otherwise records what to do with service data at the next boot.
     pub(super) fn run(&mut self) -> Result<()> {
         let (root, versions) = (self.root, self.versions.take());
         if self.plan.method == Method::Live {
@@ -99,7 +99,7 @@ impl<'a> Change<'a> {
         service_data::at_next_boot(root, &origin.current.path, &origin.declared, &self.restores)
     }
 
-    /// Makes it what boots next, and boots where that is the way to it.
+    /// Makes it the generation that boots next, and reboots or soft-reboots if the method requires it.
     pub(super) fn commit(self) -> Result<()> {
         let (root, to, method) = (self.root, self.to, self.plan.method);
         let Some(generation) = self.staged else {
@@ -129,15 +129,15 @@ impl<'a> Change<'a> {
             }
             Method::TrialBoot => note(&format!("generation {generation} boots next")),
             _ if first_boot => note(&format!(
-                "generation {generation} runs and is healthy; its first boot is its trial"
+                "generation {generation} runs and is healthy; the next boot is its trial"
             )),
             _ => note(&format!("generation {generation} runs and is good")),
         }
         Ok(())
     }
 
-    /// Within how many seconds it has to be confirmed after its boot. A canary is waited for here, before the boot:
-    /// whoever removes it does so once, and not again afterwards.
+    /// The seconds within which it must be confirmed after its boot. A canary file is awaited here, before the boot,
+    /// because the client removes it only once and does not come back afterwards.
     fn confirmed_after_boot(&self, generation: Generation) -> Result<Option<u64>> {
         let Some(confirmation) = self.how.confirmation else {
             return Ok(None);
@@ -154,7 +154,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// The root that a soft-reboot goes to.
+/// The root file system that a soft-reboot starts.
 fn next_root(root: &Root, generation: Generation, to: &Toplevel) -> Result<Next> {
     let text = Booted::text(generation, &to.path);
     let told = (generations::SOFT_BOOTED, text.as_str());
@@ -165,7 +165,7 @@ fn next_root(root: &Root, generation: Generation, to: &Toplevel) -> Result<Next>
     )?)
 }
 
-/// Decides what is tried next, and whether it will have to be confirmed. A good one needs no trial.
+/// Decides what is tried next, and whether it needs a confirmation. The good generation needs no trial.
 fn boots_next(
     root: &Root,
     generation: Generation,
@@ -184,7 +184,7 @@ fn boots_next(
     Ok(decided.write()?.state())
 }
 
-/// What a rollback restores; says what it could.
+/// Restores service data for a rollback, or reports which data could be restored.
 fn restores(root: &Root, old: &Declared, new: &Declared, how: How<'_>) -> Result<Vec<Restore>> {
     let Some((generation, restore)) = how.rollback else {
         return Ok(Vec::new());
@@ -206,7 +206,7 @@ fn restores(root: &Root, old: &Declared, new: &Declared, how: How<'_>) -> Result
     Ok(Vec::new())
 }
 
-/// Waits until what runs, or is about to, is confirmed.
+/// Waits until the generation that runs, or is about to run, is confirmed.
 pub(super) fn await_confirmation(
     root: &Root,
     to: &Toplevel,

@@ -1,9 +1,9 @@
-//! Switch, test, boot, dry-run, rollback: from a toplevel to what runs, and what boots next.
+//! Switch, test, boot, dry-run and rollback: change the running generation and the one that boots next.
 //!
-//! A generation that was switched to live is not good yet: it has never booted. The next boot is its trial, and
-//! the good one stays the one that is known to boot. The state slot is written after the new generation was
-//! found healthy, so that a cut in the middle of a switch boots what ran before. A soft-reboot is a trial with a
-//! single try, which is counted in the slot before it begins.
+//! A generation that was switched to live is not good yet, because it has never booted. Its next boot is its trial;
+//! until then, the good generation remains the one that is known to boot. The state slot is written only after the new
+//! generation was found healthy, so after a power cut during a switch the previous generation boots. A soft-reboot is a
+//! trial with a single try, which is counted in the slot before the soft-reboot begins.
 
 mod change;
 mod origin;
@@ -30,10 +30,10 @@ use anyhow::Result;
 use assemble::Stack;
 use std::path::Path;
 
-/// Why a generation does not run, though nothing else is wrong.
+/// Why a generation does not run although the command itself worked.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// It ran and was not healthy. Worth an exit status of its own.
+    /// The generation ran and was not healthy. This has an exit status of its own.
     #[error("{what}; {then}")]
     Unsuccessful {
         /// What went wrong.
@@ -41,32 +41,42 @@ pub enum ApplyError {
         /// What was done about it.
         then: String,
     },
-    /// There must be no second change before the first has proved itself.
-    #[error("generation {0} is on trial: it has to be blessed, or to fail, first")]
+    /// A trial must end before another change begins.
+    #[error(
+        "generation {0} is on trial: no other change is possible until it is blessed or has failed"
+    )]
     OnTrial(Generation),
-    /// There is none to go back to.
+    /// There is no generation to go back to.
     #[error("there is no generation to go back to")]
     NoneBefore,
-    /// It is not on BOOT.
+    /// The generation is not on BOOT.
     #[error("there is no generation {0} on this device")]
     NoSuch(Generation),
-    /// No service has other data now than when it was left.
-    #[error("there is nothing to restore for generation {0}: no copy of data in its versions")]
+    /// There is no copy of service data to restore.
+    #[error(
+        "nothing can be restored for generation {0}: there is no copy of service data in the versions that it needs"
+    )]
     NoCopy(Generation),
 }
 
 impl Hint for ApplyError {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Unsuccessful { .. } => "`journalctl -b -p warning` shows what the units said",
-            Self::OnTrial(_) => "`lichenctl status` shows it; `lichenctl rollback` gives it up",
-            Self::NoCopy(_) => "without --restore-state the data stay as they are",
-            Self::NoneBefore | Self::NoSuch(_) => "`lichenctl list` shows them all",
+            Self::Unsuccessful { .. } => {
+                "`journalctl -b -p warning` shows the warnings and errors of the units"
+            }
+            Self::OnTrial(_) => "`lichenctl status` shows the trial; `lichenctl rollback` ends it",
+            Self::NoCopy(_) => {
+                "leave out --restore-state to roll back and leave the data as they are"
+            }
+            Self::NoneBefore | Self::NoSuch(_) => {
+                "`lichenctl list` shows the generations on this device"
+            }
         }
     }
 }
 
-/// What [`apply`] would do, without doing any of it.
+/// Reports what [`apply`] would do, without doing it.
 pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
     let _lock = GenerationsLock::take(root)?;
     let to = Toplevel::load(root, toplevel)?;
@@ -82,7 +92,7 @@ pub fn dry_run(root: &Root, toplevel: &Path) -> Result<Plan> {
 #[derive(Clone, Copy)]
 struct How<'a> {
     verb: Verb,
-    /// Whether what ran before runs again if this does not get healthy.
+    /// Whether to return to the previous generation if the new one does not become healthy.
     go_back: bool,
     /// How many boots a trial gets.
     tries: u64,
@@ -91,7 +101,7 @@ struct How<'a> {
     rollback: Option<(Generation, bool)>,
 }
 
-/// Does `verb` to a toplevel whose closure is on the device. Where that takes a trial boot, there are so many `tries`.
+/// Applies `verb` to a toplevel whose closure is on the device. A trial boot gets `tries` attempts.
 pub fn apply(
     root: &Root,
     toplevel: &Path,
@@ -111,13 +121,13 @@ pub fn apply(
     if result.is_err()
         && let Some(generation) = Running::read(root).generation
     {
-        // A client sets the profile before it activates, and does not take that back.
+        // A client sets the profile before it activates, and does not undo that.
         profile::point(root, generation)?;
     }
     result
 }
 
-/// Whether there may be a change at all, and to this.
+/// Whether a change to this toplevel is possible now.
 fn admit(root: &Root, toplevel: &Path) -> Result<Toplevel> {
     let to = Toplevel::load(root, toplevel)?;
     to.verify(root)?;
@@ -128,8 +138,8 @@ fn admit(root: &Root, toplevel: &Path) -> Result<Toplevel> {
     }
 }
 
-/// Returns to generation `number`; without one to the good one, or from that to the one before. It stays there,
-/// unless a confirmation was asked for.
+/// Returns to generation `number`. Without a number it returns to the good generation, or from the good one to the
+/// one before it. The device stays there, unless a confirmation was requested.
 pub fn rollback(
     root: &Root,
     number: Option<Generation>,
@@ -165,7 +175,7 @@ pub fn rollback(
     left.map_or(Ok(()), |left| record::rolled_back(root, &left))
 }
 
-/// Where a rollback leads.
+/// The generation that a rollback leads to.
 fn target(
     asked: Option<Generation>,
     all: &[Generation],
@@ -183,7 +193,7 @@ fn target(
     before.max().ok_or(ApplyError::NoneBefore)
 }
 
-/// The generation that was booted, or is about to be by a soft-reboot, while it is on trial.
+/// The generation on trial, if it is the one that was booted or that a soft-reboot is about to start.
 fn on_trial(root: &Root) -> Result<Option<Generation>> {
     let state = BootState::load(&root.at("boot"))?.state();
     let booted = Booted::soon(root).unwrap_or_else(|| Booted::read(root));
@@ -192,8 +202,8 @@ fn on_trial(root: &Root) -> Result<Option<Generation>> {
         .filter(|generation| Some(*generation) == booted.generation && *generation != state.good))
 }
 
-/// Prepare, run, commit: until it runs nothing has changed, and until it is committed the next boot is of what ran
-/// before.
+/// Prepares, runs and commits a change. Nothing has changed until the new generation runs; until the commit, the next
+/// boot starts the previous one.
 fn carry_out(root: &Root, to: &Toplevel, how: How<'_>, lock: &GenerationsLock) -> Result<()> {
     let mut change = Change::prepare(root, to, how, lock)?;
     change.run()?;

@@ -1,4 +1,4 @@
-//! What a change starts from: what runs, what was booted, and their layers, mounted.
+//! The starting point of a change: the running and the booted toplevel, with their layers mounted.
 
 use crate::generations::{self, Booted, Running};
 use crate::plan::{Active, Before, DataChange, Plan};
@@ -12,13 +12,13 @@ use assemble::Stack;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// What a change starts from.
+/// The starting point of a change.
 pub(super) struct Origin {
     pub(super) current: Toplevel,
     pub(super) booted: Toplevel,
-    /// The layers of what was booted.
+    /// The layers of the booted toplevel.
     pub(super) layers: Stack,
-    /// The layers of what runs.
+    /// The layers of the running toplevel.
     pub(super) stack: Stack,
     pub(super) active: Active,
     manager: BTreeSet<String>,
@@ -28,7 +28,8 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn read(root: &Root) -> Result<Self> {
         let load = |path: Option<String>, what: &str| -> Result<Toplevel> {
-            let path = path.with_context(|| format!("cannot find out what was {what}"))?;
+            let path =
+                path.with_context(|| format!("cannot find out which toplevel was {what}"))?;
             Ok(Toplevel::load(root, Path::new(&path))?)
         };
         let current = load(Running::read(root).toplevel, "switched to")?;
@@ -71,7 +72,7 @@ impl Origin {
     }
 }
 
-/// The layers of `toplevel`, mounted; with the modules of the kernel that runs, whatever others it brings.
+/// The layers of `toplevel`, mounted, with the modules of the running kernel instead of its own.
 fn stack(root: &Root, toplevel: &Toplevel, booted: &Toplevel) -> Result<Stack> {
     let data = root.at("run/data");
     Stack::mount(&data, Path::new(&toplevel.path))?;

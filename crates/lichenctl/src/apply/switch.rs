@@ -1,4 +1,4 @@
-//! A live switch, and the way back from it.
+//! A live switch, and switching back if it fails.
 
 use super::change::await_confirmation;
 use super::origin::Origin;
@@ -15,7 +15,7 @@ use anyhow::Result;
 use assemble::Stack;
 use std::collections::BTreeSet;
 
-/// Switches, judges, and goes back if it has to.
+/// Switches live, checks the health, and switches back if the generation is not healthy.
 pub(super) fn live(
     root: &Root,
     origin: &Origin,
@@ -38,14 +38,14 @@ pub(super) fn live(
     .flatten()
     .cloned()
     .collect();
-    // What was failed before is not this generation's doing, unless it had a hand in it.
+    // Units that had failed before are not blamed on this generation, unless it changed them.
     let forgiven = health::failed()?.difference(&touched).cloned().collect();
     let mut problems: Vec<String> = live::activate(root, change)?
         .iter()
         .map(ToString::to_string)
         .collect();
     if problems.is_empty() {
-        say("waiting for it to be healthy");
+        say("waiting for the generation to become healthy");
         match Health::load(root) {
             Ok(health) => problems.extend(health.wait(&forgiven).err().map(|e| e.to_string())),
             Err(error) => problems.push(format!("{error:#}")),
@@ -63,23 +63,25 @@ pub(super) fn live(
     let what = format!("{name} failed: {}", problems.join("; "));
     journal::error(&what);
     if !how.go_back {
-        let then = "it stays, as it was asked for by number".to_owned();
+        let then = "it keeps running, because it was requested by its number".to_owned();
         return Err(ApplyError::Unsuccessful { what, then }.into());
     }
     say(&format!("{what}; going back"));
     let then = match back(root, origin, change.stack) {
         Ok(then) => then,
         Err(error) => {
-            journal::error(&format!("going back failed: {error:#}; rebooting"));
+            journal::error(&format!("switching back failed: {error:#}; rebooting"));
             systemd::reboot_soon()?;
-            format!("going back failed, too ({error:#}); rebooting into what ran before")
+            format!(
+                "switching back failed, too ({error:#}); rebooting into the previous generation"
+            )
         }
     };
     note(&then);
     Err(ApplyError::Unsuccessful { what, then }.into())
 }
 
-/// Makes what ran before run again, with every unit that was active.
+/// Switches back to the previous generation, with every unit that was active.
 fn back(root: &Root, origin: &Origin, from: &Stack) -> Result<String> {
     let now = systemd::active()?;
     let before = Before {
@@ -109,20 +111,23 @@ fn back(root: &Root, origin: &Origin, from: &Stack) -> Result<String> {
         reexecute: plan.reexecute,
         restores: &restores,
     };
-    // A unit that failed too often may not be started until that is forgotten.
+    // systemd refuses to start a unit that failed too often until its failures are reset.
     let _ = systemd::run("systemctl", &["reset-failed"]);
     let failed = live::activate(root, change)?;
     if !failed.iter().any(|p| p.step == Step::RestoringData) {
         service_data::returned(root, &origin.current.path)?;
     }
-    // A transient unit cannot be started again by its name. Whether what runs is healthy is what counts.
+    // A transient unit cannot be started again by its name. Only the health of the result counts.
     let told = failed.iter().filter(|p| p.step != Step::Starting);
     let mut problems: Vec<String> = told.map(ToString::to_string).collect();
     let health = Health::load(root)?;
     problems.extend(health.wait(&BTreeSet::new()).err().map(|e| e.to_string()));
     Stack::forget_others(&[&origin.stack])?;
     Ok(match problems.as_slice() {
-        [] => "back on what ran before, which is healthy".to_owned(),
-        some => format!("back on what ran before, and {}", some.join("; ")),
+        [] => "switched back to the previous generation, which is healthy".to_owned(),
+        some => format!(
+            "switched back to the previous generation, with problems: {}",
+            some.join("; ")
+        ),
     })
 }

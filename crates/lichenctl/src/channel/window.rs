@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// From one time of day to another, which may be on the next day; both as `HH:MM`.
+/// A daily period between two times of day, both as `HH:MM`; it may extend past midnight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Its first minute.
     pub from: String,
-    /// The minute after its last.
+    /// The minute after its last one.
     pub to: String,
 }
 
 impl Window {
-    /// Whether it is open now. If the time can't be told it is not.
+    /// Whether the window is open now. It counts as closed if the time cannot be determined.
     pub fn is_open(&self) -> bool {
         crate::systemd::run("date", &["+%H:%M"]).is_ok_and(|now| self.contains(now.trim()))
     }

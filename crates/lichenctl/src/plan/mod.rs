@@ -1,8 +1,8 @@
-//! What it takes to get from the generation that runs to another one, decided before anything is touched.
+//! Plans how to get from the running generation to another one, before anything is changed.
 //!
-//! The gentlest way that suffices is taken, and said with its reasons: nothing, a live switch, a soft-reboot, a trial
-//! boot. A live switch suffices unless what everything else runs on is another: libc, systemd, the message bus. A
-//! soft-reboot is a trial, too, but for firmware, kernel and initrd, which go on.
+//! The least disruptive method that suffices is chosen, and reported with its reasons: nothing, a live switch, a
+//! soft-reboot or a trial boot. A live switch suffices unless a core component changes: libc, systemd or the message
+//! bus. A soft-reboot is a trial, too, but firmware, kernel and initrd keep running.
 
 #[cfg(test)]
 mod tests;
@@ -21,92 +21,92 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A generation that has this file may be gone to by a soft-reboot: it knows how to arrive.
+/// A generation that contains this file supports being started by a soft-reboot.
 const SOFT_REBOOT: &str = "etc/lichen/soft-reboot";
 
-/// How to get there, the gentler the less.
+/// The method of a change, ordered from the least to the most disruptive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// It runs already.
+    /// The toplevel is already running.
     Nothing,
-    /// While everything goes on.
+    /// A live switch: everything else keeps running.
     Live,
-    /// With a userspace that starts over, on the kernel that runs, and has to prove itself.
+    /// A soft-reboot: userspace restarts on the running kernel, as a trial.
     SoftReboot,
-    /// With a boot that has to prove itself.
+    /// A reboot, as a trial.
     TrialBoot,
 }
 
-/// A layer of the new toplevel, beside what runs.
+/// A layer of the new toplevel, compared with what is running.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerChange {
-    /// What it is.
+    /// What it holds.
     #[serde(flatten)]
     pub layer: Layer,
-    /// Whether what runs has another one in its place, or none.
+    /// Whether the running toplevel has a different layer of this name, or none.
     pub changed: bool,
     /// Its size.
     pub bytes: u64,
 }
 
-/// A service whose data come into another version; what they are now is copied before.
+/// A service whose data change their version; its current data are copied first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataChange {
     /// The service.
     pub service: String,
-    /// The version that they are of.
+    /// The current version of its data.
     pub from: String,
-    /// The version that they will be of.
+    /// The version after the change.
     pub to: String,
 }
 
-/// All that is going to happen.
+/// The whole plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The way.
+    /// The method.
     pub method: Method,
-    /// Why not a gentler one.
+    /// Why a less disruptive method does not suffice.
     pub reasons: Vec<String>,
-    /// The toplevel that runs.
+    /// The running toplevel.
     pub from: String,
-    /// The toplevel that is asked for.
+    /// The requested toplevel.
     pub to: String,
-    /// The number it has or would get.
+    /// The generation number that it has or would get.
     pub generation: Option<Generation>,
     /// Its layers, topmost first.
     pub layers: Vec<LayerChange>,
-    /// Names of layers that go.
+    /// Names of layers that are removed.
     pub removed_layers: Vec<String>,
-    /// Whether the kernel or the initrd is another one.
+    /// Whether the kernel or the initrd changes.
     pub kernel_changed: bool,
-    /// What happens to units; nothing in particular when it is booted.
+    /// The changes to units; empty if it is booted.
     pub units: Units,
-    /// Whether the service manager itself has to start over.
+    /// Whether systemd itself has to re-execute.
     pub reexecute: bool,
-    /// Bytes of the layers that change.
+    /// The size of the layers that change, in bytes.
     pub bytes: u64,
-    /// Data that come into another version.
+    /// Service data that change their version.
     #[serde(default)]
     pub data: Vec<DataChange>,
 }
 
-/// What a switch starts from.
+/// The starting point of a switch.
 pub struct Before<'a> {
-    /// What runs.
+    /// The running toplevel.
     pub current: &'a Toplevel,
-    /// What was booted, whose kernel it is.
+    /// The booted toplevel, whose kernel is running.
     pub booted: &'a Toplevel,
-    /// The layers of that.
+    /// The layers of the booted toplevel.
     pub layers: &'a Stack,
-    /// Its units.
+    /// The active units.
     pub active: &'a Active,
-    /// The files below /usr that the service manager runs.
+    /// The files below /usr that systemd itself runs from.
     pub manager: &'a BTreeSet<String>,
 }
 
 impl Plan {
-    /// Decides, from what the generations' layers say. `old` and `new` are those of what runs and of `to`.
+    /// Decides from the layers of the generations: `old` are those of the running toplevel, `new` those of `to`.
     pub fn make(before: &Before<'_>, old: &Stack, to: &Toplevel, new: &Stack, root: &Root) -> Self {
         let layers = layers(before.current, to, &to.sizes(root));
         let mut files = Files::new(old, new);
@@ -141,12 +141,12 @@ impl Plan {
         }
     }
 
-    /// The same, done without a boot: what `test` does.
+    /// The plan for a change without a boot, as `test` needs it.
     #[must_use]
     pub fn without_boot(mut self) -> Self {
         if self.method > Method::Live {
             self.method = Method::Live;
-            let what = "stays as it was booted: only a boot can change that";
+            let what = "stays as it was booted, because only a reboot can change it";
             self.reasons
                 .iter_mut()
                 .for_each(|r| *r = format!("{r}; it {what}"));
@@ -177,15 +177,15 @@ fn removed(current: &Toplevel, to: &Toplevel) -> Vec<String> {
 fn boot_reasons(booted: &Toplevel, to: &Toplevel) -> Vec<String> {
     let mut reasons = Vec::new();
     if booted.kernel != to.kernel {
-        reasons.push("the kernel or the initrd is another one".to_owned());
+        reasons.push("the kernel or the initrd changes".to_owned());
     }
     if booted.params != to.params {
-        reasons.push("the kernel's arguments are others".to_owned());
+        reasons.push("the kernel's arguments change".to_owned());
     }
     reasons
 }
 
-/// Why userspace has to start over: what no live switch since the boot can have changed.
+/// Why userspace has to restart: differences from the booted toplevel that no live switch can have applied.
 fn soft_reasons(before: &Before<'_>, new: &Stack) -> Vec<String> {
     let mut files = Files::new(before.layers, new);
     let core: Vec<_> = (before.manager.iter())
@@ -195,19 +195,21 @@ fn soft_reasons(before: &Before<'_>, new: &Stack) -> Vec<String> {
     let mut reasons = Vec::new();
     if !core.is_empty() {
         let core = core.join(", ");
-        reasons.push(format!("what systemd itself runs is another: {core}"));
+        reasons.push(format!(
+            "files that systemd itself runs from change: {core}"
+        ));
     }
     let units = units::overdue(before.layers, new, before.active, &mut |file| {
         files.differ(file)
     });
     if !units.is_empty() {
         let units = units.join(", ");
-        reasons.push(format!("{units} can't be changed under those who use it"));
+        reasons.push(format!("{units} cannot be restarted while it is in use"));
     }
     reasons
 }
 
-/// Whether files differ between two generations. One of the same layer does not; any other is read, once.
+/// Compares files between two generations. A file in a shared layer is equal; others are read and compared once.
 struct Files<'a> {
     old: &'a Stack,
     new: &'a Stack,
@@ -251,7 +253,7 @@ fn same_bytes(old: &Path, new: &Path) -> bool {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = match self.method {
-            Method::Nothing => "nothing to do: it runs already",
+            Method::Nothing => "nothing to do: this toplevel is already running",
             Method::Live => "live switch",
             Method::SoftReboot => "soft-reboot",
             Method::TrialBoot => "trial boot",
@@ -271,12 +273,12 @@ impl fmt::Display for Plan {
             writeln!(f, "  layer    {name} changes, {bytes}")?;
         }
         for name in &self.removed_layers {
-            writeln!(f, "  layer    {name} goes")?;
+            writeln!(f, "  layer    {name} is removed")?;
         }
         for DataChange { service, from, to } in &self.data {
             writeln!(
                 f,
-                "  data     a copy of {service}'s data is made: version {from} → {to}"
+                "  data     {service}'s data are copied before the change: version {from} → {to}"
             )?;
         }
         if self.method != Method::Live {
@@ -294,12 +296,12 @@ impl fmt::Display for Plan {
         if !self.units.keep_old.is_empty() {
             writeln!(
                 f,
-                "  as before, until the next boot: {}",
+                "  unchanged until the next boot: {}",
                 self.units.keep_old.join(" ")
             )?;
         }
         if self.reexecute {
-            writeln!(f, "  systemd itself starts over, its units go on")?;
+            writeln!(f, "  systemd re-executes itself, its units keep running")?;
         }
         Ok(())
     }

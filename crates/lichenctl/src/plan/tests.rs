@@ -325,7 +325,7 @@ fn the_gentlest_way_that_suffices_is_taken() {
     );
     let text = boot.to_string();
     assert!(
-        text.starts_with("trial boot, as the kernel or the initrd is another one\n"),
+        text.starts_with("trial boot, as the kernel or the initrd changes\n"),
         "{text}"
     );
     let arguments = plan(&four);
@@ -354,27 +354,27 @@ fn userspace_starts_over_for_what_everything_hangs_on_and_for_nothing_less() {
         (
             systemd,
             Method::SoftReboot,
-            "as what systemd itself runs is another: systemd\n",
+            "as files that systemd itself runs from change: systemd\n",
         ),
         (
             libc,
             Method::SoftReboot,
-            "is another: libc.so.6, and dbus.service can't be",
+            "from change: libc.so.6, and dbus.service cannot be",
         ),
         (
             bus,
             Method::SoftReboot,
-            "as dbus.service can't be changed under those who use it",
+            "as dbus.service cannot be restarted while it is in use",
         ),
         (
             "usr/lib/systemd/system/dbus.service",
             Method::SoftReboot,
-            "as dbus.service can't be",
+            "as dbus.service cannot be",
         ),
         (
             another,
             Method::Live,
-            "until the next boot: dbus.service\n  systemd itself starts over",
+            "until the next boot: dbus.service\n  systemd re-executes itself",
         ),
         (
             "usr/lib/systemd/system/getty@.service",

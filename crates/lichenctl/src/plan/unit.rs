@@ -1,14 +1,14 @@
-//! Units as a generation's layers define them: fragment and drop-ins, as systemd would read them.
+//! Units as defined by a generation's layers: the fragment and its drop-ins, as systemd would read them.
 
 use assemble::Stack;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where systemd looks in a generation, the first wins.
+/// The directories where systemd looks for units; the first match wins.
 pub(super) const FOLDERS: [&str; 2] = ["etc/systemd/system", "usr/lib/systemd/system"];
 
-/// What does not change how a unit runs, and so is no reason to restart it.
+/// Settings that do not affect a running unit, so that changing them does not require a restart.
 const COSMETIC: [&str; 12] = [
     "Description",
     "Documentation",
@@ -34,25 +34,25 @@ pub(super) struct Unit {
     shipped: bool,
 }
 
-/// What a generation has under a unit's name.
+/// What a generation has for a unit name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing.
+    /// There is no such unit.
     Absent,
-    /// A link to /dev/null.
+    /// The unit is masked: a link to /dev/null.
     Masked,
-    /// A unit.
+    /// The unit is defined.
     Unit(Unit),
 }
 
 /// How two definitions of a unit differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
-    /// Not in how it runs.
+    /// Nothing that affects the running unit differs.
     None,
-    /// Only in what it wants to be reloaded for.
+    /// Only settings that need a reload differ.
     Reload,
-    /// In anything else.
+    /// Something else differs.
     Restart,
 }
 
@@ -80,18 +80,18 @@ impl Unit {
         }
     }
 
-    /// The last value of a key; in any section if that is empty.
+    /// The last value of a key; in any section if `section` is empty.
     fn value(&self, key: &str) -> Option<&str> {
         let values = self.sections.values().filter_map(|s| s.get(key));
         values.flatten().last().map(String::as_str)
     }
 
-    /// Whether Debian ships it. Debian's own upgrades restart services in one go, and theirs are made for that.
+    /// Whether Debian ships it. Debian's upgrades restart services in one step, and its units are written for that.
     pub(super) fn is_shipped(&self) -> bool {
         self.shipped
     }
 
-    /// Whether a yes-or-no setting is set to what it is not by itself.
+    /// Whether a boolean setting is set to the opposite of its default.
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         match self.value(key) {
             Some("yes" | "true" | "on" | "1") => true,
@@ -100,7 +100,7 @@ impl Unit {
         }
     }
 
-    /// What its kin of `kind` (`.socket`) are called, if it says so.
+    /// The units of type `kind` (such as `.socket`) that this unit names.
     pub(super) fn sockets(&self) -> Vec<String> {
         let service = self.sections.get("Service");
         let named = service.and_then(|s| s.get("Sockets"));
@@ -111,7 +111,7 @@ impl Unit {
             .collect()
     }
 
-    /// The service that a socket is for, if it says so.
+    /// The service that a socket activates, if the socket names one.
     pub(super) fn service(&self) -> Option<&str> {
         self.value("Service")
     }
@@ -133,7 +133,7 @@ impl Unit {
         }
     }
 
-    /// Without what does not matter while it runs.
+    /// The settings without those that do not affect a running unit.
     fn significant(&self) -> Self {
         let mut unit = self.clone();
         unit.sections.remove("Install");
@@ -142,7 +142,7 @@ impl Unit {
         unit
     }
 
-    /// Whether two mounts differ in nothing but their options: those can be changed in place.
+    /// Whether two mounts differ only in their options, which can be changed by a remount.
     pub(super) fn only_options_differ(&self, new: &Self) -> bool {
         let without = |unit: &Self| {
             let mut unit = unit.significant();
@@ -181,7 +181,7 @@ pub(super) fn template(name: &str) -> Option<String> {
     (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
 }
 
-/// None: there is no such unit. Some(None): it is masked.
+/// None: there is no such unit. Some(None): the unit is masked.
 fn fragment(stack: &Stack, name: &str) -> Option<Option<PathBuf>> {
     let names = [Some(name.to_owned()), template(name)];
     let file = names.iter().flatten().find_map(|name| {
@@ -192,7 +192,7 @@ fn fragment(stack: &Stack, name: &str) -> Option<Option<PathBuf>> {
     Some(follow(stack, file, 8))
 }
 
-/// Where a link leads within the generation, whose root is not that of this program.
+/// Where a link leads within the generation, whose root is not the root of this process.
 fn follow(stack: &Stack, file: PathBuf, depth: usize) -> Option<PathBuf> {
     let Ok(target) = fs::read_link(&file) else {
         return Some(file);
@@ -202,7 +202,7 @@ fn follow(stack: &Stack, file: PathBuf, depth: usize) -> Option<PathBuf> {
     }
     let next = match target.strip_prefix("/") {
         Ok(path) => stack.find(path),
-        // Beside the link; which of the layers has it is not said.
+        // A relative link may lead into any of the layers.
         Err(_) => FOLDERS
             .iter()
             .find_map(|folder| stack.find(Path::new(folder).join(target.file_name()?))),
@@ -210,7 +210,7 @@ fn follow(stack: &Stack, file: PathBuf, depth: usize) -> Option<PathBuf> {
     follow(stack, next?, depth - 1)
 }
 
-/// In systemd's order: by file name, and of several of one name that in /etc.
+/// In systemd's order: by file name; if a name occurs in several directories, the one in /etc wins.
 fn drop_ins(stack: &Stack, name: &str) -> Vec<PathBuf> {
     let kind = name.rsplit_once('.').map(|(_, suffix)| suffix.to_owned());
     let owners = [kind, template(name), Some(name.to_owned())];

@@ -1,9 +1,9 @@
-//! What a live switch does to units: NixOS's rules, from two generations and what is active.
+//! Decides what a live switch does to units: NixOS's rules, applied to two generations and the active units.
 //!
-//! Only what changed is touched: a unit whose definition differs, or a service that runs a file which differs.
-//! What carries sessions or the system itself (dbus, logind, getty, sessions) is never restarted under anyone: NixOS
-//! leaves it as it is until somebody reboots; where nobody would, it is a reason for a soft-reboot. What is declared
-//! `restartIfChanged = false` stays as it is, as in NixOS: whoever says so does not want it stopped.
+//! Only what changed is touched: a unit whose definition differs, or a service that runs a file that differs. Units
+//! that carry user sessions or the system itself (dbus, logind, getty, sessions) are never restarted while in use.
+//! NixOS leaves them until someone reboots; here such a change is a reason for a soft-reboot. As in NixOS, a unit with
+//! `restartIfChanged = false` is left running, because its author does not want it stopped.
 
 use super::unit::{self, Difference, FOLDERS, Found, Unit};
 use assemble::Stack;
@@ -14,26 +14,26 @@ use std::path::Path;
 /// What is active on the device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Active {
-    /// Active units, and the files below /usr that their processes run.
+    /// The active units, with the files below /usr that their processes run.
     pub units: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What happens to units, each list in alphabetical order.
+/// The changes to units, each list in alphabetical order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Units {
     /// Stopped while the old generation is still in place.
     pub stop: Vec<String>,
-    /// Told to take in a change.
+    /// Reloaded.
     pub reload: Vec<String>,
-    /// Restarted in one go.
+    /// Restarted in one step.
     pub restart: Vec<String>,
-    /// Started: stopped before, or new.
+    /// Started: they are new, or were stopped by this switch.
     pub start: Vec<String>,
-    /// Changed, but left to run as they are until the next boot.
+    /// Changed, but left running as they are until the next boot.
     pub keep_old: Vec<String>,
 }
 
-/// What everything else hangs on for as long as userspace lives: it is never restarted.
+/// Units that everything else depends on while userspace runs: they are never restarted.
 const HUNG_ON: [&str; 7] = [
     "dbus.service",
     "dbus.socket",
@@ -44,8 +44,8 @@ const HUNG_ON: [&str; 7] = [
     "systemd-journald-dev-log.socket",
 ];
 
-/// Beginnings of names of what is never restarted either, and is as well without: sessions end by themselves, and
-/// what is Lichen's own is done once a boot.
+/// Prefixes of names of other units that are never restarted and do not need it: sessions end by themselves, and
+/// Lichen's own units run once per boot.
 const LEFT_ALONE: [&str; 9] = [
     "getty@",
     "serial-getty@",
@@ -58,8 +58,8 @@ const LEFT_ALONE: [&str; 9] = [
     "lichen-",
 ];
 
-/// Beginnings of names of the files that make a system what it is: libc, the service manager, the message bus. Of any
-/// other library that PID 1 or the bus has open, the old one does no harm until the next boot.
+/// Prefixes of files that form the core of the system: libc, systemd, the message bus. If PID 1 or the bus has an old
+/// version of any other library open, this does no harm until the next boot.
 const CORE: [&str; 6] = [
     "ld-linux",
     "libc.so.",
@@ -69,7 +69,7 @@ const CORE: [&str; 6] = [
     "libdbus-",
 ];
 
-/// What the message bus reads when it starts, and when it is told to.
+/// The files that the message bus reads when it starts and when it is reloaded.
 const BUS: [&str; 3] = [
     "usr/share/dbus-1/system.d",
     "usr/share/dbus-1/system-services",
@@ -80,7 +80,7 @@ const BUS: [&str; 3] = [
 const KINDS_LEFT_ALONE: [&str; 5] = ["slice", "scope", "device", "target", "swap"];
 
 impl Units {
-    /// Whether nothing happens.
+    /// Whether no unit is affected.
     pub fn is_empty(&self) -> bool {
         let Self {
             stop,
@@ -93,7 +93,7 @@ impl Units {
     }
 }
 
-/// Decides. `differs` says of a file below /usr whether the new generation has another one in its place.
+/// Decides. `differs` says whether the new generation has a different version of a file below /usr.
 pub fn decide(
     old: &Stack,
     new: &Stack,
@@ -103,7 +103,7 @@ pub fn decide(
     let mut sets = Sets::default();
     for (name, files) in &active.units {
         let Found::Unit(before) = unit::find(old, name) else {
-            // Made by a generator or at runtime: it does not come with a generation.
+            // It was made by a generator or at run time, so it does not come with a generation.
             continue;
         };
         match unit::find(new, name) {
@@ -139,7 +139,7 @@ pub fn decide(
     sets.settle()
 }
 
-/// What everything hangs on that is another one in `new` than in `booted`, which is what it runs of.
+/// The core units that differ between `new` and `booted`, whose definitions they run with.
 pub(super) fn overdue(
     booted: &Stack,
     new: &Stack,
@@ -162,7 +162,7 @@ fn untouched(name: &str) -> bool {
     HUNG_ON.contains(&name) || LEFT_ALONE.iter().any(|known| name.starts_with(known))
 }
 
-/// Whether a file below /usr is one that nothing can be restarted from under.
+/// Whether a file below /usr belongs to the core, so that restarting services does not suffice.
 pub(super) fn is_core(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
     CORE.iter().any(|known| name.starts_with(known))
@@ -203,7 +203,7 @@ impl Sets {
             "mount" | "automount" if before.only_options_differ(after) => {
                 self.reload.insert(name);
             }
-            // Unmounting would take the file system from those who use it.
+            // Unmounting would take the file system away from its users.
             "mount" | "automount" => {
                 self.keep_old.insert(name);
             }
@@ -234,7 +234,7 @@ impl Sets {
         }
     }
 
-    /// A service with a socket is started by it again; one whose socket waits for nobody, by us.
+    /// A service with a socket is started by the socket; if that socket is not active, it is started here.
     fn stop_and_start(&mut self, name: String, after: &Unit, active: &Active) {
         let mut sockets = after.sockets();
         sockets.extend(
@@ -267,7 +267,7 @@ impl Sets {
     }
 }
 
-/// What the new generation's active targets pull in that the old one's did not, or could not.
+/// The units that the active targets of the new generation pull in and those of the old one did not or could not.
 fn newly_wanted(old: &Stack, new: &Stack, active: &Active) -> BTreeSet<String> {
     let mut wanted = BTreeSet::new();
     let targets = active.units.keys().filter(|name| name.ends_with(".target"));
@@ -284,7 +284,7 @@ fn newly_wanted(old: &Stack, new: &Stack, active: &Active) -> BTreeSet<String> {
     wanted
 }
 
-/// The names in a unit's folders of links.
+/// The names in a unit's `.wants` and `.requires` directories.
 fn pulled_in(stack: &Stack, target: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in FOLDERS {

@@ -1,6 +1,6 @@
-//! Puts what is stored in force, at every boot: /etc is a tmpfs above the generation's, /run is empty.
+//! Applies the stored settings at every boot: /etc is a tmpfs above the generation's /etc, and /run is empty.
 //!
-//! Each part is applied whether or not another one failed: a device without Wi-Fi still wants its keys.
+//! Each part is applied even if another one failed: a device without Wi-Fi still needs its SSH keys.
 
 use super::{fault, store};
 use crate::durable;
@@ -13,7 +13,7 @@ use std::fs;
 const ZONES: &str = "usr/share/zoneinfo";
 const IWD: &str = "var/lib/iwd";
 const IWD_CONFIG: &str = "etc/iwd/main.conf";
-/// Names the file of the network that lichen.toml asked for, so that it can go when another takes its place.
+/// Names the file of the provisioned network, so that it can be removed when another network replaces it.
 const NETWORK: &str = "var/lib/lichen/wifi-network";
 
 pub(super) fn apply(root: &Root, report: &mut Report) {
@@ -68,7 +68,7 @@ fn timezone(root: &Root, zone: &str) -> Result<()> {
         "the time zone {zone} is gone from this generation"
     );
     durable::atomic_symlink(&format!("../{ZONES}/{zone}"), &root.at("etc/localtime"))?;
-    // Debian's own file beside it; some programs know no other.
+    // Debian also has this file, and some programs read only this one.
     durable::update(
         &root.at("etc/timezone"),
         format!("{zone}\n").as_bytes(),
@@ -77,7 +77,7 @@ fn timezone(root: &Root, zone: &str) -> Result<()> {
     .map(drop)
 }
 
-/// sshd wants the file, and every folder above it, to be writable by root alone.
+/// sshd requires the file and all its parent directories to be writable by root only.
 fn authorized_keys(root: &Root, keys: &[String]) -> Result<()> {
     durable::directory(&root.at("run/lichen"), 0o755)?;
     durable::directory(&root.at("run/lichen/authorized_keys"), 0o755)?;
@@ -103,8 +103,8 @@ fn wifi(root: &Root, wifi: &Wifi) -> Result<()> {
     let (name, content) = network(wifi);
     durable::directory(&root.at(IWD), 0o700)?;
     let path = root.at(IWD).join(&name);
-    // iwd adds the key it derives from the passphrase to this file. As long as the passphrase is in it, it
-    // is right: writing it at every boot would wear the card and cost iwd a derivation.
+    // iwd adds the key that it derives from the passphrase to this file. If the passphrase in it is unchanged, the file
+    // is left alone: writing it at every boot would wear the card and make iwd derive the key again.
     let known = fs::read_to_string(&path).is_ok_and(|now| {
         content
             .lines()
@@ -153,7 +153,7 @@ fn network(wifi: &Wifi) -> (String, String) {
                 key.reveal().to_ascii_lowercase()
             ),
         ),
-        // A space at either end would be cut off, a backslash begins an escape.
+        // iwd would strip a space at either end, and a backslash starts an escape sequence.
         Some(phrase) => {
             let phrase = phrase.reveal().replace('\\', "\\\\").replace(' ', "\\s");
             (
@@ -164,7 +164,7 @@ fn network(wifi: &Wifi) -> (String, String) {
     }
 }
 
-/// iwd's main.conf with the country in it. iwd knows no drop-ins, so the generation's file is edited.
+/// iwd's main.conf with the country in it. iwd supports no drop-ins, so the generation's file is edited.
 fn with_country(config: &str, country: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut general = None;

@@ -1,15 +1,16 @@
-//! `lichen.toml`: what a device is told by the card it boots from. Its format is [`protocol::lichen_toml`].
+//! `lichen.toml`: the settings that a device reads from its card. [`protocol::lichen_toml`] defines the format.
 //!
-//! A file on BOOT that is right is stored on DATA, and only when that is durable wiped from BOOT, for BOOT
-//! can be read by whoever holds the card. One that is wrong in any point is not used at all: every point is
-//! reported on journal and console, the file stays where it is, and what was provisioned earlier stays in
-//! force. A later file merges over the stored one: `hostname`, `timezone`, `[wifi]` and `[ssh]` are each
-//! replaced whole where the new file has them, secrets one by one.
+//! A valid file on BOOT is stored on DATA, and only when it is durable there, it is wiped from BOOT, because anyone who
+//! holds the card can read BOOT. A file with any error is not used at all: every error is reported on the journal and
+//! the console, the file stays in place, and earlier settings stay in force. A later file is merged over the stored
+//! one:
+//! `hostname`, `timezone`, `[wifi]` and `[ssh]` are each replaced as a whole if the new file has them; secrets are
+//! replaced one by one.
 //!
-//! Then, at every boot, what is stored is applied: to the tmpfs above /etc, to /run and to iwd.
+//! At every boot, the stored settings are applied: to the tmpfs above /etc, to /run and to iwd.
 //!
-//! The plug may be pulled between any two steps: the next boot ends in the same state. A bad file is the
-//! user's and no fault of the device: the unit does not fail for it. A device that can't write fails.
+//! After a power cut between any two steps, the next boot reaches the same state. An invalid file is not a fault of the
+//! device, so the unit does not fail; it fails if the device cannot write.
 
 mod apply;
 mod store;
@@ -24,7 +25,7 @@ use protocol::provision::Report;
 /// Where the [`Report`] of this boot is kept.
 pub const REPORT: &str = "run/lichen/provision.json";
 
-/// Takes in the file on BOOT, applies what is stored, and leaves the report in /run.
+/// Stores the file on BOOT, applies the stored settings, and leaves the report in /run.
 pub fn run(root: &Root) -> Report {
     let mut report = Report::default();
     store::take_in(root, &mut report);
@@ -47,7 +48,7 @@ pub fn report(root: &Root) -> Option<Report> {
     serde_json::from_slice(&std::fs::read(root.at(REPORT)).ok()?).ok()
 }
 
-/// Notes that the device could not do something.
+/// Records something that the device could not do.
 fn fault(report: &mut Report, result: Result<()>) {
     if let Err(error) = result {
         report.faults.push(format!("{error:#}"));

@@ -1,7 +1,7 @@
-//! What was provisioned, kept on DATA: `provision.toml`, and a file for each secret.
+//! The stored settings on DATA: `provision.toml`, and one file per secret.
 //!
-//! Stored durably first, wiped from BOOT last. A note on DATA tells a half-wiped file from a bad one, so that
-//! a cut in the middle of wiping ends in a wiped file, and never in the loss of one that was not stored.
+//! The settings are first stored durably and then wiped from BOOT. A note on DATA tells a half-wiped file from an
+//! invalid one, so that a power cut during wiping neither leaves the file readable nor loses one that was not stored.
 
 use super::fault;
 use crate::durable::{self, cut};
@@ -17,11 +17,11 @@ const SOURCE: &str = "boot/lichen.toml";
 const FOLDER: &str = "var/lib/lichen";
 const STORED: &str = "var/lib/lichen/provision.toml";
 const CREDENTIALS: &str = "var/lib/lichen/credentials";
-/// Says: what was in the file on BOOT is stored, it is being wiped.
+/// This note says that the content of the file on BOOT is stored, and that the file is being wiped.
 const WIPING: &str = "var/lib/lichen/wiping";
 const HEADER: &str = "# What lichen.toml said, kept by `lichenctl provision`. To change it, put a lichen.toml on BOOT.\n\n";
 
-/// Takes in `lichen.toml` from BOOT, if there is one.
+/// Stores `lichen.toml` from BOOT, if there is one.
 pub(super) fn take_in(root: &Root, report: &mut Report) {
     let wiping = root.at(WIPING).exists();
     let bytes = match read(root) {
@@ -39,7 +39,7 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
         }
         Err(problem) => return reject(report, vec![problem]),
     };
-    // No text has zeros, but a file has whose wiping was cut off.
+    // A text file contains no zeros; a file whose wiping was interrupted does.
     if wiping && bytes.contains(&0) {
         return fault(report, wipe(root));
     }
@@ -48,7 +48,8 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
         Ok(new) => match store(root, new) {
             Ok(()) => {
                 report.file = Fate::Stored;
-                let wiped = wipe(root).context("lichen.toml is stored, but still readable on BOOT");
+                let wiped =
+                    wipe(root).context("lichen.toml is stored, but is still readable on BOOT");
                 fault(report, wiped);
             }
             Err(error) => {
@@ -91,7 +92,7 @@ fn store(root: &Root, mut new: Provision) -> Result<()> {
         cut::point("secret");
     }
     let merged = load(root)?.merge(new);
-    let text = toml::to_string(&merged).context("cannot write down what lichen.toml said")?;
+    let text = toml::to_string(&merged).context("cannot store the content of lichen.toml")?;
     durable::update(
         &root.at(STORED),
         format!("{HEADER}{text}").as_bytes(),
@@ -114,19 +115,19 @@ fn folders(root: &Root) -> Result<()> {
     durable::directory(&root.at(CREDENTIALS), 0o700)
 }
 
-/// What is stored, without the secrets; nothing, if nothing was ever provisioned. What another version wrote
-/// and this one does not understand is passed over: a rollback must not lose the rest.
+/// The stored settings without the secrets; empty if nothing was ever provisioned. Settings that this version does not
+/// understand are ignored, because after a rollback the other settings must still apply.
 pub(super) fn load(root: &Root) -> Result<Provision> {
     let path = root.at(STORED);
     match fs::read_to_string(&path) {
-        // Whether the time zone still exists is for `apply` to find out.
+        // `apply` checks whether the time zone still exists.
         Ok(text) => Ok(lichen_toml::parse(&text, &|_| true).0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Provision::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
-/// The stored secrets. Whoever removes a file here has revoked the secret, from the next boot on.
+/// The stored secrets. Removing a file here revokes the secret from the next boot on.
 pub(super) fn secrets(root: &Root) -> Result<BTreeMap<String, Vec<u8>>> {
     let folder = root.at(CREDENTIALS);
     let mut secrets = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! Making copies and taking them back. What is on DATA is at any moment the whole old data or the whole new ones: a
-//! copy gets its name when it is whole, and data are restored beside the ones in place before they change places.
+//! Copies and restores service data. DATA always holds either the complete old data or the complete new data: a copy
+//! gets its final name only when it is complete, and data are restored beside the current ones and then swapped.
 
 use super::{FOLDER, Service, folder};
 use crate::confirm::until;
@@ -21,14 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const DATA: &str = "data";
 const VERSION: &str = "version";
 
-/// A copy that is to be taken back.
+/// A copy that is to be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// The service.
     pub name: String,
-    /// What it is to run with.
+    /// The definition of the service that runs with the restored data.
     pub service: Service,
-    /// The generation whose copy it is.
+    /// The generation that the copy belongs to.
     pub generation: Generation,
 }
 
@@ -41,13 +41,13 @@ impl Restore {
         }
     }
 
-    /// The unit that must not run meanwhile.
+    /// The unit that must be stopped meanwhile.
     pub fn unit(&self) -> String {
         format!("{}.service", self.name)
     }
 }
 
-/// Copies the data of a service as generation `generation` knows them.
+/// Copies the data of a service as data of generation `generation`.
 pub(super) fn make(
     root: &Root,
     name: &str,
@@ -63,7 +63,7 @@ pub(super) fn make(
         .create(true)
         .truncate(true)
         .open(&temporary)?;
-    // The user opens it anew by its descriptor when it comes back; nobody else gets into the folder.
+    // The service's user reads the copy through an open descriptor on restore; no other user can enter the directory.
     file.set_permissions(fs::Permissions::from_mode(0o644))?;
     let directory = place(root, service);
     run(
@@ -87,14 +87,15 @@ pub(super) fn make(
     durable::sync_dir(&folder.join(DATA)).context("cannot sync the copy")
 }
 
-/// The version of a generation's copy, if there is one.
+/// The data version of a generation's copy, if there is one.
 pub(super) fn version(root: &Root, name: &str, generation: Generation) -> Option<String> {
     let folder = root.at(FOLDER).join(name).join(generation.to_string());
     folder.join(DATA).exists().then_some(())?;
     fs::read_to_string(folder.join(VERSION)).ok()
 }
 
-/// Takes a copy back; what was there is kept aside. The service must not run. Called again after a cut it goes on.
+/// Restores a copy and keeps the current data aside. The service must be stopped. After a power cut, a second call
+/// continues.
 pub fn restore(root: &Root, restore: &Restore) -> Result<()> {
     let Restore {
         name,
@@ -102,7 +103,7 @@ pub fn restore(root: &Root, restore: &Restore) -> Result<()> {
         generation,
     } = restore;
     again(root, name, service, *generation).with_context(|| {
-        format!("the data of {name} can't be restored from generation {generation}")
+        format!("cannot restore the data of {name} from the copy of generation {generation}")
     })
 }
 
@@ -143,12 +144,12 @@ fn again(root: &Root, name: &str, service: &Service, generation: Generation) -> 
     }
     rename(&whole, &directory)?;
     note(&format!(
-        "the data of {name} are those of generation {generation} again; the newer ones are in /{FOLDER}/{name}"
+        "the data of {name} were restored from the copy of generation {generation}; the newer data are kept in /{FOLDER}/{name}"
     ));
     Ok(())
 }
 
-/// Removes what earlier restores have kept aside.
+/// Removes the data that earlier restores kept aside.
 pub(super) fn forget_newer(root: &Root, name: &str) -> Result<()> {
     for entry in fs::read_dir(root.at(FOLDER).join(name))
         .into_iter()
@@ -162,7 +163,7 @@ pub(super) fn forget_newer(root: &Root, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes a folder, if it is there.
+/// Removes a directory if it exists.
 pub(super) fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -180,7 +181,9 @@ fn place(root: &Root, service: &Service) -> PathBuf {
 fn unused(root: &Root, name: &str) -> Result<PathBuf> {
     let folder = folder(root, name)?;
     let mut names = (1..).map(|n| folder.join(format!("newer-{n}")));
-    names.find(|path| !path.exists()).context("no name is left")
+    names
+        .find(|path| !path.exists())
+        .context("all names for data kept aside are in use")
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
@@ -214,11 +217,11 @@ fn run(
     if !root.is_device() {
         program = Command::new("/bin/sh");
     }
-    // What it makes is its user's alone.
+    // Only its user can read the files that it creates.
     program.args(["-c", &format!("umask 077\n{command}")]);
     program.env("DIRECTORY", directory);
     program.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
-    // Of its own, so that what it has started ends with it.
+    // A process group of its own, so that its child processes are ended with it.
     let mut child = program
         .process_group(0)
         .spawn()
@@ -235,7 +238,7 @@ fn run(
     }
     ensure!(
         ended,
-        "`{command}` takes longer than {} s",
+        "`{command}` did not finish within {} s",
         PATIENCE.as_secs()
     );
     let mut said = String::new();

@@ -1,12 +1,12 @@
-//! The data of services: a new version of a service may leave its data such that the old one cannot read them.
+//! The data of services: a new version of a service may leave its data in a form that the old one cannot read.
 //!
-//! Generations declare for each service the version of its data (`/etc/lichen/state.json`). Before another version
-//! gets at them, the generation that runs makes a copy with its own command; without one there is no change. The
-//! copy belongs to the generation that was left, and goes with it.
+//! Generations declare the data version of each service (`/etc/lichen/state.json`). Before another version runs, the
+//! running generation makes a copy with its own command; if that fails, the change is refused. The copy belongs to the
+//! generation that was left, and is removed with it.
 //!
 //! A change of versions is open until the new generation is blessed. If another generation runs before that, because
-//! the new one was not healthy or failed its trial, the data go back to the copy by themselves, before services
-//! start; what the newer version wrote is kept aside. Whoever rolls back by hand is told of the copy and decides.
+//! the new one was unhealthy or failed its trial, the copy is restored automatically before services start, and the
+//! data of the newer version are kept aside. After a manual rollback, the operator is told about the copy and decides.
 
 mod copy;
 
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the services with data to protect are declared.
+/// The file that declares the services whose data are protected.
 pub const FILE: &str = "etc/lichen/state.json";
 const FOLDER: &str = "var/lib/lichen/state";
 const CHANGES: &str = "var/lib/lichen/state/changes.json";
@@ -33,15 +33,15 @@ const CHANGES: &str = "var/lib/lichen/state/changes.json";
 /// A service whose data are protected.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Service {
-    /// The version of its data. Another one may not be able to read them.
+    /// The version of its data. Another version of the service may be unable to read them.
     pub version: String,
-    /// Where they are.
+    /// The directory of the data.
     pub directory: PathBuf,
-    /// Whose they are.
+    /// The user who owns them.
     pub user: String,
-    /// A shell command that writes a copy of them to stdout, while the service runs.
+    /// A shell command that writes a copy of the data to stdout while the service runs.
     pub backup: String,
-    /// A shell command that makes them anew in `$DIRECTORY` from such a copy, on stdin.
+    /// A shell command that recreates the data in `$DIRECTORY` from such a copy on stdin.
     pub restore: String,
 }
 
@@ -51,7 +51,7 @@ pub struct Service {
 pub struct Declared(pub BTreeMap<String, Service>);
 
 impl Declared {
-    /// What the generation of these layers declares.
+    /// Reads what the generation with these layers declares.
     pub fn of(stack: &Stack) -> Result<Self> {
         stack
             .find(FILE)
@@ -67,7 +67,7 @@ impl Declared {
 /// A change of versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The toplevel whose versions are the new ones.
+    /// The toplevel that needs the new versions.
     to: String,
     /// Whether its services have run.
     ran: bool,
@@ -78,21 +78,21 @@ pub struct Change {
 struct Versions {
     from: String,
     to: String,
-    /// The generation whose copy was made.
+    /// The generation that the copy belongs to.
     copy: Option<Generation>,
 }
 
-/// Whether there has to be a copy.
+/// Whether a copy is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Must {
-    /// Without one nothing is changed.
+    /// Without a copy the change is refused.
     Have,
-    /// The way back is never barred.
+    /// The change goes on without a copy, because a rollback must always be possible.
     Try,
 }
 
-/// Copies what `new` has another version of, by what `old` declares, for generation `from` that runs. Nothing else
-/// is changed yet.
+/// Copies the data whose version changes in `new`, with the commands of `old`, for the running generation `from`.
+/// Nothing else is changed yet.
 pub fn back_up(
     root: &Root,
     from: Option<Generation>,
@@ -103,7 +103,7 @@ pub fn back_up(
 ) -> Result<Option<Change>> {
     let mut services = BTreeMap::new();
     for (name, service, version) in differing(old, new) {
-        // A toplevel on test is no generation that anyone could come back to.
+        // A toplevel under test is not a generation, so nothing could roll back to it.
         let copied = from.map_or(Ok(()), |from| copy::make(root, name, service, from));
         let mut versions = Versions {
             from: service.version.clone(),
@@ -111,13 +111,13 @@ pub fn back_up(
             copy: from,
         };
         if let Err(error) = copied {
-            let what = format!("the data of {name} can't be copied: {error:#}");
+            let what = format!("cannot copy the data of {name}: {error:#}");
             anyhow::ensure!(must == Must::Try, "{what}; nothing was changed");
             journal::error(&what);
             versions.copy = None;
         } else if from.is_some() {
             note(&format!(
-                "the data of {name} will be of version {version}; a copy of version {} is kept",
+                "the data of {name} change to version {version}; a copy of version {} is kept",
                 service.version
             ));
         }
@@ -130,7 +130,7 @@ pub fn back_up(
     }))
 }
 
-/// The services that both declare, in other versions: as `old` has them, with the version of `new`.
+/// The services that both declare with different versions: as defined by `old`, with the version of `new`.
 pub fn differing<'a>(
     old: &'a Declared,
     new: &'a Declared,
@@ -141,7 +141,7 @@ pub fn differing<'a>(
     })
 }
 
-/// Notes durably that the versions are about to change; `now`, or with the next boot.
+/// Records durably that the versions are about to change, either now or at the next boot.
 pub fn open(root: &Root, change: Option<Change>, now: bool) -> Result<()> {
     let Some(change) = change else { return Ok(()) };
     let mut changes = changes(root)?;
@@ -150,20 +150,20 @@ pub fn open(root: &Root, change: Option<Change>, now: bool) -> Result<()> {
             copy::forget_newer(root, name)?;
         }
     }
-    // Asked for twice before the boot.
+    // The change was requested twice before the boot.
     changes.retain(|other| other.ran || other.to != change.to);
     changes.push(Change { ran: now, ..change });
     write(root, &changes)
 }
 
-/// What has to be restored for `toplevel`, which is not the one that the versions were changed for, to run.
+/// What must be restored to run `toplevel`, if the versions were changed for another toplevel.
 pub fn returning(root: &Root, toplevel: &str, declared: &Declared) -> Result<Vec<Restore>> {
     let (due, _) = decide(&changes(root)?, toplevel, declared);
     let found = due.into_iter().filter_map(|(name, copy)| {
         let restore = copy.map(|generation| Restore::new(&name, &declared.0[&name], generation));
         if restore.is_none() {
             journal::error(&format!(
-                "there is no copy of the data of {name} in its version"
+                "there is no copy of the data of {name} in the version that is needed"
             ));
         }
         restore
@@ -171,7 +171,7 @@ pub fn returning(root: &Root, toplevel: &str, declared: &Declared) -> Result<Vec
     Ok(found.collect())
 }
 
-/// Notes that `toplevel` runs, with everything restored that it needs.
+/// Records that `toplevel` runs, and that everything it needs has been restored.
 pub fn returned(root: &Root, toplevel: &str) -> Result<()> {
     let (_, mut kept) = decide(&changes(root)?, toplevel, &Declared::default());
     if let Some(last) = kept.last_mut() {
@@ -180,7 +180,7 @@ pub fn returned(root: &Root, toplevel: &str) -> Result<()> {
     write(root, &kept)
 }
 
-/// The running generation is there to stay, and its versions are.
+/// Closes the open changes: the running generation was blessed, so its data versions are final.
 pub fn settle(root: &Root, toplevel: &str) -> Result<()> {
     let changes = changes(root)?;
     match changes.last() {
@@ -189,12 +189,12 @@ pub fn settle(root: &Root, toplevel: &str) -> Result<()> {
     }
 }
 
-/// At boot, before services start.
+/// Restores what is due at boot, before services start.
 pub fn at_boot(root: &Root) -> Result<()> {
     let _lock = GenerationsLock::wait(root)?;
     let running = Running::read(root)
         .toplevel
-        .context("what runs can't be found out")?;
+        .context("cannot find out which toplevel is running")?;
     let declared = match root.at(FILE) {
         file if file.exists() => Declared::read(&file)?,
         _ => Declared::default(),
@@ -215,7 +215,7 @@ pub fn offered(root: &Root, to: Generation, old: &Declared, new: &Declared) -> V
         .collect()
 }
 
-/// Notes durably that `restores` are due at the next boot, which will not be of `from`.
+/// Records durably that `restores` are due at the next boot, which will start another generation than `from`.
 pub fn at_next_boot(root: &Root, from: &str, old: &Declared, restores: &[Restore]) -> Result<()> {
     let versions = |restore: &Restore| Versions {
         from: restore.service.version.clone(),
@@ -231,7 +231,7 @@ pub fn at_next_boot(root: &Root, from: &str, old: &Declared, restores: &[Restore
     write(root, &[change])
 }
 
-/// Removes the copies of a generation that goes.
+/// Removes the copies of a generation that is being removed.
 pub fn forget(root: &Root, generation: Generation) -> Result<()> {
     for entry in fs::read_dir(root.at(FOLDER))
         .into_iter()
@@ -243,8 +243,8 @@ pub fn forget(root: &Root, generation: Generation) -> Result<()> {
     Ok(())
 }
 
-/// What is due when `toplevel` runs: each service whose data are of another version than it declares, with the
-/// generation whose copy to take; and the changes that stay open.
+/// What is due when `toplevel` runs: each service whose data have another version than it declares, with the generation
+/// whose copy to restore; and the changes that stay open.
 fn decide(
     changes: &[Change],
     toplevel: &str,
@@ -286,7 +286,7 @@ fn write(root: &Root, changes: &[Change]) -> Result<()> {
     Ok(())
 }
 
-/// The folder of a service's copies.
+/// The directory of the service's copies.
 fn folder(root: &Root, service: &str) -> Result<PathBuf> {
     durable::directory(&root.at("var/lib/lichen"), 0o700)?;
     durable::directory(&root.at(FOLDER), 0o700)?;

@@ -122,7 +122,7 @@ fn without_a_copy_there_is_no_change_except_back() {
     let make = |must| back_up(&device.root, Some(Generation(1)), &old, "b", &new, must);
     let error = format!("{:#}", make(Must::Have).unwrap_err());
     assert!(
-        error.contains("notes can't be copied") && error.contains("nothing was changed"),
+        error.contains("cannot copy the data of notes") && error.contains("nothing was changed"),
         "{error}"
     );
     assert_eq!(copy::version(&device.root, "notes", Generation(1)), None);

@@ -1,7 +1,7 @@
 //! The boot state: which generation is good, and which one is on trial.
 //!
-//! It lives on BOOT in two slots, of which the boot script and this crate read the one with the higher `seq`
-//! and write the other: a torn write costs the change, never the state. Load → decide (pure) → write:
+//! It is stored on BOOT in two slots. The boot script and this crate read the slot with the higher `seq` and write the
+//! other one, so a torn write loses the change but never the state. Load → decide (pure) → write:
 //!
 //! ```no_run
 //! # use lichenctl::state::{BootState, Generation};
@@ -9,8 +9,8 @@
 //! # Ok::<(), lichenctl::state::StateError>(())
 //! ```
 //!
-//! It refuses to bless a generation that was not on trial, and never counts tries for one that is good
-//! already: that would, after a few unlucky power cuts, leave a device with nothing to boot.
+//! It refuses to bless a generation that was not on trial, and never counts tries for the good one: after a few power
+//! cuts that would leave a device with nothing to boot.
 
 mod slot;
 #[cfg(test)]
@@ -47,7 +47,7 @@ pub struct State {
 }
 
 impl State {
-    /// What the boot script does with this state: the generation it boots, and the state it writes before.
+    /// The boot script's decision for this state: the generation that it boots, and the state that it writes first.
     pub fn at_boot(self) -> (Generation, Option<State>) {
         match self.trial {
             Some(trial) if trial.tries > 0 && trial.generation != self.good => {
@@ -68,7 +68,7 @@ impl State {
         }
     }
 
-    /// The generation whose tries are used up: it was tried and never blessed, unless this is its last try.
+    /// The generation whose tries are used up: it was tried and never blessed, unless it is on its last try now.
     pub fn out_of_tries(self) -> Option<Generation> {
         self.trial
             .filter(|t| t.tries == 0 && t.generation != self.good)
@@ -84,41 +84,41 @@ impl State {
     }
 }
 
-/// Why the boot state can't be read, changed or written.
+/// Why the boot state cannot be read, changed or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// Neither slot can be used.
+    /// Neither slot is valid.
     #[error("no valid boot state in {}: st0.env {zero}, st1.env {one}", dir.display())]
     NoValidSlot {
-        /// The folder of the slots.
+        /// The directory of the slots.
         dir: PathBuf,
-        /// What is wrong with the first.
+        /// What is wrong with the first slot.
         zero: SlotError,
-        /// What is wrong with the second.
+        /// What is wrong with the second slot.
         one: SlotError,
     },
     /// The generation was not on trial.
     #[error("generation {running} was not on trial: generation {good} is good{}", trial_words(.trial))]
     NotOnTrial {
-        /// The generation to be blessed.
+        /// The generation that was to be blessed.
         running: Generation,
-        /// The good one.
+        /// The good generation.
         good: Generation,
-        /// The one that is on trial.
+        /// The generation on trial.
         trial: Option<Trial>,
     },
-    /// A trial without a try would never be booted.
+    /// A trial without tries would never be booted.
     #[error("generation {0} needs at least one try")]
     NoTries(Generation),
-    /// 2⁶⁴ writes; the number is damaged.
-    #[error("the boot state's seq can't be counted any further")]
+    /// The number is at its maximum of 2⁶⁴ − 1, so it must be damaged.
+    #[error("the sequence number of the boot state cannot be increased any further")]
     Exhausted,
-    /// The other slot could not be written; the state is as it was.
+    /// The other slot could not be written; the state is unchanged.
     #[error("cannot write the boot state to {}: {source}", path.display())]
     Write {
         /// The slot's file.
         path: PathBuf,
-        /// Why not.
+        /// Why the write failed.
         source: std::io::Error,
     },
 }
@@ -133,11 +133,13 @@ impl Hint for StateError {
     fn hint(&self) -> &'static str {
         match self {
             Self::NoValidSlot { .. } => {
-                "is BOOT mounted? `findmnt /boot`; else write the image to the card anew"
+                "check with `findmnt /boot` that BOOT is mounted; if it is, write the image to the card again"
             }
             Self::NotOnTrial { .. } | Self::Exhausted => "`lichenctl status` shows the boot state",
-            Self::NoTries(_) => "3 tries are usual",
-            Self::Write { .. } => "`findmnt /boot`: BOOT must be mounted, writable, and not full",
+            Self::NoTries(_) => "the usual number of tries is 3",
+            Self::Write { .. } => {
+                "BOOT must be mounted, writable and not full: check with `findmnt /boot` and `df /boot`"
+            }
         }
     }
 }
@@ -146,7 +148,7 @@ impl Hint for StateError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootState {
     dir: PathBuf,
-    /// The slot the state was loaded from; never the one that is written.
+    /// The slot that the state was loaded from; this slot is never written.
     current: usize,
     loaded: State,
     state: State,
@@ -180,7 +182,7 @@ impl BootState {
         self.state
     }
 
-    /// Boot: `generation` is tried at the next boot. A good one needs no trial and gets no count.
+    /// Boot: `generation` is tried at the next boot. The good generation needs no trial and gets no tries.
     pub fn boot(self, generation: Generation, tries: u64) -> Result<Self, StateError> {
         if tries == 0 {
             return Err(StateError::NoTries(generation));
@@ -190,8 +192,8 @@ impl BootState {
         self.decide(good, trial)
     }
 
-    /// Soft-reboot: `generation` is tried at once, without the boot script. The try is counted before it is made, as
-    /// the boot script does, and it is the only one: whatever resets the device in between boots the good one.
+    /// Soft-reboot: `generation` is tried immediately, without the boot script. As in the boot script, the try is
+    /// counted before it begins. It is the only try: any reset in between boots the good generation.
     pub fn try_now(self, generation: Generation) -> Result<Self, StateError> {
         let good = self.state.good;
         let trial = (generation != good).then_some(Trial {
@@ -201,8 +203,8 @@ impl BootState {
         self.decide(good, trial)
     }
 
-    /// Bless: the running generation was on trial and is healthy. Blessing the good one changes nothing, so
-    /// that a unit may bless at every boot.
+    /// Bless: the running generation was on trial and is healthy. Blessing the good generation changes nothing, so a
+    /// unit may bless at every boot.
     pub fn bless(self, running: Generation) -> Result<Self, StateError> {
         let State { good, trial, .. } = self.state;
         match trial {
@@ -216,8 +218,8 @@ impl BootState {
         }
     }
 
-    /// Give up: whatever tries are left to `generation`, the good one is booted next. Which trial failed stays
-    /// known.
+    /// Give up: the good generation boots next, however many tries `generation` has left. The state still shows which
+    /// trial failed.
     pub fn give_up(self, generation: Generation) -> Result<Self, StateError> {
         let State { good, trial, .. } = self.state;
         let over = |trial: Trial| match trial.generation == generation {
@@ -227,7 +229,7 @@ impl BootState {
         self.decide(good, trial.map(over))
     }
 
-    /// Rollback: no trial any more; the good generation is booted next.
+    /// Rollback: ends the trial; the good generation boots next.
     pub fn rollback(self) -> Result<Self, StateError> {
         let good = self.state.good;
         self.decide(good, None)
@@ -240,12 +242,12 @@ impl BootState {
         })
     }
 
-    /// Writes what was decided over the slot that is *not* current; nothing, if nothing was decided.
+    /// Writes the decision over the slot that is *not* current; does nothing if nothing was decided.
     pub fn write(self) -> Result<Self, StateError> {
         if self.state == self.loaded {
             return Ok(self);
         }
-        // However many verbs led here, this is one write.
+        // Several decisions in a row become a single write.
         let state = State {
             seq: self
                 .loaded
@@ -273,8 +275,8 @@ fn path(dir: &Path, slot: usize) -> PathBuf {
     dir.join(["st0.env", "st1.env"][slot])
 }
 
-/// Gives a slot that was deleted, or cut short by a repair of the file system, its 512 bytes back. A slot in
-/// order is never resized; one that is not was not valid, so there is nothing in it to lose.
+/// Restores the size of 512 bytes of a slot that was deleted, or truncated by a file-system repair. A valid slot is
+/// never resized; an invalid one holds nothing that could be lost.
 fn heal(path: &Path) -> std::io::Result<()> {
     let file = OpenOptions::new()
         .write(true)

@@ -1,28 +1,28 @@
 //! One slot: 512 bytes as U-Boot's `env export -c` writes and `env import -c` reads them.
 //!
-//! CRC32 (little endian) of the other 508 bytes, then `key=value\0` …, `\0`, zeros. Numbers are hex without
-//! prefix. Keys it does not know are ignored, so that an older generation can read what a newer one wrote.
+//! The CRC32 (little endian) of the other 508 bytes, then `key=value\0` …, `\0`, zeros. Numbers are hex without a
+//! prefix. Unknown keys are ignored, so that an older generation can read what a newer one wrote.
 
 use super::{Generation, State, Trial};
 use std::fs;
 use std::path::Path;
 
-/// The size of a slot's file, always: one sector, which a card writes whole or not at all.
+/// The fixed size of a slot's file: one sector, which a card writes completely or not at all.
 pub const SLOT_SIZE: usize = 512;
 
-/// Why a slot can't be used.
+/// Why a slot is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
-    /// The file can't be read.
+    /// The file cannot be read.
     #[error("cannot be read ({0})")]
     Unreadable(#[from] std::io::Error),
     /// The file has another size.
     #[error("has {0} bytes instead of {SLOT_SIZE}")]
     Size(usize),
-    /// The checksum does not fit, as after a torn write.
+    /// The checksum does not match, as after a torn write.
     #[error("has a wrong checksum")]
     Checksum,
-    /// The checksum fits, the content does not.
+    /// The checksum matches, but the content is malformed.
     #[error("is malformed ({0})")]
     Malformed(String),
 }
@@ -79,7 +79,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State, SlotError> {
     Ok(State {
         seq: needed(seq, "seq")?,
         good: Generation(needed(good, "good")?),
-        // The boot script takes a trial without a count for one that is used up.
+        // The boot script treats a trial without a count as used up.
         trial: next.map(|n| Trial {
             generation: Generation(n),
             tries: tries.unwrap_or(0),
@@ -87,7 +87,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State, SlotError> {
     })
 }
 
-/// U-Boot's numbers: hex digits and nothing else.
+/// Parses U-Boot's numbers: hex digits and nothing else.
 fn hex(text: &str) -> Option<u64> {
     text.bytes()
         .all(|b| b.is_ascii_hexdigit())

@@ -1,13 +1,13 @@
-//! What a channel means to this device: from what it says, what runs, and what is remembered.
+//! Decides what to do about a channel: from its content, the running toplevel, and the record of updates.
 
 use super::UpdateError;
 use crate::record::Record;
 use protocol::channel::Channel;
 
-/// What the device is at.
+/// The state of the device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Toplevels {
-    /// The toplevel that runs.
+    /// The running toplevel.
     pub running: Option<String>,
     /// The toplevel that the next boot will run.
     pub next_boot: Option<String>,
@@ -16,17 +16,17 @@ pub struct Toplevels {
 /// What to do about a channel's toplevel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing: it runs.
+    /// Do nothing: it is running.
     Runs,
-    /// Nothing: it boots next, when somebody reboots.
+    /// Do nothing: it runs after the next reboot.
     BootsNext,
-    /// Nothing: it was tried.
+    /// Do nothing: it failed here or was rolled back.
     Failed,
-    /// Copy it and make it run.
+    /// Copy and activate it.
     Take,
 }
 
-/// Whether the channel is the one that is followed, and not an old one.
+/// Checks that the channel is the one that is followed, and not an outdated one.
 pub fn admit(
     channel: &Channel,
     (appliance, name): (&str, &str),
@@ -66,11 +66,11 @@ pub fn decide(toplevel: &str, here: &Toplevels, record: &Record) -> Decision {
 }
 
 impl Decision {
-    /// For people.
+    /// A description for people.
     pub fn words(self, name: &str, toplevel: &str) -> String {
         match self {
             Self::Runs => format!("{name} runs already"),
-            Self::BootsNext => format!("{name} boots next, whenever somebody reboots: {toplevel}"),
+            Self::BootsNext => format!("{name} will run after the next reboot: {toplevel}"),
             Self::Failed => format!("{name} failed on this device or was rolled back: {toplevel}"),
             Self::Take => format!("{name} is new: {toplevel}"),
         }

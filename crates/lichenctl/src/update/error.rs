@@ -1,36 +1,36 @@
-//! Why a device does not run what its channel names, and what to do about it.
+//! Why an update failed, and what to do about it.
 
 use crate::hint::Hint;
 use protocol::channel::ChannelError;
 
-/// Why the device does not run what its channel names.
+/// Why the device does not run the toplevel that its channel names.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
-    /// There is nothing to follow.
+    /// No channel is configured.
     #[error("this appliance follows no channel")]
     NoChannel,
-    /// Anybody could sign.
-    #[error("no key is trusted on this device, so that no channel can be")]
+    /// Without trusted keys, anybody could sign a channel.
+    #[error("no signing key is trusted on this device, so no channel can be verified")]
     NoKeys,
-    /// It could not be fetched.
+    /// The channel could not be fetched.
     #[error("{url}: {why}")]
     Unreachable {
         /// Its address.
         url: String,
-        /// What happened.
+        /// What went wrong.
         why: String,
     },
-    /// The secure connection failed.
+    /// The TLS connection failed.
     #[error("{url}: {why}; this device's clock says {clock}")]
     Insecure {
         /// Its address.
         url: String,
-        /// What happened.
+        /// What went wrong.
         why: String,
-        /// The time here.
+        /// The time on this device.
         clock: String,
     },
-    /// The server has no such file.
+    /// The server answered with an error status.
     #[error("{url}: the server answered {status}")]
     Status {
         /// Its address.
@@ -38,13 +38,13 @@ pub enum UpdateError {
         /// The status.
         status: u16,
     },
-    /// What answered is something between the device and the server.
-    #[error("{url}: a web page came instead of a channel")]
+    /// Something between the device and the server answered, such as a login page.
+    #[error("{url}: the server sent a web page instead of a channel")]
     WebPage {
         /// Its address.
         url: String,
     },
-    /// It is wrong, or not to be trusted.
+    /// The channel is malformed or not signed by a trusted key.
     #[error("{url}: {error}")]
     Channel {
         /// Its address.
@@ -52,44 +52,46 @@ pub enum UpdateError {
         /// What is wrong with it.
         error: ChannelError,
     },
-    /// It is meant for others.
-    #[error("{url} is {found}, and this device follows {wanted}")]
+    /// The channel is for another appliance or has another name.
+    #[error("{url} is the channel {found}, but this device follows {wanted}")]
     Another {
         /// Its address.
         url: String,
-        /// What it says it is.
+        /// The appliance and name in the channel.
         found: String,
-        /// What was asked for.
+        /// The appliance and name that were expected.
         wanted: String,
     },
-    /// It is older than what was seen before.
-    #[error("{url} has sequence {found}, and {accepted} was seen already: this is an old channel")]
+    /// The channel is older than one that was accepted before.
+    #[error(
+        "{url} has sequence {found}, but sequence {accepted} was already accepted: this is an old channel"
+    )]
     Old {
         /// Its address.
         url: String,
         /// Its sequence.
         found: u64,
-        /// The highest one so far.
+        /// The highest sequence accepted so far.
         accepted: u64,
     },
-    /// It was tried, or given up by hand.
+    /// The toplevel failed here before, or was rolled back by hand.
     #[error(
         "sequence {sequence} names {toplevel}, which failed on this device or was rolled back: it is not tried again"
     )]
     FailedBefore {
         /// The channel's sequence.
         sequence: u64,
-        /// What it names.
+        /// The toplevel that it names.
         toplevel: String,
     },
-    /// Nix could not.
+    /// Nix could not copy the toplevel.
     #[error("{toplevel} could not be copied from {url}: {why}")]
     NotCopied {
-        /// What.
+        /// The toplevel.
         toplevel: String,
-        /// From where.
+        /// The cache that it was to be copied from.
         url: String,
-        /// Nix's words.
+        /// Nix's error message.
         why: String,
     },
 }
@@ -97,22 +99,30 @@ pub enum UpdateError {
 impl Hint for UpdateError {
     fn hint(&self) -> &'static str {
         match self {
-            Self::NoChannel => "services.lichen.autoUpdate makes it follow one",
-            Self::NoKeys => "nix.settings.trusted-public-keys names those who may sign",
-            Self::Unreachable { .. } => "what had arrived is kept; the next run goes on from there",
+            Self::NoChannel => "set services.lichen.autoUpdate to make the device follow a channel",
+            Self::NoKeys => "list the keys that may sign in nix.settings.trusted-public-keys",
+            Self::Unreachable { .. } => {
+                "what has been downloaded is kept; the next run continues from there"
+            }
             Self::Insecure { .. } => {
-                "is the clock right (`timedatectl`)? An authority of your own belongs into security.pki.certificates. \
-                 A cache over plain http needs neither: all is signed"
+                "check the clock with `timedatectl`; add your own certificate authority to security.pki.certificates. \
+                 A cache over plain http needs neither, because everything is signed"
             }
-            Self::Status { .. } => "`lichen publish APPLIANCE --channel NAME` puts it there",
-            Self::WebPage { .. } => "is there a network that wants to be logged in to first?",
+            Self::Status { .. } => {
+                "`lichen publish APPLIANCE --channel NAME` publishes the channel there"
+            }
+            Self::WebPage { .. } => "check whether the network requires a login first",
             Self::Channel { error, .. } => error.hint(),
-            Self::Another { .. } => "services.lichen.autoUpdate says what is followed",
-            Self::Old { .. } => "publish anew; the sequence rises by itself",
-            Self::FailedBefore { .. } => {
-                "publish a better one; to try this one by hand all the same: `lichenctl switch TOPLEVEL`"
+            Self::Another { .. } => {
+                "services.lichen.autoUpdate sets the channel that this device follows"
             }
-            Self::NotCopied { .. } => "what had arrived is kept; the next run goes on from there",
+            Self::Old { .. } => "publish again; the sequence increases automatically",
+            Self::FailedBefore { .. } => {
+                "publish a fixed toplevel; to try this one again by hand: `lichenctl switch TOPLEVEL`"
+            }
+            Self::NotCopied { .. } => {
+                "what has been copied is kept; the next run continues from there"
+            }
         }
     }
 }

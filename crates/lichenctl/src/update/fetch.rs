@@ -1,7 +1,7 @@
 //! One small file over HTTP(S).
 //!
-//! Whom TLS trusts is what the whole device trusts: Debian's bundle and `security.pki` of the configuration.
-//! Proxies are those of the environment, as for Nix. Redirects are followed: what comes is signed.
+//! TLS trusts what the whole device trusts: Debian's bundle and `security.pki` of the configuration. Proxies come from
+//! the environment, as for Nix. Redirects are followed, because the content is signed.
 
 use super::UpdateError;
 use crate::root::Root;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
-/// For all of it: a channel is a few hundred bytes.
+/// The time limit for the whole request: a channel is a few hundred bytes.
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Fetches it.
@@ -29,7 +29,7 @@ pub(super) fn get_within(root: &Root, url: &str, within: Duration) -> Result<Vec
         .build()
         .into();
     let failed = |error: ureq::Error| failure(url, error);
-    // A cache in between may keep everything for ever but this.
+    // Caches on the way may keep everything else forever, but not this file.
     let mut response = agent
         .get(url)
         .header("cache-control", "no-cache")
@@ -64,7 +64,7 @@ fn authorities(root: &Root) -> RootCerts {
 
 fn failure(url: &str, error: ureq::Error) -> UpdateError {
     let (url, why) = (url.to_owned(), error.to_string());
-    // A certificate that is not valid yet, or no more, may as well mean that it is another year here.
+    // A certificate that is expired or not valid yet may also mean that this device's clock is wrong.
     if why.contains("certificate") {
         let clock = crate::systemd::run("date", &["+%Y-%m-%d %H:%M"]).unwrap_or_default();
         let clock = clock.trim().to_owned();

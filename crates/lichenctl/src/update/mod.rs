@@ -1,12 +1,11 @@
-//! Update: the device follows a channel, by itself.
+//! Update: the device follows a channel automatically.
 //!
-//! One run fetches the channel, decides, has Nix copy what is missing, and then does what `lichenctl switch` does.
-//! Whatever it can't do is left for the next run: when that is, the timer says. A run that was cut off anywhere
-//! goes on where it was: paths that have arrived are kept, and what is remembered ([`Record`]) is written
-//! before anything is changed on the strength of it.
+//! A run fetches the channel, decides, lets Nix copy what is missing, and then does what `lichenctl switch` does.
+//! Whatever fails is left for the next run, which a timer starts. An interrupted run continues where it stopped: paths
+//! that have arrived are kept, and the record ([`Record`]) is written before anything is changed because of it.
 //!
-//! It refuses a channel that nobody who is trusted has signed, one for another appliance, and one that is older than
-//! what it has seen already; and it does not try again what has failed here before.
+//! It refuses a channel that is not signed by a trusted key, that is for another appliance, or that is older than one
+//! accepted before; and it does not retry what has failed here before.
 
 mod decide;
 mod error;
@@ -37,18 +36,18 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// How far a run goes.
+/// What a run may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Tell what there is, and change nothing.
+    /// Report what is available, and change nothing.
     Check,
-    /// All the way, within the maintenance window.
+    /// Everything, but only within the maintenance window.
     Scheduled,
-    /// All the way, now.
+    /// Everything, now.
     Now,
 }
 
-/// One run. What it came to is in the journal, and remembered for `lichenctl status`.
+/// Runs once. The result is logged, and remembered for `lichenctl status`.
 pub fn update(root: &Root, extent: Extent) -> Result<()> {
     let config = Config::load(root)?.ok_or(UpdateError::NoChannel)?;
     let mut record = Record::load(root);
@@ -79,7 +78,7 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
     }
     let here = Toplevels {
         running: Running::read(root).toplevel,
-        // With the right to reboot there is no need to wait for somebody who does.
+        // If rebooting is allowed, there is no need to wait for someone else to do it.
         next_boot: (!config.reboot)
             .then(|| generations::toplevel(root, state.at_boot().0))
             .flatten(),
@@ -93,7 +92,7 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
     if decision == Decision::Runs {
         record.forgive(&toplevel);
     }
-    // What is accepted here stays accepted, whatever becomes of the rest.
+    // The accepted sequence is kept, even if a later step fails.
     record.save(root)?;
     match decision {
         Decision::Take => {}
@@ -113,7 +112,7 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
         let to = Toplevel::load(root, Path::new(&toplevel))?;
         let generation = stage::stage(root, &to, &GenerationsLock::take(root)?)?.generation;
         return Ok(format!(
-            "{name} is staged as generation {generation}; it will be switched to from {} on",
+            "{name} is staged as generation {generation}; the maintenance window opens at {}, and the device switches then",
             window.from
         ));
     }
@@ -123,7 +122,7 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
     })
 }
 
-/// Fetches the channel and holds it against what this device follows, trusts and has seen.
+/// Fetches the channel and checks it against the configuration, the trusted keys and the record.
 fn fetch_channel(root: &Root, config: &Config, record: &Record) -> Result<Channel> {
     let keys = trust::trusted(root);
     if keys.is_empty() {
@@ -142,22 +141,22 @@ fn fetch_channel(root: &Root, config: &Config, record: &Record) -> Result<Channe
     Ok(channel)
 }
 
-/// The name of the appliance that this device is.
+/// The name of this device's appliance.
 fn appliance(root: &Root) -> Result<String> {
     #[derive(Deserialize)]
     struct Manifest {
         appliance: String,
     }
     let running = Running::read(root).toplevel;
-    let running = running.context("what runs can't be found out")?;
+    let running = running.context("cannot find out which toplevel is running")?;
     let file = toplevel::at(root, &running).join("manifest.json");
     let read = || -> Result<Manifest> { Ok(serde_json::from_slice(&fs::read(&file)?)?) };
     let manifest = read().with_context(|| format!("cannot read {}", file.display()))?;
     Ok(manifest.appliance)
 }
 
-/// Nobody else removes the generations that updates leave behind. Not while there is something to copy: what has
-/// arrived of it would go, too.
+/// Removes old generations, because nothing else removes those that updates leave behind. Not while something remains
+/// to be copied, because that would also delete the paths that have already arrived.
 fn tidy(root: &Root) -> Result<()> {
     if generations::on_boot(root)?.len() > retention::KEEP {
         let removed = retention::collect(root, retention::KEEP, &GenerationsLock::take(root)?)?;
@@ -166,8 +165,8 @@ fn tidy(root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// Has Nix bring the closure. It verifies what signs each path, and registers each when it has arrived whole, so
-/// that the next run goes on with those that are missing.
+/// Lets Nix copy the closure. Nix verifies the signature of each path and registers each path when it is complete, so
+/// the next run continues with the missing ones.
 fn copy(root: &Root, config: &Config, toplevel: &str) -> Result<()> {
     let nix = |arguments: &[&str]| {
         nix(root, arguments).map_err(|why| UpdateError::NotCopied {
@@ -177,7 +176,7 @@ fn copy(root: &Root, config: &Config, toplevel: &str) -> Result<()> {
         })
     };
     nix(&["copy", "--from", &config.url, toplevel])?;
-    // A path that was here before may have come without the signature that the cache has of it.
+    // A path that was already here may lack the signature that the cache has for it.
     if trust::check(root, toplevel).is_err() {
         let from = ["--recursive", "--substituter", &config.url, toplevel];
         nix(&[&["store", "copy-sigs"], from.as_slice()].concat())?;
@@ -185,12 +184,12 @@ fn copy(root: &Root, config: &Config, toplevel: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs nix and passes on what it says; the error is its last line.
+/// Runs nix and passes its messages on; the error is its last line.
 fn nix(root: &Root, arguments: &[&str]) -> Result<()> {
     let mut nix = Command::new("nix");
     nix.args(["--extra-experimental-features", "nix-command"])
         .args(arguments)
-        // What was missing an hour ago may have been published since.
+        // A path that was missing an hour ago may have been published since.
         .args(["--option", "narinfo-cache-negative-ttl", "0"])
         .args(["--option", "connect-timeout", "30"])
         .args(["--option", "stalled-download-timeout", "60"])
@@ -202,8 +201,8 @@ fn nix(root: &Root, arguments: &[&str]) -> Result<()> {
     let mut last = String::new();
     for line in BufReader::new(stderr).lines() {
         let line = line.context("cannot read what nix says")?;
-        // A line for each path that is begun. Nix's database is synced now and then only: without this, a power cut
-        // takes with it what has arrived before.
+        // Nix prints a line when it begins a path, but syncs its database only occasionally. Without this sync, a power
+        // cut would lose the paths that have already arrived.
         let _ = durable::sync_file_system(&root.at("nix"));
         say(&line);
         last = line;
@@ -214,8 +213,8 @@ fn nix(root: &Root, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Makes it run, or what boots next if the device may not be rebooted for it; remembers if that went wrong. A generation that takes the device down each time it is switched
-/// to leaves no other trace than that the attempt was begun.
+/// Activates it, or makes it boot next if the device may not be rebooted for it; records a failure. The start of the
+/// attempt is recorded first, because it is the only trace of a generation that crashes the device at every switch.
 fn take(root: &Root, config: &Config, record: &mut Record, toplevel: &str) -> Result<Verb> {
     let path = Path::new(toplevel);
     let needs_boot = apply::dry_run(root, path)?.method >= Method::SoftReboot;

@@ -172,7 +172,7 @@ fn a_check_tells_what_there_is_and_remembers_nothing() {
             NEW,
             Some(3),
             false,
-            "stable 7 boots next, whenever somebody reboots: /nix/store/new",
+            "stable 7 will run after the next reboot: /nix/store/new",
         ),
         // Allowed to reboot, it need not wait for somebody who does.
         (NEW, Some(3), true, "stable 7 is new: /nix/store/new"),

@@ -1,4 +1,5 @@
-//! Is this line a public key sshd would take? Found out before the user is locked out by a slip of the mouse.
+//! Checks whether sshd would accept a line as a public key, so that a copy-and-paste mistake does not lock the user
+//! out.
 
 const KINDS: [&str; 7] = [
     "ssh-ed25519",
@@ -10,7 +11,7 @@ const KINDS: [&str; 7] = [
     "sk-ecdsa-sha2-nistp256@openssh.com",
 ];
 
-/// Checks one line as of `id_ed25519.pub`; says what is wrong with it.
+/// Checks a line in the format of `id_ed25519.pub`; the error says what is wrong with it.
 pub(super) fn check(line: &str) -> Result<(), String> {
     if line.contains("PRIVATE KEY") {
         return Err(
@@ -47,7 +48,7 @@ pub(super) fn check(line: &str) -> Result<(), String> {
         .ok_or_else(|| format!("is too short for {kind}"))
 }
 
-/// The parts of a key, each with its length before it; `None` if they don't come out even.
+/// The fields of a key, each preceded by its length; `None` if the lengths do not add up.
 fn fields(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
     let mut fields = Vec::new();
     while !blob.is_empty() {

@@ -1,44 +1,44 @@
-//! What decoders of messages are made with: what a message was, whose it is, when it was.
+//! Shared parts of the message decoders: the kind of a message, its stream and its time.
 
 use foldhash::HashMap;
 
-/// What a message was.
+/// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded {
     /// Records, appended to the list.
     Records,
-    /// Nothing to keep: something the feed says about itself, or a symbol or channel nobody asked for.
+    /// Nothing to keep: a message about the feed itself, or about a symbol or channel that was not subscribed to.
     Other,
 }
 
-/// Why a message could not be understood.
+/// Why a message could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Garbage {
-    /// It is not what the format says.
+    /// It violates the format.
     #[error("{what}, at byte {at}")]
     Malformed {
         /// What is wrong.
         what: &'static str,
-        /// Where.
+        /// The position, in bytes.
         at: usize,
     },
-    /// A value that is needed is missing, or is nonsense.
+    /// A required value is missing or invalid.
     #[error("{0}")]
     Missing(&'static str),
-    /// The exchange refuses something.
+    /// The exchange reports an error.
     #[error("the exchange says: {0}")]
     Refused(String),
 }
 
-/// Which stream a channel and a symbol are.
+/// Finds the stream of a channel and a symbol.
 #[derive(Debug)]
 pub struct Table {
     channels: Vec<(String, HashMap<Vec<u8>, u32>)>,
 }
 
 impl Table {
-    /// Streams of these channels and symbols, the first of which is `first`. `name` says how messages call a symbol in
-    /// a channel.
+    /// The streams of these channels and symbols, the first of which is `first`. `name` returns the name that messages
+    /// use for a symbol in a channel.
     pub fn new(
         channels: &[String],
         symbols: &[String],
@@ -56,27 +56,27 @@ impl Table {
         }
     }
 
-    /// The stream, if it was asked for.
+    /// The stream, if it was subscribed to.
     pub fn find(&self, channel: &str, name: &[u8]) -> Option<u32> {
         let (_, streams) = self.channels.iter().find(|(name, _)| name == channel)?;
         streams.get(name).copied()
     }
 
-    /// The stream, where names alone tell channels apart; and its channel.
+    /// The stream and its channel, where names alone distinguish channels.
     pub fn find_name(&self, name: &[u8]) -> Option<(u32, &str)> {
         let mut channels = self.channels.iter();
         channels.find_map(|(channel, streams)| Some((*streams.get(name)?, channel.as_str())))
     }
 }
 
-/// RFC 3339 in UTC as µs since 1970.
+/// Converts RFC 3339 in UTC to µs since 1970.
 pub fn rfc3339(text: &str) -> Option<i64> {
     let time = humantime::parse_rfc3339_weak(text).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since.as_micros()).ok()
 }
 
-/// A number of seconds, ms, µs or ns since 1970, told apart by how large it is, as µs.
+/// Converts seconds, ms, µs or ns since 1970, distinguished by their magnitude, to µs.
 pub fn since_1970(number: f64) -> i64 {
     let exponent = match number.abs() {
         n if n < 1e11 => 1e6,

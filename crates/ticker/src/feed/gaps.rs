@@ -1,25 +1,25 @@
-//! Duplicates and gaps, by a stream's numbers.
+//! Detects duplicates and gaps by a stream's numbers.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::record::Stream;
 use crate::stats::StreamStats;
 
-/// A number that falls back further than this is not a duplicate: the source has begun to count anew.
+/// A number that falls back by more than this is not a duplicate: the source has restarted its numbering.
 const ANEW: i64 = 100_000;
-/// Gaps that may still be filled by what comes late.
+/// The number of gaps that late records may still fill.
 const OPEN_GAPS: usize = 16;
 
-/// What is known of a stream's numbers.
+/// The state of a stream's numbers.
 #[derive(Debug, Default)]
 pub struct Numbers {
     last: Option<i64>,
-    /// First and last missing number of gaps, oldest first.
+    /// The first and last missing number of each gap, oldest first.
     gaps: Vec<(i64, i64)>,
 }
 
 impl Numbers {
-    /// Goes on after `last`, if that is known.
+    /// Continues after `last`, if that is known.
     pub fn after(last: Option<i64>) -> Self {
         Numbers {
             last,
@@ -32,7 +32,7 @@ impl Numbers {
         self.last
     }
 
-    /// Whether a record with this number is to be kept: it is not, if it has been seen before.
+    /// Whether to keep a record with this number: false if it was received before.
     pub fn accept(&mut self, number: i64, stream: &Stream, stats: &StreamStats) -> bool {
         let Some(last) = self.last else {
             self.last = Some(number);
@@ -52,7 +52,7 @@ impl Numbers {
                 symbol = stream.symbol,
                 last,
                 number,
-                "the source counts anew"
+                "the source has restarted its numbering"
             );
             *self = Numbers::after(Some(number));
             return true;

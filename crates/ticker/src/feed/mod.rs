@@ -1,4 +1,4 @@
-//! Feeds: one task per source, which connects, listens, and connects again.
+//! Feeds: one task per source, which connects, listens, and reconnects.
 
 mod decode;
 mod exchange;
@@ -26,16 +26,16 @@ use crate::record::{Record, Stream};
 use crate::stats::Stats;
 
 const SLOWEST_RETRY: Duration = Duration::from_secs(60);
-/// A connection that has lasted for this long was a good one: the next failure is a first one again.
+/// A connection that lasted this long was successful: the next failure counts as the first one.
 const GOOD: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(15);
-/// Messages that could not be understood are logged this often, and counted always.
+/// How often messages that could not be decoded are logged; they are always counted.
 const COMPLAIN: Duration = Duration::from_secs(10);
-/// How often a feed looks whether it is to stop for want of room, and says that it is alive.
+/// How often a feed beats, and checks whether it must stop because the disk is full.
 const LOOK: Duration = Duration::from_secs(1);
 const BEAT: Duration = Duration::from_secs(90);
 
-/// One source.
+/// The feed of one source.
 pub struct Feed {
     index: usize,
     settings: SourceSettings,
@@ -50,26 +50,26 @@ pub struct Feed {
     heartbeat: Heartbeat,
     shutdown: Shutdown,
     complained: Option<Instant>,
-    /// Records on their way to the queue.
+    /// Records that have not been moved to the queue yet.
     records: Vec<Record>,
 }
 
-/// What all feeds share.
+/// The state that all feeds share.
 #[derive(Clone)]
 pub struct Shared {
     /// All streams.
     pub streams: Arc<[Stream]>,
-    /// Where records go.
+    /// The queue for records.
     pub queue: Queue,
-    /// What time it is, in µs since 1970.
+    /// The clock, in µs since 1970.
     pub clock: Clock,
-    /// What is counted.
+    /// The counters.
     pub stats: Arc<Stats>,
 }
 
 impl Feed {
-    /// The source `settings`, which is the `index`-th and whose first stream is `first`. `last` has the highest
-    /// number that is known of each stream.
+    /// Creates the feed of `settings`, the `index`-th source, whose first stream is `first`. `last` has the highest
+    /// known number of each stream.
     pub fn new(
         kit: &Kit,
         shared: &Shared,
@@ -146,7 +146,7 @@ impl Feed {
         }
     }
 
-    /// One connection, until it ends; an error says why, unless it was ended for want of room.
+    /// Runs one connection until it ends. An error says why; there is none if it ended because the disk is full.
     async fn listen(&mut self) -> anyhow::Result<()> {
         self.heartbeat.beat();
         let exchange = self.settings.kind.0;
@@ -174,7 +174,7 @@ impl Feed {
         tokio::pin!(look);
         let mut news = false;
         loop {
-            // What came with the handshake is looked at before there is more.
+            // Messages that arrived with the handshake are handled before waiting for more.
             let now = (self.clock)();
             let ended = loop {
                 match socket.next() {
@@ -202,7 +202,7 @@ impl Feed {
                     }
                     if now - heard >= silence {
                         stats.silences.fetch_add(1, Relaxed);
-                        bail!("silent for {} s", silence.as_secs_f64());
+                        bail!("no message for {} s", silence.as_secs_f64());
                     }
                     if self.stats.is_stopped() {
                         return Ok(());
@@ -219,7 +219,7 @@ impl Feed {
         }
     }
 
-    /// What a message, received at `now`, holds that was not there before is put to `records`.
+    /// Decodes a message received at `now`, and appends its new records to `records`.
     fn message(&mut self, message: &[u8], now: i64) {
         let before = self.records.len();
         match (self.decode)(message, now, &mut self.records) {
@@ -227,14 +227,14 @@ impl Feed {
             Ok(Decoded::Other) => {
                 self.stats.source(self.index).other.fetch_add(1, Relaxed);
             }
-            // Of a list, what could be understood before is kept.
+            // If a list contains an error, the records before it are kept.
             Err(error) => self.garbage(&error, message),
         }
         let mut records = std::mem::take(&mut self.records);
         let mut kept = before;
         for at in before..records.len() {
             if self.accept(&records[at]) {
-                // Nearly always it is there already.
+                // The stream is nearly always known already.
                 if kept < at {
                     records[kept] = records[at];
                 }
@@ -245,7 +245,7 @@ impl Feed {
         self.records = records;
     }
 
-    /// Whether a record is to be kept; it is counted.
+    /// Counts a record, and decides whether to keep it.
     fn accept(&mut self, record: &Record) -> bool {
         let index = record.stream as usize;
         let stream = &self.streams[index];
@@ -276,7 +276,7 @@ impl Feed {
         );
     }
 
-    /// A market that nobody trades at.
+    /// A market without trades.
     async fn simulate(&mut self) -> anyhow::Result<()> {
         let stats = self.stats.clone();
         stats.source(self.index).connected.store(true, Relaxed);

@@ -1,29 +1,29 @@
 //! Numbers in text.
 
-/// A number as JSON has it, or in a string as exchanges write it.
+/// A number in JSON, or in a string as exchanges write it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// A whole one.
+    /// A whole number.
     Whole(i64),
-    /// Any other.
+    /// Any other number.
     Real(f64),
 }
 
-/// The digits, perhaps with a point among them, that a text begins with: nearly all numbers are no more than that.
+/// The digits at the beginning of a text, perhaps with a decimal point: nearly all numbers consist of nothing else.
 #[derive(Debug, Clone, Copy)]
 pub struct Digits {
-    /// All of them, as a number.
+    /// All digits as one number.
     all: u64,
-    /// Digits before the point.
+    /// The number of digits before the point.
     before: usize,
-    /// Digits behind it.
+    /// The number of digits after the point.
     behind: usize,
     /// Whether there is a point.
     point: bool,
 }
 
 impl Digits {
-    /// Those of `text`.
+    /// Reads the digits at the beginning of `text`.
     #[inline(always)]
     pub fn of(text: &[u8]) -> Self {
         let (all, before) = digits(text, 0);
@@ -40,20 +40,20 @@ impl Digits {
         }
     }
 
-    /// How many bytes they are, with the point.
+    /// Their length in bytes, including the point.
     #[inline(always)]
     pub fn length(self) -> usize {
         self.before + self.behind + usize::from(self.point)
     }
 
-    /// Whether `text`, which begins so, could stand in JSON: where 007 and 7. are no numbers.
+    /// Whether this beginning of `text` is valid in JSON, where 007 and 7. are not numbers.
     #[inline(always)]
     pub fn are_json(self, text: &[u8]) -> bool {
         (self.before == 1 || text.first() != Some(&b'0')) && (!self.point || self.behind > 0)
     }
 
-    /// The number, if it is a short one. Fifteen digits are a whole number that a float holds exactly, and so is the
-    /// power of ten: what the division gives is the float nearest to the text.
+    /// The number, if it is short. A number of up to fifteen digits is exact as a float, and so is the power of ten, so
+    /// their division gives the float nearest to the text.
     #[inline(always)]
     pub fn number(self) -> Option<Number> {
         const POWERS: [f64; 16] = [
@@ -70,7 +70,7 @@ impl Digits {
 }
 
 impl Number {
-    /// As a price or size.
+    /// The value as a price or size.
     #[inline]
     pub fn real(self) -> f64 {
         match self {
@@ -79,7 +79,7 @@ impl Number {
         }
     }
 
-    /// As a sequence number.
+    /// The value as a sequence number.
     #[inline]
     pub fn whole(self) -> Option<i64> {
         match self {
@@ -102,18 +102,18 @@ impl Number {
         }
     }
 
-    /// A number in a string that is not whole.
+    /// A number in a string that is not a whole number.
     pub fn real_of(text: &str) -> Option<Self> {
         let number: f64 = text.parse().ok()?;
         number.is_finite().then_some(Number::Real(number))
     }
 }
 
-/// The digits that `text` begins with, as if those of `number` came before them; and how many. From the twentieth on the
-/// number is wrong.
+/// The digits at the beginning of `text`, appended to those of `number`; and how many they are. From the twentieth
+/// digit on the number is wrong.
 ///
-/// Eight are looked at in one go, and added in pairs, fours and all ("Faster 8-digit string parsing", D. Lemire): the
-/// first is in the lowest byte.
+/// Eight digits are read at once and combined in pairs, fours and eights ("Faster 8-digit string parsing", D. Lemire);
+/// the first digit is in the lowest byte.
 #[inline(always)]
 fn digits(text: &[u8], mut number: u64) -> (u64, usize) {
     const POWERS: [u64; 9] = [
@@ -133,13 +133,13 @@ fn digits(text: &[u8], mut number: u64) -> (u64, usize) {
     let mut at = 0;
     while let Some((eight, _)) = text[at..].split_first_chunk() {
         let word = u64::from_le_bytes(*eight) ^ bytes(b'0');
-        // The highest bit of a byte is set by adding 118, if it is ten or more; or was before.
+        // Adding 118 sets the highest bit of every byte that is ten or more; other such bits were set before.
         let other = ((word & bytes(127)).wrapping_add(bytes(118)) | word) & bytes(128);
         let count = other.trailing_zeros() as usize / 8;
         if count == 0 {
             return (number, at);
         }
-        // Zeros come before what are not eight.
+        // Shift in zeros for the bytes that are not digits.
         let word = word << (64 - 8 * count);
         let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
         let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));

@@ -1,8 +1,8 @@
-//! A WebSocket (RFC 6455), the client's side, made for many small messages.
+//! The client side of a WebSocket (RFC 6455), optimised for many small messages.
 //!
-//! The handshake and the frames are tungstenite's. The reading is not: tungstenite gives each message memory of its
-//! own, and a task wakes for each. Here a read takes all that has come, and messages are looked at where they lie. What
-//! nearly all frames are, a short text, is told by their first bytes; all others' headers are tungstenite's to read.
+//! Tungstenite does the handshake and parses frame headers. It does not do the reading, because it allocates memory for
+//! each message and wakes a task for each. Here, one read takes everything that has arrived, and messages are handled
+//! in place. Most frames are short texts and are recognised by their first bytes; tungstenite parses all other headers.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use tungstenite::http::{StatusCode, Uri};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
-/// The largest message that is taken.
+/// The largest message that is accepted.
 const LARGEST: usize = 4 << 20;
-/// How much is read at once.
+/// The largest number of bytes per read.
 const READ: usize = 64 << 10;
 
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -33,13 +33,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 /// A connection.
 pub struct Socket {
     wire: Box<dyn Wire>,
-    /// What has been read; up to `seen` it has been looked at, too.
+    /// The bytes that were read; those before `seen` have been handled.
     read: BytesMut,
     seen: usize,
-    /// The frames so far of a message that comes in several.
+    /// The frames received so far of a fragmented message.
     parts: Option<Vec<u8>>,
     whole: Vec<u8>,
-    /// What has to be said to the other side, beginning with answers to its pings.
+    /// The bytes to send, such as answers to pings.
     owed: Vec<u8>,
 }
 
@@ -77,12 +77,12 @@ impl Socket {
         let status = response.status();
         ensure!(
             status == StatusCode::SWITCHING_PROTOCOLS,
-            "the answer is {status}"
+            "the server answered {status}"
         );
         let accepted = response.headers().get("Sec-WebSocket-Accept");
         ensure!(
             accepted.is_some_and(|accepted| *accepted == derive_accept_key(key.as_bytes())),
-            "the answer is no WebSocket's"
+            "the server's answer is not a WebSocket handshake"
         );
         Ok(socket)
     }
@@ -93,12 +93,12 @@ impl Socket {
         self.flush().await
     }
 
-    /// Waits for more to come. May be given up at any time, and nothing is lost.
+    /// Waits for more bytes. Cancelling it loses nothing.
     pub async fn fill(&mut self) -> anyhow::Result<()> {
         self.flush().await?;
         self.read.advance(std::mem::take(&mut self.seen));
         if self.read.is_empty() && self.read.capacity() > 2 * READ {
-            // What a large message needed is not kept for ever.
+            // Release the memory that a large message needed.
             self.read = BytesMut::new();
         }
         self.read.reserve(READ / 2);
@@ -109,7 +109,7 @@ impl Socket {
         Ok(())
     }
 
-    /// The next message that has come whole, text or not. An error ends the connection.
+    /// The next complete message, if one has arrived. An error ends the connection.
     pub fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
         if self.parts.is_none()
             && let Some((header, whole)) = small_text(&self.read[self.seen..])
@@ -126,7 +126,7 @@ impl Socket {
             let before = self.parts.as_ref().map_or(0, Vec::len) as u64;
             ensure!(
                 before.saturating_add(length) <= LARGEST as u64,
-                "a message has more than {LARGEST} bytes"
+                "a message is longer than {LARGEST} bytes"
             );
             let from = self.seen + header.position() as usize;
             let to = from + length as usize;
@@ -135,7 +135,7 @@ impl Socket {
             }
             self.seen = to;
             let extended = frame.rsv1 || frame.rsv2 || frame.rsv3 || frame.mask.is_some();
-            ensure!(!extended, "a frame is not as a server's must be");
+            ensure!(!extended, "a frame is masked or has reserved bits set");
             let payload = from..to;
             match (frame.opcode, &mut self.parts, frame.is_final) {
                 (OpCode::Data(Data::Text | Data::Binary), None, true) => {
@@ -164,13 +164,13 @@ impl Socket {
                     ),
                     _ => bail!("the source closed the connection"),
                 },
-                (opcode, ..) => bail!("a frame is out of turn: {opcode}"),
+                (opcode, ..) => bail!("a frame has an unexpected opcode: {opcode}"),
             }
         }
     }
 
     fn owe(&mut self, mut frame: Frame) -> anyhow::Result<()> {
-        // Not a secret: it keeps what a client says from looking like something else to old proxies.
+        // The mask is not a secret: it only prevents old proxies from misinterpreting a client's bytes.
         frame.header_mut().mask = Some(fastrand::u32(..).to_ne_bytes());
         Ok(frame.format(&mut self.owed)?)
     }
@@ -185,8 +185,8 @@ impl Socket {
     }
 }
 
-/// The length of the frame that `bytes` begin with, and that of its header, if it is what nearly all are: all of a text
-/// that is not long, and whole.
+/// The lengths of the frame at the beginning of `bytes` and of its header, if it is of the most frequent kind: a
+/// complete, short text message in a single frame.
 #[inline]
 fn small_text(bytes: &[u8]) -> Option<(usize, usize)> {
     let (header, length) = match bytes {

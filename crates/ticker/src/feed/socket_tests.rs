@@ -25,7 +25,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [vec![first], length, payload.to_vec()].concat()
 }
 
-/// All messages in `bytes`, which come `piece` at a time; why it ended; and what was answered.
+/// Feeds `bytes` in chunks of `piece`; returns all messages, why it ended, and the answers.
 async fn heard(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, String, Vec<u8>) {
     let (ours, mut theirs) = tokio::io::duplex(piece);
     let mut socket = socket(ours);
@@ -47,7 +47,7 @@ async fn heard(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, String, Vec<u8>) {
         let (mut reader, mut writer) = tokio::io::split(&mut theirs);
         let mut answers = Vec::new();
         let write = async {
-            // Whoever hears enough does not listen to the end.
+            // The client may stop reading before the server has sent everything.
             let _ = writer.write_all(bytes).await;
             let _ = writer.shutdown().await;
         };
@@ -95,19 +95,19 @@ async fn messages_come_whole_however_they_are_cut() {
 #[tokio::test]
 async fn what_a_server_must_not_send_ends_the_connection_after_what_was_good() {
     for (bytes, complaint) in [
-        (frame(0x80, b"x"), "out of turn"),
+        (frame(0x80, b"x"), "unexpected opcode"),
         (
             [frame(0x01, b"x"), frame(0x81, b"y")].concat(),
-            "out of turn",
+            "unexpected opcode",
         ),
-        (frame(0x09, b"x"), "out of turn"),
+        (frame(0x09, b"x"), "unexpected opcode"),
         (frame(0x83, b"x"), "opcode"),
-        (frame(0xC1, b"x"), "as a server's must be"),
-        (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], "as a server's must be"),
-        (vec![0x81, 127, 0, 0, 0, 0, 0, 64, 0, 1], "more than"),
+        (frame(0xC1, b"x"), "reserved bits set"),
+        (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], "reserved bits set"),
+        (vec![0x81, 127, 0, 0, 0, 0, 0, 64, 0, 1], "longer than"),
         (
             vec![0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255],
-            "more than",
+            "longer than",
         ),
         (vec![0x81, 100, b'{'], "the connection ended"),
     ] {
@@ -182,9 +182,12 @@ async fn whoever_is_no_websocket_is_told_by_the_answer() {
     for (answer, complaint) in [
         (
             "HTTP/1.1 403 Forbidden\r\n\r\n",
-            "the answer is 403 Forbidden",
+            "the server answered 403 Forbidden",
         ),
-        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "no WebSocket's"),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "not a WebSocket handshake",
+        ),
         ("", "the connection ended"),
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -1,10 +1,10 @@
 //! Records → buffers per partition → row groups → files.
 //!
-//! **Flushed** is a record whose row group has been written and fdatasync'ed: [`Store::tick`] counts it only then,
-//! and from then on neither a kill nor a power cut loses it. Until then it is in a buffer: for `flush.seconds` at
-//! most, plus the pace.
+//! A record is **flushed** when its row group has been written and fdatasync'ed: [`Store::tick`] counts it only then,
+//! and neither a kill nor a power cut can lose it any more. Until then it is in a buffer, for at most `flush.seconds`
+//! plus the pace.
 //!
-//! The store knows no threads and asks no clock: whoever owns it says what time it is.
+//! The store knows no threads and no clock: its owner passes in the time.
 
 mod place;
 mod rows;
@@ -38,7 +38,7 @@ pub struct Store {
     written: i64,
 }
 
-/// The hour of a stream that is being written.
+/// The current hour of a stream.
 struct Partition {
     hour: i64,
     buffer: Vec<Record>,
@@ -46,8 +46,8 @@ struct Partition {
 }
 
 impl Store {
-    /// The store in `directory`. What a former run left is salvaged first; the highest number of each stream that
-    /// was found is put into the second part, so that nothing is taken twice.
+    /// Opens the store in `directory`. Files of a former run are salvaged first. The second value holds the highest
+    /// number found for each stream, so that no record is stored twice.
     pub fn open(
         directory: &Path,
         streams: Arc<[Stream]>,
@@ -72,7 +72,7 @@ impl Store {
                         last[index] = last[index].max(completed.last_number);
                     }
                 }
-                // It stays where it is, for a human: what cannot be read is not deleted.
+                // The file stays where it is, for a person to look at: unreadable files are not deleted.
                 Err(error) => stats.not_salvaged(&name, &error),
             }
         }
@@ -89,7 +89,7 @@ impl Store {
         Ok((store, last))
     }
 
-    /// Takes a record into its buffer. On an error it has not been taken, and may be offered again.
+    /// Adds a record to its buffer. After an error it was not added, and may be offered again.
     pub fn take(&mut self, record: &Record) -> Result<(), SegmentError> {
         let hour = record.received.div_euclid(HOUR);
         if let Some(partition) = &self.open[record.stream as usize] {
@@ -108,9 +108,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what is due at `now` (µs since 1970), and completes the files whose hour has passed.
+    /// Writes the buffers that are due at `now` (µs since 1970), and completes the files whose hour has passed.
     pub fn tick(&mut self, now: i64) -> Result<(), SegmentError> {
-        // A clock that was set back must not stop everything until it is where it was.
+        // If the clock was set back, writing must not stop until it has caught up.
         let since = now - self.written;
         if (0..(self.flush.pace_seconds * SECOND as f64) as i64).contains(&since) {
             return Ok(());
@@ -131,13 +131,13 @@ impl Store {
                 () if due => self.write(stream, now),
                 () => Ok(()),
             };
-            // One that cannot be written does not keep the others.
+            // A file that cannot be written does not hold up the others.
             outcome = outcome.and(result);
         }
         outcome
     }
 
-    /// Writes everything and completes all files.
+    /// Writes everything, and completes all files.
     pub fn finish(&mut self, now: i64) -> Result<(), SegmentError> {
         let mut outcome = Ok(());
         for stream in self.all() {
@@ -147,7 +147,7 @@ impl Store {
         outcome
     }
 
-    /// Records that wait in buffers.
+    /// The number of records in buffers.
     pub fn waiting(&self) -> usize {
         self.open.iter().flatten().map(|p| p.buffer.len()).sum()
     }
@@ -156,12 +156,12 @@ impl Store {
         0..self.open.len() as u32
     }
 
-    /// Where its files are.
+    /// The location of its files.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Makes a row group of a buffer, durably, and completes the file if it has become large.
+    /// Writes a buffer as a durable row group, and completes the file if it has become large.
     fn write(&mut self, stream: u32, now: i64) -> Result<(), SegmentError> {
         let Some(partition) = &mut self.open[stream as usize] else {
             return Ok(());
@@ -186,7 +186,7 @@ impl Store {
             segment.length(),
             bytes.len(),
         );
-        // What a burst needed is not kept for ever; what is needed time and again is.
+        // Release memory that only a burst needed, but keep what is needed regularly.
         let enough = 2 * partition.buffer.len().max(self.flush.records);
         partition.buffer.clear();
         partition.buffer.shrink_to(enough);
@@ -197,7 +197,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what is left of a partition, and completes its file.
+    /// Writes the rest of a partition, and completes its file.
     fn close(&mut self, stream: u32, now: i64) -> Result<(), SegmentError> {
         self.write(stream, now)?;
         self.complete(stream)?;
@@ -218,7 +218,7 @@ impl Store {
     }
 }
 
-/// The highest number of a stream in the newest of its files that can be read.
+/// The highest number of a stream in its newest readable file.
 fn newest_number(place: &Place, stream: &Stream) -> Option<i64> {
     let beginning = place::of_stream(stream);
     let mut names = Place::files(&place.ready()).ok()?;

@@ -1,8 +1,9 @@
-//! Where files are, and what their names say.
+//! The locations of files, and the meaning of their names.
 //!
-//! A file has one name from its first byte to its key in the bucket: the key, with `,` for `/`. So `active/` and
-//! `ready/` are single folders (one fsync makes a name durable, one rename moves a file), and the same file can
-//! only ever become the same object.
+//! A file has one name from its first byte to its key in the bucket: the key, with `,` in place of `/`. So `active/`
+//! and
+//! `ready/` are flat directories (one fsync makes a name durable, one rename moves a file), and a file can only ever
+//! become the same object.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use crate::record::Stream;
 
-/// The folders of one `raw/`.
+/// The directories of one `raw/`.
 #[derive(Debug, Clone)]
 pub struct Place {
     root: PathBuf,
 }
 
 impl Place {
-    /// `raw/` in `directory`; its folders are made.
+    /// `raw/` in `directory`; creates its directories.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let place = Place::of(directory);
         for folder in [place.active(), place.ready(), place.synced()] {
@@ -29,24 +30,24 @@ impl Place {
         Ok(place)
     }
 
-    /// `raw/` in `directory`, wherever it is or is not.
+    /// `raw/` in `directory`, whether or not it exists.
     pub fn of(directory: &Path) -> Self {
         Place {
             root: directory.join("raw"),
         }
     }
 
-    /// Files that are being written.
+    /// The directory of files that are being written.
     pub fn active(&self) -> PathBuf {
         self.root.join("active")
     }
 
-    /// Complete files, which are never touched again.
+    /// The directory of complete files, which are never changed again.
     pub fn ready(&self) -> PathBuf {
         self.root.join("ready")
     }
 
-    /// What is known of the objects that files have become.
+    /// The directory with records of uploads.
     pub fn synced(&self) -> PathBuf {
         self.root.join("synced")
     }
@@ -58,7 +59,7 @@ impl Place {
         sync(&self.active())
     }
 
-    /// The names of the Parquet files in a folder, oldest first.
+    /// The names of the Parquet files in a directory, oldest first.
     pub fn files(folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -73,13 +74,13 @@ impl Place {
     }
 }
 
-/// Makes a folder's names durable.
+/// Makes a directory's entries durable.
 pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// The name of a file of `stream` with records of `hour` (hours since 1970), begun at `now` (µs since 1970).
-/// `salt` tells apart what begins in the same microsecond, on two devices for instance.
+/// The name of a file of `stream` with records of `hour` (hours since 1970), begun at `now` (µs since 1970). `salt`
+/// distinguishes files that begin in the same microsecond, for instance on two devices.
 pub fn name(stream: &Stream, hour: i64, now: i64, salt: u32) -> String {
     let at = kit::clock::rfc3339(hour * 3_600_000);
     let (date, time) = at.split_once('T').unwrap_or((&at, "00"));
@@ -92,30 +93,30 @@ pub fn name(stream: &Stream, hour: i64, now: i64, salt: u32) -> String {
     )
 }
 
-/// The key of the object that a file becomes.
+/// The key of the object for a file.
 pub fn key(prefix: &str, name: &str) -> String {
     format!("{prefix}{}", name.replace(',', "/"))
 }
 
-/// The beginning of the names of a stream's files.
+/// The common prefix of the names of a stream's files.
 pub fn of_stream(stream: &Stream) -> String {
     let [source, channel, symbol] =
         [&stream.source, &stream.channel, &stream.symbol].map(|part| escape(part));
     format!("source={source},channel={channel},symbol={symbol},")
 }
 
-/// What sorts files by age: when they were begun.
+/// The sort key for ordering files by age: the time when they were begun.
 pub fn age(name: &str) -> &str {
     name.rsplit(',').next().unwrap_or(name)
 }
 
-/// The hour of a file's records, as text that sorts.
+/// The hour of a file's records, as text that can be sorted.
 pub fn hour(name: &str) -> &str {
     let from = name.find(",date=").map_or(0, |at| at + 1);
     name[from..].rsplit_once(',').map_or("", |(hour, _)| hour)
 }
 
-/// Percent-encodes what keys, file names or the name of a partition would take amiss.
+/// Percent-encodes characters that are not safe in keys, file names or partition names.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

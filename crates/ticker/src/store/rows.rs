@@ -1,7 +1,7 @@
-//! Records → the bytes of one row group.
+//! Encodes records as the bytes of one row group.
 //!
-//! A row group is encoded in one go from its records and nothing of it stays in memory: what a partition costs
-//! between two flushes is its records alone, not a set of column writers.
+//! A row group is encoded in one step and leaves nothing in memory: between two flushes a partition holds only its
+//! records, not a set of column writers.
 
 use std::sync::{Arc, LazyLock};
 
@@ -55,7 +55,7 @@ static PROPERTIES: LazyLock<Arc<WriterProperties>> = LazyLock::new(|| {
         .set_created_by("ticker".into())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(false)
-        // A row group is a page or two: statistics of the chunk say all there is to say.
+        // A row group has one or two pages, so the statistics of the chunk are sufficient.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
         .set_sorting_columns(Some(vec![SortingColumn {
@@ -67,16 +67,16 @@ static PROPERTIES: LazyLock<Arc<WriterProperties>> = LazyLock::new(|| {
         let column = ColumnPath::from(name);
         properties = properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
     }
-    // A market has few prices at a time.
+    // Prices repeat often within a short time.
     for name in ["price", "size", "bid", "bid_size", "ask", "ask_size"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
     }
     Arc::new(properties.build())
 });
 
-/// A Parquet file of one row group, sorted by when the records were received.
+/// A Parquet file with one row group, sorted by the time of receipt.
 pub fn encode(kind: Kind, records: &mut [Record]) -> Result<Vec<u8>> {
-    // Already so, unless the clock was set back.
+    // They are already sorted, unless the clock was set back.
     records.sort_by_key(|record| record.received);
     let schema: &TypePtr = match kind {
         Kind::Trade => &TRADES,
@@ -111,7 +111,7 @@ fn write_column(name: &str, records: &[Record], group: &mut Group) -> Result<()>
     }
 }
 
-/// The next column. A column writer takes so many values at a time as stay in the processor's nearest cache.
+/// Writes the next column, in batches that fit into the processor's nearest cache.
 fn write<T: DataType>(
     group: &mut Group,
     records: &[Record],

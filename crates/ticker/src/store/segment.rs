@@ -1,10 +1,10 @@
-//! A file that grows by row groups, each durable before it counts.
+//! A file that grows by row groups, each of which is durable before it counts.
 //!
-//! A Parquet file is read from its end, so one that is cut off is worthless: unless it can be read from its
-//! beginning, too. Each row group is therefore written as a block: a header with length and checksum, then a
-//! small Parquet file of that row group alone. What stands between the row groups is nothing to a reader, who
-//! goes by the offsets in the footer; and the footer is made of the blocks when the file is complete, whether by
-//! us or by whoever finds it after a power cut. Nothing of it is kept in memory meanwhile.
+//! A Parquet file is read from its end, so a truncated one is useless unless it can also be read from its beginning.
+//! Each row group is therefore written as a block: a header with length and checksum, then a small Parquet file with
+//! only that row group. Readers ignore the bytes between the row groups, because they use the offsets in the footer.
+//! The footer is built from the blocks when the file is complete, either by the writer or when it is salvaged after a
+//! power cut; until then nothing of it is kept in memory.
 //!
 //! ```text
 //! PAR1 | ROWS length records checksum | PAR1 … row group … PAR1 | ROWS … | … | footer | PAR1
@@ -39,32 +39,32 @@ pub struct Segment {
     records: u64,
 }
 
-/// A file that is complete.
+/// A complete file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completed {
     /// Records in it.
     pub records: u64,
     /// Row groups in it.
     pub row_groups: usize,
-    /// Bytes behind the last complete row group, which had to go.
+    /// Bytes after the last complete row group, which were cut off.
     pub cut_bytes: u64,
-    /// The highest number in it that tells duplicates and gaps.
+    /// The highest number in it, of the kind that reveals duplicates and gaps.
     pub last_number: Option<i64>,
 }
 
 /// Why a file cannot be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
-    /// The disk.
+    /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What is in it.
+    /// The content is invalid.
     #[error(transparent)]
     Parquet(#[from] ParquetError),
 }
 
 impl Segment {
-    /// Begins a file.
+    /// Creates a file.
     pub fn create(place: &Place, name: String) -> io::Result<Self> {
         let path = place.active().join(&name);
         let file = OpenOptions::new()
@@ -83,8 +83,7 @@ impl Segment {
         })
     }
 
-    /// Writes a row group. When this returns it is on the disk, whatever happens then; if it fails, the file is
-    /// as it was.
+    /// Writes a row group. When this returns, it is durable; after an error the file is unchanged.
     pub fn append(&mut self, records: usize, row_group: &[u8]) -> io::Result<()> {
         let mut header = [0; HEADER as usize];
         header[..4].copy_from_slice(BLOCK);
@@ -122,7 +121,7 @@ impl Segment {
         self.row_groups
     }
 
-    /// Gives it a footer and moves it to `ready/`.
+    /// Writes the footer, and moves the file to `ready/`.
     pub fn finish(&self, place: &Place) -> Result<(), SegmentError> {
         let blocks = blocks(&self.file, self.length, false)?;
         write_footer(&self.file, &blocks)?;
@@ -130,8 +129,8 @@ impl Segment {
     }
 }
 
-/// Completes a file that someone left in `active/`, with all of its whole row groups, and moves it to `ready/`.
-/// Without a single one it is deleted.
+/// Completes a leftover file in `active/` with all of its complete row groups, and moves it to `ready/`. A file without
+/// any is deleted.
 pub fn salvage(
     place: &Place,
     name: &str,
@@ -160,7 +159,7 @@ pub fn salvage(
     Ok(completed)
 }
 
-/// The highest number in a complete file, by its statistics.
+/// The highest number in a complete file, from its statistics.
 pub fn last_number_in(path: &Path, stream: &Stream) -> Result<Option<i64>, SegmentError> {
     let Some(by) = stream.numbered else {
         return Ok(None);
@@ -184,7 +183,7 @@ fn last_number(footer: &ParquetMetaData, by: NumberedBy) -> Option<i64> {
         .max()
 }
 
-/// One row group with what it takes to find it.
+/// One row group, and its position.
 #[derive(Debug, Clone, Copy)]
 struct Block {
     start: u64,
@@ -199,7 +198,7 @@ fn checksum(head: &[u8], body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The whole row groups of a file, as far as there are any.
+/// The complete row groups of a file, up to the first incomplete one.
 fn blocks(file: &File, length: u64, verify: bool) -> io::Result<Vec<Block>> {
     let mut blocks = Vec::new();
     let mut at = MAGIC.len() as u64;
@@ -234,7 +233,7 @@ fn blocks(file: &File, length: u64, verify: bool) -> io::Result<Vec<Block>> {
     Ok(blocks)
 }
 
-/// Writes the footer behind the last block, durably.
+/// Writes the footer after the last block, durably.
 fn write_footer(mut file: &File, blocks: &[Block]) -> Result<ParquetMetaData, SegmentError> {
     let mut options = ParquetMetaDataOptions::new();
     let mut first: Option<FileMetaData> = None;
@@ -242,7 +241,7 @@ fn write_footer(mut file: &File, blocks: &[Block]) -> Result<ParquetMetaData, Se
     for (ordinal, block) in blocks.iter().enumerate() {
         let footer = read_footer(file, block, &options)?;
         if first.is_none() {
-            // All of them share the first one's schema, or each would bring its own into memory.
+            // All row groups share the schema of the first one; otherwise each would hold its own in memory.
             options.set_schema(footer.file_metadata().schema_descr_ptr());
         }
         first.get_or_insert_with(|| footer.file_metadata().clone());
@@ -262,7 +261,7 @@ fn write_footer(mut file: &File, blocks: &[Block]) -> Result<ParquetMetaData, Se
     );
     let footer = ParquetMetaData::new(file_metadata, groups);
     let end = blocks.last().map_or(0, |b| b.start + b.length);
-    // A footer that was written before, and then could not be made durable, may be longer than this one.
+    // An earlier footer, which could not be made durable, may be longer than this one.
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     let mut out = BufWriter::new(file);
@@ -294,7 +293,7 @@ fn read_footer(
     )?)
 }
 
-/// The same row group, in a file where it begins `by` bytes later.
+/// The metadata of the same row group in a file where it begins `by` bytes later.
 fn moved(
     group: &RowGroupMetaData,
     by: i64,

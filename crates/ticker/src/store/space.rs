@@ -1,4 +1,4 @@
-//! Room on the disk: what is deleted for it, and when to stop.
+//! Free space on the disk: what to delete, and when to stop.
 
 use std::io;
 use std::path::Path;
@@ -6,21 +6,21 @@ use std::path::Path;
 use super::place::Place;
 use crate::sync::Synced;
 
-/// Looks after the room that must stay free.
+/// Maintains the required free space.
 #[derive(Debug)]
 pub struct Space {
     place: Place,
     min_free: u64,
 }
 
-/// Bytes that this process may still write to the file system of `path`.
+/// The bytes that this process can still write to the file system of `path`.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
 impl Space {
-    /// For the file system of `place`.
+    /// Watches the file system of `place`.
     pub fn new(place: &Place, min_free: u64) -> Self {
         Space {
             place: place.clone(),
@@ -28,8 +28,8 @@ impl Space {
         }
     }
 
-    /// Deletes synced files, oldest first, until there is room. False means that there is none, and that what is
-    /// left has not been synced: nothing of that is ever deleted.
+    /// Deletes synced files, oldest first, until there is enough space. Returns false if there is not, and all
+    /// remaining files are not synced yet: those are never deleted.
     pub fn make(&self) -> io::Result<bool> {
         if free_bytes(&self.place.ready())? >= self.min_free {
             return Ok(true);
@@ -41,7 +41,7 @@ impl Space {
             }
             tracing::warn!(
                 file = name,
-                "the disk is full: a synced file is deleted early"
+                "the disk is full: deleting a synced file before its retention ends"
             );
             ledger.forget(&name)?;
             if free_bytes(&self.place.ready())? >= self.min_free {

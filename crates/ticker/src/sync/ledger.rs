@@ -1,4 +1,4 @@
-//! What is known of the objects that the files of `ready/` have become.
+//! The record of the objects that the files in `ready/` were uploaded to.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ pub struct Synced {
 }
 
 impl Synced {
-    /// That of `place`.
+    /// Opens the ledger of `place`.
     pub fn of(place: &Place) -> Self {
         Synced {
             place: place.clone(),
@@ -23,27 +23,27 @@ impl Synced {
         }
     }
 
-    /// All that is known, for the upload.
+    /// The entries, for the upload.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// What is known of a file.
+    /// The entry of a file.
     pub fn get(&self, name: &str) -> Option<Entry> {
         self.ledger.get(name)
     }
 
-    /// Whether the object of a file is there.
+    /// Whether a file is completely uploaded.
     pub fn is_synced(&self, name: &str) -> bool {
         self.ledger.is_synced(name)
     }
 
-    /// Nothing is known of this file any more: it is uploaded again.
+    /// Removes the entry of a file, so that it is uploaded again.
     pub fn clear(&self, name: &str) -> io::Result<()> {
         self.ledger.clear(name)
     }
 
-    /// Deletes a file, and then what was known of it. Ingest, for want of room, and sync may both do so at once.
+    /// Deletes a file, and then its entry. Ingest (for lack of space) and sync may both do so at the same time.
     pub fn forget(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.place.ready().join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -51,7 +51,7 @@ impl Synced {
         }
     }
 
-    /// Removes what is left of files that are gone.
+    /// Removes the entries of files that no longer exist.
     pub fn tidy(&self) -> io::Result<()> {
         let ready = self.place.ready();
         self.ledger.tidy(|name| ready.join(name).exists())

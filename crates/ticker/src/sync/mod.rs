@@ -1,10 +1,10 @@
-//! `ready/` → S3, each file as one object.
+//! Uploads `ready/` to S3, each file as one object.
 //!
-//! **Exactly once.** A record is in one file; a file never changes, and its name is its key ([`key`]); storing the
-//! same bytes under the same key again changes nothing. So whatever is repeated after a lost answer, a kill or a
-//! power cut, the bucket ends with every record once.
+//! **Exactly once.** A record is in one file; a file never changes, and its name is its key ([`key`]); storing the same
+//! bytes under the same key again changes nothing. So after any retry because of a lost answer, a kill or a power cut,
+//! the bucket still contains every record once.
 //!
-//! Nothing is deleted here that was not compared there: when it was uploaded, and once more before it goes.
+//! A file is deleted only after its object was compared: once when it was uploaded, and again just before the deletion.
 
 mod ledger;
 
@@ -24,39 +24,39 @@ use crate::store::{Place, age, hour, key};
 
 const DAY: f64 = 86_400.0 * 1e6;
 
-/// What to do.
+/// The arguments of `ticker sync`.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Wishes {
-    /// Say what would be uploaded and deleted, and do nothing
+    /// Print what would be uploaded and deleted, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Also upload the complete files of the hour that is not over yet
+    /// Also upload complete files of the current hour
     #[arg(long)]
     pub include_raw: bool,
 }
 
-/// What a run came to; kept in `raw/sync.json` for health, metrics and `ticker status`.
+/// The result of a run; kept in `raw/sync.json` for health, metrics and `ticker status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
     /// When the run ended, in ms since 1970.
     pub at: i64,
-    /// When a run last left nothing undone, in ms since 1970.
+    /// When a run last finished everything, in ms since 1970.
     pub complete_at: i64,
-    /// Files uploaded in this run.
+    /// The number of files uploaded in this run.
     pub uploaded: u64,
-    /// Files deleted in this run.
+    /// The number of files deleted in this run.
     pub deleted: u64,
-    /// Files that wait.
+    /// The number of files waiting to be uploaded.
     pub pending_files: u64,
-    /// Their size.
+    /// Their total size in bytes.
     pub pending_bytes: u64,
-    /// Why something was left undone.
+    /// Why the run did not finish everything.
     pub problem: Option<String>,
 }
 
 impl Report {
-    /// That of the last run, if there was one.
+    /// The report of the last run, if there was one.
     pub fn read(directory: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(report_path(directory)).ok()?).ok()
     }
@@ -81,7 +81,7 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     let settings = &config.sync;
     let Some(endpoint) = &settings.endpoint else {
-        anyhow::bail!("nothing says where to: set sync.endpoint and sync.bucket");
+        anyhow::bail!("there is no upload destination: set sync.endpoint and sync.bucket");
     };
     let place =
         Place::open(directory).with_context(|| format!("cannot use {}", directory.display()))?;
@@ -142,7 +142,7 @@ pub fn run(
     outcome.map(|()| report)
 }
 
-/// The bucket of these settings.
+/// The bucket with these settings.
 fn storage(settings: &SyncSettings, endpoint: &str) -> Settings {
     let within = Duration::from_secs_f64(settings.timeout_seconds);
     Settings {
@@ -164,7 +164,7 @@ fn storage(settings: &SyncSettings, endpoint: &str) -> Settings {
     }
 }
 
-/// What there is to do, oldest first.
+/// The work to do, oldest first.
 #[derive(Debug, Default)]
 struct Work {
     upload: Vec<String>,
@@ -207,7 +207,8 @@ struct Syncer<'s> {
 }
 
 impl Syncer<'_> {
-    /// Does all that can be done. What the storage refuses does not keep the rest; what it does not answer does.
+    /// Does as much as possible. If the storage refuses one file, the others follow; if it does not answer, the run
+    /// ends.
     fn work(&self, work: &mut Work, report: &mut Report) -> anyhow::Result<()> {
         let mut problem = None;
         for name in &work.upload {
@@ -216,8 +217,7 @@ impl Syncer<'_> {
                 Err(error) => {
                     let refused = matches!(error, Error::Refused(_) | Error::Damaged);
                     let hint = error.hint();
-                    let error =
-                        anyhow::Error::new(error).context(format!("{name} is not uploaded"));
+                    let error = anyhow::Error::new(error).context(format!("cannot upload {name}"));
                     tracing::error!(hint, "{error:#}");
                     problem.get_or_insert(error);
                     if !refused {
@@ -251,7 +251,7 @@ impl Syncer<'_> {
     fn again(&self, name: &str, what: &str) -> anyhow::Result<()> {
         tracing::error!(
             file = name,
-            "its object {what}: the file is kept, and uploaded again"
+            "its object {what}: the file is kept and will be uploaded again"
         );
         Ok(self.synced.clear(name)?)
     }
@@ -259,7 +259,7 @@ impl Syncer<'_> {
     fn upload(&self, name: &str) -> Result<(), Error> {
         let key = key(&self.settings.prefix, name);
         if let Some(Entry::Uploading { parts, .. }) = self.synced.get(name) {
-            tracing::info!(key, parts = parts.len(), "an upload goes on");
+            tracing::info!(key, parts = parts.len(), "resuming an upload");
         }
         let how = Upload {
             part_bytes: self.settings.part_bytes as u64,

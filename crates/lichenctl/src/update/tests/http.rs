@@ -60,7 +60,7 @@ fn a_captive_portal_is_told_from_a_channel() {
     for page in ["<html>Welcome", "\n <!DOCTYPE html>"] {
         let error = answered(&ok(page)).unwrap_err();
         assert!(matches!(error, UpdateError::WebPage { .. }), "{error}");
-        assert!(error.hint().contains("logged in"));
+        assert!(error.hint().contains("requires a login"));
     }
 }
 

@@ -29,7 +29,7 @@ impl Exchange for Binance {
         ]
     }
 
-    /// The address that subscribes to everything wanted.
+    /// The address that subscribes to all streams.
     fn address(&self, source: &SourceSettings) -> Option<String> {
         let names = source.channels.iter().flat_map(|channel| {
             let symbols = source.symbols.iter();
@@ -40,7 +40,7 @@ impl Exchange for Binance {
         Some(format!("{}/stream?streams={streams}", source.url()))
     }
 
-    /// A stream's name has the symbol in small letters, which is in capitals elsewhere.
+    /// A stream's name has the symbol in lower case; it is in upper case elsewhere.
     fn symbol_name(&self, channel: &str, symbol: &str) -> String {
         format!("{}@{channel}", symbol.to_lowercase())
     }
@@ -62,7 +62,7 @@ enum Field {
     Update,
     Bid,
     BidSize,
-    /// A trade's number in one kind of message, a price in another.
+    /// The field `t`: a trade's ID in one kind of message, a price in another.
     AskOrAggregate,
     AskSize,
     Unwanted,
@@ -135,7 +135,7 @@ impl<'a> Message<'a> {
     }
 }
 
-// Inlined into the closure it was measured to be 13 % slower.
+// Inlining this into the closure was measured to be 13 % slower.
 #[inline(never)]
 fn decode(
     table: &Table,
@@ -166,7 +166,7 @@ fn decode(
         record.time = record.time.get().map(|ms| ms.saturating_mul(1000)).into();
         record.buy = message.maker_buys.map(|maker| !maker);
     }
-    number.ok_or(Garbage::Missing("no number of a trade or an update"))?;
+    number.ok_or(Garbage::Missing("a trade ID or an update ID"))?;
     price.ok_or(Garbage::Missing("no price"))?;
     records.push(record);
     Ok(Decoded::Records)

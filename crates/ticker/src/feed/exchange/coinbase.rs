@@ -27,7 +27,7 @@ impl Exchange for Coinbase {
     }
 
     fn subscribe(&self, source: &SourceSettings) -> Vec<String> {
-        // The heartbeat comes every second, so that a market without trades is not taken for a dead connection.
+        // The heartbeat arrives every second, so a market without trades is not mistaken for a dead connection.
         let mut channels = source.channels.clone();
         channels.push("heartbeat".into());
         let wish =
@@ -40,7 +40,7 @@ impl Exchange for Coinbase {
     }
 }
 
-/// What is not in a record as it is.
+/// Values that are not stored in a record directly.
 #[derive(Default)]
 struct Words<'a> {
     kind: Option<Text<'a>>,

@@ -1,4 +1,4 @@
-//! JSON whose fields the configuration names; one object or a list of them per message.
+//! JSON whose fields the configuration names; each message is one object or a list of them.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ impl Exchange for Json {
         &[]
     }
 
-    /// Any channel is as the source's fields tell.
+    /// All channels have the nature that the source's fields determine.
     fn nature(&self, source: &SourceSettings, _: &str) -> Option<Nature> {
         let fields = &source.fields;
         let quotes = fields.bid.is_some() || fields.ask.is_some();
@@ -47,7 +47,7 @@ impl Exchange for Json {
     }
 }
 
-/// What a path leads to.
+/// The value that a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Channel,
@@ -70,7 +70,7 @@ struct Paths {
 }
 
 impl Paths {
-    /// Those that `source` names.
+    /// The paths that `source` configures.
     fn new(source: &SourceSettings) -> Self {
         let f = &source.fields;
         let named = [
@@ -120,7 +120,7 @@ fn decode(
             continue;
         };
         let wanted = |slot| paths.paths.iter().any(|(_, s)| *s == slot);
-        // Neither price is what feeds say about themselves; a price without its number is cut short.
+        // An object without any price is a message about the feed itself; a price without its number is truncated.
         let Record {
             price, bid, ask, ..
         } = found.record;
@@ -160,7 +160,7 @@ impl<'a> Found<'a> {
         found
     }
 
-    /// The object at the end of the first `depth` names of `paths`.
+    /// Finds the object after the first `depth` names of `paths`.
     fn object(&mut self, paths: &[&(Vec<String>, Slot)], depth: usize, reader: &mut Reader<'a>) {
         reader.object(|reader, name| {
             let here = paths.iter().filter(|(path, _)| path[depth] == name);
@@ -197,7 +197,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A name, which may be a whole number.
+/// A name, which may be given as a whole number.
 fn name<'a>(reader: &mut Reader<'a>) -> Option<Cow<'a, str>> {
     match reader.peek() {
         b'"' => reader.text().map(Text::meaning),
@@ -205,7 +205,7 @@ fn name<'a>(reader: &mut Reader<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
-/// A time in words, or a number, which may be in a string.
+/// A time as text or as a number, which may be in a string.
 fn time(reader: &mut Reader) -> Option<i64> {
     let time = match reader.peek() {
         b'"' => {

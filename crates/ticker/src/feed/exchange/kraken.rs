@@ -49,7 +49,7 @@ struct Message<'a> {
     error: Option<Text<'a>>,
 }
 
-/// A record, and what is not in it as it is.
+/// A record, and values that are not stored in it directly.
 struct Item<'a> {
     record: Record,
     symbol: Option<Text<'a>>,

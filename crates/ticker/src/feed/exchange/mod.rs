@@ -1,8 +1,8 @@
-//! Exchanges: how each is talked to, and what the configuration says of a source at one.
+//! Exchanges: their protocols, and the configuration of a source.
 //!
-//! To add an exchange, write one file here, named as a source's `kind` is to name it, in which a type implements
-//! [`Exchange`], and list that type in [`EXCHANGES`]. The configuration, the streams, the feed and the options of
-//! the service's module know it then. A message of it, as its documentation shows one, belongs into `tests/formats.rs`.
+//! To add an exchange, create a file here with the name that a source's `kind` should have, implement [`Exchange`] in
+//! it, and add the type to [`EXCHANGES`]. The configuration, the streams, the feed and the options of the service's
+//! module then support it. Add one of its messages, as shown in its documentation, to `tests/formats.rs`.
 
 mod binance;
 mod coinbase;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 use super::decode::{Decoded, Garbage, Table};
 use crate::record::{Kind, NumberedBy, Record};
 
-/// All that there are.
+/// All exchanges.
 static EXCHANGES: &[&dyn Exchange] = &[
     &binance::Binance,
     &coinbase::Coinbase,
@@ -27,79 +27,79 @@ static EXCHANGES: &[&dyn Exchange] = &[
     &simulated::Simulated,
 ];
 
-/// An exchange, or another format of messages that sources are understood in.
+/// An exchange, or another message format of sources.
 pub trait Exchange: Sync {
-    /// What a source's `kind` calls it.
+    /// The `kind` of its sources.
     fn name(&self) -> &'static str;
 
-    /// The public address of its feed; without one, a source has to give an address.
+    /// The public address of its feed; without one, each source must set an address.
     fn url(&self) -> &'static str {
         ""
     }
 
-    /// The channels that are understood, and what their messages hold.
+    /// The supported channels, and the content of their messages.
     fn channels(&self) -> &'static [(&'static str, Nature)];
 
-    /// What the messages of a channel of `source` hold; none if the channel is not understood.
+    /// The content of the messages in a channel of `source`; none if the channel is not supported.
     fn nature(&self, _source: &SourceSettings, channel: &str) -> Option<Nature> {
         let mut channels = self.channels().iter();
         channels.find_map(|(name, nature)| (*name == channel).then_some(*nature))
     }
 
-    /// What is wrong with the settings of `source` that only this exchange has.
+    /// Checks the settings of `source` that only this exchange has.
     fn check(&self, _source: &SourceSettings) -> Result<(), String> {
         Ok(())
     }
 
-    /// Where to connect to; none if there is nothing to connect to, and trades are made up instead.
+    /// The address to connect to; none if trades are simulated instead.
     fn address(&self, source: &SourceSettings) -> Option<String> {
         Some(source.url())
     }
 
-    /// What to say after connecting.
+    /// The messages to send after connecting.
     fn subscribe(&self, _source: &SourceSettings) -> Vec<String> {
         Vec::new()
     }
 
-    /// What to say how often, where the exchange closes connections on which nothing is said. Pings of WebSocket itself
-    /// are always answered.
+    /// A message to send periodically, and its period, for exchanges that close silent connections. WebSocket pings are
+    /// always answered.
     fn keep_alive(&self) -> Option<(Duration, &'static str)> {
         None
     }
 
-    /// How messages call `symbol` in `channel`.
+    /// The name that messages use for `symbol` in `channel`.
     fn symbol_name(&self, _channel: &str, symbol: &str) -> String {
         symbol.to_owned()
     }
 
-    /// What understands the messages of `source`, whose streams are in `table`.
+    /// Creates the decoder for messages of `source`, whose streams are in `table`.
     fn decoder(&self, source: &SourceSettings, table: Table) -> Decode;
 }
 
-/// Appends what a message, received at a time (µs since 1970), holds to the records. It is called for each message, so
-/// nothing is put on the heap: the exchanges here read what they need with a `Reader`.
+/// Decodes a message that was received at a time (µs since 1970), and appends its records. It is called for each
+/// message, so it allocates nothing on the heap: the exchanges here read what they need with a `Reader`.
 pub type Decode =
     Box<dyn Fn(&[u8], i64, &mut Vec<Record>) -> Result<Decoded, Garbage> + Send + Sync>;
 
-/// What the messages of a channel hold, as the exchange's documentation says.
+/// The content of a channel's messages, according to the exchange's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nature {
     /// The columns of its files.
     pub kind: Kind,
-    /// Which number tells duplicates and gaps, if there is one.
+    /// Which number reveals duplicates and gaps, if there is one.
     pub numbered: Option<NumberedBy>,
-    /// Whether the numbers have no holes, so that a hole is a gap.
+    /// Whether the numbers are consecutive, so that a missing number is a gap.
     pub contiguous: bool,
 }
 
 impl Nature {
-    /// Trades, whose numbers have no holes.
+    /// Trades with consecutive numbers.
     pub const TRADES: Nature = Nature {
         kind: Kind::Trade,
         numbered: Some(NumberedBy::TradeId),
         contiguous: true,
     };
-    /// Prices, whose sequence numbers count more than these messages.
+    /// Prices whose sequence numbers also count other messages.
     pub const QUOTES: Nature = Nature {
         kind: Kind::Quote,
         numbered: Some(NumberedBy::Sequence),
@@ -113,7 +113,7 @@ impl Nature {
     };
 }
 
-/// The exchange of a source; the configuration names it.
+/// The exchange of a source, as the configuration names it.
 #[derive(Clone, Copy)]
 pub struct SourceKind(pub &'static dyn Exchange);
 
@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for SourceKind {
     }
 }
 
-/// One connection.
+/// A source: one connection.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSettings {
@@ -153,7 +153,7 @@ pub struct SourceSettings {
     pub channels: Vec<String>,
     /// The symbols to subscribe to, as the exchange writes them.
     pub symbols: Vec<String>,
-    /// Without a message for this long the connection is taken for dead and made anew.
+    /// Without a message for this long, the connection counts as dead and is replaced.
     #[serde(default = "silence")]
     pub silence_seconds: f64,
     /// Pause after the first failure to connect, doubled with each further one, up to a minute.
@@ -183,11 +183,11 @@ pub struct FieldNames {
     pub channel: Option<String>,
     /// The symbol; without it every message belongs to the source's first symbol.
     pub symbol: Option<String>,
-    /// A number that grows with every message of a symbol and channel.
+    /// A number that increases with every message of a symbol and channel.
     pub sequence: Option<String>,
-    /// Whether the numbers have no holes, so that a hole is a gap.
+    /// Whether the numbers are consecutive, so that a missing number is a gap.
     pub contiguous: bool,
-    /// When it happened: RFC 3339, or seconds, milliseconds, microseconds or nanoseconds since 1970.
+    /// The time of the event: RFC 3339, or seconds, milliseconds, microseconds or nanoseconds since 1970.
     pub time: Option<String>,
     /// The price.
     pub price: Option<String>,
@@ -206,7 +206,7 @@ pub struct FieldNames {
 }
 
 impl SourceSettings {
-    /// A source of these channels and symbols, with everything else left at its default.
+    /// A source with these channels and symbols, and defaults for all other settings.
     pub fn new(name: &str, kind: SourceKind, channels: &[&str], symbols: &[&str]) -> Self {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         SourceSettings {
@@ -222,45 +222,45 @@ impl SourceSettings {
         }
     }
 
-    /// A source of made-up trades.
+    /// A source of simulated trades.
     pub fn simulated() -> Self {
         let kind = SourceKind(&simulated::Simulated);
         SourceSettings::new("simulated", kind, &["trade"], &["AAA-BBB", "CCC-DDD"])
     }
 
-    /// The address that was given, or else the exchange's.
+    /// The configured address, or else the exchange's.
     pub fn url(&self) -> String {
         let public = || self.kind.0.url().to_owned();
         self.url.clone().unwrap_or_else(public)
     }
 
-    /// Silence for this long means that the connection is dead.
+    /// The silence after which the connection counts as dead.
     pub fn silence(&self) -> Duration {
         Duration::from_secs_f64(self.silence_seconds)
     }
 
-    /// What the messages of `channel` hold.
+    /// The content of the messages in `channel`.
     pub fn nature(&self, channel: &str) -> Option<Nature> {
         self.kind.0.nature(self, channel)
     }
 
-    /// What understands its messages; its first stream is `first`.
+    /// Creates the decoder for its messages; its first stream is `first`.
     pub fn decoder(&self, first: u32) -> Decode {
         let name = |channel: &str, symbol: &str| self.kind.0.symbol_name(channel, symbol);
         let table = Table::new(&self.channels, &self.symbols, first, name);
         self.kind.0.decoder(self, table)
     }
 
-    /// What is wrong with it, and where.
+    /// Checks the settings; the error names the setting.
     pub fn check(&self) -> Result<(), String> {
         let named = |what: &str| format!("{what} (source {:?})", self.name);
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if self.name.is_empty() || !self.name.chars().all(plain) {
-            return Err(named("name: must be of letters, digits and ._-"));
+            return Err(named("name: must consist of letters, digits and ._-"));
         }
         for (list, name) in [(&self.channels, "channels"), (&self.symbols, "symbols")] {
             if list.is_empty() || list.iter().any(String::is_empty) {
-                return Err(named(&format!("{name}: must name at least one")));
+                return Err(named(&format!("{name}: must list at least one")));
             }
         }
         let mut channels = self.channels.iter();
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn each_exchange_is_the_file_of_its_name_and_each_file_is_in_the_table() {
-        // The options of the service's module are made from the names of these files.
+        // The options of the service's module are generated from the names of these files.
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/feed/exchange");
         let names = folder.read_dir().expect("the folder").map(|entry| {
             let name = entry.expect("an entry").file_name();

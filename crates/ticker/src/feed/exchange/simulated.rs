@@ -1,4 +1,4 @@
-//! Made-up trades, for trying the service without a network.
+//! Simulated trades, for trying the service without a network.
 
 use super::{Decode, Exchange, Nature, SourceSettings};
 use crate::feed::decode::{Decoded, Table};

@@ -1,19 +1,19 @@
-//! Names of members that are recognised without being read letter by letter.
+//! Recognises the names of members without comparing them letter by letter.
 
-/// The names of members in the order in which they usually come, and what each is to whoever reads.
+/// The names of members in their usual order, with the reader's value for each.
 pub struct Members<F, const N: usize>(pub(super) [(Name, F); N]);
 
-/// A member's name, with what stands around it.
+/// A member's name, including its quotes and colon.
 #[derive(Clone, Copy)]
 pub(super) struct Name {
     pub(super) name: &'static str,
-    /// `"name":`, the first byte the lowest.
+    /// `"name":`, with the first byte in the lowest position.
     bytes: u128,
     mask: u128,
 }
 
 impl<F: Copy, const N: usize> Members<F, N> {
-    /// These; with more than thirteen letters they would not fit.
+    /// Creates the table; names with more than thirteen letters do not fit.
     pub const fn of(members: [(&'static str, F); N]) -> Self {
         let mut all = [(Name::of(""), members[0].1); N];
         let mut at = 0;

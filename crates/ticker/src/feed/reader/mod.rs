@@ -1,11 +1,11 @@
-//! JSON, read where it lies: in one pass, and with nothing on the heap.
+//! A JSON reader that works in place: in one pass, and without heap allocations.
 //!
-//! A market's message is a dozen short values, most of them wanted, and comes by the thousand. Members are told to
-//! whoever reads, who takes each as what it is to be, or skips it. Null is as good as no member. What is accepted and
-//! what is refused is what serde_json accepts and refuses, which a test shows.
+//! A market's message has a dozen short values, most of them needed, and messages arrive by the thousand. The reader
+//! calls back for each member, and the callback reads the value as the type that it needs, or skips it. Null counts as
+//! a missing member. It accepts and refuses the same texts as serde_json, which a test verifies.
 //!
-//! What is wrong is told at the [end](Reader::end): until then a text that is not what was expected reads as if it had
-//! ended there. Asking after each of some fifty steps would take as long as the steps.
+//! An error is reported at the [end](Reader::end): until then, a malformed text reads as if it ended at the error.
+//! Checking for errors after each of about fifty steps would take as long as the steps themselves.
 
 mod members;
 mod numbers;
@@ -16,10 +16,10 @@ pub use text::Text;
 
 use super::decode::Garbage;
 
-/// As deep as serde_json goes.
+/// The depth limit of serde_json.
 const DEEPEST: u32 = 127;
 
-/// What has been read of a text.
+/// The position in a text, and the first error.
 pub struct Reader<'a> {
     rest: &'a [u8],
     length: usize,
@@ -28,7 +28,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// At the beginning of `text`.
+    /// Starts at the beginning of `text`.
     #[inline]
     pub fn of(text: &'a [u8]) -> Self {
         Reader {
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first byte of the value that comes; 0 if there is none.
+    /// The first byte of the next value; 0 if there is none.
     #[inline(always)]
     pub fn peek(&mut self) -> u8 {
         match self.rest.first() {
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         self.rest.first().copied().unwrap_or_default()
     }
 
-    /// An object; `take` is called for each member that has one of these names, and has to read its value.
+    /// Reads an object; `take` is called for each member with one of these names, and must read its value.
     #[inline(always)]
     pub fn members<F: Copy, const N: usize>(
         &mut self,
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// An object; `take` is called for each member with its name, and has to read its value.
+    /// Reads an object; `take` is called for each member with its name, and must read its value.
     pub fn object(&mut self, mut take: impl FnMut(&mut Self, &str)) {
         self.all(b'{', b'}', "an object was expected", |reader| {
             let name = reader.name();
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// A name that is not the one that usually comes now: which it is, or none of these, and skipped.
+    /// Handles a name that is not the expected next one: finds it in the table, or skips the member.
     #[cold]
     fn unusual<F: Copy, const N: usize>(&mut self, members: &Members<F, N>) -> Option<usize> {
         let name = self.name();
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         name
     }
 
-    /// A list; `take` is called for each item, and has to read it.
+    /// Reads a list; `take` is called for each item, and must read it.
     #[inline(always)]
     pub fn list(&mut self, take: impl FnMut(&mut Self)) {
         self.all(b'[', b']', "a list was expected", take);
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         self.pass(1);
         self.depth += 1;
         if self.depth > DEEPEST {
-            return self.expected("it is too deep");
+            return self.expected("the value is nested too deeply");
         }
         if self.peek() == close {
             self.pass(1);
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         self.depth -= 1;
     }
 
-    /// True or false.
+    /// Reads true or false.
     #[inline(always)]
     pub fn truth(&mut self) -> Option<bool> {
         match self.peek() {
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Any value.
+    /// Skips any value.
     #[inline(always)]
     pub fn skip(&mut self) {
         match self.peek() {
@@ -184,13 +184,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether null comes, which is then read.
+    /// Reads null, if it is next; says whether it was.
     #[inline(always)]
     pub fn null(&mut self) -> bool {
         self.peek() == b'n' && self.word(b"null")
     }
 
-    /// Nothing more may come; what is wrong.
+    /// Checks that nothing follows; returns the error, if there was one.
     #[inline]
     pub fn end(mut self) -> Result<(), Garbage> {
         if self.wrong.is_none() {
@@ -198,13 +198,13 @@ impl<'a> Reader<'a> {
             if self.rest.is_empty() {
                 return Ok(());
             }
-            self.expected("there is more than a value");
+            self.expected("there is something after the value");
         }
         let (what, at) = self.wrong.unwrap_or_default();
         Err(Garbage::Malformed { what, at })
     }
 
-    /// What comes is not what was expected; nothing more is read.
+    /// Records an error; nothing more is read.
     #[cold]
     pub fn expected(&mut self, what: &'static str) {
         self.wrong

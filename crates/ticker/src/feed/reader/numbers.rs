@@ -1,11 +1,11 @@
-//! Numbers, of which most are short: those are read in one go.
+//! Reads numbers, most of which are short and read in one step.
 
 use super::Reader;
 use crate::feed::number::{Digits, Number};
 use crate::record::Maybe;
 
 impl Reader<'_> {
-    /// A number, or a string that is one.
+    /// Reads a number, or a string that contains one.
     #[inline(always)]
     pub fn number(&mut self) -> Option<Number> {
         match self.peek() {
@@ -18,13 +18,13 @@ impl Reader<'_> {
         }
     }
 
-    /// A number, or a string that is one, as a price or size.
+    /// Reads a number, or a string that contains one, as a price or size.
     #[inline(always)]
     pub fn real(&mut self) -> Maybe<f64> {
         self.number().map(Number::real).into()
     }
 
-    /// A whole number.
+    /// Reads a whole number.
     #[inline(always)]
     pub fn whole(&mut self) -> Maybe<i64> {
         if self.null() {

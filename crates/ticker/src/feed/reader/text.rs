@@ -1,10 +1,10 @@
-//! Strings: what they mean, and where they end.
+//! Reads strings: finds their end, and decodes them.
 
 use std::borrow::Cow;
 
 use super::Reader;
 
-/// What stands between two quotation marks.
+/// The raw text between two quotation marks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Text<'a> {
     raw: &'a [u8],
@@ -12,7 +12,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// What it means, which is UTF-8.
+    /// The decoded bytes, which are UTF-8.
     #[inline]
     pub fn bytes(self) -> Cow<'a, [u8]> {
         match self.escaped {
@@ -21,7 +21,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// What it means.
+    /// The decoded text.
     pub fn meaning(self) -> Cow<'a, str> {
         match std::str::from_utf8(self.raw) {
             Ok(text) if !self.escaped => Cow::Borrowed(text),
@@ -29,7 +29,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Whether it means `text`.
+    /// Whether it decodes to `text`.
     pub fn is(self, text: &str) -> bool {
         *self.bytes() == *text.as_bytes()
     }
@@ -41,7 +41,7 @@ fn unescaped(raw: &[u8]) -> Option<String> {
 }
 
 impl<'a> Reader<'a> {
-    /// A string.
+    /// Reads a string.
     #[inline(always)]
     pub fn text(&mut self) -> Option<Text<'a>> {
         match self.null() {
@@ -65,19 +65,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string whose quotation mark has been read.
+    /// Reads a string whose opening quotation mark has been read.
     #[cold]
     fn string_with_escapes(&mut self) -> Text<'a> {
         let from = self.rest;
         loop {
             self.pass(plain(self.rest));
             match self.rest {
-                // What it is does not matter yet; that a quotation mark may be it does.
+                // Skip the escaped character, which may be a quotation mark.
                 [b'\\', _, ..] => self.pass(2),
                 [128..=255, ..] => self.pass(1),
                 [b'"', ..] => break,
                 _ => {
-                    self.expected("a string is cut short, or has a control character in it");
+                    self.expected("a string is not terminated, or contains a control character");
                     return Text::default();
                 }
             }
@@ -85,17 +85,17 @@ impl<'a> Reader<'a> {
         let raw = &from[..from.len() - self.rest.len()];
         match unescaped(raw) {
             Some(_) => self.pass(1),
-            None => self.expected("a string is not UTF-8, or has a wrong escape in it"),
+            None => self.expected("a string is not UTF-8, or contains an invalid escape"),
         }
         let escaped = raw.contains(&b'\\');
         Text { raw, escaped }
     }
 }
 
-/// How many bytes come before the first that is not just a letter in a string: a quotation mark, a backslash, a control
-/// character, or not ASCII. Eight are looked at in one go: in what remains of a byte when 1 or 32 is taken from it, the
-/// highest bit is set if it was smaller; or was before. (A borrow can make the next higher byte look so; the lowest is
-/// right.)
+/// The number of bytes before the first special one in a string: a quotation mark, a backslash, a control character, or
+/// a byte that is not ASCII. Eight bytes are checked at once: subtracting 1 or 32 from a byte sets its highest bit if
+/// the byte was smaller, or if the bit was set before. (A borrow may wrongly mark the next higher byte, but the lowest
+/// mark is always right.)
 #[inline(always)]
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
