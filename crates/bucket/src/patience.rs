@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use back_off::{back_off, jittered};
+
 /// Retries with growing pauses, which are random so that clients do not retry at the same time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Patience {
@@ -26,11 +28,8 @@ impl Default for Patience {
 impl Patience {
     /// The pauses between attempts: each is random, between half of its nominal length and all of it.
     pub fn pauses(self) -> impl Iterator<Item = Duration> {
-        (0..self.attempts.saturating_sub(1)).map(move |failed| {
-            let doubled = self.first.saturating_mul(2u32.saturating_pow(failed));
-            let due = doubled.min(self.longest);
-            due.mul_f64(0.5 + fastrand::f64() / 2.0)
-        })
+        (1..self.attempts)
+            .map(move |failures| jittered(back_off(self.first, failures, self.longest)))
     }
 }
 

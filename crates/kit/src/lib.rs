@@ -23,7 +23,6 @@
 
 pub mod api;
 mod args;
-mod back_off;
 pub mod clock;
 mod command_line;
 mod config;
