@@ -256,7 +256,7 @@ fn mistakes_are_told_by_their_options_and_no_secret_is() {
             "--wifi-country `D`",
         ),
         (vec!["--secret", "token"], "--secret token names no file"),
-        (vec!["--secret", &named], "--secret a b is no name"),
+        (vec!["--secret", &named], "--secret a b is not a valid name"),
         (
             vec!["--secret", "a=-", "--secret", "b=-"],
             "only one secret can come from standard input",
