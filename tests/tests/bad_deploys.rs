@@ -8,6 +8,8 @@ use tests::*;
 const CONFIRM: u64 = 10;
 /// Long enough to notice that it is gone, and to go back.
 const UNDONE: Duration = Duration::from_secs(180);
+/// Long enough for all tries of a generation that does not boot, and for the boot of the old one.
+const FALL_BACK: Duration = Duration::from_secs(600);
 
 #[test]
 fn a_release_whose_service_is_broken_is_undone_at_once() -> Result<()> {
@@ -244,4 +246,26 @@ fn cpio(path: &str, contents: &[u8]) -> Vec<u8> {
         }
     }
     archive
+}
+
+/// Deploys a generation that does not boot, and waits until the old one is back without help.
+fn falls_back(machine: &Machine, what: &str, deploy: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (old, before) = (running(machine)?, machine.boot_id()?);
+    survives(machine, what, || {
+        deploy()?;
+        machine.wait_until("another boot of the old generation", FALL_BACK, || {
+            let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
+            ensure!(now != before, "it is still the same boot");
+            ensure!(running(machine)? == old, "it runs {}", running(machine)?);
+            Ok(())
+        })
+    })?;
+    let status = status(machine)?;
+    assert_eq!(status["failed_trial"], 2, "{status}");
+    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
+    ensure!(
+        journal.contains("the trial of generation 2 failed, as it was never blessed"),
+        "{journal}"
+    );
+    Ok(())
 }

@@ -62,7 +62,7 @@ fn a_device_follows_its_channel_and_believes_nobody_else() -> Result<()> {
             published
                 .channel()?
                 .replace(&broken.toplevel, &good.toplevel),
-            "signature is not one of the key test-1",
+            "signature was not made by the key test-1",
         ),
         ("<html>Welcome to our hotel".to_owned(), "sent a web page"),
     ] {

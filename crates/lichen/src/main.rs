@@ -34,29 +34,31 @@ Small Linux appliances from a page of configuration
 Usage: ./lichen COMMAND
 
 Make:
-  build APPLIANCE   Build the SD-card image; prints its path [--locked] [--check]
+  build APPLIANCE...
+                    Build SD-card images; prints their paths [--locked] [--check]
 Run:
-  vm APPLIANCE      Boot it in QEMU and say where it answers [--detach] [--http PORT] [--ssh PORT] [--fresh] [--stop]
+  vm APPLIANCE      Boot an image in QEMU and print its addresses [--detach] [--http PORT] [--ssh PORT] [--fresh] [--stop]
 Deliver:
   flash APPLIANCE DEVICE
-                    Write it to a card and read it back [--list] [--hostname NAME] [--ssh-key FILE] [--wifi SSID]
+                    Write an image to a card and verify it [--list] [--hostname NAME] [--ssh-key FILE] [--wifi SSID]
   deploy HOST... APPLIANCE
-                    Send what devices lack, switch, or go back [--boot] [--test] [--dry-run] [--parallel N]
-  key generate      Make the key that closures are signed with; `key show` prints the public one
-  publish APPLIANCE Publish on a channel that devices follow, in a folder or bucket --to FOLDER|s3://BUCKET [--channel]
+                    Update devices; an unhealthy one goes back [--boot] [--test] [--dry-run] [--parallel N]
+  key generate      Create the key that signs closures; `key show` prints its public key
+  publish APPLIANCE Publish to a channel that devices follow: a folder or a bucket --to FOLDER|s3://BUCKET [--channel]
 Look after:
-  status HOST...    How devices are, each on one screen [--json]
+  status HOST...    Show the state of devices, one screen each [--json]
   rollback HOST [N] Return a device to an earlier generation
   logs HOST         Show a device's journal [-f] [-u UNIT]
   lock              Resolve the package lists with apt's own solver [--check]
-  fetch [APPLIANCE] Download every locked package and crate, or an appliance's; after it no build needs a network
+  fetch [APPLIANCE] Download all locked packages and crates, or those of an appliance; builds then need no network
   test [STORY]      Run the tests [--quick] [--slow] [--fresh] [--why STORY]
   bench [APPLIANCE] Measure builds, sizes, booting, memory and latency; prints a table [--runs N]
   docs              Write the reference of all options
 
 ./lichen COMMAND --help tells more.";
 
-/// As lichenctl, and NixOS's own tools: it ran, was not healthy or not reachable, and what ran before runs again.
+/// The same status as that of lichenctl and NixOS's tools: the new generation was unhealthy or unreachable, and the
+/// previous one runs again.
 const REVERTED: u8 = 4;
 
 /// Small Linux appliances from a page of configuration

@@ -1,7 +1,7 @@
-//! Making a toplevel that is on a device run there, and finding out what became of it.
+//! Switching a device to a toplevel that it has already, and finding out how that ended.
 //!
-//! A switch may cut the very connection that asked for it, and a trial boot surely does: what counts is what the
-//! device says about itself afterwards, over a new connection. Being reached by that is the confirmation, too.
+//! A switch may cut the connection over which it was requested, and a trial boot always does. Therefore the result is what
+//! the device reports afterwards over a new connection. That this connection gets through is also the confirmation.
 
 use super::{Device, Ended, Lost};
 use crate::failure::Reverted;
@@ -12,13 +12,13 @@ use protocol::progress::{Event, Listener};
 use protocol::status::{Standing, Status};
 use std::time::{Duration, Instant};
 
-/// Three tries of a generation whose userspace is given its time to become healthy, and the boot after them.
+/// Long enough for three boots of a generation that does not become healthy in time, and for the boot after them.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_secs(2);
-/// How `flock` ends, when it is told to, if the lock is taken; no other failure of it ends so.
+/// The exit status that `flock` is told to use if the lock is taken; none of its other failures has this status.
 const TAKEN: i32 = 75;
 
-/// What a device says when it is asked what became of it.
+/// A device's report of its state after a switch.
 #[derive(Debug, Clone)]
 struct Answer {
     boot_id: String,
@@ -27,19 +27,19 @@ struct Answer {
     status: Status,
 }
 
-/// What to make of that.
+/// What the report means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
-    /// It is not over.
+    /// The switch has not ended yet.
     Wait(&'static str),
-    /// It runs.
+    /// The toplevel runs.
     Runs(String),
-    /// What ran before does.
+    /// The previous generation runs again.
     Back,
 }
 
-/// Does it; says in a few words what runs now. With `confirm`, what runs stays only if a new connection gets through
-/// within so many seconds.
+/// Switches the device, and returns in a few words what runs now. With `confirm`, the new toplevel stays only if a new
+/// connection gets through within that many seconds.
 pub fn activate(
     device: &Device,
     verb: Verb,
@@ -50,7 +50,7 @@ pub fn activate(
     let order = Command::Apply {
         verb,
         toplevel,
-        // Who asks for the next boot is not there to confirm it.
+        // Whoever chooses the generation for the next boot is not waiting then to confirm it.
         confirm_within: confirm.filter(|_| verb != Verb::Boot),
     };
     let mut listener = Listener::default();
@@ -69,7 +69,7 @@ pub fn activate(
     };
     let ended = match device.run(&order.line(), &mut |_| Ok(()), &mut heard) {
         Err(error) if error.is::<Lost>() => {
-            ui::say(format!("{error}; finding out what became of it"));
+            ui::say(format!("{error}; finding out how the switch ended"));
             return settle(device, toplevel, &boot_id);
         }
         ended => ended?,
@@ -85,19 +85,19 @@ pub fn activate(
     if verb == Verb::Boot {
         return Ok("boots next".into());
     }
-    // Over the old connection, as long as there is one: it is not what has to be proved any more.
+    // The old connection will do, if it still exists: that the device can be reached has been proved already.
     match device.ask("readlink /run/current-system", b"") {
         Ok(running) if running.trim() == toplevel => Ok(words_of(verb)),
         _ => settle(device, toplevel, &boot_id),
     }
 }
 
-/// Over a connection of its own, as it is that which there is to prove.
+/// Confirms over a new connection, since this is what has to be proved: that a new connection gets through.
 fn confirm_anew(device: &Device) -> Result<Ended> {
     let ended = device
         .anew(&Command::Confirm.line())
         .and_then(|ended| device.success(ended));
-    ended.context("cannot confirm, so that the device is about to go back")
+    ended.context("cannot confirm, so the device will go back to the previous generation")
 }
 
 fn words_of(verb: Verb) -> String {
@@ -109,11 +109,11 @@ fn words_of(verb: Verb) -> String {
     format!("runs and is healthy{until}")
 }
 
-/// The kernel's number of the boot, and how often userspace has started over since.
+/// Prints the kernel's ID of the boot, and the number of soft-reboots since then.
 const BOOT_ID: &str =
     "echo $(cat /proc/sys/kernel/random/boot_id) $(systemctl show -P SoftRebootsCount)";
 
-/// Asks until it is clear what runs.
+/// Asks the device until it is clear what runs.
 fn settle(device: &Device, toplevel: &str, boot_id: &str) -> Result<String> {
     let start = Instant::now();
     let mut live = ui::Live::new();
@@ -147,7 +147,7 @@ fn settle(device: &Device, toplevel: &str, boot_id: &str) -> Result<String> {
     live.clear();
     crate::fail!(
         hint: format!("lichen status {}", device.host),
-        "{}: after {} it is not clear what runs: {last}",
+        "{}: it is still not clear after {} what runs: {last}",
         device.host,
         ui::duration(PATIENCE)
     );
@@ -157,8 +157,8 @@ fn ask(device: &Device) -> Result<Answer> {
     let (boot_id, status) = confirm_and_ask(device)?;
     let (busy, status) = match status.busy {
         Some(busy) => (busy, status),
-        // A lichenctl from before its status told that. The lock comes first: what is done then has left the status
-        // that is read afterwards.
+        // An older lichenctl does not report this. The lock is checked before the status is read again, so that the
+        // status is not older than the answer about the lock.
         None => (is_locked(device)?, confirm_and_ask(device)?.1),
     };
     Ok(Answer {
@@ -168,8 +168,8 @@ fn ask(device: &Device) -> Result<Answer> {
     })
 }
 
-/// The boot, and the device's status. That this gets through is what there was to confirm; where nothing is awaited,
-/// `lichenctl confirm` says so, to no one.
+/// Confirms, and returns the ID of the boot and the status. Where no confirmation is awaited, `lichenctl confirm` prints an
+/// error, which is discarded.
 fn confirm_and_ask(device: &Device) -> Result<(String, Status)> {
     let (confirm, status) = (Command::Confirm.line(), Command::Status.line());
     let command = format!("{confirm} 2> /dev/null; {BOOT_ID}; {status}");
@@ -180,7 +180,7 @@ fn confirm_and_ask(device: &Device) -> Result<(String, Status)> {
     Ok((boot_id.to_owned(), status))
 }
 
-/// Whether a lichenctl holds its lock, of any age.
+/// Whether a lichenctl of any version holds its lock.
 fn is_locked(device: &Device) -> Result<bool> {
     let ended = device.anew(&format!("flock -n -E {TAKEN} /run/lichen/lock true"))?;
     match ended.code {
@@ -210,12 +210,12 @@ fn verdict(answer: &Answer, toplevel: &str, boot_id: &str) -> Verdict {
     );
     match status.standing {
         Standing::Good => Verdict::Runs(format!("{number} runs and is good")),
-        _ if rebooted => Verdict::Wait("it was booted, and is not blessed yet"),
+        _ if rebooted => Verdict::Wait("it has booted, and is not blessed yet"),
         _ => Verdict::Runs(format!("{number} runs and is healthy")),
     }
 }
 
-/// Why the device went back: its journal knows.
+/// The reason why the device went back, from its journal.
 fn reason(device: &Device) -> String {
     let command = "journalctl -b -t lichenctl -p err -o cat -n 1 --no-pager";
     let said = device

@@ -1,4 +1,4 @@
-//! A closure on this side: what Nix knows of its paths, their archives, signatures.
+//! Closures in this machine's Nix store: what Nix knows about their paths, the archives, and signatures.
 
 use crate::command;
 use crate::failure::Hint;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// All that `toplevel` needs, as Nix's database has it.
+/// Every path that `toplevel` needs, with what Nix's database says about it.
 pub fn of(toplevel: &Path) -> Result<Vec<PathInfo>> {
     path_info(
         nix("nix")
@@ -18,7 +18,7 @@ pub fn of(toplevel: &Path) -> Result<Vec<PathInfo>> {
     )
 }
 
-/// The same of just these paths, which are all there.
+/// The same for just these paths, which must all exist.
 pub fn these(paths: &[&PathBuf]) -> Result<Vec<PathInfo>> {
     if paths.is_empty() {
         return Ok(Vec::new());
@@ -27,10 +27,10 @@ pub fn these(paths: &[&PathBuf]) -> Result<Vec<PathInfo>> {
 }
 
 fn path_info(command: &mut Command) -> Result<Vec<PathInfo>> {
-    infos(&command::stdout_of(command)?).context("nix path-info says something strange")
+    infos(&command::stdout_of(command)?).context("cannot understand the output of `nix path-info`")
 }
 
-/// A list up to Nix 2.18, since then an object by path.
+/// Up to Nix 2.18 the output is a list; later versions print an object with a member for each path.
 fn infos(json: &str) -> Result<Vec<PathInfo>> {
     let listed = match serde_json::from_str(json)? {
         Value::Array(list) => list,
@@ -51,12 +51,12 @@ fn infos(json: &str) -> Result<Vec<PathInfo>> {
         .collect()
 }
 
-/// Its archive.
+/// The archive (NAR) of a path.
 pub fn archive(path: &str) -> Result<Vec<u8>> {
     command::bytes_of(nix("nix-store").args(["--dump", path]))
 }
 
-/// Signs everything that `toplevel` needs; of the signatures, just these are kept.
+/// Signs everything that `toplevel` needs, and returns only the new signatures.
 pub fn signed(toplevel: &Path, key: &Path) -> Result<Vec<PathInfo>> {
     sign(toplevel, key)?;
     let text =

@@ -1,7 +1,7 @@
-//! A device, over OpenSSH as its user has it: their keys, their configuration, their agent.
+//! A device, reached with the user's own OpenSSH: their keys, their configuration, their agent.
 //!
-//! One connection carries all commands to a device; what is to prove that it can be reached goes over one of its
-//! own. Nothing of what ssh or a device says reaches standard output by itself.
+//! One connection carries all commands to a device. Only a command that has to prove that the device can be reached uses
+//! a new connection. The output of ssh and of a device is captured; none of it goes to standard output by itself.
 
 pub mod activate;
 pub mod closure;
@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 /// ssh's own exit status when the connection, not the command, failed.
 const NO_CONNECTION: i32 = 255;
-/// A device that hangs or was switched off is noticed, and not mistaken for a slow one; little is sent that says
-/// much more than once.
+/// Keep-alives tell a device that hangs or was switched off from a slow one. Compression pays, because most of what is
+/// sent repeats itself.
 const OPTIONS: [&str; 4] = [
     "ConnectTimeout=15",
     "ServerAliveInterval=5",
@@ -35,13 +35,13 @@ pub struct SshArgs {
     pub ssh_config: Option<PathBuf>,
 }
 
-/// A device, connected.
+/// A device with an open connection.
 #[derive(Debug)]
 pub struct Device {
-    /// As the user calls it.
+    /// The name that the user gave.
     pub host: String,
     config: Option<PathBuf>,
-    /// Of the shared connection; its path is short, as that of a socket has to be.
+    /// The folder with the socket of the shared connection. Its path is short, because paths of sockets must be.
     folder: TempDir,
 }
 
@@ -52,11 +52,11 @@ pub struct Ended {
     pub code: i32,
     /// What it printed.
     pub stdout: String,
-    /// What it complained about.
+    /// What it printed on standard error.
     pub stderr: String,
 }
 
-/// The connection failed, not the command.
+/// An error of the connection, not of the command.
 #[derive(Debug, thiserror::Error)]
 #[error("{host}: no connection: {why}")]
 pub struct Lost {
@@ -65,7 +65,7 @@ pub struct Lost {
 }
 
 impl Device {
-    /// Connects.
+    /// Opens the shared connection.
     pub fn connect(host: &str, args: &SshArgs) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("lichen-")
@@ -76,7 +76,7 @@ impl Device {
             config: args.ssh_config.clone(),
             folder,
         };
-        // It goes to the background once it is let in, and must not keep a pipe of ours open there.
+        // After the login ssh goes to the background, where it must not hold one of our pipes open.
         let errors = device.folder.path().join("errors");
         let file = std::fs::File::create(&errors).context("cannot write ssh's errors")?;
         let mut ssh = device.ssh();
@@ -107,19 +107,19 @@ impl Device {
         Ok(device)
     }
 
-    /// What a command prints that has to succeed.
+    /// Runs a command that must succeed, and returns what it prints.
     pub fn ask(&self, command: &str, input: &[u8]) -> Result<String> {
         let ended = self.run(command, &mut |to| to.write_all(input), &mut |_| {})?;
         Ok(self.success(ended)?.stdout)
     }
 
-    /// What `lichenctl` prints when it carries out an order, which it has to.
+    /// Runs a `lichenctl` command that must succeed, and returns what it prints.
     pub fn order(&self, order: &Order<'_>, input: &[u8]) -> Result<String> {
         self.ask(&order.line(), input)
     }
 
-    /// Runs a command over the shared connection. `feed` writes its input, `heard` takes each line of its
-    /// complaints at once.
+    /// Runs a command over the shared connection. `feed` writes its input; `heard` is called with each line of its
+    /// standard error as soon as it arrives.
     pub fn run(
         &self,
         command: &str,
@@ -131,7 +131,7 @@ impl Device {
         self.carry_out(ssh, command, feed, heard)
     }
 
-    /// Runs a command over a connection of its own.
+    /// Runs a command over a new connection.
     pub fn anew(&self, command: &str) -> Result<Ended> {
         let mut ssh = self.ssh();
         ssh.args([
@@ -190,7 +190,7 @@ impl Device {
         if code == NO_CONNECTION {
             return Err(self.lost(&complaints).into());
         }
-        // Who ends in an error need not have read all; its own words say more.
+        // A command that fails may leave input unread; its own message is more useful than our broken pipe.
         if code == 0 {
             fed.with_context(|| format!("{}: cannot send", self.host))?;
         }
@@ -201,7 +201,7 @@ impl Device {
         })
     }
 
-    /// The same, if the command succeeded; else the device's own error and hint.
+    /// Returns a successful end unchanged; otherwise the device's own error and hint.
     pub fn success(&self, ended: Ended) -> Result<Ended> {
         if ended.code == 0 {
             return Ok(ended);
@@ -220,7 +220,7 @@ impl Device {
         })
     }
 
-    /// A device's own hint, for somebody who is not logged in on it.
+    /// A device's hint, reworded for somebody who is not logged in on the device.
     fn there(&self, hint: &str) -> String {
         hint.replace("`lichenctl", &format!("on {}: `lichenctl", self.host))
     }
@@ -243,7 +243,7 @@ impl Device {
         ]
     }
 
-    /// As root, unless the user says otherwise.
+    /// The address for ssh: root, unless the user names somebody else.
     fn address(&self) -> String {
         if self.host.contains('@') {
             self.host.clone()
@@ -252,7 +252,7 @@ impl Device {
         }
     }
 
-    /// What the user would type to get there.
+    /// The ssh command that the user would type by hand.
     fn by_hand(&self) -> String {
         let config = self.config.as_ref();
         let config = config.map_or_else(String::new, |file| format!(" -F {}", file.display()));

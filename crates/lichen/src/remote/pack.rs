@@ -1,4 +1,4 @@
-//! What goes over the wire: for each path that a device lacks, a delta or the whole, whichever is less.
+//! What is sent to a device: for each path that it lacks, a delta or the whole archive, whichever is smaller.
 
 use super::closure;
 use crate::store;
@@ -10,15 +10,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The part of a device's spare memory that a delta may take, as one in so many.
+/// A delta may take at most this fraction (one in so many) of a device's free memory.
 const SHARE: u64 = 2;
-/// A delta that saves less than this part of the archive is hardly one: the whole may be smaller still.
+/// If a delta saves less than this part of the archive, the compressed archive may well be smaller.
 const WORTH: u64 = 2;
 
-/// An archive as it is sent.
+/// An archive in the form in which it is sent.
 type Bytes = Arc<Vec<u8>>;
 
-/// Those there are, so that for many devices each is made once: by path, and the base's path.
+/// The archives made so far, by path and by the path of their base, so that each is made once for many devices.
 #[derive(Debug, Default)]
 pub struct Made(Mutex<BTreeMap<(String, String), Bytes>>);
 
@@ -50,7 +50,7 @@ impl Made {
 }
 
 impl Pack {
-    /// Packs what `device` lacks of `closure`. Those in `whole` have come as a delta already, to no avail.
+    /// Packs what `device` lacks of `closure`. The paths in `whole` are sent whole, because a delta for them failed.
     pub fn make(
         closure: &[PathInfo],
         device: &Missing,
@@ -95,7 +95,7 @@ impl Pack {
         Ok(pack)
     }
 
-    /// Adds the signatures of what the device has already.
+    /// Adds the signatures of paths that the device has already.
     pub fn vouch(&mut self, closure: &[PathInfo], device: &Missing) {
         for info in closure
             .iter()
@@ -114,17 +114,17 @@ impl Pack {
         self.bytes.push(bytes);
     }
 
-    /// Bytes of archives in it.
+    /// The size of its archives in bytes.
     pub fn len(&self) -> u64 {
         self.header.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// Whether there is nothing in it that the device does not know.
+    /// Whether the device has everything already.
     pub fn is_empty(&self) -> bool {
         self.header.parts.is_empty()
     }
 
-    /// One line a path: its name, how it comes, how many bytes.
+    /// One line for each path: its name, whether it is sent whole or as a delta, and how many bytes that is.
     pub fn lines(&self) -> Vec<String> {
         let parts = self
             .header
@@ -146,7 +146,7 @@ impl Pack {
         parts.map(line).collect()
     }
 
-    /// Sends it, and tells how far it is.
+    /// Sends it, and shows the progress.
     pub fn send(&self, to: &mut dyn Write, sent: &mut (dyn FnMut(u64) + Send)) -> io::Result<()> {
         let mut head = Vec::new();
         self.header.write(&mut head)?;
@@ -161,7 +161,7 @@ impl Pack {
     }
 }
 
-/// Those of a device's paths that this store has as well.
+/// The paths of a device that are in this store as well.
 fn here(bases: &[String]) -> Result<Vec<PathInfo>> {
     let paths: Vec<PathBuf> = bases.iter().map(PathBuf::from).collect();
     let absent = store::missing(&paths)?;
@@ -172,8 +172,8 @@ fn here(bases: &[String]) -> Result<Vec<PathInfo>> {
     closure::these(&present)
 }
 
-/// What a delta for a path can begin with: the first that the device names, of those with the same name, which it
-/// has the memory for.
+/// The base for a delta of a path: of the device's paths with the same name, the first that its memory is large enough
+/// for.
 fn base<'a>(info: &PathInfo, device: &'a Missing, here: &BTreeMap<&str, u64>) -> Option<&'a str> {
     let alike = device
         .bases
@@ -191,7 +191,7 @@ fn label(path: &str) -> &str {
     name.split_once('-').map_or(name, |(_, name)| name)
 }
 
-/// The same without digits: those are versions.
+/// The name without digits, which are versions.
 fn name(path: &str) -> String {
     label(path)
         .chars()

@@ -135,17 +135,17 @@ fn trouble_is_called_by_its_name() {
         ),
         (
             with(deserted, fake_s3::BUCKET, KEY, SECRET, Timestamp::now),
-            "can't be reached",
+            "cannot be reached",
             "?endpoint=HOST",
         ),
         (
             clock(late),
-            "the clock here says",
+            "this machine's clock shows",
             "timedatectl set-ntp true",
         ),
         (
             clock(early),
-            "the clock here says",
+            "this machine's clock shows",
             "timedatectl set-ntp true",
         ),
     ] {

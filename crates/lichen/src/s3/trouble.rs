@@ -13,7 +13,7 @@ pub fn explain(client: &Client, what: &str, error: &Error) -> anyhow::Error {
         Error::Refused(refusal) => refusal,
         Error::Unreachable(why) => {
             return Failure {
-                what: format!("cannot {what}: {server} can't be reached: {}", why.cause),
+                what: format!("cannot {what}: {server} cannot be reached: {}", why.cause),
                 hint: "check the server (?endpoint=HOST, ?scheme=http) and the network, then give the same command again: what is up already stays".into(),
             }
             .into();
@@ -29,7 +29,7 @@ pub fn explain(client: &Client, what: &str, error: &Error) -> anyhow::Error {
     let said = refusal.words();
     let (why, hint) = match &refusal.reason {
         Reason::Clock { here, there } => (
-            format!("the clock here says {here:.0}, and that of {server} {there:.0}"),
+            format!("this machine's clock shows {here:.0}, and that of {server} {there:.0}"),
             "set the clock: sudo timedatectl set-ntp true".to_owned(),
         ),
         Reason::NoBucket => (
