@@ -36,30 +36,3 @@ pub fn survives<T>(machine: &Machine, what: &str, bad: impl FnOnce() -> Result<T
     ));
     Ok(happened)
 }
-
-/// Deploys a generation that does not boot, and waits until the old one is back without help.
-pub fn falls_back(
-    machine: &Machine,
-    what: &str,
-    deploy: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    let old = running(machine)?;
-    let before = machine.boot_id()?;
-    survives(machine, what, || {
-        deploy()?;
-        machine.wait_until("another boot of the old generation", FALL_BACK, || {
-            let now = machine.boot_id().inspect_err(|_| machine.ssh().hang_up())?;
-            ensure!(now != before, "it is still the same boot");
-            ensure!(running(machine)? == old, "it runs {}", running(machine)?);
-            Ok(())
-        })
-    })?;
-    let status = status(machine)?;
-    assert_eq!(status["failed_trial"], 2, "{status}");
-    let journal = machine.sh("journalctl -b -t lichenctl -p err -o cat")?;
-    ensure!(
-        journal.contains("generation 2 was tried and never blessed"),
-        "{journal}"
-    );
-    Ok(())
-}

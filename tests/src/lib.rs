@@ -13,7 +13,7 @@ mod unattended;
 
 use std::time::Duration;
 
-pub use aftermath::{blessed, falls_back, survives};
+pub use aftermath::{blessed, survives};
 pub use climate::{Climate, Reading, TOKEN};
 pub use deployer::{Deployer, Done};
 pub use events::{Event, for_each_event};

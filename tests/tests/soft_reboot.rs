@@ -26,7 +26,7 @@ fn another_bus_takes_a_soft_reboot_and_is_blessed() -> Result<()> {
         dry.status == 0
             && dry
                 .stdout
-                .starts_with("soft-reboot, as dbus.service can't be changed"),
+                .starts_with("soft-reboot, as dbus.service cannot be restarted while it is in use"),
         "{dry:?}"
     );
     machine.sh("test ! -e /run/nextroot")?;

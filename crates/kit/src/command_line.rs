@@ -135,7 +135,9 @@ impl<C: Configuration> CommandLine<C> {
     pub fn state(self, state: State) -> Self {
         let copied = |verb, about, file| {
             command::<Copied>(verb, about)
-                .mut_arg("state_directory", |arg| arg.default_value(state.directory))
+                .mut_arg("state_directory", |arg| {
+                    arg.required(false).default_value(state.directory)
+                })
                 .mut_arg("file", |arg| arg.help(file))
         };
         let (what, live) = (state.what, move |at: &Copied| {
@@ -235,5 +237,28 @@ mod tests {
         let run = |_: Config, _| async { Ok(()) };
         let line = CommandLine::new(service, "Says hello", run);
         assert_eq!(line.command.render_version(), "hello 1.2.3\n");
+    }
+
+    #[test]
+    fn on_a_device_backup_needs_no_more_than_the_file() {
+        let service = Service {
+            name: "hello",
+            version: "1.2.3",
+        };
+        let nothing = |_: &Path, _: &Path| Ok(String::new());
+        let state = State {
+            what: "the greetings",
+            directory: "/var/lib/hello",
+            file: "hello.db",
+            back_up: nothing,
+            restore: nothing,
+        };
+        let run = |_: Config, _| async { Ok(()) };
+        let line = CommandLine::new(service, "Says hello", run).state(state);
+        for verb in ["backup", "restore"] {
+            let matches = line.command.clone().get_matches_from(["hello", verb, "-"]);
+            let at: Copied = parsed(matches.subcommand_matches(verb).unwrap());
+            assert_eq!(at.state_directory, Path::new("/var/lib/hello"));
+        }
     }
 }
