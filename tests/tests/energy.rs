@@ -82,7 +82,7 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
         .context("what was expected of now two hours ago")?;
     let dom = see("without-network", (1024, 600, false))?;
     ensure!(
-        dom.contains("data-is=\"warn\">cannot reach Amber; prices are from "),
+        dom.contains("data-is=\"warn\">Cannot reach Amber; prices are from "),
         "{dom}"
     );
     ensure!(dom.contains("Expected until"), "{dom}");
