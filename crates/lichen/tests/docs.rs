@@ -1,5 +1,5 @@
-//! What the documents say is so: links and anchors lead somewhere, and every command that they show is one that the
-//! programs understand. Every Markdown file of the checkout is read.
+//! Links and anchors in documents lead somewhere, and the programs understand every command that documents show. Every
+//! Markdown file of the checkout is read.
 
 #[path = "docs/commands.rs"]
 mod commands;
@@ -42,13 +42,13 @@ fn documents(folder: &Path) -> BTreeMap<PathBuf, Document> {
     found
 }
 
-/// What is wrong with the links of documents below `folder`, a line each.
+/// The broken links in documents below `folder`, one line each.
 fn broken_links(folder: &Path, documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
     let mut broken = Vec::new();
     for (path, document) in documents {
         for link in &document.links {
             let (target, anchor) = link.to.split_once('#').unwrap_or((&link.to, ""));
-            // The network is not asked: a test must not fail because somebody else's server is down.
+            // Links to other sites are not followed: a test must not fail because somebody else's server is down.
             if ["http:", "https:", "mailto:"]
                 .iter()
                 .any(|scheme| target.starts_with(scheme))
@@ -86,7 +86,7 @@ fn normal(path: &Path) -> PathBuf {
     parts
 }
 
-/// What is wrong with the commands of documents, a line each.
+/// The commands in documents that no program understands, one line each.
 fn wrong_commands(programs: &mut Programs, documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (path, document) in documents {

@@ -138,7 +138,7 @@ fn who_follows_a_channel_sees_what_came_of_it() {
             Some((true, Some(7200))),
             "stable, checked 2 h 0 min ago: stable 7 runs already",
         ),
-        // By a clock that has gone back since.
+        // The clock has been set back since.
         (
             Some((false, None)),
             "stable, checked: failed: stable 7 runs already",

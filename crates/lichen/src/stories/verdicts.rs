@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -138,15 +137,8 @@ impl Verdicts {
         let context = || format!("cannot keep the verdict in {}", file.display());
         let lock = File::create(self.folder.join("lock")).with_context(context)?;
         lock.lock().with_context(context)?;
-        let record = change(self.of(story));
-        let mut new = tempfile::NamedTempFile::new_in(&self.folder).with_context(context)?;
-        serde_json::to_writer_pretty(&mut new, &record)?;
-        new.flush().with_context(context)?;
-        new.as_file().sync_all().with_context(context)?;
-        new.persist(&file)
-            .map_err(|error| error.error)
-            .with_context(context)?;
-        Ok(())
+        let text = serde_json::to_vec_pretty(&change(self.of(story)))?;
+        durable::atomic_write(&file, &text, 0o600)
     }
 
     fn file(&self, story: &str) -> PathBuf {
