@@ -1,0 +1,3 @@
+//! A camera far away: records, uploads, heals itself, and reports.
+
+pub mod upload;
