@@ -39,6 +39,12 @@ pub struct Beat {
     pub pid: u32,
 }
 
+/// Where the file is: in the directory that systemd made for what a running service leaves; none without one.
+pub fn path() -> Option<PathBuf> {
+    let directory = std::env::var_os("RUNTIME_DIRECTORY")?;
+    Some(PathBuf::from(directory).join("heartbeat.json"))
+}
+
 /// What there is to say at the moment.
 pub fn beat(kit: &Kit, control: &Control, uploads: &Uploads) -> Beat {
     let (status, uploads) = (control.status(), uploads.snapshot());
@@ -58,10 +64,10 @@ pub fn beat(kit: &Kit, control: &Control, uploads: &Uploads) -> Beat {
 pub struct Heartbeat(Arc<Mutex<Option<Instant>>>);
 
 impl Heartbeat {
-    /// Starts to write `path` each second, with what `beat` returns.
+    /// Starts to write `path` each second, with what `beat` returns. Without a path the heart beats all the same.
     pub fn start(
         kit: &Kit,
-        path: PathBuf,
+        path: Option<PathBuf>,
         beat: impl Fn() -> Beat + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (heartbeat, watched) = (Heartbeat::default(), kit.clone());
@@ -76,7 +82,7 @@ impl Heartbeat {
         Ok(heartbeat)
     }
 
-    /// How long ago the file was written last.
+    /// How long ago the heart beat last.
     pub fn age(&self) -> Option<Duration> {
         let last = self.0.lock().expect("no panic while held");
         last.map(|last| last.elapsed())
@@ -84,7 +90,7 @@ impl Heartbeat {
 }
 
 struct Writer<F> {
-    path: PathBuf,
+    path: Option<PathBuf>,
     component: Component,
     kit: Kit,
     beat: F,
@@ -95,15 +101,17 @@ impl<F: Fn() -> Beat + Send + 'static> Actor for Writer<F> {
     fn turn(&mut self) -> Duration {
         let begun = Instant::now();
         if self.kit.late().is_empty() {
-            match write(&self.path, &(self.beat)()) {
+            let written = match &self.path {
+                Some(path) => write(path, &(self.beat)())
+                    .map_err(|error| format!("{}: {error}", path.display())),
+                None => Ok(()),
+            };
+            match written {
                 Ok(()) => {
                     self.component.ok();
                     *self.last.0.lock().expect("no panic while held") = Some(begun);
                 }
-                Err(error) => {
-                    let problem = format!("{}: {error}", self.path.display());
-                    self.component.degraded(problem);
-                }
+                Err(problem) => self.component.degraded(problem),
             }
         }
         SECOND.saturating_sub(begun.elapsed())
@@ -111,7 +119,9 @@ impl<F: Fn() -> Beat + Send + 'static> Actor for Writer<F> {
 
     fn stop(self) -> anyhow::Result<()> {
         // A service that was stopped has no heart that beats.
-        let _ = std::fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
         Ok(())
     }
 }

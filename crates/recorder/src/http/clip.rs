@@ -14,11 +14,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use kit::api::{Problem, Query};
 use serde::Deserialize;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::video::read;
 use super::{Api, sessions};
+use crate::camera;
 
 /// How many are made at once: each is a process that reads as fast as the card can.
 const PLACES: usize = 2;
@@ -62,33 +63,18 @@ pub(super) async fn cut(
             details,
         ));
     };
-    let mut command = Command::new("ffmpeg");
+    let mut command = camera::command("ffmpeg");
     command
-        .args([
-            "-nostdin",
-            "-v",
-            "error",
-            "-ss",
-            &from.to_string(),
-            "-to",
-            &to.to_string(),
-            "-i",
-        ])
+        .args(["-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"])
+        .args(["-ss", &from.to_string(), "-to", &to.to_string(), "-i"])
         .arg(video)
         .args(["-map", "0", "-c", "copy", "-avoid_negative_ts", "make_zero"])
-        // What is not seekable gets no index at its end, but fragments.
-        .args([
-            "-movflags",
-            "frag_keyframe+empty_moov+default_base_moof",
-            "-f",
-            "mp4",
-            "-",
-        ])
-        .stdin(Stdio::null())
+        // What cannot be written twice gets no index, but fragments.
+        .args(["-movflags", "frag_keyframe+empty_moov+default_base_moof"])
+        .args(["-f", "mp4", "pipe:1"])
         .stdout(Stdio::piped())
         // What it complains of goes to the log.
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true);
+        .stderr(Stdio::inherit());
     let failed = |error: io::Error| {
         let what = "the recording cannot be cut";
         let details = format!("ffmpeg: {error}; see the log");

@@ -40,7 +40,7 @@ fn tell(sources: &Sources, table: &mut Table) {
     let faulty = |fault| status.faults.iter().any(|(found, _)| *found == fault);
     kit::metrics! { table;
         gauge "recorder_up", "Whether every loop of the recorder does its work" => age.is_some_and(|age| age < STALE);
-        gauge "recorder_heartbeat_age_seconds", "How long ago the heartbeat file was written" => age.map(|age| age.as_secs_f64());
+        gauge "recorder_heartbeat_age_seconds", "How long ago every loop was last seen at work" => age.map_or(f64::NAN, |age| age.as_secs_f64());
         gauge "recorder_uptime_seconds", "How long the service has been running" => sources.kit.uptime().as_secs_f64();
         gauges "recorder_state", "What the recorder does" => states;
         gauge "recorder_recording_active", "Whether there is a recording" => status.is_recording();
@@ -55,7 +55,7 @@ fn tell(sources: &Sources, table: &mut Table) {
         gauge "recorder_queue_bytes", "Bytes that wait to be uploaded" => uploads.queue_bytes as f64;
         counter "recorder_uploaded_bytes", "Bytes that were sent" => uploads.sent_bytes_total;
         gauges "recorder_videos_total", "Recordings, by the state of their upload" => videos.map(|(status, count)| ([("status", status)], count));
-        gauge "recorder_upload_success_rate", "Share of the uploads of the last day that succeeded" => uploads.success_rate;
+        gauge "recorder_upload_success_rate", "Share of the uploads of the last day that succeeded" => uploads.success_rate.unwrap_or(f64::NAN);
         gauge "recorder_last_upload_timestamp_seconds", "When an upload was completed last" => uploads.last_completed_ms.map(seconds);
         counter "recorder_frames", "Pictures that the camera delivered" => camera.frames;
         counter "recorder_camera_restarts", "How often the camera was started again" => camera.restarts;

@@ -197,3 +197,61 @@ fn upload(status: &upload::Status) -> Upload {
     };
     Upload { status, why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(gaps: &[(i64, i64)]) -> Session {
+        let gaps = gaps.iter().map(|(at_ms, length_ms)| crate::session::Gap {
+            at_ms: *at_ms,
+            length_ms: *length_ms,
+            why: "no frame for 5 s".into(),
+        });
+        Session {
+            id: 1,
+            started_at_ms: 100_000,
+            duration_ms: 60_000,
+            bytes: 1,
+            state: SessionState::Finished,
+            gaps: gaps.collect(),
+            format: String::new(),
+            path: None,
+            thumbnail: None,
+            sha256: None,
+            why: None,
+            removed_at_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_gap_is_shown_where_the_video_jumps() {
+        // Two minutes are missing after ten seconds, and four seconds after another twenty.
+        let broken = session(&[(110_000, 120_000), (250_000, 4_000)]);
+        let told = told(broken, &upload::Snapshot::default());
+        let positions: Vec<i64> = told.gaps.iter().map(|gap| gap.position_ms).collect();
+        assert_eq!(positions, [10_000, 30_000]);
+    }
+
+    #[test]
+    fn it_is_said_why_there_is_no_video() {
+        let mut session = session(&[]);
+        for (state, words) in [
+            (SessionState::Recording, "it is still being recorded"),
+            (
+                SessionState::Processing,
+                "it is still being joined and checked",
+            ),
+            (SessionState::Corrupted, "part 3 is all zeroes"),
+        ] {
+            session.state = state;
+            session.why = Some("part 3 is all zeroes".into());
+            assert_eq!(why(&session), words);
+        }
+        session.removed_at_ms = Some(1_700_000_000_000);
+        assert_eq!(
+            why(&session),
+            "removed to make room at 2023-11-14T22:13:20Z"
+        );
+    }
+}

@@ -53,7 +53,7 @@ impl From<Snapshot> for Uploads {
     fn from(snapshot: Snapshot) -> Self {
         let failed = |status: &&upload::Status| matches!(status, upload::Status::Failed { .. });
         Uploads {
-            to: snapshot.target,
+            to: snapshot.target.name(),
             queue_size: snapshot.queue_size,
             queue_bytes: snapshot.queue_bytes,
             failed: snapshot.statuses.values().filter(failed).count(),

@@ -102,9 +102,9 @@ function drawLine() {
   shape("circle", { class: "head", cx: x(video.currentTime), cy: middle, r: 7 }, svg);
   line.replaceChildren(svg);
   line.setAttribute("aria-valuemax", end.toFixed(0));
-  line.setAttribute("aria-valuenow", video.currentTime.toFixed(0));
+  line.setAttribute("aria-valuenow", video.currentTime.toFixed(2));
   line.setAttribute("aria-valuetext", `${duration(video.currentTime * 1000)} of ${duration(end * 1000)}`);
-  line.dataset.at = video.currentTime.toFixed(2);
+  line.setAttribute("aria-busy", video.seeking);
   text(byId("position"), `${duration(video.currentTime * 1000)} of ${duration(end * 1000)} · ${timeOfDay(timeAt(video.currentTime))}`);
   showCut();
 }

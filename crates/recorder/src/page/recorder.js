@@ -68,9 +68,11 @@ function show() {
 
 function showState() {
   const [is, words] = !answers ? ["bad", status ? `The recorder has not answered since ${timeOfDay(status.now_ms)}` : "The recorder does not answer"]
-    : status ? stateWords(status, now()) : ["none", "Loading…"];
-  byId("state").dataset.is = is;
+    : status ? stateWords(status) : ["none", "Loading…"];
+  byId("state").parentNode.dataset.is = is;
   text(byId("state"), words);
+  // Apart from the words, which are read out when they change.
+  text(byId("length"), answers && status?.state === "recording" ? duration(now() - status.since_ms) : "");
 }
 
 function showRecord() {
@@ -98,27 +100,28 @@ function showCamera() {
 }
 
 function showUploads() {
-  const { to, queue_size: waiting, queue_bytes: bytes, uploading, failed, success_rate: rate } = status.uploads;
+  const { to, queue_size: waiting, queue_bytes: bytes, uploading, failed, success_rate: rate, problem } = status.uploads;
   const bar = byId("uploads").querySelector("progress");
   bar.hidden = !uploading;
   if (to === "none") return tile("uploads", "none", "Off", "Recordings stay on this device");
   if (uploading) bar.value = uploading.sent / Math.max(1, uploading.bytes);
   const more = [
+    problem ? capital(problem) : null,
     uploading ? `${size(uploading.sent)} of ${size(uploading.bytes)} sent` : null,
-    waiting > 0 && bytes != null ? `${size(bytes)} to send` : null,
+    waiting > 0 ? `${size(bytes)} to send` : null,
     failed > 0 ? `${failed} failed and will be tried again` : null,
     rate != null && rate < 1 ? `${Math.round(rate * 100)} % succeeded in the last day` : null,
   ];
-  tile("uploads", failed > 0 ? "warn" : "good", waiting > 0 ? `${waiting} waiting` : "All uploaded", more.filter(Boolean).join(" · "));
+  tile("uploads", failed > 0 || problem ? "warn" : "good", waiting > 0 ? `${waiting} waiting` : "All uploaded", more.filter(Boolean).join(" · "));
 }
 
 function showDisk() {
-  const { free_bytes: free, total_bytes: total, needed_bytes: needed } = status.disk;
+  const { free_bytes: free, total_bytes: total } = status.disk;
+  const trouble = faultOf(status, "card") ?? faultOf(status, "space");
   const bar = byId("disk").querySelector("progress");
   bar.hidden = false;
   bar.value = total > 0 ? 1 - free / total : 0;
-  const more = tooLittle(status.disk) ? `Too little: recording needs ${size(needed)}` : `of ${size(total)}`;
-  tile("disk", tooLittle(status.disk) ? "bad" : "good", size(free), more);
+  tile("disk", trouble ? "bad" : "good", size(free), trouble ? capital(trouble) : `of ${size(total)}`);
 }
 
 function showErrors() {
@@ -137,25 +140,37 @@ function showErrors() {
 let seen = false; // whether the picture's place is on the screen
 let waiting = false; // for a picture, or for the time of the next
 let asked = 0;
+let looking = 0; // since when pictures are asked for
+let came = 0; // when the last one came
 
 function picture() {
   const wanted = allowed() && answers && seen && !document.hidden && !open;
-  showPictureAge();
+  showPicture();
+  if (!wanted) looking = 0;
   if (!wanted || waiting) return;
   waiting = true;
   const began = performance.now();
-  byId("picture").src = `api/live.jpg?${asked += 1}`;
-  const next = (pause) => setTimeout(() => { waiting = false; picture(); }, pause);
-  byId("picture").onload = () => { byId("picture").hidden = false; next(Math.max(0, FRAME - (performance.now() - began))); };
-  byId("picture").onerror = () => { byId("picture").hidden = true; next(2000); };
+  looking ||= began;
+  const next = Object.assign(new Image(), { id: "picture", alt: "Live picture of the camera" });
+  const again = (pause) => setTimeout(() => { waiting = false; picture(); }, pause);
+  next.onload = () => {
+    came = performance.now();
+    byId("picture").replaceWith(next);
+    again(Math.max(0, FRAME - (came - began)));
+  };
+  next.onerror = () => again(1000);
+  next.src = `api/live.jpg?${asked += 1}`;
 }
 
-function showPictureAge() {
-  const [shown, last] = [!byId("picture").hidden, status?.camera.last_frame_ms];
-  const old = last != null && now() - last > 5000;
-  byId("live").dataset.is = old || !answers ? "old" : "new";
-  text(byId("live-age"), !shown || last == null ? "" : old ? `${ago(now() - last)}` : timeOfDay(last));
-  text(byId("no-picture"), shown ? "" : status?.camera.problem ? `No picture: ${status.camera.problem}` : "No picture: the camera is not in use");
+function showPicture() {
+  const time = performance.now();
+  const age = came ? time - came : Infinity;
+  const [old, gone] = [age > 5000, age > 60_000];
+  byId("picture").hidden = gone;
+  byId("live").dataset.is = old ? "old" : "new";
+  text(byId("live-age"), gone ? "" : old ? ago(age) : timeOfDay(now()));
+  const why = status?.camera.problem;
+  text(byId("no-picture"), !gone ? "" : why ? `No picture: ${why}` : time - (looking || time) < 8000 ? "Waiting for a picture…" : "The camera gives no picture");
 }
 
 new IntersectionObserver(([entry]) => { seen = entry.isIntersecting; picture(); }).observe(byId("live"));
@@ -244,7 +259,7 @@ byId("logout").addEventListener("click", async () => {
   await send("api/logout");
   sessions = [];
   showSessions();
-  byId("picture").hidden = true;
+  came = 0;
   refresh();
 });
 
@@ -271,7 +286,7 @@ byId("older").addEventListener("click", () => refreshSessions(true));
 
 addEventListener("hashchange", follow);
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
-setInterval(() => { if (status && !document.hidden) { showState(); showPictureAge(); } }, 1000);
+setInterval(() => { if (status && !document.hidden) { showState(); showPicture(); } }, 1000);
 setInterval(() => document.hidden || refresh(), 2000);
 setInterval(() => document.hidden || refreshSessions(), 15_000);
 refresh();

@@ -44,21 +44,19 @@ function size(bytes) {
 const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
 /// What the device does, and how that is: [kind, words].
-function stateWords(status, now) {
+function stateWords(status) {
   const trouble = status.faults.map(([, why]) => why).join("; ");
   switch (status.state) {
     case "booting": return ["none", "Starting up"];
-    case "recording": {
-      const length = `Recording for ${duration(now - status.since_ms)}`;
-      return trouble ? ["bad", `${length}, with trouble: ${trouble}`] : ["recording", length];
-    }
+    case "recording": return trouble ? ["bad", `Recording, with trouble: ${trouble}`] : ["recording", "Recording"];
     case "error": return ["bad", `${status.should_record ? "Should be recording, and cannot" : "Cannot record"}: ${trouble}`];
     case "processing": return ["good", `Ready, and finishing ${count(status.processing, "recording")}`];
     default: return status.should_record ? ["bad", "Should be recording, and is not"] : ["good", "Ready"];
   }
 }
 
-const tooLittle = (disk) => disk.free_bytes < disk.needed_bytes;
+/// Why something does not work, if it is that.
+const faultOf = (status, kind) => status.faults.find(([fault]) => fault === kind)?.[1] ?? null;
 
 /// What became of a session's upload: [kind, words].
 function uploadWords(session, uploading) {
