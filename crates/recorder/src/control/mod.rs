@@ -3,14 +3,27 @@
 //! Everybody else has a [`Control`]: buttons and HTTP ask it to start and to stop, lamps, page, metrics and heartbeat read
 //! its status from memory, without waiting for it.
 
+mod backlog;
+mod network;
+mod task;
+mod viewer;
+
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::machine::{By, Fault, Refused, State};
+pub use crate::session::Disk;
+pub use task::{Parts, start};
+
+/// How long pictures are made after somebody asked for one.
+const LOOKED: Duration = Duration::from_secs(10);
+
+/// A picture that is older than this is not live.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// A handle to the task; clones reach the same one.
 #[derive(Debug, Clone)]
@@ -40,6 +53,10 @@ pub struct Status {
     pub disk: Disk,
     /// How many sessions are waiting to be joined and checked, or are at the moment.
     pub processing: usize,
+    /// How many sessions were begun since the service started.
+    pub sessions: u64,
+    /// How many gaps they have.
+    pub gaps: u64,
     /// Whether there is a network.
     pub network: bool,
     /// The last errors, the newest first.
@@ -63,15 +80,6 @@ pub struct CameraStatus {
     pub restarts: u64,
     /// What is wrong with it.
     pub problem: Option<String>,
-}
-
-/// The file system of the recordings.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Disk {
-    /// What is free for the recorder.
-    pub free_bytes: u64,
-    /// Its size.
-    pub total_bytes: u64,
 }
 
 /// Something that went wrong.
@@ -98,25 +106,46 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Live {
-    picture: Option<Bytes>,
+    picture: Option<(Instant, Bytes)>,
     asked: Option<Instant>,
 }
 
+/// What somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Does {
+    /// A recording.
+    Start,
+    /// No recording.
+    Stop,
+    /// The opposite of what is the case.
+    Toggle,
+}
+
 #[derive(Debug)]
-enum Command {
-    Start(By, oneshot::Sender<Result<(), Refused>>),
-    Stop(By, oneshot::Sender<Result<(), Refused>>),
+struct Command {
+    does: Does,
+    by: By,
+    reply: Option<oneshot::Sender<Result<(), Refused>>>,
 }
 
 impl Control {
     /// Starts a recording. If there is one already, that goes on.
     pub async fn start(&self, by: By) -> Result<(), Refused> {
-        self.ask(|reply| Command::Start(by, reply)).await
+        self.ask(Does::Start, by).await
     }
 
     /// Stops the recording, if there is one.
     pub async fn stop(&self, by: By) -> Result<(), Refused> {
-        self.ask(|reply| Command::Stop(by, reply)).await
+        self.ask(Does::Stop, by).await
+    }
+
+    /// Somebody pressed a button. Does not wait: the lamps tell what came of it.
+    pub fn press(&self, does: Does) {
+        let (by, reply) = (By::Button, None);
+        if self.commands.try_send(Command { does, by, reply }).is_err() {
+            tracing::warn!("a button was pressed in vain: the recorder is busy or ending");
+        }
     }
 
     /// How the recorder is. Never waits.
@@ -125,20 +154,37 @@ impl Control {
         status.clone()
     }
 
-    /// The newest picture, a JPEG. Pictures are made only while somebody asks for them: the first call may find none.
+    /// The newest picture, a JPEG, if it is not old. Pictures are made only while somebody asks for them: the first call may
+    /// find none.
     pub fn live(&self) -> Option<Bytes> {
         let mut live = self.shared.live.lock().expect("no panic while held");
         live.asked = Some(Instant::now());
-        live.picture.clone()
+        let fresh = live.picture.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
+        fresh.map(|(_, picture)| picture.clone())
     }
 
-    async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<(), Refused>>) -> Command,
-    ) -> Result<(), Refused> {
+    async fn ask(&self, does: Does, by: By) -> Result<(), Refused> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(command(reply)).await;
+        let reply = Some(reply);
+        let sent = self.commands.send(Command { does, by, reply }).await;
         sent.map_err(|_| Refused::Ending)?;
         answer.await.map_err(|_| Refused::Ending)?
+    }
+}
+
+impl Shared {
+    /// Whether somebody looks at live pictures; when nobody does, the last one is forgotten.
+    fn is_looked_at(&self) -> bool {
+        let mut live = self.live.lock().expect("no panic while held");
+        let looked = live.asked.is_some_and(|asked| asked.elapsed() < LOOKED);
+        if !looked {
+            live.picture = None;
+        }
+        looked
+    }
+
+    fn show(&self, picture: Bytes) {
+        let mut live = self.live.lock().expect("no panic while held");
+        live.picture = Some((Instant::now(), picture));
     }
 }
