@@ -9,6 +9,7 @@ use crate::camera::{CameraSettings, Source};
 use crate::gpio::GpioSettings;
 use crate::schedule::ScheduleSettings;
 use crate::session::SpaceSettings;
+use crate::upload;
 
 /// `/etc/recorder/config.json`, written by the service's module.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub space: SpaceSettings,
     /// Buttons and lamps.
     pub gpio: GpioSettings,
+    /// Where recordings are uploaded to, and when.
+    pub uploads: upload::Settings,
 }
 
 /// Where recordings are kept.
@@ -61,6 +64,7 @@ impl Default for Config {
             session: SessionSettings::default(),
             space: SpaceSettings::default(),
             gpio: GpioSettings::default(),
+            uploads: upload::Settings::default(),
         }
     }
 }
@@ -99,6 +103,7 @@ impl Configuration for Config {
         of("schedule", self.schedule.check())?;
         of("space", self.space.check())?;
         of("gpio", self.gpio.check())?;
+        of("uploads", self.uploads.check())?;
         let longest = self.session.longest_hours;
         within([("session.longest_hours", longest, 0.001..=168.0)])
     }

@@ -57,6 +57,8 @@ fn tell(sources: &Sources, table: &mut Table) {
         gauges "recorder_videos_total", "Recordings, by the state of their upload" => videos.map(|(status, count)| ([("status", status)], count));
         gauge "recorder_upload_success_rate", "Share of the uploads of the last day that succeeded" => uploads.success_rate.unwrap_or(f64::NAN);
         gauge "recorder_last_upload_timestamp_seconds", "When an upload was completed last" => uploads.last_completed_ms.map(seconds);
+        counter "recorder_sessions", "Recordings that were begun" => status.sessions;
+        counter "recorder_gaps", "Interruptions of recordings" => status.gaps;
         counter "recorder_frames", "Pictures that the camera delivered" => camera.frames;
         counter "recorder_camera_restarts", "How often the camera was started again" => camera.restarts;
     }

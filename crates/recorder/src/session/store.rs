@@ -89,6 +89,8 @@ impl Store {
     /// Opens the database, or begins a new one if it is damaged.
     pub fn open(path: &Path, suspect: bool) -> anyhow::Result<Self> {
         let (database, _aside) = SCHEMA.open_or_set_aside(path, suspect)?;
+        // The queue of uploads is in the same file, so that a backup has both.
+        database.execute_batch(crate::upload::SCHEMA)?;
         Ok(Store(database))
     }
 
