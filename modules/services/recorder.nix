@@ -17,8 +17,10 @@ let
     };
   };
   sound = cfg.camera.sound != null;
-  pins = lib.optional (cfg.gpio.button != null) cfg.gpio.button
-    ++ lib.filter (pin: pin != null) (map (name: cfg.gpio.leds.${name}) [ "ready" "error" "network" ]);
+  given = lib.filter (line: line != null);
+  pins = given [ cfg.gpio.button cfg.gpio.leds.ready cfg.gpio.leds.error cfg.gpio.leds.network ];
+  # Beside the database, which is protected as a whole: gigabytes of video are not.
+  videos = "/var/lib/recorder-videos";
 in
 {
   options.services.recorder = kit.options {
@@ -30,23 +32,21 @@ in
     simulate = option types.bool false "Whether to record a test picture instead of a camera.";
     camera = {
       device = option types.str "auto" "The camera, as `/dev/v4l/by-id/…`; `auto` is the first one that is plugged in.";
-      width = option types.ints.positive 1280 "Width of the picture.";
-      height = option types.ints.positive 720 "Height of the picture.";
+      size = option (types.strMatching "[1-9][0-9]*x[1-9][0-9]*") "1920x1080" "The size of the picture; if the camera does not have it, the next smaller one is taken.";
       fps = option types.ints.positive 30 "Pictures a second.";
+      format = option (types.enum [ "auto" "h264" "mjpeg" "raw" ]) "auto" "Which of the camera's formats is taken; `auto` is H.264 if there is some, else MJPEG, both of which are copied.";
       sound = option (types.nullOr types.str) null "Where sound comes from, as ALSA names it (`hw:1`); none if null.";
-      clock = option types.bool false "Whether the time is written into the picture, which then has to be encoded on the device.";
-      prerollSeconds = option types.ints.unsigned 0 "Seconds before the start that are recorded as well.";
     };
     record = option (types.enum [ "manual" "schedule" "always" ]) "manual" "When to record: when the button or the page says so, by the schedule, or always. The button and the page work with all of them.";
     schedule = option (types.listOf window) [ ] "When to record by the schedule.";
     keep = {
-      days = option types.ints.positive 30 "Days for which recordings are kept. What is still to be uploaded is never deleted.";
-      bytes = option (types.nullOr types.ints.positive) null "Most bytes of recordings; what the disk has, less a reserve, if null.";
+      days = option (types.nullOr types.ints.positive) null "Days for which recordings are kept after they were uploaded; as long as there is room if null.";
+      bytes = option (types.nullOr types.ints.positive) null "Most bytes of recordings; as many as there is room for if null.";
     };
     gpio = {
       chips = option (types.listOf types.str) headers "Labels of the chips that the lines may be on; the first that the device has is used.";
       button = option line null "Line of the start and stop button, by its offset on the chip or by its name; none if null. It connects to ground.";
-      leds = { ready = led "that it is ready, or recording by blinking"; error = led "an error"; network = led "whether there is a network"; };
+      leds = { ready = led "that it is ready, or, blinking, that it records"; error = led "an error"; network = led "whether there is a network"; };
     };
     uploads = mkOption {
       default = { };
@@ -62,15 +62,21 @@ in
   config = mkIf cfg.enable (mkMerge [
     (kit.service "recorder" {
       settings = {
-        inherit (cfg) simulate uploads;
+        inherit (cfg) uploads;
         http.metrics_port = cfg.metricsPort;
+        data.videos = videos;
         camera = {
-          inherit (cfg.camera) device width height fps sound clock;
-          preroll_seconds = cfg.camera.prerollSeconds;
+          source = if cfg.simulate then { lavfi = "testsrc2=size=640x360:rate=15"; }
+            else if cfg.camera.device == "auto" then "auto" else { inherit (cfg.camera) device; };
+          inherit (cfg.camera) size fps format sound;
         };
-        record = { when = cfg.record; inherit (cfg) schedule; };
-        keep = { inherit (cfg.keep) days bytes; directory = "/var/lib/recorder-videos"; };
-        gpio = { inherit (cfg.gpio) chips button leds; };
+        schedule = { always = cfg.record == "always"; windows = lib.optionals (cfg.record == "schedule") cfg.schedule; };
+        space = { max_days = cfg.keep.days; max_bytes = cfg.keep.bytes; };
+        gpio = {
+          inherit (cfg.gpio) chips;
+          buttons = map (line: { inherit line; }) (given [ cfg.gpio.button ]);
+        } // lib.mapAttrs (_: line: if line == null then null else { inherit line; })
+          { green = cfg.gpio.leds.ready; red = cfg.gpio.leds.error; white = cfg.gpio.leds.network; };
       };
       definition = {
         description = "The recorder of a camera";
@@ -83,7 +89,6 @@ in
         serviceConfig = {
           SupplementaryGroups = [ "video" "gpio" ] ++ lib.optional sound "audio";
           DeviceAllow = [ "char-video4linux rw" "char-gpiochip rw" ] ++ lib.optional sound "char-alsa rw";
-          # Recordings are beside the database: that is protected as a whole, and gigabytes of video are not.
           StateDirectory = "recorder recorder-videos";
           RuntimeDirectory = "recorder";
           RuntimeDirectoryMode = "0755"; # heartbeat.json is for whoever watches

@@ -19,11 +19,11 @@ in
     expr = json { };
     expected = {
       http = { port = 8083; metrics_port = 9101; };
-      simulate = false;
-      camera = { device = "auto"; width = 1280; height = 720; fps = 30; sound = null; clock = false; preroll_seconds = 0; };
-      record = { when = "manual"; schedule = [ ]; };
-      keep = { days = 30; bytes = null; directory = "/var/lib/recorder-videos"; };
-      gpio = { chips = [ "pinctrl-bcm2711" "pinctrl-rp1" ]; button = null; leds = { ready = null; error = null; network = null; }; };
+      data.videos = "/var/lib/recorder-videos";
+      camera = { source = "auto"; size = "1920x1080"; fps = 30; format = "auto"; sound = null; };
+      schedule = { always = false; windows = [ ]; };
+      space = { max_days = null; max_bytes = null; };
+      gpio = { chips = [ "pinctrl-bcm2711" "pinctrl-rp1" ]; buttons = [ ]; green = null; red = null; white = null; };
       uploads.target = "none";
     };
   };
@@ -32,12 +32,20 @@ in
     expected = { target = "tus"; tus.url = "https://x.example/"; limit_bytes_per_second = 500000; };
   };
   "a line is a number or a name" = {
-    expr = let gpio = (json { gpio = { button = 17; leds.error = "GPIO27"; }; }).gpio; in [ gpio.button gpio.leds.error ];
-    expected = [ 17 "GPIO27" ];
+    expr = let gpio = (json { gpio = { button = 17; leds.error = "GPIO27"; }; }).gpio; in [ gpio.buttons gpio.red ];
+    expected = [ [ { line = 17; } ] { line = "GPIO27"; } ];
   };
   "two uses of one line are refused" = {
     expr = failed { gpio = { button = 17; leds = { ready = 22; network = 17; }; }; };
     expected = [ "services.recorder.gpio: the button and the LEDs (17, 22, 17) need a line each." ];
+  };
+  "a camera, a test picture or the first camera is recorded" = {
+    expr = map (it: (json it).camera.source) [ { } { camera.device = "/dev/v4l/by-id/x"; } { simulate = true; } ];
+    expected = [ "auto" { device = "/dev/v4l/by-id/x"; } { lavfi = "testsrc2=size=640x360:rate=15"; } ];
+  };
+  "hours hold only if the schedule is followed" = {
+    expr = map (record: (json { inherit record; schedule = hours; }).schedule) [ "manual" "schedule" "always" ];
+    expected = [ { always = false; windows = [ ]; } { always = false; windows = hours; } { always = true; windows = [ ]; } ];
   };
   "a schedule without hours is refused" = {
     expr = [ (failed { record = "schedule"; }) (failed { record = "schedule"; schedule = hours; }) ];
