@@ -93,6 +93,8 @@ in
           StateDirectory = "recorder recorder-videos";
           RuntimeDirectory = "recorder";
           RuntimeDirectoryMode = "0755"; # heartbeat.json is for whoever watches
+          # It looks into the table of routes and for the number of the boot.
+          ProcSubset = "all";
           # The recorder ends ffmpeg itself, so that the last part is whole.
           KillMode = "mixed";
           TimeoutStopSec = "30s";
