@@ -227,12 +227,15 @@ impl Bucket {
         present(found)
     }
 
-    /// The checksum of an object, computed by reading all of it.
-    fn read_back(&self, key: &str) -> Result<Sum, Error> {
+    /// The checksum of an object, computed by reading all of it; `alive` is called for each piece.
+    fn read_back(&self, key: &str, alive: impl Fn() -> Result<(), Error>) -> Result<Sum, Error> {
         self.patiently(|| {
             let action = self.bucket.get_object(Some(&self.keys.0), key);
             let mut answer = self.ask(&action, Body::Empty)?;
-            Sum::of_pieces(|buffer| Ok(answer.read(buffer)?))
+            Sum::of_pieces(|buffer| {
+                alive()?;
+                Ok(answer.read(buffer)?)
+            })
         })
     }
 

@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use http_client::{Body, Bytes, FilePart};
+use http_client::{Body, Bytes, FilePart, Watch};
 use rusty_s3::actions::{
     CompleteMultipartUpload, CompleteMultipartUploadResponse, CreateMultipartUpload,
 };
 use std::os::unix::fs::FileExt;
 
 use crate::sum::{Parts, Sum};
-use crate::{Bucket, Entry, Error, Ledger, Object, Refusal, quirks, text};
+use crate::{Bucket, Entry, Error, Ledger, Object, Reason, Refusal, quirks, text};
 
 /// How to upload a file.
 #[derive(Clone)]
@@ -23,8 +23,8 @@ pub struct Upload<'u> {
     /// The ledger and the entry's name, so that the upload continues after a restart. Without it, a failed upload is
     /// aborted.
     pub ledger: Option<(&'u Ledger, &'u str)>,
-    /// Called with the number of uploaded bytes.
-    pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
+    /// Called with the number of uploaded bytes, also while the object is read back. Its error ends the upload.
+    pub progress: Option<Watch>,
 }
 
 impl Default for Upload<'_> {
@@ -89,7 +89,7 @@ impl Bucket {
                 etag,
                 bytes: source.bytes,
             }),
-            false => self.compare(key, source, &sum.hex()),
+            false => self.compare(key, source, &sum.hex(), how),
         }
     }
 
@@ -111,16 +111,16 @@ impl Bucket {
             .and_then(|()| self.complete(key, &begun));
         let whole = sums.tag();
         let Err(error) = outcome else {
-            return self.compare(key, source, &whole);
+            return self.compare(key, source, &whole, how);
         };
         // The upload may be complete already, if only the answer was lost.
         let is_whole = |there: Option<Object>| there.is_some_and(|there| there.etag == whole);
         if error.reason().is_some() && self.head(key).is_ok_and(is_whole) {
-            return self.compare(key, source, &whole);
+            return self.compare(key, source, &whole, how);
         }
         match how.ledger {
-            // After a lost answer the upload continues later; after a refusal it starts again.
-            Some((ledger, name)) if matches!(error, Error::Refused(_) | Error::Damaged) => {
+            // A busy storage, a wrong clock or an expired key does not make the uploaded parts worthless.
+            Some((ledger, name)) if is_lost(&error) => {
                 ledger.clear(name).map_err(Error::Ledger)?;
             }
             Some(_) => {}
@@ -235,18 +235,38 @@ impl Bucket {
     }
 
     /// Checks that the object equals the file: by its ETag, or by reading all of it if the ETag is not meaningful.
-    fn compare(&self, key: &str, source: &Source, expected: &str) -> Result<Object, Error> {
+    fn compare(
+        &self,
+        key: &str,
+        source: &Source,
+        expected: &str,
+        how: &Upload,
+    ) -> Result<Object, Error> {
         let there = self.head(key)?.ok_or(Error::Damaged)?;
         if there.bytes != source.bytes {
             return Err(Error::Damaged);
         }
         let is_known =
             there.etag == expected && (expected.contains('-') || quirks::is_sum(expected));
-        match is_known || self.read_back(key)? == source.sum(0..source.bytes)? {
+        let alive = || match &how.progress {
+            Some(progress) => progress(source.bytes).map_err(|why| Error::Unreadable {
+                path: source.path.to_owned(),
+                why,
+            }),
+            None => Ok(()),
+        };
+        match is_known || self.read_back(key, alive)? == source.sum(0..source.bytes)? {
             true => Ok(there),
             false => Err(Error::Damaged),
         }
     }
+}
+
+/// Whether an upload that ended with `error` cannot be continued.
+fn is_lost(error: &Error) -> bool {
+    let gone = [Reason::NoUpload, Reason::NoObject, Reason::Other];
+    let refused = error.reason().is_some_and(|reason| gone.contains(reason));
+    refused || matches!(error, Error::Damaged)
 }
 
 impl<'s> Source<'s> {
@@ -277,7 +297,7 @@ impl<'s> Source<'s> {
     fn part(&self, range: Range<u64>, how: &Upload) -> Body {
         let part = FilePart::new(self.file.clone(), range);
         match &how.progress {
-            Some(progress) => part.telling(progress.clone()).into(),
+            Some(progress) => part.watched(progress.clone()).into(),
             None => part.into(),
         }
     }

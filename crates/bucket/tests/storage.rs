@@ -132,6 +132,21 @@ fn a_storage_that_dies_at_any_request_ends_with_the_file() {
 }
 
 #[test]
+fn a_storage_that_is_too_busy_in_the_middle_gets_no_part_twice() {
+    let scene = Scene::with_a_file_of(2 * PART + 1);
+    scene.storage.fail(Some("partNumber=3"));
+    let error = scene.upload().unwrap_err();
+    assert_eq!(error.reason(), Some(&Reason::Passing));
+    assert_eq!(scene.parts_remembered(), 2);
+    scene.parts_sent();
+
+    scene.storage.fail(None);
+    scene.upload().unwrap();
+    assert_eq!(scene.parts_sent(), 1);
+    assert!(scene.is_there());
+}
+
+#[test]
 fn a_file_that_has_changed_since_is_uploaded_anew() {
     let scene = Scene::with_a_file_of(2 * PART + 1);
     scene.storage.die_in(3);
@@ -243,7 +258,10 @@ fn progress_is_told_up_to_the_last_byte() {
     let upload = Upload {
         part_bytes: PART,
         ledger: None,
-        progress: Some(Arc::new(move |up| telling.lock().unwrap().push(up))),
+        progress: Some(Arc::new(move |up| {
+            telling.lock().unwrap().push(up);
+            Ok(())
+        })),
     };
     scene.bucket().upload(KEY, &scene.file(), &upload).unwrap();
     let told = told.lock().unwrap();

@@ -33,8 +33,9 @@ impl From<FilePart> for Body {
     }
 }
 
-/// Called with the position in the file that has been read.
-type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+/// Called with the position in the file each time that bytes of it have been read. It may take its time, which slows
+/// down the sending, and its error ends the request.
+pub type Watch = Arc<dyn Fn(u64) -> io::Result<()> + Send + Sync>;
 
 /// A part of a file. Clones are independent: each starts at the beginning.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ pub struct FilePart {
     file: Arc<File>,
     range: Range<u64>,
     at: u64,
-    progress: Option<Progress>,
+    watch: Option<Watch>,
 }
 
 impl FilePart {
@@ -52,13 +53,19 @@ impl FilePart {
             file,
             at: range.start,
             range,
-            progress: None,
+            watch: None,
         }
     }
 
-    /// Calls `told` with the position in the file each time that bytes have been read.
-    pub fn telling(mut self, told: Progress) -> Self {
-        self.progress = Some(told);
+    /// Has `watch` watch it while it is sent.
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// The same part with nobody watching.
+    pub fn unwatched(mut self) -> Self {
+        self.watch = None;
         self
     }
 
@@ -81,8 +88,8 @@ impl Read for FilePart {
             ));
         }
         self.at += read as u64;
-        if let Some(progress) = &self.progress {
-            progress(self.at);
+        if let Some(watch) = &self.watch {
+            watch(self.at)?;
         }
         Ok(read)
     }

@@ -17,7 +17,7 @@ use std::io::Read;
 use std::time::Duration;
 
 pub use address::Address;
-pub use body::{Body, FilePart};
+pub use body::{Body, FilePart, Watch};
 pub use bytes::Bytes;
 pub use error::{Cause, Error, Stage};
 pub use http::Method;

@@ -9,10 +9,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use http_client::{Cause, Client, Error, FilePart, Options, Request, Stage};
+use http_client::{Cause, Client, Error, FilePart, Method, Options, Request, Stage};
 
 /// Tells this test program what to ask for; see [`in_a_process_with`].
 const ASK: &str = "HTTP_CLIENT_TEST_ASKS";
@@ -253,6 +254,35 @@ fn a_part_of_a_file_is_sent_as_it_is_read() {
     let error = error.unwrap_err();
     assert!(matches!(error.cause, Cause::Unreadable(_)), "{error}");
     assert!(!error.is_transient());
+}
+
+#[test]
+fn whoever_watches_a_file_being_sent_may_end_it() {
+    let server = server(|_, stream| say(stream, OK));
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[7; 300_000]).unwrap();
+    let file = Arc::new(file);
+    let url = format!("http://{server}/");
+    let send = |last: u64| {
+        let watched = Arc::new(AtomicU64::new(0));
+        let telling = watched.clone();
+        let watch = Arc::new(move |at| {
+            telling.store(at, Relaxed);
+            match at <= last {
+                true => Ok(()),
+                false => Err(std::io::Error::other("that is enough")),
+            }
+        });
+        let part = FilePart::new(file.clone(), 0..300_000).watched(watch);
+        let request = Request::new(Method::PATCH, &*url).body(part);
+        let sent = Client::new(&options()).send(request);
+        (sent.map(|answer| answer.status()), watched.load(Relaxed))
+    };
+    assert_eq!(send(300_000), (Ok(200), 300_000));
+    let (outcome, at) = send(100_000);
+    let enough = Cause::Unreadable("that is enough".into());
+    assert_eq!(outcome.unwrap_err().cause, enough);
+    assert!((100_001..300_000).contains(&at), "{at}");
 }
 
 /// What a client says that asks for `url` in a process whose environment has these variables.

@@ -91,7 +91,10 @@ impl Client {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<()> {
         let how = Upload {
-            progress: Some(Arc::new(progress)),
+            progress: Some(Arc::new(move |up| {
+                progress(up);
+                Ok(())
+            })),
             ..Upload::default()
         };
         let uploaded = self.bucket.upload(&self.key(name), file, &how);

@@ -1,0 +1,332 @@
+//! The thread of the uploads: takes what was added into the queue, chooses what is next and when, and records the
+//! outcome.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use kit::{Component, Heartbeat, Kit, Secret, Shutdown, clock};
+
+use super::config::{Kind, Settings};
+use super::hours;
+use super::pace::Pace;
+use super::put::Put;
+use super::queue::Queue;
+use super::s3::S3;
+use super::state::Shared;
+use super::target::{Job, Journal, Target};
+use super::trouble::Trouble;
+use super::tus::Tus;
+use super::verify::{Verifier, is_unchanged};
+use super::video::{Status, Video};
+use super::youtube::{Channel, Youtube};
+
+/// Every request ends, or moves bytes, within a part of this.
+const BEAT: Duration = Duration::from_secs(600);
+/// How long to wait at a time: the clock may jump meanwhile, and what is due with it.
+const TURN: Duration = Duration::from_secs(30);
+/// Pauses after a target took nothing, in seconds: the first and the longest.
+const PAUSE: (u32, u32) = (15, 900);
+
+/// Starts the thread, once the queue could be opened.
+pub fn start(
+    kit: &Kit,
+    settings: Settings,
+    database: &Path,
+    second: Duration,
+    shared: Arc<Shared>,
+) -> anyhow::Result<()> {
+    let queue = Queue::open(database)?;
+    let name = format!("{} {}", settings.target.name(), address(&settings));
+    shared.lock().snapshot.target = settings.target;
+    let component = kit.component("uploads");
+    let folder = database.with_file_name("uploads");
+    let target = match open(kit, &settings, &folder) {
+        Ok(target) => Some(target),
+        Err(error) => {
+            // Recordings without uploads are better than none.
+            component.degraded(format!("nothing is uploaded: {error:#}"));
+            shared.lock().snapshot.problem = Some(format!("{error:#}"));
+            None
+        }
+    };
+    let worker = Worker {
+        queue,
+        target,
+        name,
+        settings,
+        second,
+        verifier: Verifier::default(),
+        component,
+        shutdown: kit.shutdown().clone(),
+        heartbeat: Arc::new(kit.heartbeat("uploads", BEAT)),
+        shared,
+        pause: None,
+        failures: 0,
+    };
+    worker.tell()?;
+    let thread = std::thread::Builder::new().name("uploads".into());
+    let started = thread.spawn(move || worker.run());
+    started
+        .map(drop)
+        .context("cannot start the thread of the uploads")
+}
+
+/// The address of the target, which tells one from another.
+fn address(settings: &Settings) -> String {
+    match settings.target {
+        Kind::None => String::new(),
+        Kind::S3 => format!("{}/{}", settings.s3.endpoint, settings.s3.bucket),
+        Kind::Tus => settings.tus.url.clone(),
+        Kind::Put => settings.put.url.clone(),
+        Kind::Youtube => settings.youtube.api.clone(),
+    }
+}
+
+/// Opens the target of the settings, with the credentials that it needs.
+fn open(kit: &Kit, settings: &Settings, folder: &Path) -> anyhow::Result<Box<dyn Target>> {
+    let credentials = kit.credentials();
+    let optional = |name: &str| {
+        let secret = credentials.get(name);
+        secret.with_context(|| format!("credential {}", credentials.full_name(name)))
+    };
+    let secret = |name: &str| -> anyhow::Result<Secret> {
+        optional(name)?.with_context(|| {
+            let name = credentials.full_name(name);
+            format!("the credential {name} is missing")
+        })
+    };
+    let chunk = settings.chunk_bytes;
+    Ok(match settings.target {
+        Kind::None => anyhow::bail!("no target is set"),
+        Kind::S3 => {
+            let keys = (secret("s3-access-key-id")?, secret("s3-secret-access-key")?);
+            Box::new(S3::new(&settings.s3, keys, folder.to_owned(), chunk)?)
+        }
+        Kind::Tus => Box::new(Tus::new(
+            &settings.tus.url,
+            optional("upload-token")?,
+            chunk,
+        )?),
+        Kind::Put => Box::new(Put::new(
+            &settings.put.url,
+            optional("upload-token")?,
+            chunk,
+        )?),
+        Kind::Youtube => {
+            let channel = Channel {
+                client_id: secret("youtube-client-id")?,
+                client_secret: secret("youtube-client-secret")?,
+                refresh_token: secret("youtube-refresh-token")?,
+            };
+            Box::new(Youtube::new(&settings.youtube, channel, chunk)?)
+        }
+    })
+}
+
+struct Worker {
+    queue: Queue,
+    /// None if its credentials are missing.
+    target: Option<Box<dyn Target>>,
+    /// Tells this target from one that was set before.
+    name: String,
+    settings: Settings,
+    second: Duration,
+    verifier: Verifier,
+    component: Component,
+    shutdown: Shutdown,
+    heartbeat: Arc<Heartbeat>,
+    shared: Arc<Shared>,
+    /// Nothing is tried before this time.
+    pause: Option<Instant>,
+    /// How often in a row the target took nothing.
+    failures: u32,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while !self.must_end() {
+            self.heartbeat.beat();
+            let wait = self.turn().unwrap_or_else(|error| {
+                self.component
+                    .degraded(format!("the queue of uploads cannot be used: {error:#}"));
+                TURN
+            });
+            self.wait(wait);
+        }
+    }
+
+    fn must_end(&self) -> bool {
+        self.shared.lock().is_ended || self.shutdown.is_requested()
+    }
+
+    /// Waits until something is added or asked for, or until `wait` has passed.
+    fn wait(&self, wait: Duration) {
+        let until = Instant::now() + wait.min(TURN);
+        let mut state = self.shared.lock();
+        while !std::mem::take(&mut state.is_new) && !state.is_ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.shutdown.is_requested() {
+                return;
+            }
+            let slice = left.min(Duration::from_secs(1));
+            let waited = self.shared.changed.wait_timeout(state, slice);
+            state = waited.expect("no panic while held").0;
+        }
+    }
+
+    /// Does what is to be done now; returns the time until the next turn.
+    fn turn(&mut self) -> anyhow::Result<Duration> {
+        self.take_in()?;
+        if std::mem::take(&mut self.shared.lock().is_woken) {
+            self.queue.all_due()?;
+            (self.pause, self.failures) = (None, 0);
+        }
+        self.tell()?;
+        if self.target.is_none() {
+            return Ok(TURN);
+        }
+        let hours = self.settings.hours;
+        if let Some(closed) = hours.and_then(|hours| hours.opens_in(&hours::now())) {
+            return Ok(closed);
+        }
+        if let Some(until) = self.pause {
+            let left = until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Ok(left);
+            }
+        }
+        match self.queue.next(clock::now_ms())? {
+            Some(video) => self.upload(&video).map(|()| Duration::ZERO),
+            None => Ok(TURN),
+        }
+    }
+
+    /// Puts what was added into the queue.
+    fn take_in(&mut self) -> anyhow::Result<()> {
+        loop {
+            // It stays added until it is on the card.
+            let Some(video) = self.shared.lock().added.first().cloned() else {
+                return Ok(());
+            };
+            self.queue.add(&video, clock::now_ms())?;
+            self.shared.lock().added.remove(0);
+        }
+    }
+
+    /// Uploads a video, and records the outcome.
+    fn upload(&mut self, video: &Video) -> anyhow::Result<()> {
+        let pace = Arc::new(self.pace());
+        self.queue.uploading(video.session, clock::now_ms())?;
+        self.shared.lock().running = Some((video.clone(), pace.clone()));
+        self.tell()?;
+        let outcome = self.send(video, &pace);
+        self.shared.lock().running = None;
+        let (session, now) = (video.session, clock::now_ms());
+        match outcome? {
+            Ok(receipt) => {
+                self.queue.completed(session, &self.name, &receipt, now)?;
+                tracing::info!(session, receipt, "uploaded");
+                self.works();
+            }
+            Err(Trouble::Ended) => self.queue.pending(session, now)?,
+            Err(Trouble::Corrupted(why)) => {
+                tracing::error!(session, "not uploaded: {why}");
+                self.queue.corrupted(session, &why, now)?;
+            }
+            Err(Trouble::Video(why)) => {
+                tracing::warn!(session, "not uploaded: {why}");
+                self.queue.failed(session, &why, true, now)?;
+                // The target answers, so the next video may be taken.
+                self.works();
+            }
+            Err(Trouble::Target { why, pause }) => {
+                self.queue.failed(session, &why, false, now)?;
+                self.failures += 1;
+                let [first, longest] = [PAUSE.0, PAUSE.1].map(|seconds| self.second * seconds);
+                let own = kit::jittered(kit::back_off(first, self.failures, longest));
+                self.pause = Some(Instant::now() + pause.unwrap_or(own).max(own));
+                self.component
+                    .degraded(format!("nothing is uploaded: {why}"));
+                self.shared.lock().snapshot.problem = Some(why);
+            }
+        }
+        self.tell()
+    }
+
+    /// The target takes uploads.
+    fn works(&mut self) {
+        (self.pause, self.failures) = (None, 0);
+        self.component.ok();
+        self.shared.lock().snapshot.problem = None;
+    }
+
+    fn pace(&self) -> Pace {
+        let limit = Some(self.settings.limit_bytes_per_second).filter(|limit| *limit > 0);
+        let (hours, shutdown) = (self.settings.hours, self.shutdown.clone());
+        let (shared, heartbeat) = (self.shared.clone(), self.heartbeat.clone());
+        let must_end = move || {
+            let is_closed = hours.is_some_and(|hours| hours.opens_in(&hours::now()).is_some());
+            is_closed || shutdown.is_requested() || shared.lock().is_ended
+        };
+        let sent = self.shared.clone();
+        let alive = move |bytes| {
+            heartbeat.beat();
+            sent.sent.fetch_add(bytes, Relaxed);
+        };
+        Pace::new(limit, must_end, alive)
+    }
+
+    /// Sends a video, if its file is the recorded one before and after.
+    fn send(&mut self, video: &Video, pace: &Arc<Pace>) -> anyhow::Result<Result<String, Trouble>> {
+        let (file, mark) = match self.verifier.open(video, pace) {
+            Ok(opened) => opened,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        let journal = self.queue.journal(video.session, &self.name)?;
+        let job = Job {
+            video,
+            file: Arc::new(file),
+            journal: &journal,
+            pace: pace.clone(),
+            pause: self.second,
+        };
+        let target = self.target.as_ref().context("there is no target")?;
+        let sent = target.upload(&job);
+        if sent.is_ok() && !is_unchanged(video, &mark) {
+            let name = video.path.display();
+            let why = format!("{name} was written to while it was sent: it has to be sent again");
+            return Ok(journal.begun(None).and(Err(Trouble::Video(why))));
+        }
+        Ok(sent)
+    }
+
+    /// Shows the state of the queue.
+    fn tell(&self) -> anyhow::Result<()> {
+        let mut statuses = self.queue.statuses()?;
+        let success_rate = self.queue.success_rate(clock::now_ms())?;
+        let last_completed_ms = self.queue.last_completed_ms()?;
+        let mut queue_bytes = self.queue.bytes()?;
+        let mut state = self.shared.lock();
+        for video in &state.added {
+            statuses.entry(video.session).or_insert_with(|| {
+                queue_bytes += video.bytes;
+                Status::Pending
+            });
+        }
+        let waits = |status: &&Status| {
+            matches!(
+                status,
+                Status::Pending | Status::Uploading | Status::Failed { .. }
+            )
+        };
+        state.snapshot.queue_size = statuses.values().filter(waits).count() as u64;
+        state.snapshot.statuses = statuses;
+        state.snapshot.queue_bytes = queue_bytes;
+        state.snapshot.success_rate = success_rate;
+        state.snapshot.last_completed_ms = last_completed_ms;
+        Ok(())
+    }
+}
