@@ -39,7 +39,7 @@ const GIB: u64 = 1 << 30;
 /// The size of the card that the image is written to.
 pub const CARD: u64 = 4 * GIB;
 /// Further kernel arguments, the same as for `lichen vm`.
-const EXTRA: &str = testbed::EXTRA;
+pub const EXTRA: &str = testbed::EXTRA;
 
 /// The image of an appliance.
 pub fn image_of(appliance: &str) -> Result<std::path::PathBuf> {

@@ -195,6 +195,12 @@ impl Kit {
         self.0.components.extend(Box::new(fields));
     }
 
+    /// What the service is doing, as a few words for people: `systemctl status` and `lichen status` show them, and what
+    /// does not work, as they are every few seconds.
+    pub fn describe(&self, words: impl Fn() -> String + Send + Sync + 'static) {
+        self.0.components.describe(Box::new(words));
+    }
+
     /// Serves `/metrics` as JSON to clients that ask for it.
     pub fn json_metrics(&self, body: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
         self.0.metrics.set_json(Box::new(body));

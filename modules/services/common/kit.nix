@@ -81,7 +81,8 @@ in
   } // lib.optionalAttrs (options ? lichen) {
     # NixOS, which these modules can be imported into as well, has no such options.
     lichen = {
-      healthChecks.${name}.http = "http://127.0.0.1:${toString cfg.port}/health";
+      # Where the metrics have a port of their own, the reports of health are there, too.
+      healthChecks.${name}.http = "http://127.0.0.1:${toString (settings.http.metrics_port or cfg.port)}/health";
       state = mkIf (data != null) {
         ${unit} = {
           directory = "/var/lib/${directory}";
