@@ -1,6 +1,8 @@
-//! Links and anchors in documents lead somewhere, and the programs understand every command that documents show. Every
-//! Markdown file of the checkout is read.
+//! What the documents say is so: links and anchors lead somewhere, every command that they show is one that the
+//! programs understand, and the stories that they name as proofs exist. Every Markdown file of the checkout is read.
 
+#[path = "docs/claims.rs"]
+mod claims;
 #[path = "docs/commands.rs"]
 mod commands;
 #[path = "docs/markdown.rs"]
@@ -166,6 +168,41 @@ fn commands_are_understood() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     let seen = programs.seen();
     assert!(seen > 50, "only {seen} commands were found");
+}
+
+#[test]
+fn what_is_named_as_a_proof_is_there() {
+    let stories = claims::stories(&root());
+    assert!(stories.len() > 50, "only {} stories", stories.len());
+    for name in ["docs/testing.md", "docs/figures.md"] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        let wrong = claims::wrong(&root(), &stories, &text);
+        assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn a_proof_that_does_not_exist_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("tests/tests")).unwrap();
+    fs::write(
+        folder.path().join("tests/tests/boot.rs"),
+        "#[test]\nfn quick() {}\n\n#[test]\n#[ignore = \"slow\"]\nfn slow() {}\n\nfn helper() {}\n",
+    )
+    .unwrap();
+    let stories = claims::stories(folder.path());
+    let text = "`boot::quick`, `boot::slow` (slow), `tests/tests/boot.rs`, `./lichen test --why ::`\n\
+        | `boot::gone` | `boot::slow`, `boot::quick` (slow), `boot::helper`, `crates/none.rs` |\n";
+    assert_eq!(
+        claims::wrong(folder.path(), &stories, text),
+        [
+            "line 2: boot::gone: there is no such story",
+            "line 2: boot::slow: the story is slow",
+            "line 2: boot::quick: the story is not slow",
+            "line 2: boot::helper: there is no such story",
+            "line 2: crates/none.rs: there is no such file",
+        ]
+    );
 }
 
 #[test]
