@@ -1,6 +1,6 @@
 //! What recording costs, beside a plain ffmpeg that writes the same stream into segments; in JSON.
 //!
-//! `cargo run --release -p recorder --example load -- [SECONDS]`
+//! `cargo run --release -p recorder --example recorder_load -- [SECONDS]`
 //!
 //! Both run at the same time, so that whatever else the machine does disturbs both alike.
 
@@ -96,7 +96,7 @@ fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value> {
     let place = directory.to_str().context("the directory has no name")?;
     let mut plain = plain(way, directory)?;
     let measured = (|| {
-        let service = Measured::start_with(&[way, place], "/health/ready")?;
+        let service = Measured::start(&[way, place], "/health/ready")?;
         let idle = service.resident_bytes()?;
         let begun = Instant::now();
         let recording = loop {
