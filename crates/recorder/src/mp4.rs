@@ -219,6 +219,8 @@ mod tests {
             assert_eq!((scan.good, scan.frames), (good as u64, frames), "{cut}");
             let problem = match cut {
                 0 => Some(Problem::Empty),
+                // The length of the first box begins with zeroes.
+                1..4 => Some(Problem::Zeroes(cut as u64)),
                 _ if cut < head().len() => Some(Problem::NoHead(cut as u64)),
                 _ if cut < one => Some(Problem::NoFragment),
                 _ if cut == one || cut == two => None,

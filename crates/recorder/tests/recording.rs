@@ -173,21 +173,41 @@ fn with_a_full_disk_nothing_is_begun() {
 }
 
 #[test]
-fn when_its_share_is_full_the_recording_ends_in_good_order() {
-    let small = json!({ "space": { "max_bytes": 200_000 } });
-    let recorder = Recorder::start(small);
+fn when_its_share_is_full_the_recording_ends_in_good_order_and_nothing_unsent_is_removed() {
+    let recorder = Recorder::start(json!({
+        "space": { "max_bytes": 200_000 },
+        "uploads": { "target": "put", "put": { "url": format!("http://{}/", nobody()) } },
+    }));
     recorder.begin().unwrap();
     let id = eventually("a session begins", || recorder.status().session);
     let status = recorder.until("it ends", |status| status.state == State::Error);
     assert_eq!(status.faults[0].0, Fault::Space);
     assert!(status.should_record, "it begins again once there is room");
-    let session = recorder.processed(id);
-    assert_eq!(session.state, SessionState::Finished);
+    let (session, _) = recorder.finished(id);
     let why = session.why.unwrap();
-    assert!(
-        why.starts_with("it was ended because the share of recordings is full"),
-        "{why}"
+    let full = "it was ended because the share of recordings is full";
+    assert!(why.starts_with(full), "{why}");
+    let refused = recorder.begin().unwrap_err().to_string();
+    assert!(refused.starts_with("the share of recordings is full"));
+    assert!(recorder.session(id).path.is_some());
+}
+
+#[test]
+fn what_is_uploaded_makes_room_for_what_comes() {
+    let recorder = Recorder::start(json!({ "space": { "max_bytes": 200_000 } }));
+    recorder.begin().unwrap();
+    let id = eventually("a session begins", || recorder.status().session);
+    // Nothing is ever uploaded here, so everything may go.
+    let session = eventually("it is removed", || {
+        Some(recorder.session(id)).filter(|session| session.removed_at_ms.is_some())
+    });
+    assert_eq!(
+        (session.state, session.path),
+        (SessionState::Finished, None)
     );
+    recorder.until("the next one begins", |status| {
+        status.session.is_some_and(|next| next > id)
+    });
 }
 
 #[test]

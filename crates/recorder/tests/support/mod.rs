@@ -1,13 +1,13 @@
 //! A recorder whose camera is made up by ffmpeg, and ways to be unkind to it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-pub use kit::testing::{Running, eventually, merge};
+pub use kit::testing::{Running, eventually, merge, nobody};
 use recorder::clock::Clock;
 use recorder::config::Config;
 use recorder::control::{Control, Status};
@@ -59,6 +59,10 @@ impl Recorder {
     pub fn start_in(directory: TempDir, changes: Value) -> Self {
         needs_ffmpeg();
         let mut all = settings(directory.path());
+        if !changes["camera"]["source"].is_null() {
+            // It has one source or the other.
+            all["camera"]["source"] = Value::Null;
+        }
         merge(&mut all, changes);
         let config: Config = serde_json::from_value(all).unwrap();
         let (tell, told) = mpsc::channel();
