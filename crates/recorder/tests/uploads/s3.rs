@@ -23,7 +23,8 @@ fn an_upload_that_a_storage_interrupts_goes_on_with_the_parts_that_it_has() {
     let video = scene.video(1, 2 * PART + 1);
     running.uploads.add(video.clone());
     let why = running.failed(1);
-    assert!(why.contains("503"), "{why}");
+    // A storage may cut the connection before its answer is read.
+    assert!(why.contains("503") || why.contains("was cut"), "{why}");
     bucket.asked();
     bucket.fail(None);
     running.uploads.wake();
