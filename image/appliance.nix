@@ -61,6 +61,11 @@ let
     program = rust.device.${crate};
     file = builtins.toFile "config.json" (discard (configFile crate).text);
   }) (filter (crate: configFile crate != null) crates);
+  programsResolved = map (key: layers.programsResolved {
+    inherit (lock.packages.${key}) name;
+    deb = debian.debs.${key};
+    layers = map (l: l.path) (filter (l: builtins.elem l.name [ "packages" "base" ]) stack);
+  }) (filter (key: lock.packages.${key} ? without) packageKeys);
 
   manifest = {
     format = 1;
@@ -81,7 +86,8 @@ let
     kernelParams = builtins.concatStringsSep " " config.boot.kernelParams;
     version = "${config.system.stateVersion}.${lock.timestamp}";
     # Nothing of these checks is in the output; they only have to succeed.
-    inherit unitsVerified configsChecked;
+    inherit unitsVerified;
+    configsChecked = configsChecked ++ programsResolved;
     passAsFile = [ "stack" "manifest" "etc" ];
   } ''
     $bb mkdir $out

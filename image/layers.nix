@@ -54,7 +54,15 @@ rec {
       { path = "etc/ssl/certs/ca-certificates.crt"; source = certificates { }; }
     ];
   };
-  packages = keys: layer "packages" { debs = debian.files keys; entries = [ ]; };
+  packages = keys: layer "packages" {
+    debs = debian.files keys;
+    entries = builtins.concatMap (key: if alternatives ? ${key} then [ alternatives.${key} ] else [ ]) keys;
+  };
+  # What alternatives would have made: names that other packages' programs are linked with.
+  alternatives = {
+    "libblas3:arm64" = { path = "usr/lib/aarch64-linux-gnu/libblas.so.3"; link = "blas/libblas.so.3"; };
+    "liblapack3:arm64" = { path = "usr/lib/aarch64-linux-gnu/liblapack.so.3"; link = "lapack/liblapack.so.3"; };
+  };
   kernel = tree: layer "kernel" {
     entries = [
       { path = "usr/lib/modules"; source = "${tree}/usr/lib/modules"; }
@@ -121,6 +129,20 @@ rec {
     for deb in $debs; do dpkg-deb --fsys-tarfile $deb | tar -x -C root; done
     ln -sfn usr/lib root/lib
     qemu-aarch64 -L root $program/bin/${name} --check-config $file
+    touch $out
+  '';
+
+  # The programs of a package that does without something (`without` in the lock) find all libraries and all symbols.
+  programsResolved = { name, deb, layers }: debian.inTools "${name}-resolved" { inherit deb layers; } ''
+    mkdir root
+    for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve-owner --no-preserve-perms $layer > /dev/null; done
+    ln -sfn usr/lib root/lib
+    dpkg-deb --fsys-tarfile $deb | tar -t | sed -n 's,^\./\(usr/bin/.\+\),\1,p' > programs
+    while read -r program; do
+      qemu-aarch64 -L root -E LD_BIND_NOW=1 -E LD_WARN=1 root/lib/ld-linux-aarch64.so.1 --list root/$program > report 2>&1 < /dev/null \
+        && ! grep -E 'not found|undefined symbol' report || { cat report; echo "error: $program does not start without what ${name} is to do without: see [without] in packages.toml"; exit 1; }
+      echo "$program finds its $(grep -c '=>' report) libraries"
+    done < programs
     touch $out
   '';
 }

@@ -5,11 +5,17 @@ let
 in rec {
   debs = builtins.mapAttrs (_: fetch) lock.packages;
 
-  # Keys ("bash:arm64") of packages and of all they depend on.
-  closure = keys: map (x: x.key) (builtins.genericClosure {
-    startSet = map (key: { inherit key; }) keys;
-    operator = { key }: map (key: { inherit key; }) lock.packages.${key}.depends;
-  });
+  # Keys ("bash:arm64") of packages and of all they depend on, except what one of them itself does without.
+  closure = keys:
+    let
+      named = map (key: { inherit key; });
+      reach = without: keys: builtins.genericClosure {
+        startSet = named keys;
+        operator = { key }: named (builtins.filter (d: ! builtins.elem d without) lock.packages.${key}.depends);
+      };
+      cut = builtins.partition (key: lock.packages.${key} ? without) keys;
+      all = reach [ ] cut.wrong ++ builtins.concatMap (key: reach lock.packages.${key}.without [ key ]) cut.right;
+    in map (x: x.key) (if cut.right == [ ] then all else builtins.genericClosure { startSet = all; operator = _: [ ]; });
 
   files = map (key: debs.${key});
   setClosure = name: closure lock.sets.${name};

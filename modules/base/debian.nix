@@ -51,7 +51,7 @@ in
     "pam.d/common-password" = pam (stack "password" "" "pam_unix.so obscure yescrypt");
     "pam.d/common-session" = pam (session ++ [ "session optional pam_systemd.so" ]);
     "pam.d/common-session-noninteractive" = pam session;
-    # For programs that bring no file of their own.
+    # For programs without a PAM file of their own.
     "pam.d/other" = pam (map (type: "${type} required pam_deny.so") [ "auth" "account" "password" "session" ]);
 
     # The image is complete: nothing has to be regenerated because /usr is newer.
@@ -85,7 +85,7 @@ in
     systemd-tpm2-setup-early = masked;
     systemd-hibernate-clear = masked;
     e2scrub_reap = masked;
-    # A login prompt is for somebody with a password.
+    # Without any password, nobody can use a login prompt.
     "getty@tty1" = {
       overrideStrategy = "asDropin";
       wantedBy = lib.optional (config.users.hashedPasswords != { }) "getty.target";

@@ -20,6 +20,7 @@ let
       postgres = 970;
       redis = 971;
       prometheus = 972;
+      node-exporter = 973;
     };
     gids = {
       i2c = 980;

@@ -87,8 +87,8 @@ in
             size=$((${toString swap.size} * 1024 * 1024))
             file=${lib.escapeShellArg swap.device}
             if [ "$(stat -c %s "$file" 2>/dev/null || echo 0)" != "$size" ]; then
-              # The file has another name until mkswap has made it swap, and durable: a power cut in between would leave a
-              # file that is taken for swap for ever.
+              # The file has another name until it is complete and durable. Otherwise a power cut in between would leave an
+              # incomplete file that counts as swap for ever.
               rm -f "$file" "$file.new"
               fallocate -l "$size" "$file.new"
               mkswap "$file.new"

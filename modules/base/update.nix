@@ -95,7 +95,7 @@ in
         # That the server can't be reached, or that an update was refused, is in the journal and in `lichenctl status`.
         # The unit must not fail then, which would make a generation on trial unhealthy.
         SuccessExitStatus = "1 4";
-        # A slow line may take its time, since what has arrived is kept; but not for ever.
+        # A slow line may need hours, and what has arrived is kept; but the job must end at some time.
         TimeoutStartSec = "12h";
         Nice = 10;
         IOSchedulingClass = "idle";

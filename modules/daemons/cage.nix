@@ -15,7 +15,7 @@ in
   };
 
   config = mkIf cfg.enable {
-    # Keyboard layouts, drivers of graphics, a typeface.
+    # Keyboard layouts, graphics drivers, a typeface.
     environment.systemPackages = [ pkgs.xkb-data pkgs.libgl1-mesa-dri pkgs.fonts-dejavu-core pkgs.seatd ];
 
     systemd.services.cage-tty1 = {
@@ -45,7 +45,7 @@ in
         RestartSec = "1s";
         RestartSteps = 6;
         RestartMaxDelaySec = "60s";
-        # A device whose screen fails is healthy otherwise: the unit never counts as failed, only as about to start again.
+        # A device whose screen fails is healthy otherwise, so the unit never counts as failed, only as about to restart.
         RestartMode = "direct";
       };
     };
@@ -55,26 +55,11 @@ in
 
     systemd.services.seatd = {
       overrideStrategy = "asDropin";
-      serviceConfig = {
+      serviceConfig = import ../services/common/restrained.nix // {
         CapabilityBoundingSet = [ "CAP_SYS_ADMIN" "CAP_SYS_TTY_CONFIG" "CAP_DAC_OVERRIDE" "CAP_CHOWN" ];
-        LockPersonality = true;
-        MemoryDenyWriteExecute = true;
-        NoNewPrivileges = true;
         PrivateNetwork = true;
-        PrivateTmp = true;
-        ProtectClock = true;
-        ProtectControlGroups = true;
-        ProtectHome = true;
-        ProtectHostname = true;
-        ProtectKernelLogs = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
         ProtectSystem = "full";
         RestrictAddressFamilies = "AF_UNIX";
-        RestrictNamespaces = true;
-        RestrictRealtime = true;
-        RestrictSUIDSGID = true;
-        SystemCallArchitectures = "native";
       };
     };
   };

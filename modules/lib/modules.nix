@@ -351,7 +351,7 @@ in
       }];
   };
 
-  # `value`, once every assertion holds; warnings are printed on the way. What else is wrong is told with them.
+  # `value`, once every assertion holds; warnings are printed on the way. All other problems are reported with them.
   checked = { config, options ? { }, ... }: value:
     let failed = failedAssertions { inherit config options; }; in
     if failed != [ ] then throw (lib.concatStringsSep "\n" (problemsOf options ++ [ (errors.failedAssertions failed) ]))

@@ -4,10 +4,10 @@ let
   inherit (lib) mkIf mkMerge types;
   cfg = config.services.climate;
   kit = import ./common/kit.nix module { name = "climate"; };
-  inherit (kit) option;
-  range = what: min: max: {
-    min = option types.number min "Alert below this ${what}.";
-    max = option types.number max "Alert above this ${what}.";
+  inherit (kit) option setting;
+  range = path: what: min: max: {
+    min = setting (path "min") types.number min "Alert below this ${what}.";
+    max = setting (path "max") types.number max "Alert above this ${what}.";
   };
 in
 {
@@ -17,31 +17,19 @@ in
     serves = "the web page, the API and the metrics";
   } // {
     simulate = option types.bool false "Whether to make up values instead of reading sensors.";
-    bus = option types.str "auto" "I²C bus of the sensors, as `/dev/i2c-1`; `auto` is the first bus that has them.";
-    interval = option types.number 60 "Seconds between two readings.";
-    heatFactor = option types.number 5.466 "Correction for the processor's heat: t − (soc − t) / factor; 0 is none.";
-    retentionDays = option types.ints.positive 365 "Days for which readings are kept.";
-    temperature = range "temperature in °C" 15 27;
-    humidity = range "relative humidity in percent" 30 70;
+    bus = setting "sensor.bus" types.str "auto" "I²C bus of the sensors, as `/dev/i2c-1`; `auto` is the first bus that has them.";
+    interval = setting "sensor.interval_seconds" types.number 60 "Seconds between two readings.";
+    heatFactor = setting "sensor.compensation.factor" types.number 5.466 "Correction for the processor's heat: t − (soc − t) / factor; 0 is none.";
+    retentionDays = setting "history.retention_days" types.ints.positive 365 "Days for which readings are kept.";
+    temperature = range (which: "alerts.temp_${which}_c") "temperature in °C" 15 27;
+    humidity = range (which: "alerts.humidity_${which}") "relative humidity in percent" 30 70;
     statusInterval = option (types.nullOr types.ints.positive) null "Seconds between two messages that all is well; none if null.";
   };
 
   config = mkIf cfg.enable (mkMerge [
     (kit.service "climate" {
       settings = {
-        sensor = {
-          kind = if cfg.simulate then "simulated" else "sense_hat";
-          bus = cfg.bus;
-          interval_seconds = cfg.interval;
-          compensation.factor = cfg.heatFactor;
-        };
-        history.retention_days = cfg.retentionDays;
-        alerts = {
-          temp_min_c = cfg.temperature.min;
-          temp_max_c = cfg.temperature.max;
-          humidity_min = cfg.humidity.min;
-          humidity_max = cfg.humidity.max;
-        };
+        sensor.kind = if cfg.simulate then "simulated" else "sense_hat";
         status = { enabled = cfg.statusInterval != null; interval_seconds = if cfg.statusInterval == null then 3600 else cfg.statusInterval; };
       };
       definition = {

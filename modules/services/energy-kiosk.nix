@@ -5,8 +5,8 @@ let
   cfg = config.services.energy;
   page = "http://127.0.0.1:${toString cfg.port}/";
   curl = "${pkgs.curl}/bin/curl --silent --show-error --fail";
-  # Nothing of a session is kept: its folder goes with the unit. The network is served within the browser's process:
-  # one of its own might be given up while a slow card is being read, and the page with it.
+  # Nothing of a session is kept: its folder is removed when the unit stops. Networking runs within the browser's main
+  # process: Chromium might give up a separate one while a slow card is being read, and the page with it.
   browser = lib.escapeShellArgs ([
     "${pkgs.chromium}/bin/chromium" "--ozone-platform=wayland" "--kiosk" "--user-data-dir=/run/cage/profile"
     "--no-first-run" "--noerrdialogs" "--disable-session-crashed-bubble" "--disable-breakpad"
@@ -47,7 +47,7 @@ in
     systemd.services.cage-tty1 = {
       description = lib.mkForce "The page of energy on the screen";
       after = [ "home-energy-dashboard.service" ];
-      # A page that is open stays as it was, so a new version of the page is a reason to start the browser anew.
+      # An open page does not change by itself, so a new version of it has to restart the browser.
       restartTriggers = [ pkgs.energy ];
       serviceConfig = import ./common/sandbox.nix // {
         # Wait until there is a page to show; when it takes too long, the unit is started again.
@@ -55,8 +55,8 @@ in
         TimeoutStartSec = "90s";
         TimeoutStopSec = "10s";
 
-        # When something is scarce, the browser goes first, never the dashboard; and it goes as a whole, since a
-        # browser whose pages were killed shows nothing.
+        # If memory or processor time is short, the browser suffers before the dashboard; and it is killed as a whole, since
+        # a browser without its page processes shows nothing.
         MemoryHigh = "60%";
         MemoryMax = "70%";
         CPUWeight = 20;

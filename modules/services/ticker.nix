@@ -4,8 +4,8 @@ let
   inherit (lib) mkIf mkMerge mkOption types;
   cfg = config.services.ticker;
   kit = import ./common/kit.nix module { name = "ticker"; };
-  inherit (kit) option;
-  # An exchange is a file of the program.
+  inherit (kit) option setting;
+  # Each exchange is one source file of the program.
   files = builtins.attrNames (builtins.readDir ../../crates/ticker/src/feed/exchange);
   exchanges = map (lib.removeSuffix ".rs") (lib.filter (file: file != "mod.rs") files);
   memory = { MemoryHigh = "1500M"; MemoryMax = "2G"; };
@@ -25,25 +25,21 @@ in
     port = 8082;
     serves = "health, status and metrics";
   } // {
-    sources = option (types.listOf source) [ ] "What to listen to; any other setting of a source in the service's config.json is accepted too.";
+    sources = setting "sources" (types.listOf source) [ ] "What to listen to; any other setting of a source in the service's config.json is accepted too.";
     statsInterval = option types.ints.positive 30 "Seconds between two lines of statistics in the journal.";
-    retentionDays = option types.number 7 "Days for which files are kept after they have been synced.";
+    retentionDays = setting "sync.retention_days" types.number 7 "Days for which files are kept after they have been synced.";
     syncInterval = option types.str "1min" "Time between two runs of the sync.";
     s3 = {
-      endpoint = option (types.nullOr types.str) null "Address of the S3-compatible storage; nothing is synced if null. The keys are the secrets `ticker.s3-access-key-id` and `ticker.s3-secret-access-key`.";
-      region = option types.str "us-east-1" "The region of the storage.";
-      bucket = option types.str "" "The bucket that files are uploaded to.";
-      prefix = option types.str "" "Put before every key, for instance `attic/`.";
+      endpoint = setting "sync.endpoint" (types.nullOr types.str) null "Address of the S3-compatible storage; nothing is synced if null. The keys are the secrets `ticker.s3-access-key-id` and `ticker.s3-secret-access-key`.";
+      region = setting "sync.region" types.str "us-east-1" "The region of the storage.";
+      bucket = setting "sync.bucket" types.str "" "The bucket that files are uploaded to.";
+      prefix = setting "sync.prefix" types.str "" "Put before every key, for instance `attic/`.";
     };
   };
 
   config = mkIf cfg.enable (mkMerge [
     (kit.service "ticker" {
-      settings = {
-        inherit (cfg) sources;
-        data.directory = "/var/lib/ticker";
-        sync = { inherit (cfg.s3) endpoint region bucket prefix; retention_days = cfg.retentionDays; };
-      };
+      settings.data.directory = "/var/lib/ticker";
       definition = {
         description = "Market data, from feeds to files";
         # Restarts slow down to one a minute; what has crashed twenty times in half an hour needs a human.
@@ -58,10 +54,9 @@ in
     (mkIf (cfg.s3.endpoint != null) (kit.job "ticker-sync" {
       definition = {
         description = "Market data, from files to S3";
-        after = [ "network.target" "network-online.target" ];
         serviceConfig = memory // {
           ExecStart = "${kit.program} sync --include-raw";
-          # A slow line may take its time, since what has arrived is kept; but not for ever.
+          # A slow line may need hours, and what has arrived is kept; but the job must end at some time.
           TimeoutStartSec = "6h";
           Nice = 10;
           IOSchedulingClass = "idle";

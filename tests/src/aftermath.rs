@@ -1,4 +1,4 @@
-//! What becomes of a deploy.
+//! The results of deploys.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use testbed::{Machine, Result, ensure, figures};
 
 use crate::{BOOT, healthy, running, status};
 
-/// Three boots that fail, and one that does not.
+/// The time limit for three boots that fail and one that succeeds.
 const FALL_BACK: Duration = Duration::from_secs(600);
 
 /// Waits until this generation is the good one.
@@ -18,8 +18,8 @@ pub fn blessed(machine: &Machine, generation: u64) -> Result<()> {
     })
 }
 
-/// Runs a bad deploy, waits until what ran before is healthy again, and prints how long that took from the command
-/// on, as the figure `what`.
+/// Runs a bad deploy, waits until the generation before it is healthy again, and prints the time this took from the
+/// command on as the figure `what`.
 pub fn survives<T>(machine: &Machine, what: &str, bad: impl FnOnce() -> Result<T>) -> Result<T> {
     let old = running(machine)?;
     let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! The climate service as its users meet it.
+//! The climate service as its users see it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use testbed::{Context, Machine, Result, Web, ensure};
 
 const PORT: u16 = 8080;
 const CONFIG: &str = "/etc/climate/config.json";
-/// The bearer token that lichen.toml gives.
+/// The bearer token in lichen.toml.
 pub const TOKEN: &str = "a-token-that-only-the-owner-knows";
 
 /// The service on one machine.
@@ -17,7 +17,7 @@ pub struct Climate<'m> {
     web: Web,
 }
 
-/// What `/api/reading` says, as far as stories care.
+/// The part of `/api/reading` that stories use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// °C.
@@ -65,7 +65,7 @@ impl<'m> Climate<'m> {
         self.web.get("/health")?.success()?.json()
     }
 
-    /// What it measured last; an error, which has its reason, when it has nothing to say.
+    /// Its current reading; the error has the reason why there is none.
     pub fn reading(&self) -> Result<Reading> {
         let answer = self.web.get("/api/reading")?.success()?.json()?;
         let number = |name: &str| {
@@ -110,7 +110,7 @@ impl<'m> Climate<'m> {
             })
     }
 
-    /// How often it has measured since it was started.
+    /// The number of measurements since its start.
     pub fn readings(&self) -> Result<u64> {
         let metrics = self
             .web

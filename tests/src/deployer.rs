@@ -1,4 +1,4 @@
-//! Someone who looks after the appliance from their own machine, with the host's `lichen`.
+//! A person who manages the appliance from their own machine with `lichen`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -10,9 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testbed::{Context, Machine, Relay, Result, Tools, ensure, wait_until};
 
-/// The name that they give the appliance in their SSH configuration.
+/// The name of the appliance in their SSH configuration.
 const NAME: &str = "appliance";
-/// The longest that a deploy takes, with boots in it.
+/// The time limit for a deploy that includes boots.
 const DEPLOY: Duration = Duration::from_secs(600);
 
 /// A person at their own machine, with their ssh, their configuration and their keys.
@@ -30,7 +30,7 @@ pub struct Done {
     pub status: i32,
     /// Its result.
     pub stdout: String,
-    /// What it said meanwhile.
+    /// Its messages meanwhile.
     pub stderr: String,
 }
 
@@ -43,7 +43,7 @@ pub struct Begun {
 }
 
 impl Deployer {
-    /// They can log in to `machine`.
+    /// Creates a person who can log in to `machine`.
     pub fn of(machine: &Machine) -> Result<Self> {
         let wire = Relay::to(machine.port(22)?)?;
         let home = tempfile::Builder::new().prefix("lichen-").tempdir()?;
@@ -58,7 +58,7 @@ impl Deployer {
             wire.port(),
         );
         fs::write(home.path().join("ssh.conf"), config)?;
-        // `lichen` runs the ssh that it finds; here it is the one of the test tools.
+        // `lichen` runs the ssh that it finds, which here is that of the test tools.
         let ssh = Tools::from_env()?.command("ssh");
         let words = [ssh.get_program()].into_iter().chain(ssh.get_args());
         let words: Vec<_> = words
@@ -75,7 +75,7 @@ impl Deployer {
         Ok(Self { home, wire })
     }
 
-    /// They can log in to another machine, too, as `name`.
+    /// Lets them log in to another machine, too, which they call `name`.
     pub fn knows(&self, name: &str, machine: &Machine) -> Result<()> {
         let mut config = OpenOptions::new()
             .append(true)
@@ -107,7 +107,7 @@ impl Deployer {
         begin(command)
     }
 
-    /// Makes the key that closures are signed with, and tells the file.
+    /// Makes the key that closures are signed with, and returns its file.
     pub fn make_key(&self) -> Result<(Done, PathBuf)> {
         let mut command = Command::new(testbed::input("lichen")?);
         command
@@ -146,7 +146,7 @@ fn begin(mut command: Command) -> Result<Begun> {
 }
 
 impl Begun {
-    /// Waits until it says something.
+    /// Waits until it prints this text.
     pub fn says(&mut self, what: &str) -> Result<()> {
         loop {
             let mut line = String::new();

@@ -1,4 +1,4 @@
-//! What may happen to an appliance on any day of its life.
+//! Events that an appliance must survive at any time.
 
 use testbed::{Context, Machine, Result};
 
@@ -16,7 +16,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Lets it happen; returns when SSH answers again.
+    /// Triggers it; returns when SSH answers again.
     pub fn happen(self, machine: &Machine) -> Result<()> {
         match self {
             Self::Reboot => machine.reboot(BOOT),

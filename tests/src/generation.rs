@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use testbed::{Context, Machine, Output, Result, ensure};
 
-/// A closure to unpack, hashes to register and syncs to wait for, on an emulated processor.
+/// The time limit for unpacking a closure, registering it and syncing, on an emulated processor.
 const DEPLOY: Duration = Duration::from_secs(180);
 
 /// The variant of the appliance that is in tests/generations/`name`.nix.
@@ -33,14 +33,14 @@ impl Generation {
         })
     }
 
-    /// Brings its closure onto the machine, as a copy by Nix would have.
+    /// Copies its closure onto the machine, with the same result as a copy by Nix.
     pub fn copy_to(&self, machine: &Machine) -> Result<&Self> {
         let put = |command: &str, file: &PathBuf| -> Result<()> {
             let bytes = fs::read(file)?;
             let output = machine.ssh().run(command, &bytes, DEPLOY)?;
             output.success(command).map(drop)
         };
-        // Durable before it is registered: Nix's own copying has `fsync-store-paths` for that.
+        // It has to be durable before it is registered; Nix's own copying does that with `fsync-store-paths`.
         put(
             "tar -x --zstd -C / --keep-old-files -f - && sync -f /nix",
             &self.archive,
@@ -55,7 +55,7 @@ impl Generation {
         machine.ssh().run(&command, b"", DEPLOY)
     }
 
-    /// Checks that it is what runs, by `lichenctl status` and by the link.
+    /// Checks with `lichenctl status` and the link that this generation runs.
     pub fn runs_on(&self, machine: &Machine) -> Result<()> {
         let link = machine.sh("readlink /run/current-system")?;
         ensure!(
@@ -70,14 +70,14 @@ impl Generation {
     }
 }
 
-/// What `lichenctl status` says.
+/// The output of `lichenctl status`.
 pub fn status(machine: &Machine) -> Result<serde_json::Value> {
     Ok(serde_json::from_str(
         &machine.sh("lichenctl status --json")?,
     )?)
 }
 
-/// The toplevel that runs.
+/// The running toplevel.
 pub fn running(machine: &Machine) -> Result<String> {
     Ok(machine
         .sh("readlink /run/current-system")?

@@ -25,33 +25,33 @@ pub use testbed::{
 };
 pub use unattended::Unattended;
 
-/// From power-on to healthy, on two emulated processors that share the host with whatever else it does. 206 s were seen.
+/// The time limit from power-on to healthy, on two emulated processors of a busy host; 206 s were measured.
 pub const BOOT: Duration = Duration::from_secs(480);
-/// For anything that takes a healthy appliance moments.
+/// The time limit for anything that a healthy appliance does within seconds.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// The host name that lichen.toml gives.
+/// The host name in lichen.toml.
 pub const HOSTNAME: &str = "rack7";
-/// The time zone that lichen.toml gives.
+/// The time zone in lichen.toml.
 pub const TIME_ZONE: &str = "Europe/Berlin";
 
 const GIB: u64 = 1 << 30;
 /// The size of the card that the image is written to.
 pub const CARD: u64 = 4 * GIB;
-/// What `lichen vm` boots with, too.
-const EXTRA: &str = testbed::EXTRA;
+/// Further kernel arguments, the same as for `lichen vm`.
+pub const EXTRA: &str = testbed::EXTRA;
 
 /// The image of an appliance.
 pub fn image_of(appliance: &str) -> Result<std::path::PathBuf> {
     testbed::input(&format!("image {appliance}"))
 }
 
-/// The image of climate, which most stories are about.
+/// The image of climate, which most stories use.
 pub fn image() -> Result<std::path::PathBuf> {
     image_of("climate")
 }
 
-/// A card with the image on it, as it was when it was flashed.
+/// A freshly flashed card with the image of climate.
 pub fn card() -> Result<Disk> {
     card_from(&image()?)
 }
@@ -68,7 +68,7 @@ pub fn lichen_toml() -> Result<String> {
     lichen_toml_with(&[("climate.bearer-token", TOKEN)])
 }
 
-/// The same, with the secrets that another appliance wants.
+/// The same, with these secrets.
 pub fn lichen_toml_with(secrets: &[(&str, &str)]) -> Result<String> {
     let key = testbed::public_key()?;
     let secrets: String = secrets
@@ -122,7 +122,7 @@ pub fn snapshot_of(
     )
 }
 
-/// Waits until nothing is left to do and nothing has failed, and climate says that it is well.
+/// Waits until the system is running without jobs or failed units, and climate reports that it is healthy.
 pub fn healthy(machine: &Machine) -> Result<()> {
     machine.wait_until("a healthy appliance", BOOT, || {
         nothing_failed(machine)?;
@@ -135,7 +135,7 @@ pub fn healthy(machine: &Machine) -> Result<()> {
     })
 }
 
-/// An error while anything is left to do or has failed.
+/// Fails while there are jobs or failed units.
 pub fn nothing_failed(machine: &Machine) -> Result<()> {
     let state = machine.try_sh("systemctl is-system-running")?.stdout;
     let failed = machine.sh("systemctl list-units --failed --plain --no-legend")?;

@@ -1,4 +1,4 @@
-//! What `lichen publish` wrote, on a web server that machines reach; and devices that follow it.
+//! A channel written by `lichen publish`, on a web server for machines; and machines that follow it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::{Generation, status};
 
 /// The secret key to the public one in tests/generations/follows.nix: a seed of 32 zeros.
 const KEY: &str = "test-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA7aie8zrakLWKjqNAqbw1zZTIVdx3iQ6Y6wEihi1naKQ==";
-/// A closure to copy and a live switch, on an emulated processor.
+/// The time limit for copying a closure and a live switch, on an emulated processor.
 const UPDATE: Duration = Duration::from_secs(300);
 
 /// A folder with a binary cache and a channel.
@@ -26,7 +26,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// An empty one.
+    /// Creates an empty folder and serves it.
     pub fn new() -> Result<Self> {
         let root = tempfile::tempdir()?;
         fs::write(root.path().join("key.sec"), KEY)?;
@@ -41,12 +41,12 @@ impl Published {
         })
     }
 
-    /// What a server of buckets has to serve, for [`Self::through_s3`].
+    /// The folder that an S3 server has to serve for [`Self::through_s3`].
     pub fn root(&self) -> &Path {
         self.root.path()
     }
 
-    /// From now on the owner publishes through such a server, on this port. Machines still read from the folder.
+    /// Lets the owner publish through an S3 server on this port. Machines still read from the folder.
     pub fn through_s3(&mut self, port: u16, key: &str, secret: &str) {
         self.to = format!("s3://bucket/fleet?endpoint=127.0.0.1:{port}&scheme=http");
         self.environment = vec![
@@ -73,7 +73,7 @@ impl Published {
         Ok(fs::read_to_string(self.channel_file())?)
     }
 
-    /// Puts something else in its place.
+    /// Replaces the channel's file.
     pub fn replace_channel(&self, text: &str) -> Result<()> {
         Ok(fs::write(self.channel_file(), text)?)
     }
@@ -82,7 +82,7 @@ impl Published {
         self.folder.join("channels/climate/stable.json")
     }
 
-    /// The server's path of the archive of a store path.
+    /// The path on the server of a store path's archive.
     pub fn archive(&self, store_path: &str) -> Result<String> {
         let name = store_path.rsplit('/').next().unwrap_or_default();
         let hash = name.split('-').next().unwrap_or_default();
@@ -96,7 +96,7 @@ impl Published {
         &self.files
     }
 
-    /// Has a machine follow it, until it boots or switches: its configuration can't know the server's port.
+    /// Lets a machine follow the channel until it boots or switches; its configuration cannot know the server's port.
     pub fn followed_by(&self, machine: &Machine) -> Result<()> {
         let file = "/etc/lichen/update.json";
         let mut config: Value = serde_json::from_str(&machine.sh(&format!("cat {file}"))?)?;
@@ -104,7 +104,8 @@ impl Published {
         machine.write_file(file, config.to_string().as_bytes())
     }
 
-    /// Starts what the machine's timer would start, waits for its end, and returns what `lichenctl status` says of it.
+    /// Starts the unit that the machine's timer would start, waits for its end, and returns its part of
+    /// `lichenctl status`.
     pub fn strike(&self, machine: &Machine) -> Result<Value> {
         self.followed_by(machine)?;
         let command = "systemctl start lichenctl-update.service";

@@ -42,8 +42,8 @@ pub enum Error {
         why: std::io::Error,
     },
     /// The progress of an upload cannot be recorded.
-    #[error("cannot record the progress of an upload: {0}")]
-    Ledger(#[source] std::io::Error),
+    #[error("cannot record the progress of an upload: {0:#}")]
+    Ledger(anyhow::Error),
     /// The settings do not form a valid address.
     #[error("{endpoint} is not a valid endpoint: {why}")]
     Settings {

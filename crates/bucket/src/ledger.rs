@@ -1,8 +1,8 @@
 //! A record of uploaded files: one small file for each, always replaced as a whole.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,16 +53,13 @@ impl Ledger {
     }
 
     /// Records the progress of a file durably.
-    pub fn set(&self, name: &str, entry: &Entry) -> io::Result<()> {
-        replace(&self.path(name), &serde_json::to_vec(entry)?)
+    pub fn set(&self, name: &str, entry: &Entry) -> anyhow::Result<()> {
+        durable::atomic_write(&self.path(name), &serde_json::to_vec(entry)?, 0o600)
     }
 
     /// Removes the entry of a file.
-    pub fn clear(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    pub fn clear(&self, name: &str) -> anyhow::Result<()> {
+        durable::remove(&self.path(name)).map(drop)
     }
 
     /// Removes the entries of files that no longer exist.
@@ -82,16 +79,6 @@ impl Ledger {
     }
 }
 
-/// Replaces a file durably as a whole: after a power cut it is either the old one or the new one.
-pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(contents)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +94,8 @@ mod tests {
         for name in ["kept", "gone", "damaged"] {
             ledger.set(name, &entry).unwrap();
         }
-        replace(&folder.path().join("damaged.json"), b"{\"synced\":{\"et").unwrap();
+        let damaged = folder.path().join("damaged.json");
+        durable::atomic_write(&damaged, b"{\"synced\":{\"et", 0o600).unwrap();
         assert_eq!(ledger.get("damaged"), None);
         ledger.tidy(|name| name == "kept").unwrap();
         assert_eq!(ledger.get("kept"), Some(entry));

@@ -18,6 +18,10 @@
 //! # }
 //! ```
 //!
+//! Parts of an upload whose entry in the ledger is lost, because the file or the device is gone, stay in the storage
+//! unseen and cost money. No program can tell them from those of another device, so let the storage delete them: give
+//! the bucket a lifecycle rule with `AbortIncompleteMultipartUpload` after a few days.
+//!
 //! All differences between providers are handled in [`quirks`].
 
 mod error;
@@ -34,7 +38,7 @@ use jiff::Timestamp;
 use rusty_s3::{Credentials, S3Action};
 
 pub use error::{Error, Reason, Refusal};
-pub use ledger::{Entry, Ledger, replace};
+pub use ledger::{Entry, Ledger};
 pub use patience::Patience;
 pub use quirks::Style;
 use sum::Sum;

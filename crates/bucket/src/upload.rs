@@ -100,7 +100,7 @@ impl Bucket {
         how: &Upload,
         part_bytes: u64,
     ) -> Result<Object, Error> {
-        let begun = self.resumed(source, how, part_bytes)?;
+        let begun = self.resumed(key, source, how, part_bytes)?;
         let mut begun = match begun {
             Some(begun) => begun,
             None => self.begin(key)?,
@@ -129,9 +129,10 @@ impl Bucket {
         Err(error)
     }
 
-    /// The upload in the ledger, if it belongs to the current content of this file.
+    /// The upload in the ledger, if it belongs to the current content of this file; another one is aborted.
     fn resumed(
         &self,
+        key: &str,
         source: &Source,
         how: &Upload,
         part_bytes: u64,
@@ -145,15 +146,16 @@ impl Bucket {
         else {
             return Ok(None);
         };
-        if then != part_bytes || tags.len() > source.ranges(part_bytes).count() {
+        let mut fits = then == part_bytes && tags.len() <= source.ranges(part_bytes).count();
+        for (tag, range) in tags.iter().zip(source.ranges(part_bytes)) {
+            fits = fits && (!quirks::is_sum(tag) || *tag == source.sum(range)?.hex());
+        }
+        let begun = Begun { id, tags };
+        if !fits {
+            self.give_up(key, &begun);
             return Ok(None);
         }
-        for (tag, range) in tags.iter().zip(source.ranges(part_bytes)) {
-            if quirks::is_sum(tag) && *tag != source.sum(range)?.hex() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Begun { id, tags }))
+        Ok(Some(begun))
     }
 
     fn begin(&self, key: &str) -> Result<Begun, Error> {

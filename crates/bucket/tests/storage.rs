@@ -15,10 +15,10 @@ use bucket::{Bucket, Entry, Error, Keys, Ledger, Patience, Reason, Settings, Upl
 const MIB: u64 = 1 << 20;
 const PART: u64 = 5 * MIB;
 const KEY: &str = "2026/video.mp4";
-/// Tells this test program that it is the one that uploads.
+/// If this variable is set, this process is the one that uploads.
 const UPLOADER: &str = "BUCKET_TEST_UPLOADS";
 
-/// A storage with one bucket, a device with one file, and what the device remembers.
+/// A storage with one bucket, and a device with one file and a ledger.
 struct Scene {
     storage: fake_s3::Bucket,
     folder: tempfile::TempDir,
@@ -43,7 +43,7 @@ impl Scene {
         self.folder.path().join("video.mp4")
     }
 
-    /// What a program has that has just started: nothing but the file and the ledger.
+    /// A client as a program has it that has just started: it knows only the file and the ledger.
     fn bucket(&self) -> Bucket {
         bucket(&self.storage.url(), fake_s3::SECRET)
     }
@@ -63,7 +63,7 @@ impl Scene {
         object.is_ok_and(|object| object == fs::read(self.file()).unwrap())
     }
 
-    /// The parts that were sent since this was last asked.
+    /// The number of parts sent since the last call.
     fn parts_sent(&self) -> usize {
         let asked = self.storage.asked().into_iter();
         asked.filter(|asked| asked.contains("partNumber=")).count()
@@ -93,7 +93,7 @@ fn bucket(endpoint: &str, secret: &str) -> Bucket {
 #[test]
 fn an_upload_that_is_cut_off_in_the_middle_goes_on_after_a_restart() {
     let scene = Scene::with_a_file_of(3 * PART + 1);
-    // The request that begins it, two parts, and then nothing more.
+    // Only the request that begins the upload and two parts get through.
     scene.storage.die_in(3);
     let error = scene.upload().unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error}");
@@ -156,9 +156,11 @@ fn a_file_that_has_changed_since_is_uploaded_anew() {
     let mut other = fs::read(scene.file()).unwrap();
     other[0] ^= 1;
     fs::write(scene.file(), other).unwrap();
-    scene.parts_sent();
+    scene.storage.asked();
     scene.upload().unwrap();
-    assert_eq!(scene.parts_sent(), 3);
+    let asked = scene.storage.asked();
+    let like = |part: &str| asked.iter().filter(|asked| asked.contains(part)).count();
+    assert_eq!((like("partNumber="), like("DELETE ")), (3, 1), "{asked:?}");
     assert!(scene.is_there());
 }
 
@@ -271,7 +273,7 @@ fn progress_is_told_up_to_the_last_byte() {
 
 #[test]
 fn a_large_file_takes_little_memory() {
-    // The storage keeps what it gets in its own memory: the upload is measured in a process of its own.
+    // The storage keeps what it gets in memory, so the upload runs and is measured in a separate process.
     if let Ok(endpoint) = std::env::var(UPLOADER) {
         return upload_and_tell_memory(&endpoint);
     }
@@ -292,7 +294,7 @@ fn a_large_file_takes_little_memory() {
     let (_, grown) = said.split_once("grown by ").expect("it says by how much");
     let grown: u64 = grown.split(' ').next().unwrap().parse().unwrap();
     println!("an upload of 96 MiB in parts of 16 MiB took {grown} kB of memory");
-    // Not even one part.
+    // That is less than one part.
     assert!(grown < 8 << 10, "{grown} kB for parts of 16 MiB");
     assert!(scene.is_there());
 }
@@ -310,7 +312,7 @@ fn upload_and_tell_memory(endpoint: &str) {
     println!("grown by {} kB", peak_memory() - before);
 }
 
-/// The most memory that this process ever had, in kB.
+/// The peak memory of this process, in kB.
 fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let (_, peak) = status.split_once("VmHWM:").unwrap();

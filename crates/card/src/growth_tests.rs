@@ -4,7 +4,7 @@ use crate::testing;
 use std::io;
 
 const START: u64 = 4096;
-/// 4 MiB of image on a card of 8 MiB and a bit.
+/// An image of 4 MiB on a card slightly larger than 8 MiB.
 const IMAGE: u64 = 8192;
 const CARD: u64 = 16384 + 100;
 
@@ -157,7 +157,7 @@ fn a_power_cut_at_any_sector_leaves_the_old_size_or_the_new_one() {
                     );
                 }
                 disk.grow();
-                // Whatever the order was, only the spare place may keep its last content.
+                // Whatever the order, only the spare place may keep its earlier content.
                 let (spare, rest) = (34 * 512, 66 * 512);
                 assert!(
                     disk.0[..spare] == finished.0[..spare] && disk.0[rest..] == finished.0[rest..]

@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use kit::{Kit, Soc};
 
 use alert::{Judge, Outbox, SharedWebhook, Texts};
@@ -39,7 +38,7 @@ impl Default for World {
     fn default() -> Self {
         World {
             sensor: None,
-            soc: Soc::new(),
+            soc: Soc::default(),
             second: Duration::from_secs(1),
         }
     }
@@ -56,17 +55,12 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         // A simulated room is not heated by this machine's processor.
         config.sensor.compensation.factor = 0.0;
     }
-    let secret = |name: &str| {
-        let credentials = kit.credentials();
-        credentials
-            .get(name)
-            .with_context(|| format!("credential {}", credentials.full_name(name)))
-    };
-    let webhook = match SharedWebhook::new(&config, secret("slack-webhook-url")?) {
+    let credentials = kit.credentials();
+    let webhook = match SharedWebhook::new(&config, credentials.get("slack-webhook-url")?) {
         Ok(webhook) => webhook,
         Err(problem) => {
             // A room that is monitored without alerts is better than a room that is not monitored.
-            let name = kit.credentials().full_name("slack-webhook-url");
+            let name = credentials.full_name("slack-webhook-url");
             let problem = format!("alerts cannot be sent: credential {name}: {problem}");
             kit.component("webhook address").degraded(problem);
             SharedWebhook::new(&config, None)?
@@ -112,8 +106,8 @@ pub async fn run_in(world: World, mut config: Config, kit: Kit) -> anyhow::Resul
         alerts,
         webhook,
         outbox,
-        token: secret("bearer-token")?,
-        token_name: kit.credentials().full_name("bearer-token"),
+        token: credentials.get("bearer-token")?,
+        token_name: credentials.full_name("bearer-token"),
         texts,
     });
     http::extend_health(&kit);

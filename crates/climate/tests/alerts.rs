@@ -1,4 +1,4 @@
-//! Alerts: each change of state reaches the receiver once, whatever the receiver is up to.
+//! Alerts: each change of state reaches the receiver once, whatever the receiver does.
 
 mod support;
 
@@ -7,17 +7,13 @@ use support::*;
 
 #[test]
 fn a_hot_room_is_told_once_and_so_is_its_recovery() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(22.0, 50.0),
-    );
+    let (state, receiver, room) = around(22.0, 50.0);
     let service = service(&room, state.path(), Some(&receiver.url()), json!({}));
     room.becomes(29.0, 50.0);
     assert!(receiver.hears(1)[0].contains("temperature is too high: 29.0 °C (limit 27 °C)"));
     room.becomes(22.0, 50.0);
     assert!(receiver.hears(2)[1].contains("temperature is back to normal"));
-    // The next news is the next message: nothing was repeated in between.
+    // The next message is about the next change, so nothing was repeated in between.
     room.becomes(22.0, 80.0);
     assert!(receiver.hears(3)[2].contains("humidity is too high"));
     service.stop();
@@ -36,7 +32,7 @@ fn a_dead_receiver_delays_no_reading_and_gets_everything_in_order_when_it_is_bac
     room.becomes(22.5, 50.0);
     pending(&service, 3);
     eventually("the API tells the new value", || {
-        (service.temperature() == Some(22.5)).then_some(())
+        (current_temperature(&service) == Some(22.5)).then_some(())
     });
     let health = service.get("/health").json();
     assert_eq!(health["status"], "degraded");
@@ -77,7 +73,7 @@ fn an_undelivered_alert_survives_a_restart_and_is_not_told_twice() {
     pending(&after, 0);
     after.stop();
 
-    // Still hot, so nothing is news; then it is not.
+    // The room is still hot, so there is nothing to report until it has cooled down.
     let later = service(&room, state.path(), Some(&url), json!({}));
     room.becomes(22.0, 50.0);
     assert!(receiver.hears(2)[1].contains("back to normal"));
@@ -87,11 +83,7 @@ fn an_undelivered_alert_survives_a_restart_and_is_not_told_twice() {
 
 #[test]
 fn a_refusing_receiver_is_tried_again_with_the_same_key() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(29.0, 50.0),
-    );
+    let (state, receiver, room) = around(29.0, 50.0);
     receiver.becomes(Mood::Refusing(500));
     let service = service(&room, state.path(), Some(&receiver.url()), json!({}));
     eventually("it was tried three times", || {
@@ -106,11 +98,7 @@ fn a_refusing_receiver_is_tried_again_with_the_same_key() {
 
 #[test]
 fn a_receiver_that_never_answers_holds_nobody_up() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(29.0, 50.0),
-    );
+    let (state, receiver, room) = around(29.0, 50.0);
     receiver.becomes(Mood::Silent);
     let service = service(
         &room,
@@ -124,7 +112,7 @@ fn a_receiver_that_never_answers_holds_nobody_up() {
     for temperature in [23.0, 24.0, 25.0] {
         room.becomes(temperature, 50.0);
         eventually("the API tells it", || {
-            (service.temperature() == Some(temperature)).then_some(())
+            (current_temperature(&service) == Some(temperature)).then_some(())
         });
     }
     service.stop();
@@ -132,11 +120,7 @@ fn a_receiver_that_never_answers_holds_nobody_up() {
 
 #[test]
 fn a_sensor_that_stays_silent_is_told_and_so_is_its_return() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(22.0, 50.0),
-    );
+    let (state, receiver, room) = around(22.0, 50.0);
     let settings = json!({ "alerts": { "sensor_failing_after_seconds": 1 } });
     let service = service(&room, state.path(), Some(&receiver.url()), settings);
     room.breaks("no Sense HAT found on /dev/i2c-1");
@@ -151,18 +135,14 @@ fn a_sensor_that_stays_silent_is_told_and_so_is_its_return() {
 
 #[test]
 fn switched_off_nothing_is_sent_and_nothing_piles_up() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(29.0, 50.0),
-    );
+    let (state, receiver, room) = around(29.0, 50.0);
     let settings = json!({ "webhook": { "enabled": false } });
     let service = service(&room, state.path(), Some(&receiver.url()), settings);
     eventually("the change is known", || {
         (metric(&service, "climate_alert_temperature") == 1.0).then_some(())
     });
     assert_eq!(
-        service.with_token("POST", "/api/webhook/enable", "").status,
+        with_token(&service, "POST", "/api/webhook/enable", "").status,
         200
     );
     room.becomes(22.0, 50.0);
@@ -172,11 +152,7 @@ fn switched_off_nothing_is_sent_and_nothing_piles_up() {
 
 #[test]
 fn a_status_message_comes_by_itself() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(22.0, 50.0),
-    );
+    let (state, receiver, room) = around(22.0, 50.0);
     let settings = json!({ "status": { "enabled": true, "interval_seconds": 3600 } });
     let service = service(&room, state.path(), Some(&receiver.url()), settings);
     assert!(receiver.hears(1)[0].contains("all is well"));
@@ -186,19 +162,15 @@ fn a_status_message_comes_by_itself() {
 
 #[test]
 fn a_test_message_says_whether_it_arrived() {
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(22.0, 50.0),
-    );
+    let (state, receiver, room) = around(22.0, 50.0);
     let service = service(&room, state.path(), Some(&receiver.url()), json!({}));
     assert_eq!(
-        service.with_token("POST", "/api/webhook/test", "").status,
+        with_token(&service, "POST", "/api/webhook/test", "").status,
         200
     );
     assert!(receiver.heard()[0].contains("this is a test"));
     receiver.becomes(Mood::Refusing(403));
-    let answer = service.with_token("POST", "/api/webhook/test", "");
+    let answer = with_token(&service, "POST", "/api/webhook/test", "");
     assert_eq!(answer.status, 502);
     assert!(
         answer.json()["details"].as_str().unwrap().contains("403"),
@@ -208,13 +180,13 @@ fn a_test_message_says_whether_it_arrived() {
     service.stop();
 }
 
-fn pending(service: &Service, count: usize) {
+fn pending(service: &Running, count: usize) {
     eventually(&format!("{count} alerts wait"), || {
         (metric(service, "climate_alerts_pending") == count as f64).then_some(())
     });
 }
 
-fn metric(service: &Service, name: &str) -> f64 {
+fn metric(service: &Running, name: &str) -> f64 {
     let text = service.get("/metrics").text;
     let line = text
         .lines()
@@ -235,6 +207,6 @@ fn a_wrong_address_is_said_and_the_room_is_watched_all_the_same() {
         reason.contains("climate.slack-webhook-url: must be an http or https address"),
         "{reason}"
     );
-    assert_eq!(service.temperature(), Some(22.0));
+    assert_eq!(current_temperature(&service), Some(22.0));
     service.stop();
 }

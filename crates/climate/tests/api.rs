@@ -22,7 +22,7 @@ fn the_api_tells_what_the_sensor_measures() {
     );
     room.becomes(23.25, 51.0);
     eventually("the new value is told", || {
-        (service.temperature() == Some(23.25)).then_some(())
+        (current_temperature(&service) == Some(23.25)).then_some(())
     });
     service.stop();
 }
@@ -53,7 +53,7 @@ fn a_broken_sensor_degrades_the_service_and_its_repair_is_noticed() {
     );
     room.becomes(20.0, 40.0);
     eventually("it is read again", || {
-        (service.temperature() == Some(20.0)).then_some(())
+        (current_temperature(&service) == Some(20.0)).then_some(())
     });
     assert_eq!(service.get("/health").json()["status"], "ok");
     service.stop();
@@ -177,7 +177,7 @@ fn webhook_settings_need_the_token_and_outlive_a_restart() {
     );
 
     let change = r#"{"webhook":{"timeout":30},"thresholds":{"temp_max_c":24.5}}"#;
-    let answer = before.with_token("PUT", path, change);
+    let answer = with_token(&before, "PUT", path, change);
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(!answer.text.contains("secret"));
     for bad in [
@@ -186,12 +186,12 @@ fn webhook_settings_need_the_token_and_outlive_a_restart() {
         r#"{"webhook":{"colour":1}}"#,
         r#"{"thresholds":{"temp_max_c":1}}"#,
     ] {
-        assert_eq!(before.with_token("PUT", path, bad).status, 400, "{bad}");
+        assert_eq!(with_token(&before, "PUT", path, bad).status, 400, "{bad}");
     }
     before.stop();
 
     let after = service(&room, state.path(), None, json!({}));
-    let config = after.with_token("GET", path, "").json();
+    let config = with_token(&after, "GET", path, "").json();
     assert_eq!(
         (
             &config["webhook"]["timeout"],
@@ -219,7 +219,7 @@ fn the_page_needs_nothing_from_anywhere_else() {
         assert_eq!(answer.status, 200);
         assert!(!answer.text.contains("https://"));
     }
-    // What the policy forbids is not there.
+    // The page contains nothing that the policy forbids.
     assert!(!page.text.contains("style=") && !page.text.contains("onclick"));
     service.stop();
 }
@@ -229,7 +229,7 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
     use std::os::unix::fs::FileExt;
     let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
     let history = state.path().join(FILE);
-    // More than SQLite keeps in memory, so that it has to look at the card.
+    // More data than SQLite caches, so that it has to read the file.
     let mut store = Store::open(&history).unwrap();
     let reading = |at| Reading {
         at,
@@ -259,9 +259,7 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
     };
     let change = r#"{"thresholds":{"temp_max_c":24.5}}"#;
     assert_eq!(
-        service
-            .with_token("PUT", "/api/webhook/config", change)
-            .status,
+        with_token(&service, "PUT", "/api/webhook/config", change).status,
         200
     );
     let length = std::fs::metadata(&history).unwrap().len() as usize;
@@ -282,9 +280,9 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
         (service.get("/health").json()["status"] == "ok").then_some(())
     });
     service.stop();
-    // What was changed over the API is in the new history, too.
+    // The new history also has the settings that were changed over the API.
     let service = support::service(&room, state.path(), None, json!({}));
-    let config = service.with_token("GET", "/api/webhook/config", "").json();
+    let config = with_token(&service, "GET", "/api/webhook/config", "").json();
     assert_eq!(config["thresholds"]["temp_max_c"], 24.5);
     service.stop();
 }
@@ -292,11 +290,7 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
 #[test]
 fn a_card_that_cannot_be_written_costs_neither_readings_nor_alerts() {
     // The history's name is taken by a directory: it cannot be opened, and nothing is damaged.
-    let (state, receiver, room) = (
-        tempfile::tempdir().unwrap(),
-        Receiver::new(),
-        Room::at(21.5, 45.0),
-    );
+    let (state, receiver, room) = around(21.5, 45.0);
     let blocked = state.path().join(FILE);
     std::fs::create_dir(&blocked).unwrap();
     let service = service(&room, state.path(), Some(&receiver.url()), json!({}));
@@ -308,13 +302,13 @@ fn a_card_that_cannot_be_written_costs_neither_readings_nor_alerts() {
     assert_eq!(service.get("/api/history").status, 503);
     room.becomes(29.0, 45.0);
     receiver.hears(1);
-    // The card works again: what was measured meanwhile is written.
+    // The card works again: readings taken meanwhile are written.
     std::fs::remove_dir(&blocked).unwrap();
     eventually("what was kept is written", || {
         let point = service.get("/api/history?points=1").json()["points"][0].clone();
         (point["temperature"]["min"] == 21.5).then_some(())
     });
-    // Nothing was forgotten over it: the next news is the recovery.
+    // The state of the alerts was kept as well: the next message reports the recovery.
     room.becomes(22.0, 45.0);
     assert!(receiver.hears(2)[1].contains("back to normal"));
     service.stop();

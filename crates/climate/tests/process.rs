@@ -1,4 +1,4 @@
-//! The program itself: exit statuses, signals, what systemd is told, kill -9 in the middle of writing.
+//! The program itself: exit statuses, signals, messages to systemd, kill -9 in the middle of writing.
 
 #![expect(
     clippy::disallowed_methods,
@@ -29,7 +29,7 @@ fn start(command: &mut Command, state: &Path) -> Program {
 
 /// How many readings its history has.
 fn points(program: &Program) -> usize {
-    // Short enough for a point per reading.
+    // The period is short enough for each reading to be a point of its own.
     let from = kit::clock::now_ms() / 1000 - 90;
     let path = format!("/api/history?from={from}&points=2000");
     let series = program.get(&path).unwrap().json();
@@ -180,7 +180,7 @@ fn history_is_backed_up_and_restored_while_it_runs() {
         said.contains(&format!("{kept} readings restored")),
         "{said}"
     );
-    // Two more: the first may have been on its way already.
+    // Two more readings, because the first may have been taken before the restore.
     eventually("the service goes on from there", || {
         (points(&program) as u64 >= kept + 2).then_some(())
     });

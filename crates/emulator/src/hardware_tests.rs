@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Console, Forward, Memory, testing};
 
-/// The command line of this hardware, with a card, a port, a console and whatever else there is.
+/// The command line of this hardware with every option: a card, a port, a console and the rest.
 fn words(hardware: &Hardware, memory: Memory<'_>) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let tools = testing::tools(folder.path()).unwrap();
@@ -19,7 +19,7 @@ fn words(hardware: &Hardware, memory: Memory<'_>) -> Vec<String> {
         .get_args()
         .map(|word| word.to_str().unwrap().to_owned());
     let mut words: Vec<_> = words.collect();
-    // What was given as files is told by its contents.
+    // Files are identified by their contents.
     for file in words
         .iter_mut()
         .filter(|word| word.starts_with(folder.path().to_str().unwrap()))

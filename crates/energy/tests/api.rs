@@ -31,7 +31,7 @@ fn price(channel: Channel, start: i64, kind: Kind, per_kwh: f64) -> Price {
     }
 }
 
-/// What a sync so many minutes ago has left.
+/// The cache that a sync left this many minutes ago.
 fn synced(directory: &Path, minutes_ago: i64) -> Cache {
     let mut cache = Cache::open(&directory.join(CACHE_FILE)).unwrap();
     let this = now() / 1800 * 1800;
@@ -126,7 +126,7 @@ fn old_prices_are_told_with_their_age_and_no_alarm_is_rung() {
         "{said}"
     );
     assert!(said["cache_age"].as_i64().unwrap() >= 3600);
-    // The service itself is of use: no update is taken back because the network is down.
+    // The service itself is healthy: a network that is down must not undo an update.
     let kit = dashboard.get("/health");
     assert_eq!(kit.status, 200);
     assert_eq!(kit.json()["status"], "degraded");

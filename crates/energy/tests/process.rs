@@ -30,12 +30,23 @@ fn sync(directory: &Path, amber: &FakeAmber, token: &str) -> (Option<i32>, Strin
     let settings = json!({ "amber": amber, "cache": { "retention_days": 3 } });
     std::fs::write(&config, settings.to_string()).unwrap();
     std::fs::write(directory.join("energy.amber-token"), token).unwrap();
-    let mut command = energy(&["sync", "--config", config.to_str().unwrap()]);
-    command
-        .env("STATE_DIRECTORY", directory)
-        .env("CREDENTIALS_DIRECTORY", directory);
-    let (status, _, stderr) = finished(&mut command);
+    let (status, _, stderr) = finished(&mut sync_again(directory));
     (status, stderr)
+}
+
+/// The same with the configuration and the token as they are.
+fn sync_again(directory: &Path) -> Command {
+    let mut command = energy(&["sync", "--config"]);
+    command.arg(directory.join("config.json"));
+    command.env("STATE_DIRECTORY", directory);
+    command.env("CREDENTIALS_DIRECTORY", directory);
+    command
+}
+
+/// Prices and rows of usage in the cache.
+fn count(directory: &Path) -> (u64, u64) {
+    let cache = Cache::open(&directory.join(CACHE_FILE)).unwrap();
+    cache.count().unwrap()
 }
 
 #[test]
@@ -78,10 +89,7 @@ fn the_sync_s_exit_status_tells_whose_fault_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let amber = FakeAmber::start();
     assert_eq!(sync(directory.path(), &amber, TOKEN).0, Some(0));
-    let (prices, usage) = Cache::open(&directory.path().join(CACHE_FILE))
-        .unwrap()
-        .count()
-        .unwrap();
+    let (prices, usage) = count(directory.path());
     assert!(prices > 500 && usage > 500, "{prices} {usage}");
 
     amber.becomes(Mood::Status(503, "Retry-After: 60\r\n".into()));
@@ -97,11 +105,10 @@ fn the_sync_s_exit_status_tells_whose_fault_it_is() {
     assert_eq!(status, Some(0));
     assert!(said.contains("not syncing with Amber: "), "{said}");
 
-    // A cache that cannot be written is the device's own trouble.
+    // A cache that cannot be written is a failure of the device, not of Amber.
     let nowhere = directory.path().join("nowhere");
     std::fs::write(&nowhere, "a file, no folder").unwrap();
-    let mut command = energy(&["sync", "--config"]);
-    command.arg(directory.path().join("config.json"));
+    let mut command = sync_again(directory.path());
     let (status, _, said) = finished(command.env("STATE_DIRECTORY", &nowhere));
     assert_eq!(status, Some(1), "{said}");
 }
@@ -130,12 +137,6 @@ fn a_backup_is_restored_whole() {
     let (status, _, said) = finished(energy(&["restore"]).arg(&backup).arg(place(there.path())));
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("prices restored"), "{said}");
-    let count = |directory: &Path| {
-        Cache::open(&directory.join(CACHE_FILE))
-            .unwrap()
-            .count()
-            .unwrap()
-    };
     assert_eq!(count(here.path()), count(there.path()));
 }
 
@@ -144,25 +145,15 @@ fn syncs_killed_at_any_moment_leave_a_whole_cache() {
     let directory = tempfile::tempdir().unwrap();
     let amber = FakeAmber::start();
     sync(directory.path(), &amber, TOKEN);
-    let before = Cache::open(&directory.path().join(CACHE_FILE))
-        .unwrap()
-        .count()
-        .unwrap();
-    let config = directory.path().join("config.json");
+    let before = count(directory.path());
     for milliseconds in [1, 3, 5, 8, 12, 20, 30, 45] {
-        let mut command = energy(&["sync", "--config", config.to_str().unwrap()]);
-        command
-            .env("STATE_DIRECTORY", directory.path())
-            .env("CREDENTIALS_DIRECTORY", directory.path());
+        let mut command = sync_again(directory.path());
         let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let after = Cache::open(&directory.path().join(CACHE_FILE))
-        .unwrap()
-        .count()
-        .unwrap();
+    let after = count(directory.path());
     assert!(
         after.0 >= before.0 && after.1 >= before.1,
         "{before:?} {after:?}"

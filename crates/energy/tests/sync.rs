@@ -1,4 +1,4 @@
-//! One look at Amber, whatever Amber is like.
+//! Single runs of the sync, with an Amber that answers well, badly or not at all.
 
 #[path = "support/amber.rs"]
 mod amber;
@@ -17,7 +17,7 @@ const NOW: i64 = 1_795_572_150_000;
 const MINUTE: i64 = 60_000;
 const INTERVAL: i64 = 300;
 
-/// A house with Amber at hand.
+/// A house with a cache, and a server that plays Amber.
 struct House {
     amber: FakeAmber,
     cache: Cache,
@@ -47,7 +47,7 @@ impl House {
 
     fn look_with(&mut self, token: &str) -> Outcome {
         let token = (!token.is_empty()).then(|| Secret::new(token));
-        // A second between attempts is a millisecond here.
+        // A second between attempts lasts a millisecond.
         run_once(
             &mut self.cache,
             &self.config,
@@ -58,7 +58,7 @@ impl House {
         .unwrap()
     }
 
-    /// Time passes, for Amber as well.
+    /// Sets the clocks of the house and of Amber forward.
     fn later(&mut self, minutes: i64) {
         self.now += minutes * MINUTE;
         self.amber.is_at(self.now / 1000);
@@ -68,7 +68,7 @@ impl House {
         self.cache.setting(KEY).unwrap()
     }
 
-    /// The price of what is drawn, in the interval that runs.
+    /// The price of drawn energy in the current interval.
     fn price(&self) -> Option<(f64, Kind)> {
         let now = self.now / 1000;
         let prices = self.cache.prices(now, now + 1).unwrap();
@@ -78,7 +78,7 @@ impl House {
         Some((general.per_kwh, general.kind))
     }
 
-    /// Looks until nothing is left to ask for but what is new.
+    /// Syncs until there are no past data left to request.
     fn catch_up(&mut self) {
         for _ in 0..8 {
             let before = self.amber.asked().len();
@@ -230,7 +230,7 @@ fn a_refused_token_is_not_shown_again_but_another_one_is_tried_at_once() {
     }
     assert_eq!(house.amber.asked().len(), 1);
     assert_eq!(house.look_with(TOKEN), Outcome::Done);
-    // In the end the old one, too: who knows what was wrong at Amber.
+    // Later the old token is tried again, too, since the fault may have been Amber's.
     let before = house.amber.asked().len();
     house.look_with("psk_old");
     house.later(61);
@@ -314,7 +314,7 @@ fn a_server_that_is_out_of_order_is_tried_three_times_and_then_left_alone() {
         );
         assert_eq!(house.amber.asked().len(), before + 3);
     }
-    // With a word on how long it takes it is not tried again, now or in the next run.
+    // If Amber says how long it will take, nothing is sent before that, neither now nor in the next run.
     house
         .amber
         .becomes(Mood::Status(503, "Retry-After: 600\r\n".into()));
@@ -351,7 +351,7 @@ fn a_body_that_breaks_off_is_used_as_far_as_it_goes() {
         Kind::Current,
         "it was within the first bytes"
     );
-    // Of each of its answers one row is broken off: the prices and, still to be had, weeks of usage and prices.
+    // Each answer is cut off within a row: the current prices, and the past weeks of usage and prices.
     let rejected = house.state().rejected;
     assert!((1..=5).contains(&rejected), "{rejected}");
 }
@@ -418,7 +418,7 @@ fn without_a_network_the_cache_knows_since_when_and_recovers_with_the_first_look
     house.look();
     house.amber.down();
     house.later(60);
-    // What people read; the journal has the rest.
+    // This is the message for people; the journal has the details.
     assert_eq!(house.look(), Outcome::Failed("cannot reach Amber".into()));
     assert_eq!(house.state().success, Some(NOW));
     assert_eq!(
@@ -461,7 +461,7 @@ fn a_site_that_goes_from_30_minutes_to_5_keeps_what_was_settled() {
         prices.retain(|price| price.channel == Channel::General);
         prices
     };
-    // Amber settles the old half-hour anew in fives; what is surer or as sure replaces it.
+    // Amber settles the old half hour again in intervals of 5 minutes. A value that is at least as certain replaces it.
     let ahead = general(this, this + 3600);
     assert!(ahead.iter().all(|price| price.minutes == 5), "{ahead:?}");
     assert_eq!(ahead.len(), 12);

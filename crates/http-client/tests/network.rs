@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use http_client::{Cause, Client, Error, FilePart, Method, Options, Request, Stage};
 
-/// Tells this test program what to ask for; see [`in_a_process_with`].
+/// The variable with the address that this process must request; see [`in_a_process_with`].
 const ASK: &str = "HTTP_CLIENT_TEST_ASKS";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -33,7 +33,7 @@ fn get(url: &str) -> Result<String, Error> {
     Ok(String::from_utf8(answer.bytes(1 << 20)?).unwrap())
 }
 
-/// A server that hands each connection to `serve`, and goes with the test.
+/// A server that hands each connection to `serve`, and ends with the test.
 fn server(serve: impl Fn(Heard, &mut TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -145,7 +145,7 @@ fn what_is_no_address_is_never_asked_for() {
 #[test]
 fn a_server_that_says_nothing_is_given_up() {
     let server = server(|_, stream| {
-        // Until the other side hangs up.
+        // Until the client closes the connection.
         let _ = stream.read(&mut [0]);
     });
     let began = Instant::now();
@@ -242,7 +242,7 @@ fn a_part_of_a_file_is_sent_as_it_is_read() {
     let file = Arc::new(file);
     let url = format!("http://{server}/");
     let part = FilePart::new(file.clone(), 1000..250_000);
-    // A retry begins at the beginning.
+    // A retry sends the body from its start.
     for part in [part.clone(), part] {
         let answer = Client::new(&options())
             .send(Request::post(&*url, part))
@@ -285,7 +285,7 @@ fn whoever_watches_a_file_being_sent_may_end_it() {
     assert!((100_001..300_000).contains(&at), "{at}");
 }
 
-/// What a client says that asks for `url` in a process whose environment has these variables.
+/// The output of a client that requests `url` in a process with these environment variables.
 fn in_a_process_with(variables: &[(&str, &str)], url: &str) -> String {
     let this = std::env::current_exe().unwrap();
     let asked = Command::new(this)
@@ -316,7 +316,7 @@ fn a_process_that_asks() {
 #[test]
 fn the_proxy_of_the_environment_is_asked() {
     let proxy = server(|heard, stream| match &*heard.line {
-        // Either way of going through one.
+        // Both ways of using a proxy.
         "GET http://somewhere.invalid/x HTTP/1.1" => say(stream, OK),
         "CONNECT somewhere.invalid:80 HTTP/1.1" => {
             say(stream, "HTTP/1.1 200 OK\r\n\r\n");

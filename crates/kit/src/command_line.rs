@@ -213,52 +213,48 @@ fn parsed<A: FromArgMatches>(matches: &ArgMatches) -> A {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::HttpSettings;
+    use crate::config::Bare;
 
-    #[derive(Default, serde::Deserialize)]
-    struct Config {
-        http: HttpSettings,
-    }
-
-    impl Configuration for Config {
-        fn http(&self) -> &HttpSettings {
-            &self.http
-        }
-
-        fn simulate(&mut self) {}
+    fn hello() -> CommandLine<Bare> {
+        let service = Service {
+            name: "hello",
+            version: "1.2.3",
+        };
+        CommandLine::new(service, "Says hello", |_, _| async { Ok(()) })
     }
 
     #[test]
     fn the_version_is_that_of_the_service() {
-        let service = Service {
-            name: "hello",
-            version: "1.2.3",
-        };
-        let run = |_: Config, _| async { Ok(()) };
-        let line = CommandLine::new(service, "Says hello", run);
-        assert_eq!(line.command.render_version(), "hello 1.2.3\n");
+        assert_eq!(hello().command.render_version(), "hello 1.2.3\n");
+    }
+
+    fn with_state() -> CommandLine<Bare> {
+        hello().state(State {
+            what: "the greetings",
+            directory: "/var/lib/hello",
+            file: "hello.db",
+            back_up: |_, _| Ok(String::new()),
+            restore: |_, _| Ok(String::new()),
+        })
     }
 
     #[test]
     fn on_a_device_backup_needs_no_more_than_the_file() {
-        let service = Service {
-            name: "hello",
-            version: "1.2.3",
-        };
-        let nothing = |_: &Path, _: &Path| Ok(String::new());
-        let state = State {
-            what: "the greetings",
-            directory: "/var/lib/hello",
-            file: "hello.db",
-            back_up: nothing,
-            restore: nothing,
-        };
-        let run = |_: Config, _| async { Ok(()) };
-        let line = CommandLine::new(service, "Says hello", run).state(state);
+        let line = with_state();
         for verb in ["backup", "restore"] {
             let matches = line.command.clone().get_matches_from(["hello", verb, "-"]);
             let at: Copied = parsed(matches.subcommand_matches(verb).unwrap());
             assert_eq!(at.state_directory, Path::new("/var/lib/hello"));
         }
+    }
+
+    #[test]
+    fn no_argument_of_any_verb_contradicts_itself() {
+        let line = with_state()
+            .import(|variable| Ok(variable.unknown()))
+            .verb("greet", "Greets once", |()| Ok(()))
+            .job("sync", "Fetches names", |_, _, ()| Ok(ExitCode::SUCCESS));
+        // An argument that is required and has a default, for instance, is found here and not on a device.
+        line.command.debug_assert();
     }
 }

@@ -3,13 +3,11 @@
 //! Unknown keys are refused. Every error names the file and the path of the value, so that it makes sense to someone
 //! who set an option and never saw this file.
 
-use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
+use anyhow::Context;
 use serde::de::DeserializeOwned;
 
 /// Exit status for a bad configuration (EX_USAGE of sysexits): restarting would not help.
@@ -35,40 +33,25 @@ pub trait Configuration: DeserializeOwned + Default + Send + 'static {
     fn simulate(&mut self) {}
 }
 
-/// Where to listen, and the limits for requests.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpSettings {
-    /// Address to listen on; `::` also takes IPv4.
-    pub address: IpAddr,
-    /// Port to listen on.
-    pub port: u16,
-    /// Separate port for `/metrics` and `/health…`; without it, they are served on the main port.
-    pub metrics_port: Option<u16>,
-    /// Connections served at once; further ones get a 503.
-    pub max_connections: usize,
-    /// A request that takes longer is answered with 503.
-    pub request_timeout_seconds: u64,
-    /// A connection that sends no request for this long is closed.
-    pub idle_timeout_seconds: u64,
-    /// Largest request body.
-    pub max_body_bytes: usize,
-    /// After SIGTERM, requests in progress have this long to finish.
-    pub drain_seconds: u64,
-}
-
-impl Default for HttpSettings {
-    fn default() -> Self {
-        HttpSettings {
-            address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            port: 8080,
-            metrics_port: None,
-            max_connections: 50,
-            request_timeout_seconds: 120,
-            idle_timeout_seconds: 15,
-            max_body_bytes: 64 * 1024,
-            drain_seconds: 10,
-        }
+crate::settings! {
+    /// Where to listen, and the limits for requests.
+    pub struct HttpSettings {
+        /// Address to listen on; `::` also takes IPv4.
+        pub address: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        /// Port to listen on.
+        pub port: u16 = 8080;
+        /// Separate port for `/metrics` and `/health…`; without it, they are served on the main port.
+        pub metrics_port: Option<u16> = None;
+        /// Connections served at once; further ones get a 503.
+        pub max_connections: usize = 50, in 1..;
+        /// A request that takes longer is answered with 503.
+        pub request_timeout_seconds: u64 = 120, in 1..;
+        /// A connection that sends no request for this long is closed.
+        pub idle_timeout_seconds: u64 = 15, in 1..;
+        /// Largest request body.
+        pub max_body_bytes: usize = 64 * 1024;
+        /// After SIGTERM, requests in progress have this long to finish.
+        pub drain_seconds: u64 = 10;
     }
 }
 
@@ -86,66 +69,36 @@ impl HttpSettings {
     }
 
     fn check(&self) -> Result<(), String> {
-        for (name, value) in [
-            ("max_connections", self.max_connections as u64),
-            ("request_timeout_seconds", self.request_timeout_seconds),
-            ("idle_timeout_seconds", self.idle_timeout_seconds),
-        ] {
-            if value == 0 {
-                return Err(format!("http.{name}: must be at least 1"));
-            }
+        self.in_range("http.")?;
+        match self.metrics_port == Some(self.port) {
+            true => Err("http.metrics_port: must differ from http.port".into()),
+            false => Ok(()),
         }
-        if self.metrics_port == Some(self.port) {
-            return Err("http.metrics_port: must differ from http.port".into());
-        }
-        Ok(())
     }
 }
 
-/// Checks the ranges of a table of settings; the error names the first value that is out of its range.
-pub fn within<T: PartialOrd + Display>(
-    settings: impl IntoIterator<Item = (impl Display, T, RangeInclusive<T>)>,
-) -> Result<(), String> {
-    for (name, value, range) in settings {
-        if !range.contains(&value) {
-            let (low, high) = range.into_inner();
-            return Err(format!("{name}: must be between {low} and {high}"));
-        }
-    }
-    Ok(())
+/// The configuration of a service without settings of its own, for tests.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bare {
+    /// Where to listen, and the limits for requests.
+    pub http: HttpSettings,
 }
 
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("configuration {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// The content of the file is invalid.
-    #[error("configuration {}: {problem}", path.display())]
-    Bad {
-        /// The file.
-        path: PathBuf,
-        /// The value's path and what is wrong with it.
-        problem: String,
-    },
+#[cfg(any(test, feature = "testing"))]
+impl Configuration for Bare {
+    fn http(&self) -> &HttpSettings {
+        &self.http
+    }
 }
 
 /// Reads and checks a configuration file.
-pub fn read_config<C: Configuration>(path: &Path) -> Result<C, ConfigError> {
-    let text = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse_config(&text).map_err(|problem| ConfigError::Bad {
-        path: path.to_owned(),
-        problem,
-    })
+pub(crate) fn read_config<C: Configuration>(path: &Path) -> anyhow::Result<C> {
+    let in_file = || format!("configuration {}", path.display());
+    let text = std::fs::read(path).with_context(in_file)?;
+    let config = parse_config(&text).map_err(anyhow::Error::msg);
+    config.with_context(in_file)
 }
 
 fn parse_config<C: Configuration>(text: &[u8]) -> Result<C, String> {
@@ -173,6 +126,8 @@ fn parse_config<C: Configuration>(text: &[u8]) -> Result<C, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, Default, Deserialize)]
@@ -199,7 +154,6 @@ mod tests {
                 false => Err("limits.low: is above limits.high".into()),
             }
         }
-        fn simulate(&mut self) {}
     }
 
     fn problem(text: &str) -> String {
@@ -225,13 +179,6 @@ mod tests {
     }
 
     #[test]
-    fn the_first_setting_out_of_its_range_is_named_with_the_range() {
-        assert_eq!(within([("low", 1, 1..=3), ("high", 3, 1..=3)]), Ok(()));
-        let problem = within([("low", 1.0, 0.5..=3.0), ("high", f64::NAN, 0.5..=3.0)]);
-        assert_eq!(problem, Err("high: must be between 0.5 and 3".into()));
-    }
-
-    #[test]
     fn a_cut_off_file_is_refused_as_such() {
         assert!(problem(r#"{"limits":{"low":1"#).contains("EOF"));
         assert!(problem(r#"{} {}"#).contains("trailing"));
@@ -242,10 +189,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = read_config::<Config>(Path::new("/nonexistent/config.json")).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("configuration /nonexistent/config.json: ")
-        );
+        let problem = format!("{error:#}");
+        assert!(problem.starts_with("configuration /nonexistent/config.json: "));
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 /// The credentials that systemd passed to this service, named `<service>.<name>`.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -33,17 +35,17 @@ impl Credentials {
     }
 
     /// The secret `<service>.<name>`, or none if it was not passed or is empty.
-    pub fn get(&self, name: &str) -> io::Result<Option<Secret>> {
+    pub fn get(&self, name: &str) -> anyhow::Result<Option<Secret>> {
         let Some(directory) = &self.directory else {
             return Ok(None);
         };
-        match std::fs::read_to_string(directory.join(self.full_name(name))) {
-            Ok(text) => Ok(Some(text.trim().to_owned())
-                .filter(|text| !text.is_empty())
-                .map(Secret)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let name = self.full_name(name);
+        let text = match std::fs::read_to_string(directory.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.with_context(|| format!("credential {name}"))?,
+        };
+        let text = text.trim();
+        Ok((!text.is_empty()).then(|| Secret::new(text)))
     }
 
     /// The full name of the secret `name` in `lichen.toml` and for systemd.

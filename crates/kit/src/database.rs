@@ -217,8 +217,7 @@ impl Schema {
             std::io::stdout().flush()?;
         } else {
             file.sync_all()?;
-            std::fs::rename(&copy, to).with_context(|| format!("cannot write {}", to.display()))?;
-            std::fs::File::open(directory)?.sync_all()?;
+            durable::rename(&copy, to)?;
         }
         Ok(rows)
     }

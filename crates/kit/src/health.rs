@@ -12,6 +12,7 @@ pub type Name = Cow<'static, str>;
 pub type Fields = Map<String, Value>;
 
 type Extension = Box<dyn Fn(&mut Fields) + Send + Sync>;
+type Words = Box<dyn Fn() -> String + Send + Sync>;
 
 /// A component of the service with a condition of its own.
 #[derive(Debug, Clone)]
@@ -127,6 +128,7 @@ impl Status {
 pub(crate) struct Components {
     all: Mutex<Vec<Component>>,
     extensions: Mutex<Vec<Extension>>,
+    words: Mutex<Option<Words>>,
 }
 
 impl Components {
@@ -143,6 +145,25 @@ impl Components {
     pub(crate) fn extend(&self, extension: Extension) {
         let mut extensions = self.extensions.lock().expect("no panic while held");
         extensions.push(extension);
+    }
+
+    pub(crate) fn describe(&self, words: Words) {
+        *self.words.lock().expect("no panic while held") = Some(words);
+    }
+
+    /// One line for people: what the service is doing, and which components do not work.
+    pub(crate) fn in_words(&self) -> String {
+        let words = self.words.lock().expect("no panic while held");
+        let all = self.all.lock().expect("no panic while held");
+        let trouble = all.iter().filter_map(|component| {
+            let condition = component.condition();
+            Some(format!("{}: {}", component.name, condition.reason()?))
+        });
+        let parts: Vec<String> = words.iter().map(|words| words()).chain(trouble).collect();
+        if parts.is_empty() {
+            return Status::Ok.word().into();
+        }
+        parts.join("; ").replace('\n', " ")
     }
 
     pub(crate) fn worst(&self) -> Status {
@@ -175,5 +196,22 @@ impl Components {
         for extension in &*self.extensions.lock().expect("no panic while held") {
             extension(fields);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_it_does_and_what_does_not_work() {
+        let components = Components::default();
+        let camera = components.add("camera".into());
+        assert_eq!(components.in_words(), "ok");
+        components.describe(Box::new(|| "3 recordings wait".into()));
+        assert_eq!(components.in_words(), "3 recordings wait");
+        camera.degraded("no camera\nis plugged in");
+        let line = "3 recordings wait; camera: no camera is plugged in";
+        assert_eq!(components.in_words(), line);
     }
 }

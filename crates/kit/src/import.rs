@@ -223,17 +223,7 @@ fn unquoted(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default, serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Config {}
-
-    impl Configuration for Config {
-        fn http(&self) -> &crate::HttpSettings {
-            unreachable!("it is not served")
-        }
-        fn simulate(&mut self) {}
-    }
+    use crate::config::Bare;
 
     #[test]
     fn a_mistake_is_named_by_line_and_name() {
@@ -252,9 +242,9 @@ mod tests {
                 "line 1: DEBUG: `maybe` is neither true nor false",
             ),
         ] {
-            assert_eq!(import::<Config>("hello", text, take).unwrap_err(), problem);
+            assert_eq!(import::<Bare>("hello", text, take).unwrap_err(), problem);
         }
-        let notes = import::<Config>("hello", "export DEBUG='no'\nOTHER=1", take)
+        let notes = import::<Bare>("hello", "export DEBUG='no'\nOTHER=1", take)
             .unwrap()
             .notes;
         let other = "OTHER: not known to this service, not imported";

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::clock;
@@ -39,12 +38,11 @@ struct Inner {
     serving: Mutex<Option<Latch>>,
 }
 
-/// The listener of the service's own routes.
 pub(crate) struct Listeners {
+    /// The listener of the service's own routes.
     pub(crate) main: TcpListener,
-    /// The listener for `/metrics`, if it is separate from the service's own routes.
+    /// The listener for `/metrics` and `/health…`, if they are separate from the service's own routes.
     pub(crate) metrics: Option<TcpListener>,
-    pub(crate) others: Vec<(TcpListener, Router)>,
 }
 
 impl Kit {
@@ -55,7 +53,7 @@ impl Kit {
         credentials: Credentials,
         listener: TcpListener,
     ) -> Self {
-        let latches = Latches::new();
+        let latches = Latches::default();
         let serving = latches.take("http".into());
         Kit(Arc::new(Inner {
             service,
@@ -63,7 +61,7 @@ impl Kit {
             started_at_ms: clock::now_ms(),
             http,
             credentials,
-            shutdown: Shutdown::new(),
+            shutdown: Shutdown::default(),
             latches,
             loops: Loops::default(),
             components: Components::default(),
@@ -71,7 +69,6 @@ impl Kit {
             listeners: Mutex::new(Some(Listeners {
                 main: listener,
                 metrics: None,
-                others: Vec::new(),
             })),
             workers: Mutex::default(),
             serving: Mutex::new(Some(serving)),
@@ -198,17 +195,15 @@ impl Kit {
         self.0.components.extend(Box::new(fields));
     }
 
+    /// What the service is doing, as a few words for people: `systemctl status` and `lichen status` show them, and what
+    /// does not work, as they are every few seconds.
+    pub fn describe(&self, words: impl Fn() -> String + Send + Sync + 'static) {
+        self.0.components.describe(Box::new(words));
+    }
+
     /// Serves `/metrics` as JSON to clients that ask for it.
     pub fn json_metrics(&self, body: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
         self.0.metrics.set_json(Box::new(body));
-    }
-
-    /// Also serves `routes` on another listener, once the kit serves.
-    pub fn also_serve(&self, listener: TcpListener, routes: Router) {
-        let mut listeners = self.0.listeners.lock().expect("no panic while held");
-        if let Some(listeners) = &mut *listeners {
-            listeners.others.push((listener, routes));
-        }
     }
 
     /// Serves `/metrics` and `/health…` on a listener of their own, and no longer together with the service's own

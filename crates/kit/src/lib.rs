@@ -8,7 +8,6 @@
 //! # #[derive(serde::Deserialize, Default)] struct Config { http: kit::HttpSettings }
 //! # impl kit::Configuration for Config {
 //! #     fn http(&self) -> &kit::HttpSettings { &self.http }
-//! #     fn simulate(&mut self) {}
 //! # }
 //! fn main() -> std::process::ExitCode {
 //!     let run = |_config: Config, kit: kit::Kit| async move {
@@ -44,6 +43,7 @@ pub mod page;
 mod process;
 mod readiness;
 mod service;
+mod settings;
 mod shutdown;
 mod soc;
 #[cfg(feature = "testing")]
@@ -53,7 +53,7 @@ mod worker;
 
 pub use back_off::{back_off, jittered};
 pub use command_line::{CommandLine, EXIT_LATER, State};
-pub use config::{Configuration, EXIT_CONFIG, HttpSettings, within};
+pub use config::{Configuration, EXIT_CONFIG, HttpSettings};
 pub use credentials::{Credentials, Secret};
 pub use disk::state_directory;
 pub use health::{Component, Condition, Name};
@@ -62,6 +62,7 @@ pub use metrics::{Number, Table};
 pub use process::ProcessUsage;
 pub use readiness::Latch;
 pub use service::Service;
+pub use settings::within;
 pub use shutdown::Shutdown;
 pub use soc::Soc;
 pub use watchdog::Heartbeat;

@@ -71,7 +71,7 @@ fn configured<C: Configuration>(service: &str, args: &Args) -> Result<C, ExitCod
     let mut config = match path.as_deref().map(read_config::<C>).transpose() {
         Ok(config) => config.unwrap_or_default(),
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {error:#}");
             if args.config.is_none() && args.check_config.is_none() {
                 eprintln!(
                     "hint: {service} --config FILE, or {service} --simulate to try it without hardware"

@@ -1,4 +1,4 @@
-//! Measures how fast a service answers and how much memory it uses, for its `examples/load.rs`.
+//! Measures how fast a service answers and how much memory it uses, for its example `NAME_load`.
 //!
 //! The service runs in a separate process, so that its memory can be measured: the example starts itself again with the
 //! argument `serve`.
@@ -12,8 +12,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::process::parse_stat;
-use crate::{Configuration, Credentials, Kit, Service};
+use crate::{Configuration, Kit, ProcessUsage, testing};
+
+/// The `main` of an example. It prints what `measure` finds out, which gets the numbers of the command line or, for
+/// those that are missing, of `usual`. In the process that [`Measured::start`] starts, it calls `serve` instead.
+pub fn main<const N: usize>(
+    usual: [usize; N],
+    measure: impl FnOnce([usize; N]) -> Result<Value>,
+    serve: impl FnOnce(&[String]) -> Result<()>,
+) -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, others @ ..] = arguments.as_slice()
+        && first == SERVE
+    {
+        return serve(others);
+    }
+    let mut numbers = usual;
+    for (number, text) in numbers.iter_mut().zip(&arguments) {
+        *number = text.parse().with_context(|| format!("`{text}`"))?;
+    }
+    println!("{:#}", measure(numbers)?);
+    Ok(())
+}
+
+const SERVE: &str = "serve";
 
 /// Runs the service on port 0 and prints its address on stdout; the counterpart of [`Measured::start`].
 pub fn serve<C, F, Fut>(service: &'static str, config: C, run: F) -> Result<()>
@@ -22,17 +44,8 @@ where
     F: FnOnce(C, Kit) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    let runtime = crate::life::runtime(config.threads())?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?);
-        let credentials = Credentials::in_directory(service, None);
-        let service = Service {
-            name: service,
-            version: "test",
-        };
-        let kit = Kit::new(service, config.http().clone(), credentials, listener);
-        kit.see_out(run(config, kit.clone())).await
+    testing::on_a_free_port(service, config, None, run, |address, _| {
+        println!("{address}");
     })
 }
 
@@ -45,15 +58,10 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Starts this program again to serve, and waits until `path` is answered with 200.
-    pub fn start(path: &str) -> Result<Self> {
-        Measured::start_with(&[], path)
-    }
-
-    /// Does the same, with more arguments after `serve`.
-    pub fn start_with(arguments: &[&str], path: &str) -> Result<Self> {
+    /// Starts this program again to serve with these arguments, and waits until `path` is answered with 200.
+    pub fn start(arguments: &[&str], path: &str) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
-            .arg("serve")
+            .arg(SERVE)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -74,26 +82,9 @@ impl Measured {
         Ok(Measured { process, address })
     }
 
-    /// Its resident memory, in bytes.
-    pub fn resident_bytes(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
-        Ok(line
-            .split_whitespace()
-            .nth(1)
-            .context("no value")?
-            .parse::<u64>()?
-            * 1024)
-    }
-
-    /// The processor time that it has used so far in user and kernel mode, in seconds.
-    pub fn cpu_seconds(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let (ticks, _) = parse_stat(&stat).context("no processor time")?;
-        Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    /// The resources that it uses now.
+    pub fn usage(&self) -> ProcessUsage {
+        ProcessUsage::of(self.process.id())
     }
 
     /// Requests `path` repeatedly on several connections at once; returns the result as JSON.

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 
 use crate::kit::Kit;
 
-/// Tells systemd when the service is ready, and then regularly that it is alive.
+/// Tells systemd when the service is ready, and then regularly that it is alive, and how it is.
 pub(crate) async fn keep_informed(kit: Kit) {
     kit.latches().ready().await;
     tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
@@ -14,7 +14,13 @@ pub(crate) async fn keep_informed(kit: Kit) {
     let Some(period) = watchdog_period() else {
         return;
     };
+    let mut told = String::new();
     loop {
+        let words = kit.components().in_words();
+        if words != told {
+            tell(&[NotifyState::Status(&words)]);
+            told = words;
+        }
         let late = kit.late();
         match late.as_slice() {
             [] => tell(&[NotifyState::Watchdog]),

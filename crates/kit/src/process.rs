@@ -1,8 +1,9 @@
-//! The resources that this process uses, from /proc.
+//! The resources that a process uses, from /proc.
 
+use std::fmt::Display;
 use std::fs;
 
-/// The current resource usage of this process.
+/// The resources that a process uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ProcessUsage {
     /// Resident memory, in bytes.
@@ -16,26 +17,36 @@ pub struct ProcessUsage {
 }
 
 impl ProcessUsage {
-    /// Measures now; values that cannot be read are 0.
+    /// What this process uses now; values that cannot be read are 0.
     pub fn now() -> Self {
-        let pages = fs::read_to_string("/proc/self/statm")
+        let usage = ProcessUsage::of("self");
+        ProcessUsage {
+            // The directory handle used for counting was counted as well.
+            open_fds: usage.open_fds.saturating_sub(1),
+            ..usage
+        }
+    }
+
+    /// What the process with this number uses now.
+    pub(crate) fn of(process: impl Display) -> Self {
+        let pages = fs::read_to_string(format!("/proc/{process}/statm"))
             .ok()
             .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok())
             .unwrap_or_default();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         let (cpu_ticks, threads) = parse_stat(&stat).unwrap_or_default();
         ProcessUsage {
             resident_bytes: pages * rustix::param::page_size() as u64,
             cpu_seconds: cpu_ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
             threads,
-            // The directory handle used for counting is counted as well.
-            open_fds: fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count() as u64 - 1),
+            open_fds: fs::read_dir(format!("/proc/{process}/fd"))
+                .map_or(0, |files| files.count() as u64),
         }
     }
 }
 
 /// Processor ticks and threads from /proc/PID/stat. The command's name may contain spaces and parentheses.
-pub(crate) fn parse_stat(stat: &str) -> Option<(u64, u64)> {
+fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     Some((number(14)? + number(15)?, number(20)?))

@@ -17,23 +17,16 @@ pub struct Latch {
     latches: Latches,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Latches(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     held: Mutex<(u64, BTreeMap<u64, Name>)>,
     ready: watch::Sender<bool>,
 }
 
 impl Latches {
-    pub(crate) fn new() -> Self {
-        Latches(Arc::new(Inner {
-            held: Mutex::default(),
-            ready: watch::Sender::new(false),
-        }))
-    }
-
     pub(crate) fn take(&self, name: Name) -> Latch {
         let mut held = self.0.held.lock().expect("no panic while held");
         held.0 += 1;
@@ -51,14 +44,8 @@ impl Latches {
 
     /// The names of the latches that are still held.
     pub(crate) fn waiting_for(&self) -> Vec<Name> {
-        self.0
-            .held
-            .lock()
-            .expect("no panic while held")
-            .1
-            .values()
-            .cloned()
-            .collect()
+        let held = self.0.held.lock().expect("no panic while held");
+        held.1.values().cloned().collect()
     }
 
     pub(crate) async fn ready(&self) {
@@ -82,7 +69,7 @@ mod tests {
 
     #[test]
     fn ready_when_the_last_latch_drops_and_for_ever_after() {
-        let latches = Latches::new();
+        let latches = Latches::default();
         let (first, second) = (
             latches.take("sensor".into()),
             latches.take("history".into()),

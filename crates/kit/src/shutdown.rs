@@ -5,15 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// A handle to the shutdown signal; all clones see it at once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
 impl Shutdown {
-    /// A signal that has not been given yet.
-    pub fn new() -> Self {
-        Shutdown(Arc::new(watch::Sender::new(false)))
-    }
-
     /// Gives the signal.
     pub fn request(&self) {
         self.0.send_replace(true);
@@ -28,11 +23,5 @@ impl Shutdown {
     pub async fn requested(&self) {
         // The sender lives in self, so waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|requested| *requested).await;
-    }
-}
-
-impl Default for Shutdown {
-    fn default() -> Self {
-        Shutdown::new()
     }
 }

@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{Configuration, Credentials, Kit, Service, Shutdown};
+pub use crate::config::Bare;
+use crate::{Configuration, Credentials, Kit, Service};
 
 /// Waits until `happened`, with a time limit.
 pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
@@ -35,7 +36,8 @@ pub fn eventually<V>(what: &str, mut happened: impl FnMut() -> Option<V>) -> V {
 pub struct Running {
     /// Its address.
     pub address: SocketAddr,
-    shutdown: Shutdown,
+    /// The kit that it uses.
+    pub kit: Kit,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -55,24 +57,14 @@ impl Running {
         config.check().expect("the test's configuration is good");
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = crate::life::runtime(config.threads())?;
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await?;
-                let address = listener.local_addr()?;
-                let credentials = Credentials::in_directory(service, secrets);
-                let service = Service {
-                    name: service,
-                    version: "test",
-                };
-                let kit = Kit::new(service, config.http().clone(), credentials, listener);
-                tell.send((address, kit.shutdown().clone()))?;
-                kit.see_out(run(config, kit.clone())).await
+            on_a_free_port(service, config, secrets, run, |address, kit| {
+                let _ = tell.send((address, kit));
             })
         });
-        let (address, shutdown) = told.recv().expect("the service starts");
+        let (address, kit) = told.recv().expect("the service starts");
         let running = Running {
             address,
-            shutdown,
+            kit,
             thread: Some(thread),
         };
         eventually("the service is ready", || {
@@ -93,7 +85,7 @@ impl Running {
 
     /// Stops it and waits for its end.
     pub fn stop(mut self) {
-        self.shutdown.request();
+        self.kit.shutdown().request();
         let ended = self.thread.take().map(JoinHandle::join);
         ended
             .expect("it stops once")
@@ -104,8 +96,36 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shutdown.request();
+        self.kit.shutdown().request();
     }
+}
+
+/// Runs a service on port 0 until it is asked to stop; `started` gets its address and its kit.
+pub(crate) fn on_a_free_port<C, F, Fut>(
+    service: &'static str,
+    config: C,
+    secrets: Option<PathBuf>,
+    run: F,
+    started: impl FnOnce(SocketAddr, Kit),
+) -> anyhow::Result<()>
+where
+    C: Configuration,
+    F: FnOnce(C, Kit) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = crate::life::runtime(config.threads())?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let credentials = Credentials::in_directory(service, secrets);
+        let service = Service {
+            name: service,
+            version: "test",
+        };
+        let kit = Kit::new(service, config.http().clone(), credentials, listener);
+        started(address, kit.clone());
+        kit.see_out(run(config, kit.clone())).await
+    })
 }
 
 /// An answer.

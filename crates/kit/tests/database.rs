@@ -1,6 +1,5 @@
 //! A service's file outlives damage, and is copied and replaced while the service runs.
 
-#![cfg(feature = "database")]
 #![expect(
     clippy::disallowed_methods,
     reason = "what a test writes need not survive a cut"

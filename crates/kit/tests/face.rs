@@ -1,27 +1,12 @@
 //! What the kit does for the API, the pages and the metrics of every service.
 
-#![cfg(feature = "testing")]
-
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use kit::Kit;
 use kit::api::{Query, Span};
-use kit::testing::Running;
-use kit::{Configuration, HttpSettings, Kit};
+use kit::testing::{Bare, Running};
 
-#[derive(Default, serde::Deserialize)]
-struct Config {
-    http: HttpSettings,
-}
-
-impl Configuration for Config {
-    fn http(&self) -> &HttpSettings {
-        &self.http
-    }
-
-    fn simulate(&mut self) {}
-}
-
-async fn run(_: Config, kit: Kit) -> anyhow::Result<()> {
+async fn run(_: Bare, kit: Kit) -> anyhow::Result<()> {
     kit.register_metrics(|table| {
         kit::metrics! { table;
             gauge "hello_warmth", "How warm it is" => 21.5;
@@ -41,7 +26,7 @@ async fn run(_: Config, kit: Kit) -> anyhow::Result<()> {
 }
 
 fn hello() -> Running {
-    Running::start("hello", Config::default(), None, run)
+    Running::start("hello", Bare::default(), None, run)
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the kit and the module of its services, which is written in Nix, have to agree on.
+//! Values that both the kit and the Nix module of its services contain are the same.
 
 #[test]
 fn the_module_knows_the_exit_statuses() {

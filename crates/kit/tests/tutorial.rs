@@ -1,6 +1,5 @@
-//! The service of docs/how-to/add-a-service.md: its text there is what is compiled, and it keeps what the text promises.
-
-#![cfg(all(feature = "testing", feature = "database"))]
+//! The service of docs/how-to/add-a-service.md: the code in the document is what is compiled here, and it does what the
+//! document says.
 
 use std::path::Path;
 

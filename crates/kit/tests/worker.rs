@@ -1,23 +1,23 @@
-//! A worker: nothing handed to it is lost, nobody waits for it who must not, and its troubles are told.
+//! A worker loses no job, keeps nobody waiting who must not wait, and reports its failures.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use kit::testing::{Answer, call};
 use kit::{Actor, Component, Credentials, HttpSettings, Kit, Unanswered, Worker};
 use tokio::net::TcpListener;
 
 const BEAT: Duration = Duration::from_secs(60);
 
-/// Writes down what it is told, and tells what it has at its end.
+/// Collects numbers, and sends them to the test when it ends.
 struct Notebook {
     name: &'static str,
     notes: Vec<u32>,
     turns: u32,
     pause: Duration,
     ends: Sender<(&'static str, Vec<u32>)>,
-    /// What it waits for before it starts.
+    /// If given, it starts only once something arrives here.
     ink: Option<Receiver<()>>,
 }
 
@@ -40,7 +40,7 @@ impl Actor for Notebook {
     }
 }
 
-/// A kit, and the notebooks' ends.
+/// A kit, and the contents of the notebooks that have ended.
 struct Desk {
     kit: Kit,
     address: SocketAddr,
@@ -89,13 +89,8 @@ impl Desk {
         self.kit.worker(name, BEAT, notebook).unwrap()
     }
 
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+    fn get(&self, path: &str) -> Answer {
+        call(self.address, "GET", path, &[], "")
     }
 
     async fn close(self) -> (anyhow::Result<()>, Vec<(&'static str, Vec<u32>)>) {
@@ -156,7 +151,7 @@ async fn a_worker_that_is_busy_keeps_nobody_waiting() {
 
     dip.send(()).unwrap();
     notebook.send(|n| n.notes.clear());
-    // The queue is full of what was offered before until its thread has got to some of it.
+    // The queue stays full until the thread has done some of the jobs offered before.
     let left = loop {
         match notebook.ask(|n| n.notes.len()).await {
             Err(Unanswered::Busy(_)) => tokio::task::yield_now().await,
@@ -190,10 +185,11 @@ async fn the_service_is_ready_only_when_its_workers_have_started() {
     let kit = desk.kit.clone();
     tokio::spawn(async move { kit.serve(axum::Router::new()).await });
     let answer = desk.get("/health/ready");
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#"["notebook"]"#));
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["waiting_for"][0], "notebook");
     dip.send(()).unwrap();
     notebook.ask(|_| ()).await.unwrap();
-    assert!(desk.get("/health/ready").starts_with("HTTP/1.1 200"));
+    assert_eq!(desk.get("/health/ready").status, 200);
     desk.close().await.0.unwrap();
 }
 
@@ -204,12 +200,12 @@ async fn a_worker_that_panics_fails_the_service_at_once_and_at_its_end() {
     let kit = desk.kit.clone();
     tokio::spawn(async move { kit.serve(axum::Router::new()).await });
     notebook.ask(|_| ()).await.unwrap();
-    assert!(desk.get("/health").starts_with("HTTP/1.1 200"));
+    assert_eq!(desk.get("/health").status, 200);
     let answer = notebook.ask(|_| panic!("as the test wants")).await;
     assert_eq!(answer, Err::<(), _>(Unanswered::Closed("notebook")));
-    // The question is dropped a moment before the thread has said its last words.
-    while !desk.get("/health").contains("its thread has panicked") {}
-    assert!(desk.get("/health").starts_with("HTTP/1.1 503"));
+    // The question is dropped a moment before the thread reports its panic.
+    while !desk.get("/health").text.contains("its thread has panicked") {}
+    assert_eq!(desk.get("/health").status, 503);
     let problem = desk.close().await.0.unwrap_err().to_string();
     assert_eq!(problem, "the thread of the notebook has panicked");
 }

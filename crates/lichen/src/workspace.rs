@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use anyhow::{Context, Result};
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -141,17 +142,41 @@ fn make(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Disk space that is too small, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    /// What is needed.
+    pub needed: u64,
+    /// What is free.
+    pub free: u64,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = crate::ui::bytes;
+        write!(
+            f,
+            "needs {}, {} is free",
+            bytes(self.needed),
+            bytes(self.free)
+        )
+    }
+}
+
+/// What the file system of `path` lacks, if less than `needed` bytes are free.
+pub fn lacks_space(path: &Path, needed: u64) -> Option<Lack> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    let free = stat.f_bavail * stat.f_frsize;
+    (free < needed).then_some(Lack { needed, free })
+}
+
 /// Fails when the file system of `path` has less than `needed` bytes left.
 pub fn check_space(path: &Path, needed: u64, what: &str) -> Result<()> {
     let existing = path
         .ancestors()
         .find(|p| p.exists())
         .unwrap_or(Path::new("/"));
-    let Ok(stat) = rustix::fs::statvfs(existing) else {
-        return Ok(());
-    };
-    let free = stat.f_bavail * stat.f_frsize;
-    if free < needed {
+    if let Some(Lack { needed, free }) = lacks_space(existing, needed) {
         crate::fail!(
             hint: format!(
                 "free {} there; `nix-collect-garbage` drops old builds, the cache is in ~/.cache/lichen",

@@ -1,6 +1,8 @@
-//! What the documents say is so: links and anchors lead somewhere, and every command that they show is one that the
-//! programs understand. Every Markdown file of the checkout is read.
+//! What the documents say is so: links and anchors lead somewhere, every command that they show is one that the
+//! programs understand, and the stories that they name as proofs exist. Every Markdown file of the checkout is read.
 
+#[path = "docs/claims.rs"]
+mod claims;
 #[path = "docs/commands.rs"]
 mod commands;
 #[path = "docs/markdown.rs"]
@@ -42,13 +44,13 @@ fn documents(folder: &Path) -> BTreeMap<PathBuf, Document> {
     found
 }
 
-/// What is wrong with the links of documents below `folder`, a line each.
+/// The broken links in documents below `folder`, one line each.
 fn broken_links(folder: &Path, documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
     let mut broken = Vec::new();
     for (path, document) in documents {
         for link in &document.links {
             let (target, anchor) = link.to.split_once('#').unwrap_or((&link.to, ""));
-            // The network is not asked: a test must not fail because somebody else's server is down.
+            // Links to other sites are not followed: a test must not fail because somebody else's server is down.
             if ["http:", "https:", "mailto:"]
                 .iter()
                 .any(|scheme| target.starts_with(scheme))
@@ -86,7 +88,7 @@ fn normal(path: &Path) -> PathBuf {
     parts
 }
 
-/// What is wrong with the commands of documents, a line each.
+/// The commands in documents that no program understands, one line each.
 fn wrong_commands(programs: &mut Programs, documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (path, document) in documents {
@@ -166,6 +168,41 @@ fn commands_are_understood() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     let seen = programs.seen();
     assert!(seen > 50, "only {seen} commands were found");
+}
+
+#[test]
+fn what_is_named_as_a_proof_is_there() {
+    let stories = claims::stories(&root());
+    assert!(stories.len() > 50, "only {} stories", stories.len());
+    for name in ["docs/testing.md", "docs/figures.md"] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        let wrong = claims::wrong(&root(), &stories, &text);
+        assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn a_proof_that_does_not_exist_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("tests/tests")).unwrap();
+    fs::write(
+        folder.path().join("tests/tests/boot.rs"),
+        "#[test]\nfn quick() {}\n\n#[test]\n#[ignore = \"slow\"]\nfn slow() {}\n\nfn helper() {}\n",
+    )
+    .unwrap();
+    let stories = claims::stories(folder.path());
+    let text = "`boot::quick`, `boot::slow` (slow), `tests/tests/boot.rs`, `./lichen test --why ::`\n\
+        | `boot::gone` | `boot::slow`, `boot::quick` (slow), `boot::helper`, `crates/none.rs` |\n";
+    assert_eq!(
+        claims::wrong(folder.path(), &stories, text),
+        [
+            "line 2: boot::gone: there is no such story",
+            "line 2: boot::slow: the story is slow",
+            "line 2: boot::quick: the story is not slow",
+            "line 2: boot::helper: there is no such story",
+            "line 2: crates/none.rs: there is no such file",
+        ]
+    );
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! Nix's profile agree with the generation that was booted.
 
 use crate::confirm;
-use crate::durable;
 use crate::generations::{self, BOOTED, Booted, CURRENT, Running};
 use crate::health::Health;
 use crate::journal::{self, note};

@@ -6,7 +6,6 @@
 //! the switch anyway. For a trial boot it is on DATA, one file per generation, and is written before the slot names the
 //! generation, so that no power cut can start a trial without its required confirmation.
 
-use crate::durable::{self, cut};
 use crate::generations::{Booted, Running};
 use crate::hint::Hint;
 use crate::journal::{note, say, tell};
@@ -14,6 +13,7 @@ use crate::lock::GenerationsLock;
 use crate::root::Root;
 use crate::state::{BootState, Generation, Trial};
 use anyhow::{Context, Result};
+use durable::cut;
 use protocol::progress::Event;
 use protocol::status::Awaited;
 use std::fs;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::durable::atomic_write;
 use crate::state::{State, encode};
+use durable::atomic_write;
 
 const SLOW: u64 = 30;
 
@@ -167,7 +167,7 @@ fn what_other_trials_needed_is_forgotten_at_boot() {
 
 #[test]
 fn no_cut_lets_a_trial_go_unconfirmed() {
-    // A second deploy while the first is still to be booted.
+    // There is a second deploy before the first one has been booted.
     for n in 0.. {
         let device = device(1);
         device.demand(2, Some(SLOW));
@@ -190,7 +190,7 @@ fn no_cut_lets_a_trial_go_unconfirmed() {
             break;
         }
     }
-    // Giving up: either the slot says so, or it has to be confirmed still.
+    // A power cut while giving up: either the slot records it, or the generation still has to be confirmed.
     for n in 0.. {
         let device = device(2);
         device.demand(2, Some(0));

@@ -2,7 +2,7 @@
 
 use crate::health::Health;
 use crate::root::Root;
-use protocol::status::{Facts, Usage};
+use protocol::status::{Facts, Service, Usage};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -21,6 +21,7 @@ pub fn collect(root: &Root) -> Facts {
     Facts {
         appliance: manifest.and_then(|m| Some(m.get("appliance")?.as_str()?.to_owned())),
         problems: root.is_device().then(|| problems(root)).flatten(),
+        services: root.is_device().then(services).flatten(),
         memory: memory(&meminfo),
         errors: root.is_device().then(errors).flatten(),
     }
@@ -31,6 +32,35 @@ fn problems(root: &Root) -> Option<Vec<String>> {
     Some(checked.err().map_or_else(Vec::new, |unhealthy| {
         unhealthy.problems.iter().map(ToString::to_string).collect()
     }))
+}
+
+fn services() -> Option<Vec<Service>> {
+    let arguments = [
+        "show",
+        "--no-pager",
+        "--property=Id,FragmentPath,StatusText",
+        "*.service",
+    ];
+    let output = Command::new("systemctl").args(arguments).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    output.status.success().then(|| saying(&text))
+}
+
+/// The appliance's own services among these paragraphs of properties, as far as they say something. What Debian's daemons
+/// say of themselves is of no interest here.
+fn saying(text: &str) -> Vec<Service> {
+    let saying = |paragraph: &str| {
+        let value = |key: &str| {
+            let line = paragraph.lines().find_map(|line| line.strip_prefix(key))?;
+            (!line.is_empty()).then_some(line)
+        };
+        value("FragmentPath=")?.strip_prefix("/etc/systemd/system/")?;
+        Some(Service {
+            name: value("Id=")?.trim_end_matches(".service").to_owned(),
+            said: value("StatusText=")?.to_owned(),
+        })
+    };
+    text.split("\n\n").filter_map(saying).collect()
 }
 
 /// Memory from /proc/meminfo. "Available" is the kernel's estimate of what programs can use without swapping.

@@ -20,3 +20,15 @@ fn of_errors_the_last_ones_count_and_what_is_as_it_shall_be_does_not() {
     assert_eq!(last(&many)[..2], ["error 5", "error 6"]);
     assert_eq!(last(&format!("{many}{boot}")).len(), ERRORS);
 }
+
+#[test]
+fn only_the_appliances_own_services_speak() {
+    let text = "Id=x.service\nFragmentPath=/etc/systemd/system/x.service\nStatusText=3 wait\n\n\
+                Id=silent.service\nFragmentPath=/etc/systemd/system/silent.service\nStatusText=\n\n\
+                Id=systemd-resolved.service\nFragmentPath=/usr/lib/systemd/system/systemd-resolved.service\nStatusText=Processing requests...\n";
+    let said = Service {
+        name: "x".into(),
+        said: "3 wait".into(),
+    };
+    assert_eq!(saying(text), [said]);
+}

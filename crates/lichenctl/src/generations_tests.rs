@@ -1,7 +1,7 @@
 use super::*;
-use crate::durable::atomic_write;
 use crate::state::Trial;
 use crate::state::tests::{FIXTURES, fixture};
+use durable::atomic_write;
 use std::path::Path;
 
 #[test]
@@ -65,7 +65,7 @@ fn what_runs_is_what_was_switched_to_last() {
         let running = Running::of(booted.clone(), current.map(str::to_owned), on_boot);
         (running.generation.map(|g| g.0), running.toplevel.unwrap())
     };
-    // Without a switch, of two generations with this toplevel it is the one that was booted.
+    // If two generations have this toplevel and nobody switched, the booted one counts.
     assert_eq!(running(None), (Some(3), "/nix/store/a".into()));
     assert_eq!(
         running(Some("/nix/store/a")),

@@ -275,7 +275,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::create_dir_all(root.at("sys/dev/block")).unwrap();
         let put = |path: PathBuf, text: &str| {
-            crate::durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap()
+            durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap()
         };
         put(folder.parent().unwrap().join("size"), "1000\n");
         put(folder.join("partition"), "2\n");

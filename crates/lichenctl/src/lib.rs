@@ -1,12 +1,11 @@
 //! Lichen on the device, as a library: the verbs of the program `lichenctl`, and the types with which the host
-//! command and the stories read its answers. Synchronous; every durable write goes through [`durable`].
+//! command and the stories read its answers. Synchronous; every durable write goes through the crate `durable`.
 
 pub mod apply;
 pub mod bless;
 pub mod channel;
 pub mod confirm;
 pub mod deploy_rs;
-pub mod durable;
 pub mod facts;
 pub mod generations;
 pub mod grow;

@@ -5,7 +5,6 @@
 //! and units are reloaded, restarted and started. If a unit fails, this is reported as a problem for the caller to
 //! judge; the switch does not stop halfway.
 
-use crate::durable;
 use crate::generations::CURRENT;
 use crate::journal::say;
 use crate::plan::Units;

@@ -2,7 +2,6 @@
 //!
 //! The kernel releases the lock when its process ends, so a crash leaves nothing to clean up.
 
-use crate::durable;
 use crate::hint::Hint;
 use crate::root::Root;
 use anyhow::{Context, Result};

@@ -4,7 +4,6 @@
 //! All of this is advisory. The state slots decide what boots, and at boot the profile is made to agree with them,
 //! because a client sets the profile before it activates and may be interrupted in between.
 
-use crate::durable;
 use crate::generations::{BOOTED, CURRENT};
 use crate::root::Root;
 use crate::state::Generation;

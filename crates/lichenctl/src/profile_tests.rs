@@ -6,7 +6,7 @@ fn the_profile_follows_what_booted() {
     let root = Root::new(dir.path());
     let system = || fs::read_link(root.at(PROFILES).join("system")).unwrap();
     keep(&root, Generation(1), "/nix/store/a").unwrap();
-    // A client's `nix-env --set`, and then a power cut.
+    // A client ran `nix-env --set`, and then the power was cut.
     durable::atomic_symlink("/nix/store/b", &link(&root, Generation(2))).unwrap();
     point(&root, Generation(2)).unwrap();
 

@@ -4,7 +4,6 @@
 //! Nix checks hashes, references and signatures, and registers a path only when it is durable, so an incomplete or
 //! wrong path never becomes valid. The next receive removes what an interrupted one left behind.
 
-use crate::durable;
 use crate::facts;
 use crate::generations::{self, Running};
 use crate::hint::Hint;

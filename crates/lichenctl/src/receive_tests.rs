@@ -61,7 +61,7 @@ fn dump(base: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What [`take_in`] does before it is Nix's turn.
+/// The part of [`take_in`] before Nix is called.
 fn received(stream: &[u8], folder: &Path) -> Result<Vec<(String, String)>> {
     let stream = &mut &*stream;
     let header = Header::read(stream).map_err(|error| ReceiveError::Stream(error.to_string()))?;
@@ -105,7 +105,7 @@ proptest! {
         let (contents, mut stream) = stream();
         let at = at.index(stream.len());
         stream[at] ^= 1 << bit;
-        // Damage in the header that is still a header has another path, hash or size: those are Nix's to check.
+        // If a damaged header is still valid, its path, hash or size differs, which Nix checks.
         let header = Header::read(&mut stream.as_slice()).ok();
         let same = header.filter(|header| header.parts.iter().zip(["new", "other"]).all(|(part, name)| part.info.path == path(name)));
         if let Ok(again) = received(&stream, dir.path()) && same.is_some() {

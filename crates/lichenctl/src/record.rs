@@ -2,7 +2,6 @@
 //! an update that failed here or that was rolled back.
 
 use crate::channel::Config;
-use crate::durable;
 use crate::generations::{self, TRIES};
 use crate::journal::note;
 use crate::root::Root;

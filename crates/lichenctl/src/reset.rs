@@ -3,7 +3,6 @@
 //! Data cannot be removed while services use them, so this only records the request durably. The initrd carries it out
 //! at the next boot, before anything is mounted from DATA, and repeats it if a power cut interrupted it.
 
-use crate::durable;
 use crate::root::Root;
 use anyhow::Result;
 

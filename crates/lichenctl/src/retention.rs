@@ -3,7 +3,6 @@
 //! The running generation, the booted one, the good one and the one on trial always stay. A generation's file on BOOT
 //! is removed before its kernel directory, and both before its closure, so whatever is still named is complete.
 
-use crate::durable;
 use crate::generations::{self, Booted, Env, Running};
 use crate::lock::GenerationsLock;
 use crate::profile;

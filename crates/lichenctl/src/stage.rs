@@ -6,7 +6,6 @@
 //! is written last, by the caller that decides to boot the generation. An existing kernel directory is compared byte by
 //! byte before it is reused, so that one left incomplete by a power cut is never taken for a complete one.
 
-use crate::durable::{self, cut};
 use crate::generations::{self, Env};
 use crate::hint::Hint;
 use crate::lock::GenerationsLock;
@@ -17,6 +16,7 @@ use crate::state::Generation;
 use crate::toplevel::{self, Toplevel};
 use crate::trust;
 use anyhow::{Context, Result};
+use durable::cut;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -188,7 +188,7 @@ fn make_folders(folder: &Path) -> Result<()> {
         make_folders(parent)?;
     }
     fs::create_dir(folder)
-        .and_then(|()| durable::sync_dir(folder))
+        .and_then(|()| durable::sync_entry(folder))
         .with_context(|| format!("cannot make the directory {}", folder.display()))?;
     cut::point("folder");
     Ok(())

@@ -1,7 +1,7 @@
 use super::*;
-use crate::durable::atomic_write;
 use crate::state::{BootState, State};
 use crate::toplevel::tests::{make, store_path};
+use durable::atomic_write;
 
 fn device() -> (tempfile::TempDir, Root) {
     let dir = durable::scratch();
@@ -12,7 +12,7 @@ fn device() -> (tempfile::TempDir, Root) {
     (dir, root)
 }
 
-/// As the image is: generation 1, good, running.
+/// The state of a fresh image: generation 1 is good and runs.
 fn factory(root: &Root) -> Toplevel {
     let first = make(root, "one", "kernel-1");
     let lock = GenerationsLock::wait(root).unwrap();
@@ -32,14 +32,14 @@ fn factory(root: &Root) -> Toplevel {
     first
 }
 
-/// A program that another test starts holds the lock, too, for the moment until it is itself.
+/// A program that another test starts also holds the lock, until it has replaced the forked process.
 fn staged(root: &Root, toplevel: &Toplevel) -> Generation {
     stage(root, toplevel, &GenerationsLock::wait(root).unwrap())
         .unwrap()
         .generation
 }
 
-/// Whatever a generation on BOOT names is there, whole.
+/// All files that a generation on BOOT names exist and are complete.
 fn named_is_whole(root: &Root, toplevels: &[&Toplevel]) {
     for (generation, env) in generations::on_boot(root).unwrap() {
         let Some(path) = env.toplevel else { continue };
@@ -87,7 +87,7 @@ fn staging_numbers_on_and_finds_what_it_staged() {
     assert_eq!(staged(&root, &one), Generation(1));
     let again = stage(&root, &two, &GenerationsLock::wait(&root).unwrap()).unwrap();
     assert_eq!(again.written, 0, "nothing is written twice");
-    // Hex on BOOT.
+    // Numbers on BOOT are hexadecimal.
     for n in 3..=16 {
         staged(&root, &make(&root, &format!("t{n}"), "kernel-1"));
     }
@@ -118,9 +118,9 @@ fn numbers_agree_with_nix_env_where_they_can() {
         ),
         // The client has set the profile.
         (vec![env(1, Some("b"))], vec![link(1, "b"), link(2, "a")], 2),
-        // It has set it, and staging was cut off.
+        // The client has set the profile, and staging was interrupted.
         (vec![env(1, Some("b")), env(2, None)], vec![link(2, "a")], 2),
-        // It has given a number again that is taken.
+        // The client has used a number that is already taken.
         (
             vec![env(1, Some("b")), env(2, Some("c"))],
             vec![link(2, "a")],
@@ -163,9 +163,9 @@ fn a_cut_anywhere_leaves_nothing_half_that_is_named() {
             assert_eq!(next, Generation(2));
             break;
         }
-        // Once the slot is written, it is the new one.
+        // Once the slot is written, the new state holds.
         assert!(next == Generation(1) || next == Generation(2));
-        // The next attempt goes through, under the same number.
+        // The next attempt succeeds, with the same number.
         assert_eq!(staged(&root, &two), Generation(2));
         named_is_whole(&root, &[&one, &two]);
     }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::durable::{atomic_write, scratch};
 use crate::lock::GenerationsLock;
 use crate::state::Trial;
+use durable::{atomic_write, scratch};
 
 fn put(root: &Root, path: &str, text: &str) {
     let path = root.at(path);
@@ -76,7 +76,7 @@ fn the_boards_own_sensors_are_found() {
     assert_eq!(status.uptime_seconds, Some(93));
 }
 
-/// What a service's `/metrics` and `lichenctl status` say of the same machine.
+/// A service's `/metrics` and `lichenctl status` report the same about a machine.
 #[test]
 fn metrics_and_status_agree_on_the_soc() {
     let dir = tempfile::tempdir().unwrap();

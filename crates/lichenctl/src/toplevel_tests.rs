@@ -1,7 +1,7 @@
 use super::*;
-use crate::durable::{self, atomic_write};
+use durable::atomic_write;
 
-/// A store path with this name, such as the build would give it.
+/// A store path with this name, like those of real builds.
 pub(crate) fn store_path(name: &str) -> String {
     format!(
         "{STORE}{:0<32}-{name}",
@@ -9,7 +9,7 @@ pub(crate) fn store_path(name: &str) -> String {
     )
 }
 
-/// The bytes of a layer of one block.
+/// The bytes of a layer with one block.
 pub(crate) fn layer_bytes() -> Vec<u8> {
     let mut bytes = vec![0; 4096];
     bytes[1024..1028].copy_from_slice(&EROFS_MAGIC);

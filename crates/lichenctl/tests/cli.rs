@@ -31,7 +31,7 @@ fn device_with(lichen_toml: &str) -> tempfile::TempDir {
 }
 
 fn put(path: &Path, content: &str) {
-    lichenctl::durable::atomic_write(path, content.as_bytes(), 0o644).unwrap();
+    durable::atomic_write(path, content.as_bytes(), 0o644).unwrap();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn what_is_no_toplevel_is_refused_with_a_hint() {
     }
 }
 
-/// Host and device are held to the same commands.
+/// Host and device must agree on the commands.
 #[test]
 fn every_command_of_a_host_is_understood() {
     let device = tempfile::tempdir().unwrap();

@@ -37,12 +37,12 @@ fn what_was_signed_is_what_is_read() {
         Channel::open(signed.as_bytes(), &keys).unwrap(),
         channel(7, "/nix/store/a")
     );
-    // How it is laid out does not matter.
+    // The layout of the JSON does not matter.
     let compact: serde_json::Value = serde_json::from_str(&signed).unwrap();
     Channel::open(compact.to_string().as_bytes(), &keys).unwrap();
 }
 
-/// As it was published once: it has to be readable for ever.
+/// A channel in an early format, which must stay readable.
 #[test]
 fn the_first_format_stays_readable() {
     let text = include_bytes!("../fixtures/channel-v1/stable.json");

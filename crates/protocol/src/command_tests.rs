@@ -17,7 +17,7 @@ fn a_command_line_is_one_that_lichenctls_before_events_carry_out() {
     let line = switch.line();
     let (variable, command) = line.split_once(' ').unwrap();
     assert_eq!(variable, "LICHENCTL_EVENTS=1");
-    // Word for word what hosts sent before there were events.
+    // Exactly what hosts sent before there were events.
     assert_eq!(
         command,
         "lichenctl switch /nix/store/x-lichen --confirm-within 30"

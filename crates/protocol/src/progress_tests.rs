@@ -1,7 +1,7 @@
 use super::*;
 
-/// What a lichenctl from before there were events said on standard error when it was asked to switch and nobody
-/// confirmed, put together from the messages in its source. Devices in the field say this.
+/// The standard error of an old lichenctl without events, when it switched and nobody confirmed; put together from the
+/// messages in its source. Devices in use still print this.
 const BEFORE_EVENTS: &str = "\
 live switch
   from     /nix/store/a-lichen-climate

@@ -57,10 +57,22 @@ pub struct Facts {
     pub appliance: Option<String>,
     /// The problems found by its health checks and in its units; empty if all is well.
     pub problems: Option<Vec<String>>,
+    /// What its services say of themselves.
+    #[serde(default)]
+    pub services: Option<Vec<Service>>,
     /// Its memory usage.
     pub memory: Option<Usage>,
     /// The last errors of this boot's journal, the oldest first.
     pub errors: Option<Vec<String>>,
+}
+
+/// What a service says of itself, in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its unit, without the suffix.
+    pub name: String,
+    /// Its words.
+    pub said: String,
 }
 
 /// A confirmation that is awaited.
@@ -177,6 +189,10 @@ impl fmt::Display for Status {
                 .map_or_else(unknown, health_words),
         )?;
         line("units", self.units_words())?;
+        if let Some(services @ [_, ..]) = self.facts.services.as_deref() {
+            let words = services.iter().map(|s| format!("{}: {}", s.name, s.said));
+            line("services", lines(words))?;
+        }
         line(
             "provision",
             self.provision
@@ -194,7 +210,7 @@ impl fmt::Display for Status {
         line("SoC", self.soc_words())?;
         match self.facts.errors.as_deref() {
             None | Some([]) => Ok(()),
-            Some(errors) => line("errors", errors.join(&format!("\n{:<12}", ""))),
+            Some(errors) => line("errors", lines(errors.iter().cloned())),
         }
     }
 }
@@ -265,6 +281,11 @@ impl Status {
         }
         words
     }
+}
+
+/// Values below each other.
+fn lines(values: impl Iterator<Item = String>) -> String {
+    values.collect::<Vec<_>>().join(&format!("\n{:<12}", ""))
 }
 
 fn confirmation_words(awaited: &Awaited) -> String {

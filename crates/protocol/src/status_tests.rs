@@ -2,6 +2,13 @@ use super::*;
 use crate::lichen_toml::Problem;
 use crate::provision::Applied;
 
+fn said(name: &str, said: &str) -> Service {
+    Service {
+        name: name.into(),
+        said: said.into(),
+    }
+}
+
 fn status() -> Status {
     let state = BootState {
         seq: 5,
@@ -27,6 +34,7 @@ fn status() -> Status {
         facts: Facts {
             appliance: Some("climate".into()),
             problems: Some(Vec::new()),
+            services: Some(vec![said("climate", "ok"), said("x", "3 wait")]),
             memory: Some(Usage {
                 size: 1 << 30,
                 used: 1 << 28,
@@ -64,6 +72,8 @@ toplevel    /nix/store/x-climate
 next boot   generation 12
 health      healthy
 units       running, none failed
+services    climate: ok
+            x: 3 wait
 provision   Wi-Fi attic, 1 SSH key
 DATA        3.0 of 30.0 GiB used (10 %)
 memory      0.2 of 1.0 GiB used (25 %)
@@ -138,7 +148,7 @@ fn who_follows_a_channel_sees_what_came_of_it() {
             Some((true, Some(7200))),
             "stable, checked 2 h 0 min ago: stable 7 runs already",
         ),
-        // By a clock that has gone back since.
+        // The clock has been set back since.
         (
             Some((false, None)),
             "stable, checked: failed: stable 7 runs already",

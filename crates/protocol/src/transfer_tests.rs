@@ -74,11 +74,11 @@ fn only_a_store_path_is_taken_for_one() {
     }
 }
 
-/// A stream of format 1, as hosts send it: devices in the field read no other, and those to come read it still. Made
-/// by [`a_stream_is_printed`], and never again while the format is this one.
+/// A stream of format 1. Devices in use read no other format, and later ones must still read it. Printed by
+/// [`a_stream_is_printed`]; it must not be replaced as long as the format is the same.
 const STREAM_1: &str = include_str!("../fixtures/stream-v1.base64");
 
-/// The archives of [`STREAM_1`]: by what the delta is against, what comes whole, what comes as a delta.
+/// The archives of [`STREAM_1`]: the base of the delta, the one sent whole, and the one sent as a delta.
 fn archives() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let base = b"the archive that the device has. ".repeat(20);
     let whole = b"an archive that comes whole".to_vec();

@@ -29,7 +29,7 @@ use kit::Kit;
 use camera::Camera;
 use clock::Clock;
 use config::Config;
-use control::{Control, Parts};
+use control::{Control, Parts, Status};
 use heartbeat::Heartbeat;
 use schedule::Schedule;
 use session::{Library, Session};
@@ -84,6 +84,8 @@ pub async fn run_in(world: World, config: Config, kit: Kit) -> anyhow::Result<()
     let (of, from, to) = (kit.clone(), control.clone(), uploads.clone());
     let beat = move || heartbeat::beat(&of, &from, &to);
     let heartbeat = Heartbeat::start(&kit, heartbeat::path(), beat)?;
+    let (of, sent) = (control.clone(), uploads.clone());
+    kit.describe(move || in_words(&of.status(), sent.snapshot().queue_size));
     let credentials = kit.credentials();
     let token = credentials
         .get(http::TOKEN)
@@ -104,6 +106,16 @@ pub async fn run_in(world: World, config: Config, kit: Kit) -> anyhow::Result<()
     // What is being recorded is ended in good order.
     ended.await?;
     served
+}
+
+/// What the recorder is doing, in a line for those who look after the device.
+fn in_words(status: &Status, waiting: u64) -> String {
+    let mut words = status.state.word().to_owned();
+    if let (true, Some(format)) = (status.is_recording(), &status.camera.format) {
+        words += &format!(" {format}");
+    }
+    let free = status.disk.free_bytes as f64 / 1e9;
+    format!("{words}, {free:.1} GB free, {waiting} waiting for upload")
 }
 
 /// What is uploaded of a finished session, if it still has its video.

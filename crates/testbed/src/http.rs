@@ -47,6 +47,13 @@ impl Web {
         answer(request.call()).with_context(|| format!("GET {path}"))
     }
 
+    /// `GET path` with a bearer token.
+    pub fn get_with(&self, path: &str, token: &str) -> Result<Answer> {
+        let request = self.agent.get(self.url(path));
+        let request = request.header("Authorization", format!("Bearer {token}"));
+        answer(request.call()).with_context(|| format!("GET {path}"))
+    }
+
     /// `GET path` with a query made of these parameters.
     pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
         let request = self.agent.get(self.url(path));

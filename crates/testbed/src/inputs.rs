@@ -5,8 +5,8 @@
 //! before the path is given away. So its runner knows what its verdict depends on: the verdict stands for as long as
 //! nothing of that changes.
 //!
-//! `LICHEN_USES` gets lines: `input NAME`; `day REASON` for a verdict that holds no longer than a day; `boot cold` and
-//! `boot warm` for what it cost.
+//! `LICHEN_USES` gets lines: `input NAME`; `day REASON` for a verdict that holds no longer than a day; `room NEEDED FREE`,
+//! in bytes, from a story that this machine has no room for; `boot cold` and `boot warm` for what it cost.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 
 const INPUTS: &str = "LICHEN_INPUTS";
 const USES: &str = "LICHEN_USES";
+const STORE: &str = "/nix/store";
 
 /// The path of the input called `name`, such as `image climate`. That it was asked for is recorded.
 pub fn input(name: &str) -> Result<PathBuf> {
@@ -41,6 +42,24 @@ pub(crate) fn given() -> bool {
 /// so that its verdict holds no longer than a day.
 pub fn lasts_a_day(reason: &str) -> Result<()> {
     uses(&format!("day {reason}"))
+}
+
+/// Fails if the file system of the Nix store has less than `needed` bytes left. The runner learns of it, too: it puts
+/// off a story that nobody asked for, instead of calling it red.
+pub fn needs_room(needed: u64) -> Result<()> {
+    let stat = rustix::fs::statvfs(STORE).with_context(|| format!("cannot look at {STORE}"))?;
+    let free = stat.f_bavail * stat.f_frsize;
+    if free < needed {
+        uses(&format!("room {needed} {free}"))?;
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+        bail!(
+            "no space for this story: {:.1} GB is needed in {STORE}, {:.1} GB is free\n\
+             hint: `nix-collect-garbage` drops old builds",
+            gigabytes(needed),
+            gigabytes(free)
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn booted(how: &str) -> Result<()> {

@@ -41,7 +41,7 @@ pub use emulator::{Board, EXTRA, Hardware, Qmp};
 pub use figures::figures;
 pub use files::Files;
 pub use http::{Answer, Web};
-pub use inputs::{input, lasts_a_day};
+pub use inputs::{input, lasts_a_day, needs_room};
 pub use machine::Machine;
 pub use picture::Picture;
 pub use place::{Turn, story_name, turn};

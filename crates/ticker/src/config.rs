@@ -31,12 +31,74 @@ pub struct Config {
     pub stats: StatsSettings,
 }
 
-/// How often the service logs its statistics.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StatsSettings {
-    /// Seconds between two lines of statistics.
-    pub interval_seconds: u64,
+kit::settings! {
+    /// How often the service logs its statistics.
+    pub struct StatsSettings {
+        /// Seconds between two lines of statistics.
+        pub interval_seconds: u64 = 30, in 1..;
+    }
+
+    /// Where records are kept.
+    pub struct DataSettings {
+        /// The directory that contains `raw/` [default: $STATE_DIRECTORY].
+        pub directory: Option<PathBuf> = None;
+        /// With less free space than this, synced files are deleted, oldest first; if there are none, ingesting stops.
+        pub min_free_bytes: u64 = 512 << 20;
+    }
+
+    /// The queue between the feeds and the files.
+    pub struct QueueSettings {
+        /// Its capacity in records.
+        pub records: usize = 10_000, in 1..;
+        /// What happens when it is full.
+        pub when_full: WhenFull = WhenFull::Block;
+    }
+
+    /// When records are written and made durable. A partition's buffer is due once it has `records` records, or once
+    /// its oldest record is `seconds` old. All due buffers are written together, every `pace_seconds`.
+    pub struct FlushSettings {
+        /// A buffer with this many records is due.
+        pub records: usize = 100, in 1..;
+        /// A buffer whose oldest record is this old is due.
+        pub seconds: f64 = 5.0, in 0.01..1e12;
+        /// How often due buffers are written: an fdatasync per hundred records would wear out a card.
+        pub pace_seconds: f64 = 2.0, in 0.01..1e12;
+        /// A buffer with this many records is written at once: the largest row group.
+        pub most_records: usize = 20_000, in 1..;
+    }
+
+    /// When a file is complete; every file is also complete at the end of its hour.
+    pub struct SegmentSettings {
+        /// A file of this size is complete.
+        pub bytes: u64 = 100 << 20, in 4096..;
+        /// A file with this many row groups is complete, because its footer has to fit into memory.
+        pub row_groups: usize = 2000, in 1..;
+    }
+
+    /// Where files are uploaded.
+    pub struct SyncSettings {
+        /// The address of the S3-compatible storage, such as `https://s3.eu-central-1.amazonaws.com`; without it,
+        /// nothing is uploaded.
+        pub endpoint: Option<String> = None;
+        /// Its region.
+        pub region: String = "us-east-1".into();
+        /// The bucket.
+        pub bucket: String = String::new();
+        /// Put before every key.
+        pub prefix: String = String::new();
+        /// Whether the bucket is named in the path; otherwise it is part of the host name.
+        pub path_style: bool = true;
+        /// The size of parts for uploading larger files; S3 requires at least 5 MiB.
+        pub part_bytes: usize = 8 << 20, in 5 << 20..1_000_000_000_000;
+        /// Attempts for one request before this run gives up.
+        pub attempts: u32 = 5, in 1..;
+        /// Pause after the first failed attempt, doubled after each further one.
+        pub retry_seconds: f64 = 1.0, in 0.001..1e12;
+        /// The time limit for a request.
+        pub timeout_seconds: f64 = 120.0, in 0.1..1e12;
+        /// Synced files are deleted locally when they are older than this.
+        pub retention_days: f64 = 7.0, in 0.0..1e12;
+    }
 }
 
 /// The argument of `ticker run` that overrides a setting.
@@ -47,14 +109,12 @@ pub struct StatsInterval {
     stats_interval: Option<u64>,
 }
 
-/// Where records are kept.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataSettings {
-    /// The directory that contains `raw/` [default: $STATE_DIRECTORY].
-    pub directory: Option<PathBuf>,
-    /// With less free space than this, synced files are deleted, oldest first; if there are none, ingesting stops.
-    pub min_free_bytes: u64,
+impl StatsInterval {
+    /// Applies the argument, if it was given, to the configuration.
+    pub fn apply(config: &mut Config, arguments: Self) {
+        let interval = arguments.stats_interval;
+        config.stats.interval_seconds = interval.unwrap_or(config.stats.interval_seconds);
+    }
 }
 
 /// What happens to a record when the queue is full.
@@ -67,139 +127,6 @@ pub enum WhenFull {
     DropNewest,
     /// The oldest record in the queue is dropped to make room.
     DropOldest,
-}
-
-/// The queue between the feeds and the files.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct QueueSettings {
-    /// Its capacity in records.
-    pub records: usize,
-    /// What happens when it is full.
-    pub when_full: WhenFull,
-}
-
-/// When records are written and made durable. A partition's buffer is due once it has `records` records, or once its
-/// oldest record is `seconds` old. All due buffers are written together, every `pace_seconds`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FlushSettings {
-    /// A buffer with this many records is due.
-    pub records: usize,
-    /// A buffer whose oldest record is this old is due.
-    pub seconds: f64,
-    /// How often due buffers are written: an fdatasync per hundred records would wear out a card.
-    pub pace_seconds: f64,
-    /// A buffer with this many records is written at once: the largest row group.
-    pub most_records: usize,
-}
-
-/// When a file is complete; every file is also complete at the end of its hour.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SegmentSettings {
-    /// A file of this size is complete.
-    pub bytes: u64,
-    /// A file with this many row groups is complete, because its footer has to fit into memory.
-    pub row_groups: usize,
-}
-
-/// Where files are uploaded.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SyncSettings {
-    /// The address of the S3-compatible storage, such as `https://s3.eu-central-1.amazonaws.com`; without it, nothing
-    /// is uploaded.
-    pub endpoint: Option<String>,
-    /// Its region.
-    pub region: String,
-    /// The bucket.
-    pub bucket: String,
-    /// Put before every key.
-    pub prefix: String,
-    /// Whether the bucket is named in the path; otherwise it is part of the host name.
-    pub path_style: bool,
-    /// The size of parts for uploading larger files; S3 requires at least 5 MiB.
-    pub part_bytes: usize,
-    /// Attempts for one request before this run gives up.
-    pub attempts: u32,
-    /// Pause after the first failed attempt, doubled after each further one.
-    pub retry_seconds: f64,
-    /// The time limit for a request.
-    pub timeout_seconds: f64,
-    /// Synced files are deleted locally when they are older than this.
-    pub retention_days: f64,
-}
-
-impl Default for DataSettings {
-    fn default() -> Self {
-        DataSettings {
-            directory: None,
-            min_free_bytes: 512 << 20,
-        }
-    }
-}
-
-impl Default for QueueSettings {
-    fn default() -> Self {
-        QueueSettings {
-            records: 10_000,
-            when_full: WhenFull::Block,
-        }
-    }
-}
-
-impl Default for FlushSettings {
-    fn default() -> Self {
-        FlushSettings {
-            records: 100,
-            seconds: 5.0,
-            pace_seconds: 2.0,
-            most_records: 20_000,
-        }
-    }
-}
-
-impl Default for SegmentSettings {
-    fn default() -> Self {
-        SegmentSettings {
-            bytes: 100 << 20,
-            row_groups: 2000,
-        }
-    }
-}
-
-impl Default for StatsSettings {
-    fn default() -> Self {
-        StatsSettings {
-            interval_seconds: 30,
-        }
-    }
-}
-
-impl StatsInterval {
-    /// Applies the argument, if it was given, to the configuration.
-    pub fn apply(config: &mut Config, arguments: Self) {
-        let interval = arguments.stats_interval;
-        config.stats.interval_seconds = interval.unwrap_or(config.stats.interval_seconds);
-    }
-}
-
-impl Default for SyncSettings {
-    fn default() -> Self {
-        SyncSettings {
-            endpoint: None,
-            region: "us-east-1".into(),
-            bucket: String::new(),
-            prefix: String::new(),
-            path_style: true,
-            part_bytes: 8 << 20,
-            attempts: 5,
-            retry_seconds: 1.0,
-            timeout_seconds: 120.0,
-            retention_days: 7.0,
-        }
-    }
 }
 
 impl Config {
@@ -251,31 +178,11 @@ impl Configuration for Config {
                 ));
             }
         }
-        let at_least = [
-            ("queue.records", self.queue.records as f64, 1.0),
-            ("flush.records", self.flush.records as f64, 1.0),
-            ("flush.most_records", self.flush.most_records as f64, 1.0),
-            ("flush.seconds", self.flush.seconds, 0.01),
-            ("flush.pace_seconds", self.flush.pace_seconds, 0.01),
-            ("segment.bytes", self.segment.bytes as f64, 4096.0),
-            ("segment.row_groups", self.segment.row_groups as f64, 1.0),
-            (
-                "stats.interval_seconds",
-                self.stats.interval_seconds as f64,
-                1.0,
-            ),
-            ("sync.part_bytes", self.sync.part_bytes as f64, 5_242_880.0),
-            ("sync.attempts", f64::from(self.sync.attempts), 1.0),
-            ("sync.retry_seconds", self.sync.retry_seconds, 0.001),
-            ("sync.timeout_seconds", self.sync.timeout_seconds, 0.1),
-            ("sync.retention_days", self.sync.retention_days, 0.0),
-        ];
-        for (name, value, least) in at_least {
-            // Not `value < least`, which would accept NaN.
-            if !(value >= least && value < 1e12) {
-                return Err(format!("{name}: must be at least {least}"));
-            }
-        }
+        self.queue.in_range("queue.")?;
+        self.flush.in_range("flush.")?;
+        self.segment.in_range("segment.")?;
+        self.stats.in_range("stats.")?;
+        self.sync.in_range("sync.")?;
         if let Some(endpoint) = &self.sync.endpoint {
             if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
                 return Err("sync.endpoint: must begin with https:// or http://".into());

@@ -132,7 +132,7 @@ impl Writer {
             }
             Err(error) => self
                 .disk
-                .degraded(format!("the free space on the disk is unknown: {error}")),
+                .degraded(format!("the free space on the disk is unknown: {error:#}")),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Kills and power cuts at random moments: what was flushed is never missing.
 //!
-//! A cut is a kill, and then the disk as it may be found: of each file in `active/`, all that was acknowledged as
-//! durable, and of what came after it a random part, torn, zeroed or garbled; of moves that were not yet
-//! acknowledged, some never happened.
+//! A power cut is a kill followed by damage that a disk may show: each file in `active/` keeps everything that was
+//! acknowledged as durable, and a random part of what came after it, torn, zeroed or garbled. Some moves that were
+//! not acknowledged yet are undone.
 
 #![expect(
     clippy::disallowed_methods,
@@ -23,7 +23,7 @@ use support::*;
 
 const TRIALS: usize = 60;
 
-/// What the program has acknowledged, by its log.
+/// What the program has acknowledged in its log.
 #[derive(Debug, Default)]
 struct Acknowledged {
     /// Records, per symbol.
@@ -67,12 +67,12 @@ impl Acknowledged {
     }
 }
 
-/// Leaves of `raw/` what a power cut may have left.
+/// Changes `raw/` to a state that a power cut may leave behind.
 fn cut_the_power(directory: &Path, acknowledged: &Acknowledged) {
     let (active, ready) = (directory.join("raw/active"), directory.join("raw/ready"));
     for entry in fs::read_dir(&ready).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        // It was moved, and nobody was told: the move may not have reached the disk. Its bytes have.
+        // The move was not acknowledged, so it may not have reached the disk; the file's content has.
         if !acknowledged.completed.contains(&name) && fastrand::bool() {
             fs::rename(ready.join(&name), active.join(&name)).unwrap();
         }
@@ -85,7 +85,7 @@ fn cut_the_power(directory: &Path, acknowledged: &Acknowledged) {
         let durable = acknowledged.length.get(name).copied().unwrap_or(0);
         let stays = fastrand::u64(durable..=is);
         file.set_len(stays).unwrap();
-        // The size reached the disk, and the bytes did not; or others did.
+        // The new size reached the disk, but the content did not, or was garbled.
         let more = fastrand::u64(0..=4096);
         match fastrand::u8(0..4) {
             0 => {}
@@ -108,7 +108,7 @@ fn cut_the_power(directory: &Path, acknowledged: &Acknowledged) {
 fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
     let directory = tempfile::tempdir().unwrap();
     let feed = Feed::start(session(Format::Coinbase, 6000.0, 0)).unwrap();
-    // Small files, so that cuts meet rotations too.
+    // Files are small, so that power cuts also happen while one is completed.
     let settings = json!({
         "flush": { "records": 40, "pace_seconds": 0.01, "seconds": 0.03 },
         "segment": { "row_groups": 6 },
@@ -118,7 +118,7 @@ fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
     let mut acknowledged = Acknowledged::default();
     let (mut cuts, mut salvaged, mut in_active) = (0, 0, 0);
     for trial in 0..TRIALS {
-        let program = Program::start(&config);
+        let program = start(&config);
         let before = acknowledged.length.len();
         eventually("something is flushed", || {
             let flushed = program
@@ -128,7 +128,7 @@ fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
                 .count();
             (flushed > 0).then_some(())
         });
-        // The moment is what is random here.
+        // The moment of the kill is random.
         std::thread::sleep(Duration::from_micros(fastrand::u64(0..120_000)));
         let lines = program.kill();
         salvaged += lines
@@ -148,9 +148,9 @@ fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
             cuts += 1;
         }
     }
-    // The last run salvages what the last cut left.
-    let program = Program::start(&config);
-    eventually("it runs", || program.status());
+    // The last run salvages what the last power cut left behind.
+    let program = start(&config);
+    eventually("it runs", || counts(&program));
     let lines = program.stop();
     salvaged += lines
         .iter()
@@ -169,7 +169,7 @@ fn no_flushed_record_is_missing_after_kills_and_power_cuts() {
     for (symbol, records) in &acknowledged.records {
         let last = acknowledged.last[symbol];
         let found = kept.numbers[symbol].iter().filter(|n| **n <= last).count() as u64;
-        // More than was acknowledged may have reached the disk; less must not.
+        // More than was acknowledged may have reached the disk, but never less.
         missing += records.saturating_sub(found);
     }
     testbed::figures(format!(
@@ -201,8 +201,8 @@ fn a_file_with_nothing_whole_in_it_is_counted_and_removed_and_a_stranger_is_left
     fs::write(active.join("notes.txt"), b"mine").unwrap();
     let feed = Feed::start(session(Format::Coinbase, 100.0, 0)).unwrap();
     let sources = json!([source(&feed, Format::Coinbase)]);
-    let program = Program::start(&config(directory.path(), sources, json!({})));
-    let status: Value = eventually("it runs", || program.status());
+    let program = start(&config(directory.path(), sources, json!({})));
+    let status: Value = eventually("it runs", || counts(&program));
     assert_eq!(
         status["salvaged"],
         json!({ "files": 1, "records": 0, "cut_bytes": 29, "not": 0 })

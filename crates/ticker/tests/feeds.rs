@@ -17,9 +17,9 @@ fn every_format_is_kept_whole() {
         let directory = tempfile::tempdir().unwrap();
         let feed = Feed::start(session(format, 20_000.0, 3000)).unwrap();
         let config = config(directory.path(), json!([source(&feed, format)]), json!({}));
-        let program = Program::start(&config);
+        let program = start(&config);
         eventually(&format!("all of {format:?} is durable"), || {
-            (program.flushed() == 3000).then_some(())
+            (durable(&program) == 3000).then_some(())
         });
         assert_eq!(program.get("/health").unwrap().status, 200);
         program.stop();
@@ -49,7 +49,7 @@ fn what_was_asked_for_is_what_the_exchange_documents() {
         let directory = tempfile::tempdir().unwrap();
         let feed = Feed::start(session(format, 1000.0, 10)).unwrap();
         let config = config(directory.path(), json!([source(&feed, format)]), json!({}));
-        let _program = Program::start(&config);
+        let _program = start(&config);
         let wish = eventually("it asks for something", || feed.sent().wish);
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&wish).unwrap(),
@@ -74,9 +74,9 @@ fn gaps_duplicates_garbage_cuts_and_silence_are_counted_and_nothing_else_is_miss
     })
     .unwrap();
     let sources = json!([source(&feed, Format::Coinbase)]);
-    let program = Program::start(&config(directory.path(), sources, json!({})));
+    let program = start(&config(directory.path(), sources, json!({})));
     let status = eventually("all that was sent is durable", || {
-        let (status, sent) = (program.status()?, feed.sent());
+        let (status, sent) = (counts(&program)?, feed.sent());
         (sent.messages == 7000 && status["flushed"] == 7000).then_some(status)
     });
     let lines = program.stop();
@@ -131,22 +131,22 @@ fn a_restart_does_not_keep_again_what_a_feed_repeats() {
         json!([source(&feed, Format::Kraken)]),
         json!({}),
     );
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("the first part is durable", || {
-        (program.flushed() == 900).then_some(())
+        (durable(&program) == 900).then_some(())
     });
     program.kill();
     feed.change(|session| session.limit = 1800);
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("the second part is durable", || {
-        (program.flushed() == 900).then_some(())
+        (durable(&program) == 900).then_some(())
     });
-    assert_eq!(program.status().unwrap()["salvaged"]["records"], 900);
+    assert_eq!(counts(&program).unwrap()["salvaged"]["records"], 900);
     program.stop();
     feed.change(|session| session.limit = 2700);
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("the third part is durable", || {
-        (program.flushed() == 900).then_some(())
+        (durable(&program) == 900).then_some(())
     });
     program.stop();
     let kept = kept(&directory.path().join("raw/ready"), "trade_id").unwrap();
@@ -164,9 +164,9 @@ fn a_full_queue_does_what_is_configured_and_counts_it() {
         let feed = Feed::start(session(Format::Binance, 0.0, 60_000)).unwrap();
         let settings = json!({ "queue": { "records": 20, "when_full": policy } });
         let sources = json!([source(&feed, Format::Binance)]);
-        let program = Program::start(&config(directory.path(), sources, settings));
+        let program = start(&config(directory.path(), sources, settings));
         let status = eventually("everything is durable or counted", || {
-            let status = program.status()?;
+            let status = counts(&program)?;
             let count = |name: &str| status[name].as_u64();
             let (flushed, dropped) = (count("flushed")?, count("dropped")?);
             (flushed + dropped == 60_000).then_some((flushed, dropped))

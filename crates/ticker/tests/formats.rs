@@ -1,4 +1,4 @@
-//! Messages as the exchanges' documentation shows them, and what nobody documents.
+//! Messages as the exchanges document them, and malformed ones.
 
 use serde_json::{Value, json};
 use ticker::config::Config;

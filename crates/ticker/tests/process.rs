@@ -1,4 +1,4 @@
-//! The program itself: exit statuses, and what it says about itself.
+//! The program itself: exit statuses, and what it reports about itself.
 
 mod support;
 
@@ -71,9 +71,9 @@ fn it_says_how_it_is_in_words_numbers_and_metrics() {
         json!([source(&feed, Format::Binance)]),
         json!({}),
     );
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("all is durable", || {
-        (program.flushed() == 600).then_some(())
+        (durable(&program) == 600).then_some(())
     });
     let file = directory.path().join("config.json");
     let (status, words, _) = finished(ticker().args(["status", "--config"]).arg(&file));
@@ -114,12 +114,12 @@ fn it_says_how_it_is_in_words_numbers_and_metrics() {
 #[test]
 fn simulated_it_needs_no_network() {
     let directory = tempfile::tempdir().unwrap();
-    let program = Program::start_with(
+    let program = start_with(
         &config(directory.path(), json!([]), json!({})),
         &["--simulate"],
     );
     eventually("made-up trades are durable", || {
-        (program.flushed() >= 10).then_some(())
+        (durable(&program) >= 10).then_some(())
     });
     program.stop();
     let ready = directory.path().join("raw/ready");

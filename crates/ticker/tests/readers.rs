@@ -1,4 +1,4 @@
-//! The files as others read them: pyarrow and DuckDB, from PyPI in a virtual environment of the test's own.
+//! Other programs read the files: pyarrow and DuckDB, installed from PyPI into a virtual environment for this test.
 
 #![expect(
     clippy::disallowed_methods,
@@ -45,7 +45,7 @@ print(json.dumps({
 }))
 "#;
 
-/// Python with what the test wants. It is made once, and kept beside what cargo builds.
+/// Python with the packages that the test needs. The environment is made once and kept in cargo's target folder.
 fn python() -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readers");
     let (python, done) = (home.join("bin/python"), home.join("done"));
@@ -80,14 +80,14 @@ fn pyarrow_and_duckdb_read_the_bucket_as_one_table() {
         json!([source(&feed, Format::Coinbase)]),
         settings,
     );
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("all is durable", || {
-        (program.flushed() == 3000).then_some(())
+        (durable(&program) == 3000).then_some(())
     });
-    // Killed, so that the last files are ones that were salvaged.
+    // The service is killed, so that the last files have to be salvaged.
     program.kill();
-    let program = Program::start(&config);
-    eventually("it runs", || program.status());
+    let program = start(&config);
+    eventually("it runs", || counts(&program));
     program.stop();
     assert_eq!(sync(&config, &["--include-raw"]).0, Some(0));
 

@@ -26,9 +26,9 @@ fn harvest(directory: &Path, bucket: &Bucket, records: u64, more: Value) -> Valu
     merge(&mut settings, more);
     let sources = json!([source(&feed, Format::Coinbase)]);
     let config = config(directory, sources, settings);
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("all is received", || {
-        (program.status()?["received"] == records).then_some(())
+        (counts(&program)?["received"] == records).then_some(())
     });
     program.stop();
     assert!(ready(directory) >= 3);
@@ -182,7 +182,7 @@ fn a_storage_that_dies_in_the_middle_of_an_upload_finds_it_going_on() {
     let name = format!("{place},1764036000000000-00000001.parquet");
     fs::write(folder.join(&name), &contents).unwrap();
     let (mut deaths, mut went_on) = (0, 0);
-    // Dies once at every request there is: begin, three parts, complete, compare.
+    // The storage dies at each request in turn: begin, three parts, complete, compare.
     for request in 1.. {
         bucket.die_in(request);
         let (status, _, said) = sync(&config, &[]);
@@ -229,7 +229,7 @@ fn days_without_a_network_cost_nothing_but_room() {
         (&report["pending_files"], &report["complete_at"]),
         (&json!(3), &json!(0))
     );
-    let program = Program::start(&config);
+    let program = start(&config);
     let health = eventually("the service says so", || {
         program
             .get("/health")
@@ -276,9 +276,9 @@ fn a_full_disk_costs_synced_files_first_and_then_stops_ingesting_loudly() {
     assert_eq!(sync(&config, &["--include-raw"]).0, Some(0));
     let feed = Feed::start(session(Format::Coinbase, 1000.0, 0)).unwrap();
     config["sources"] = json!([source(&feed, Format::Coinbase)]);
-    // There will never be that much room.
+    // No disk has that much free space.
     config["data"]["min_free_bytes"] = json!(1u64 << 60);
-    let program = Program::start(&config);
+    let program = start(&config);
     let health = eventually("it says that it has stopped", || {
         program
             .get("/health")
@@ -286,7 +286,7 @@ fn a_full_disk_costs_synced_files_first_and_then_stops_ingesting_loudly() {
     });
     assert_eq!(health.status, 503);
     eventually("it has let go of its source", || {
-        let status = program.status()?;
+        let status = counts(&program)?;
         let let_go = status["sources"]["exchange"]["connected"] == false;
         (status["stopped"] == true && let_go).then_some(())
     });
@@ -296,11 +296,11 @@ fn a_full_disk_costs_synced_files_first_and_then_stops_ingesting_loudly() {
         .filter(|l| l.contains("deleting a synced file before its retention ends"))
         .count();
     assert_eq!(deleted, 3);
-    // What came before it stopped is not synced, and is there.
+    // Records from before it stopped are not synced, so they are still there.
     let unsynced = ready(directory.path());
-    let program = Program::start(&config);
+    let program = start(&config);
     eventually("it has stopped again", || {
-        (program.status()?["stopped"] == true).then_some(())
+        (counts(&program)?["stopped"] == true).then_some(())
     });
     program.stop();
     assert!(ready(directory.path()) >= unsynced);
@@ -330,14 +330,14 @@ fn with_the_feed_the_disk_and_the_storage_all_failing_each_flushed_record_arrive
         });
         let mut flushed = 0;
         for _ in 0..6 {
-            let program = Program::start(&config);
+            let program = start(&config);
             flushed += eventually("more is durable", || {
-                Some(program.flushed()).filter(|n| *n >= 1000)
+                Some(durable(&program)).filter(|n| *n >= 1000)
             });
             program.kill();
         }
-        let program = Program::start(&config);
-        eventually("it runs", || program.status());
+        let program = start(&config);
+        eventually("it runs", || counts(&program));
         program.stop();
         over.store(true, Ordering::SeqCst);
         flushed

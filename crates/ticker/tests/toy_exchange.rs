@@ -1,4 +1,4 @@
-//! An exchange needs only what is in one file: here one that nobody has heard of is listened to by the whole service.
+//! An exchange needs only one file: here the whole service listens to an exchange that only this test knows.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -120,7 +120,7 @@ fn it_is_asked_listened_to_and_kept_awake() {
     service.stop();
 }
 
-/// Tells three trades to whoever asks, and something else for as long as it is listened to.
+/// Sends three trades after the subscription, and something irrelevant after every later message.
 fn fair(listener: TcpListener, heard: &Mutex<Vec<String>>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,6 @@
 # The units that the base's Debian packages ship, in /usr/lib/systemd/system. A definition of one of these becomes
 # a drop-in, of any other name a unit of its own (see `overrideStrategy`). A name too many would be a drop-in for
-# nothing, one too few would hide Debian's unit: keep it true when the base's packages change.
+# nothing, and a missing one would hide Debian's unit: update the list when the base's packages change.
 [
   "autovt@.service"
   "basic.target"

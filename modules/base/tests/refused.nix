@@ -1,4 +1,4 @@
-# What a configuration can't be, and what its author reads then.
+# Configurations that are refused, and the messages that their authors read.
 { lib, modules }:
 let
   eval = module: modules.evalAppliance { pkgs.lichenctl.outPath = "/usr"; modules = [ ({ _file = "appliances/x.nix"; } // module) ]; };

@@ -1,4 +1,4 @@
-# Units as NixOS's options mean them, on Debian's ground.
+# Units have the meaning that NixOS's options give them, on top of Debian's units.
 { lib, modules }:
 let
   pkg = name: { outPath = "/usr"; inherit name; };

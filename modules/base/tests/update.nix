@@ -1,4 +1,4 @@
-# What following a channel becomes, and what it needs.
+# The units for following a channel, and the settings they require.
 { lib, modules }:
 let
   key = "fleet-1:h8wGnPKYdfLnYoVFzEcwT3kWnC4EzWnWcnSx2sFrKcw=";

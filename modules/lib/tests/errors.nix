@@ -1,4 +1,4 @@
-# The words of refusal: option, value and file, on one line.
+# Error messages: option, value and file, on one line.
 { lib, ... }:
 let
   inherit (lib) mkOption mkForce types;

@@ -1,10 +1,12 @@
-# What a service made with the service kit (crates/kit) needs of the system. Its module says only what is its own:
-# further options, how they map to the service's configuration file, and what its units do.
+# Everything that a service made with the service kit (crates/kit) needs from the system. The service's module contains only
+# what is special: further options, which settings they become, and what its units do.
 #
 #   { config, lib, pkgs, ... }@module:
 #   let kit = import ./common/kit.nix module { name = "notes"; }; in
 #   {
-#     options.services.notes = kit.options { what = "the notes service"; port = 8090; serves = "the page"; };
+#     options.services.notes = kit.options { what = "the notes service"; port = 8090; serves = "the page"; } // {
+#       paper = kit.setting "paper.size" lib.types.str "A4" "Size of the paper.";
+#     };
 #     config = lib.mkIf config.services.notes.enable (kit.service "notes" { definition.description = "Notes"; });
 #   }
 #
@@ -16,8 +18,17 @@ let
   file = "${name}/config.json";
   program = "${pkgs.${name}}/bin/${name}";
   option = type: default: description: mkOption { inherit type default description; };
+  # An option whose value is written to the service's config.json under this path.
+  setting = path: type: default: description: option type default description // { inherit path; };
+  # The settings that these options make.
+  said = options: values: lib.foldl' lib.recursiveUpdate { } (lib.mapAttrsToList
+    (name: it:
+      if it ? path then lib.setAttrByPath (lib.splitString "." it.path) values.${name}
+      else if lib.isOption it then { }
+      else said it values.${name})
+    options);
 
-  # Who a program of the service is, and how little it may do.
+  # The user of the service's programs, and the restrictions on them.
   confined = {
     User = name;
     Group = name;
@@ -30,22 +41,22 @@ let
   } // import ./sandbox.nix;
 in
 {
-  inherit option program;
+  inherit option setting program;
 
   # The options that every service has. what: the service, in "Whether to enable …". serves: what is at the port.
   options = { what, port, serves }: {
     enable = mkEnableOption what;
-    port = option types.port port "Port of ${serves}.";
+    port = setting "http.port" types.port port "Port of ${serves}.";
     openFirewall = option types.bool false "Whether to open the port in the firewall.";
     settings = option (types.attrsOf types.anything) { } "Further settings of the service's config.json.";
   };
 
-  # The program that runs all the time and answers at the port, as the systemd service `unit`. settings: what the
-  # options say, for the configuration file. data: the version of its data, where they are worth protecting (see
+  # The program that runs all the time and answers at the port, as the systemd service `unit`. settings: what else
+  # the options say, for the configuration file. data: the version of its data, where they are worth protecting (see
   # lichen.state). definition: what is special about the unit.
   service = unit: { settings ? { }, data ? null, definition }: {
     environment.etc.${file}.text =
-      builtins.toJSON (lib.recursiveUpdate (lib.recursiveUpdate { http.port = cfg.port; } settings) cfg.settings);
+      builtins.toJSON (lib.foldl' lib.recursiveUpdate { } [ (said options.services.${name} cfg) settings cfg.settings ]);
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
     users.users.${name} = { isSystemUser = true; group = name; };
     users.groups.${name} = { };
@@ -70,7 +81,8 @@ in
   } // lib.optionalAttrs (options ? lichen) {
     # NixOS, which these modules can be imported into as well, has no such options.
     lichen = {
-      healthChecks.${name}.http = "http://127.0.0.1:${toString cfg.port}/health";
+      # Where the metrics have a port of their own, the reports of health are there, too.
+      healthChecks.${name}.http = "http://127.0.0.1:${toString (settings.http.metrics_port or cfg.port)}/health";
       state = mkIf (data != null) {
         ${unit} = {
           directory = "/var/lib/${directory}";
@@ -82,14 +94,18 @@ in
     };
   };
 
-  # A run of the same program that ends, as the systemd service `unit`. timer: when it runs; without one, only by hand.
+  # A job of the same program, which ends by itself, as the systemd service `unit`. timer: when it runs; without one, it is
+  # only started by hand.
   job = unit: { timer ? null, definition }: {
     systemd.services.${unit} = lib.recursiveUpdate {
+      wants = [ "network-online.target" ];
       after = [ "network-online.target" ];
+      # An update neither waits for a job nor ends one that is running: the timer soon runs the new program.
+      restartIfChanged = false;
       serviceConfig = confined // {
         Type = "oneshot";
-        # What the job talks to is out of reach (75). The service's health and metrics tell that, and the timer tries
-        # again. A failed unit would make the generation unhealthy that happens to be on trial.
+        # Status 75: the job could not reach its server. The service's health and metrics report that, and the timer tries
+        # again. A failed unit would make a generation that happens to be on trial unhealthy.
         SuccessExitStatus = 75;
       };
     } definition;

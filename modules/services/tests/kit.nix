@@ -5,7 +5,10 @@ let
   notes = { config, options, lib, pkgs, ... }@module:
     let kit = import ../common/kit.nix module { name = "notes"; directory = "scribbles"; }; in
     {
-      options.services.notes = kit.options { what = "the notes service"; port = 8090; serves = "the page"; };
+      options.services.notes = kit.options { what = "the notes service"; port = 8090; serves = "the page"; } // {
+        ink = kit.option lib.types.str "black" "Colour of the ink.";
+        paper.size = kit.setting "paper.size" lib.types.int 4 "Size of the paper.";
+      };
       config = lib.mkIf config.services.notes.enable (lib.mkMerge [
         (kit.service "notes-page" {
           settings = { paper.lined = true; http.max_connections = 3; };
@@ -31,9 +34,13 @@ in
     expr = let it = (evalWith { }).config; in [ (it.users.users ? notes) (it.environment.etc ? "notes/config.json") (it.systemd.services ? notes-page) ];
     expected = [ false false false ];
   };
-  "the user's settings win over those of the options, and these over the port's" = {
-    expr = builtins.fromJSON (etc { port = 99; settings.paper = { lined = false; size = 5; }; })."notes/config.json".text;
-    expected = { http = { port = 99; max_connections = 3; }; paper = { lined = false; size = 5; }; };
+  "options that are settings are written under their names, and no others" = {
+    expr = builtins.fromJSON (etc { port = 99; ink = "red"; paper.size = 5; })."notes/config.json".text;
+    expected = { http = { port = 99; max_connections = 3; }; paper = { lined = true; size = 5; }; };
+  };
+  "the user's settings win over those of the options and of the module" = {
+    expr = builtins.fromJSON (etc { settings.paper = { lined = false; size = 6; }; })."notes/config.json".text;
+    expected = { http = { port = 8090; max_connections = 3; }; paper = { lined = false; size = 6; }; };
   };
   "another configuration restarts the service" = {
     expr = [ (lib.length (trigger { })) (trigger { } == trigger { port = 99; }) ];
@@ -43,14 +50,14 @@ in
     expr = lines [ "ExecStart" "Group" "ImportCredential" "MemoryMax" "StateDirectory" "Type" "User" ] "notes-page.service";
     expected = [ "ExecStart=/usr/bin/notes" "Group=notes" "ImportCredential=notes.*" "MemoryMax=64M" "StateDirectory=scribbles" "Type=notify" "User=notes" ];
   };
-  "a job is confined as the service is, ends, and is not restarted" = {
+  "a job is confined as the service is, ends, and is not restarted, not even by an update" = {
     expr =
       let
-        life = [ "ExecStart" "MemoryMax" "Restart" "RestartMaxDelaySec" "RestartPreventExitStatus" "RestartSec" "RestartSteps" "SuccessExitStatus" "TimeoutStartSec" "Type" "WatchdogSec" ];
+        life = [ "ExecStart" "MemoryMax" "Restart" "RestartMaxDelaySec" "RestartPreventExitStatus" "RestartSec" "RestartSteps" "SuccessExitStatus" "TimeoutStartSec" "Type" "WatchdogSec" "X-RestartIfChanged" ];
         rest = name: lib.filter (line: ! lib.any (key: lib.hasPrefix "${key}=" line) life)
           (lib.splitString "\n" (lib.last (lib.splitString "[Service]\n" (etc { })."systemd/system/${name}".text)));
       in [ (lines life "notes-print.service") (rest "notes-print.service" == rest "notes-page.service") ];
-    expected = [ [ "ExecStart=/usr/bin/notes print" "SuccessExitStatus=75" "Type=oneshot" ] true ];
+    expected = [ [ "X-RestartIfChanged=false" "ExecStart=/usr/bin/notes print" "SuccessExitStatus=75" "Type=oneshot" ] true ];
   };
   "a job's timer is started with the others" = {
     expr = (eval { }).config.systemd.timers.notes-print.wantedBy;
@@ -78,7 +85,9 @@ in
     expr = map (o: "${o.name}: ${o.description}") (lib.filter (o: lib.hasPrefix "services.notes." o.name) (modules.docs.list (evalWith { }).options));
     expected = [
       "services.notes.enable: Whether to enable the notes service."
+      "services.notes.ink: Colour of the ink."
       "services.notes.openFirewall: Whether to open the port in the firewall."
+      "services.notes.paper.size: Size of the paper."
       "services.notes.port: Port of the page."
       "services.notes.settings: Further settings of the service's config.json."
     ];

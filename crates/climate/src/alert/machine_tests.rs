@@ -15,7 +15,7 @@ fn reading(at: i64, temperature: f64, humidity: Option<f64>) -> Reading {
     }
 }
 
-/// The states told for these temperatures, one after the other.
+/// The changes reported for these temperatures, in this order.
 fn told(temperatures: &[f64]) -> Vec<&'static str> {
     let (mut alerts, settings) = (Alerts::default(), AlertSettings::default());
     let one =
@@ -125,7 +125,7 @@ proptest! {
                 prop_assert_ne!(*told, change.level);
                 *told = change.level;
             }
-            // What was told last is the truth.
+            // The last reported state is the true one.
             let active: Vec<Level> = alerts.active().into_iter().map(|(_, level)| level).collect();
             let told: Vec<Level> = last.into_iter().filter(|level| *level != Level::Normal).collect();
             prop_assert_eq!(active, told);

@@ -134,8 +134,8 @@ impl Webhook {
             alerts.humidity_min = change.humidity_min.unwrap_or(alerts.humidity_min);
             alerts.humidity_max = change.humidity_max.unwrap_or(alerts.humidity_max);
         }
-        webhook.settings.check()?;
-        webhook.alerts.check()?;
+        webhook.settings.in_range("")?;
+        webhook.alerts.check("")?;
         Ok(webhook)
     }
 

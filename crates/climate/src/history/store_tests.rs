@@ -1,4 +1,4 @@
-//! The history keeps what it was given and forgets what it should.
+//! The history keeps what was written, and deletes only what is old.
 
 use super::*;
 

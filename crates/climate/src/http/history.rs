@@ -22,7 +22,7 @@ pub(super) struct Asked {
 
 /// The default period: the last day.
 pub(super) async fn series(
-    State(Api(sources)): State<Api>,
+    State(sources): Api,
     Query(Asked { from, to, points }): Query<Asked>,
 ) -> Result<Json<Series>, Problem> {
     let (from, to) = Span { from, to }.or(|end| end - DAY_MS, clock::now_ms())?;

@@ -50,7 +50,7 @@ fn tell(sources: &Sources, table: &mut Table) {
 fn in_json(kit: &Kit, sources: &Sources, cpu: &CpuMeter) -> Value {
     let usage = ProcessUsage::now();
     let room = sources.room.now();
-    let soc = Soc::new();
+    let soc = Soc::default();
     json!({
         "application": {
             "request_count": kit.requests_served(),

@@ -8,6 +8,7 @@ mod webhook;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::{get, post};
 use kit::{Kit, Secret};
 
@@ -18,9 +19,8 @@ use crate::sampling;
 
 pub use metrics::register as register_metrics;
 
-/// The state that the handlers use.
-#[derive(Clone)]
-pub struct Api(Arc<Sources>);
+/// How handlers are given the parts of the service.
+type Api = State<Arc<Sources>>;
 
 /// The parts of the service that the handlers use.
 pub struct Sources {
@@ -54,7 +54,7 @@ pub fn routes(sources: Arc<Sources>) -> Router {
         .route("/api/webhook/enable", post(webhook::enable))
         .route("/api/webhook/disable", post(webhook::disable))
         .route("/api/webhook/test", post(webhook::test))
-        .with_state(Api(sources))
+        .with_state(sources)
         .merge(kit::page::files([
             ("/", include_str!("../page/index.html")),
             ("/climate.css", include_str!("../page/climate.css")),

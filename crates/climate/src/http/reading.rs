@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::reading::ReadingBody;
 
-pub(super) async fn current(State(Api(sources)): State<Api>) -> Response {
+pub(super) async fn current(State(sources): Api) -> Response {
     let (room, alerts) = (sources.room.now(), sources.webhook.now().alerts);
     let active: Vec<Value> = (sources.alerts.active().into_iter())
         .map(|(subject, level)| json!({ "subject": subject.name(), "level": level.name() }))

@@ -15,16 +15,12 @@ use crate::alert::{Overrides, send};
 
 type Answer = Result<Json<Value>, Problem>;
 
-pub(super) async fn show(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+pub(super) async fn show(State(sources): Api, headers: HeaderMap) -> Answer {
     allowed(&sources, &headers)?;
     Ok(Json(sources.webhook.now().shown()))
 }
 
-pub(super) async fn change(
-    State(Api(sources)): State<Api>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn change(State(sources): Api, headers: HeaderMap, body: Bytes) -> Answer {
     allowed(&sources, &headers)?;
     // Deserialize through a map, because serde would accept a list as the values of an object, in order.
     let overrides = serde_json::from_slice(&body)
@@ -32,18 +28,18 @@ pub(super) async fn change(
     keep(&sources, &overrides.map_err(bad_configuration)?).await
 }
 
-pub(super) async fn enable(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+pub(super) async fn enable(State(sources): Api, headers: HeaderMap) -> Answer {
     allowed(&sources, &headers)?;
     keep(&sources, &Overrides::enabled(true)).await
 }
 
-pub(super) async fn disable(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+pub(super) async fn disable(State(sources): Api, headers: HeaderMap) -> Answer {
     allowed(&sources, &headers)?;
     keep(&sources, &Overrides::enabled(false)).await
 }
 
 /// Sends a test message in a single attempt, and returns the result.
-pub(super) async fn test(State(Api(sources)): State<Api>, headers: HeaderMap) -> Answer {
+pub(super) async fn test(State(sources): Api, headers: HeaderMap) -> Answer {
     allowed(&sources, &headers)?;
     let webhook = sources.webhook.now();
     let Some(url) = webhook.url.clone() else {

@@ -105,6 +105,6 @@ pub enum SensorError {
 pub fn open(settings: &SensorSettings) -> Box<dyn Sensor> {
     match settings.kind {
         SensorKind::SenseHat => Box::new(SenseHat::new(LinuxBuses::new(&settings.bus))),
-        SensorKind::Simulated => Box::new(Simulated::new()),
+        SensorKind::Simulated => Box::new(Simulated::default()),
     }
 }

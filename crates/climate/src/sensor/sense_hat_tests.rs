@@ -1,4 +1,4 @@
-//! A Sense HAT that is unplugged, replaced, put to sleep and lied about, on simulated buses.
+//! A Sense HAT on simulated buses: it is unplugged, replaced, put to sleep, and reports wrong values.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +12,7 @@ const CTRL_REG1: usize = 0x20;
 
 type Chips = BTreeMap<u16, Registers>;
 
-/// The buses of a bench: what is on them can be changed at any time.
+/// Simulated buses; the chips on them can be changed at any time.
 #[derive(Clone, Default)]
 struct Bench(Arc<Mutex<BTreeMap<String, Chips>>>);
 

@@ -10,18 +10,11 @@ pub struct Simulated {
     started: Instant,
 }
 
-impl Simulated {
-    /// Starts the simulation now.
-    pub fn new() -> Self {
-        Simulated {
-            started: Instant::now(),
-        }
-    }
-}
-
 impl Default for Simulated {
+    /// Starts the simulation now.
     fn default() -> Self {
-        Simulated::new()
+        let started = Instant::now();
+        Simulated { started }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A climate service on port 0, a sensor that does as it is told, and a receiver of alerts.
+//! A climate service on port 0, a sensor whose values the test sets, and a receiver of alerts.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![expect(
@@ -20,11 +20,12 @@ use climate::sensor::{Measurement, Sensor, SensorError};
 use kit::Soc;
 pub use kit::testing::{Answer, Running, eventually, merge, nobody};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub const TOKEN: &str = "a-token-for-tests";
 
-/// A room whose values the test sets; also the handle to do so.
+/// A room; the test sets its values through a clone.
 #[derive(Clone)]
 pub struct Room(Arc<Mutex<Result<(f64, f64), String>>>);
 
@@ -56,11 +57,8 @@ impl Sensor for Room {
     }
 }
 
-/// A running service.
-pub struct Service(Running);
-
-/// A service on port 0 that measures 50 times a second and is impatient with webhooks.
-pub fn service(room: &Room, state: &Path, receiver: Option<&str>, settings: Value) -> Service {
+/// A service on port 0 that measures 20 times a second and retries webhooks quickly.
+pub fn service(room: &Room, state: &Path, receiver: Option<&str>, settings: Value) -> Running {
     let mut all = json!({
         "sensor": { "interval_seconds": 0.05 },
         "history": { "directory": state },
@@ -75,49 +73,34 @@ pub fn service(room: &Room, state: &Path, receiver: Option<&str>, settings: Valu
     if let Some(url) = receiver {
         std::fs::write(secrets.join("climate.slack-webhook-url"), url).unwrap();
     }
-    // A second of the retry settings is 10 ms here.
+    // A second in the retry settings lasts 10 ms.
     let world = World {
         sensor: Some(Box::new(room.clone())),
         soc: Soc::at("/nonexistent"),
         second: Duration::from_millis(10),
     };
-    Service(Running::start(
-        "climate",
-        config,
-        Some(secrets),
-        |config, kit| climate::run_in(world, config, kit),
-    ))
+    Running::start("climate", config, Some(secrets), |config, kit| {
+        climate::run_in(world, config, kit)
+    })
 }
 
-impl std::ops::Deref for Service {
-    type Target = Running;
-
-    fn deref(&self) -> &Running {
-        &self.0
-    }
+/// A place for a service's state, a receiver of alerts, and a room with this temperature and humidity.
+pub fn around(temperature: f64, humidity: f64) -> (TempDir, Receiver, Room) {
+    let state = tempfile::tempdir().unwrap();
+    (state, Receiver::new(), Room::at(temperature, humidity))
 }
 
-impl Service {
-    pub fn with_token(&self, method: &str, path: &str, body: &str) -> Answer {
-        self.call(
-            method,
-            path,
-            &[("authorization", &format!("Bearer {TOKEN}"))],
-            body,
-        )
-    }
-
-    /// The temperature the API tells.
-    pub fn temperature(&self) -> Option<f64> {
-        self.get("/api/reading").json()["temperature_c"].as_f64()
-    }
-
-    pub fn stop(self) {
-        self.0.stop();
-    }
+pub fn with_token(service: &Running, method: &str, path: &str, body: &str) -> Answer {
+    let token = format!("Bearer {TOKEN}");
+    service.call(method, path, &[("authorization", &token)], body)
 }
 
-/// How a receiver treats what it gets.
+/// The current temperature according to the API.
+pub fn current_temperature(service: &Running) -> Option<f64> {
+    service.get("/api/reading").json()["temperature_c"].as_f64()
+}
+
+/// How a receiver treats messages.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mood {
     Friendly,
@@ -126,7 +109,7 @@ pub enum Mood {
     Silent,
 }
 
-/// Someone who receives alerts.
+/// A receiver of alerts.
 #[derive(Clone)]
 pub struct Receiver {
     pub address: SocketAddr,
@@ -140,7 +123,7 @@ impl Receiver {
         Receiver::on("127.0.0.1:0".parse().unwrap())
     }
 
-    /// A receiver on an address that was someone's before.
+    /// A receiver on a certain address.
     pub fn on(address: SocketAddr) -> Self {
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -193,22 +176,14 @@ impl Receiver {
 
     /// The texts that were accepted.
     pub fn heard(&self) -> Vec<String> {
-        self.accepted
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(_, text)| text.clone())
-            .collect()
+        let accepted = self.accepted.lock().unwrap();
+        accepted.iter().map(|(_, text)| text.clone()).collect()
     }
 
     /// The keys that were accepted.
     pub fn keys(&self) -> Vec<String> {
-        self.accepted
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(key, _)| key.clone())
-            .collect()
+        let accepted = self.accepted.lock().unwrap();
+        accepted.iter().map(|(key, _)| key.clone()).collect()
     }
 
     pub fn attempts(&self) -> usize {

@@ -70,8 +70,7 @@ pub(super) fn adopt_in_place(path: &Path) -> anyhow::Result<(Adopted, PathBuf)> 
     // There is always a complete file with this name: either the old one or ours.
     std::fs::hard_link(path, &aside)
         .with_context(|| format!("cannot keep {} as {}", path.display(), aside.display()))?;
-    std::fs::rename(&new, path)?;
-    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    durable::rename(&new, path)?;
     Ok((adopted, aside))
 }
 

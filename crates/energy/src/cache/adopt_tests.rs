@@ -1,4 +1,4 @@
-//! Caches of other programs, as they may have been made.
+//! Caches that other programs may have written.
 
 use std::path::Path;
 
@@ -72,7 +72,7 @@ fn a_python_program_s_tables_are_taken_over_and_its_file_kept() {
         "it is another file"
     );
     cache.close();
-    // Once: the next time it is ours.
+    // This happens only once: afterwards the cache is ours.
     assert_eq!(Cache::open(&path).unwrap().count().unwrap(), (2, 2));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
 }

@@ -1,4 +1,4 @@
-//! The cache keeps what is surer and forgets what it should.
+//! The cache keeps the more certain value, and deletes only what is old.
 
 use super::*;
 use crate::amber::{Channel, SpikeStatus};

@@ -19,7 +19,7 @@ const HOUR: i64 = 3600;
 const MOST_DAYS: i64 = 62;
 
 pub(super) async fn prices(
-    State(Api(sources)): State<Api>,
+    State(sources): Api,
     Query(span): Query<Span>,
 ) -> Result<Json<Intervals<PriceBody>>, Problem> {
     let (from, to) = resolve(&span, -12 * HOUR, 24 * HOUR)?;
@@ -36,7 +36,7 @@ pub(super) async fn prices(
 }
 
 pub(super) async fn usage(
-    State(Api(sources)): State<Api>,
+    State(sources): Api,
     Query(span): Query<Span>,
 ) -> Result<Json<Intervals<Value>>, Problem> {
     let (from, to) = resolve(&span, -48 * HOUR, 0)?;
@@ -56,7 +56,7 @@ pub(super) struct Days {
 }
 
 pub(super) async fn usage_by_day(
-    State(Api(sources)): State<Api>,
+    State(sources): Api,
     Query(wanted): Query<Days>,
 ) -> Result<Json<Value>, Problem> {
     let wanted = wanted.days.unwrap_or(30);

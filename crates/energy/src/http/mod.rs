@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::get;
 
 use crate::dashboard::Reader;
 
 pub use metrics::register as register_metrics;
 
-/// The state that the handlers use.
-#[derive(Clone)]
-pub struct Api(Arc<Sources>);
+/// How handlers are given the parts of the service.
+type Api = State<Arc<Sources>>;
 
 /// The parts of the service that the handlers use.
 pub struct Sources {
@@ -39,7 +39,7 @@ pub fn routes(sources: Arc<Sources>) -> Router {
         .route("/api/prices", get(data::prices))
         .route("/api/usage", get(data::usage))
         .route("/api/usage/days", get(data::usage_by_day))
-        .with_state(Api(sources))
+        .with_state(sources)
         .merge(kit::page::files([
             ("/", include_str!("../page/index.html")),
             ("/energy.css", include_str!("../page/energy.css")),

@@ -45,26 +45,24 @@ impl Health {
     }
 }
 
-pub(super) async fn health(api: State<Api>) -> Json<Health> {
-    let State(Api(sources)) = api;
+pub(super) async fn health(State(sources): Api) -> Json<Health> {
     let seen = sources.reader.seen();
     Json(Health::of(&seen, sources.stale_after, clock::now_ms()))
 }
 
 /// `/api/now/wall`.
-pub(super) async fn now_on_the_wall(api: State<Api>) -> Json<Value> {
-    *api.0.0.wall.lock().expect("no panic while held") = Some(Instant::now());
-    now(api).await
+pub(super) async fn now_on_the_wall(State(sources): Api) -> Json<Value> {
+    *sources.wall.lock().expect("no panic while held") = Some(Instant::now());
+    now(State(sources)).await
 }
 
 /// `/api/wall`: how many seconds ago the device's own screen sent a request, or null if it never did.
-pub(super) async fn wall(api: State<Api>) -> Json<Value> {
-    let asked = *api.0.0.wall.lock().expect("no panic while held");
+pub(super) async fn wall(State(sources): Api) -> Json<Value> {
+    let asked = *sources.wall.lock().expect("no panic while held");
     Json(json!({ "asked_seconds_ago": asked.map(|at| at.elapsed().as_secs_f64()) }))
 }
 
-pub(super) async fn now(api: State<Api>) -> Json<Value> {
-    let State(Api(sources)) = api;
+pub(super) async fn now(State(sources): Api) -> Json<Value> {
     let (seen, now_ms) = (sources.reader.seen(), clock::now_ms());
     let now = now_ms / 1000;
     let mut channels = Map::new();

@@ -51,9 +51,7 @@ pub fn run(config: &Config, credentials: &Credentials) -> anyhow::Result<ExitCod
     let path = config.cache.path();
     let path = path.context("there is no cache to fill: set cache.file or $STATE_DIRECTORY")?;
     let mut cache = Cache::open(&path)?;
-    let token = credentials
-        .get(TOKEN)
-        .with_context(|| format!("credential {}", credentials.full_name(TOKEN)))?;
+    let token = credentials.get(TOKEN)?;
     let outcome = run_once(
         &mut cache,
         config,

@@ -1,4 +1,4 @@
-//! A server that speaks Amber's API as it is documented, and misbehaves as it is told. The stories have it, too.
+//! A server that speaks Amber's API as it is documented, and misbehaves on request. The stories use it, too.
 
 #![allow(dead_code, reason = "each who tells a story uses its part")]
 
@@ -23,20 +23,20 @@ const DAY: i64 = 86_400;
 /// The market's time is UTC+10.
 const EAST: i64 = 36_000;
 
-/// How it treats who asks.
+/// How it answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mood {
     /// As documented.
     Friendly,
     /// This status, with these header lines.
     Status(u16, String),
-    /// The first so many bytes of what it would have said.
+    /// With only the first bytes of its answer, this many.
     Cut(usize),
-    /// Something else, with status 200.
+    /// With this text and status 200.
     Says(String),
-    /// One row of three spoilt.
+    /// With every third row invalid.
     Spoilt,
-    /// Takes the question and never answers.
+    /// It accepts the request and never answers.
     Silent,
 }
 
@@ -52,7 +52,7 @@ pub struct FakeAmber {
 struct Shared {
     mood: Mutex<Mood>,
     asked: Mutex<Vec<String>>,
-    /// Seconds since 1970; 0 for the real ones.
+    /// The time in seconds since 1970; 0 means the real one.
     time: AtomicI64,
     remaining: AtomicU64,
     closing: AtomicBool,
@@ -76,12 +76,12 @@ impl FakeAmber {
         amber
     }
 
-    /// Where it is, as whoever calls this machine `host` sees it.
+    /// Its address, for clients that know this machine as `host`.
     pub fn url(&self, host: &str) -> String {
         format!("http://{host}:{}/v1", self.port)
     }
 
-    /// From now on it behaves so.
+    /// Sets how it answers from now on.
     pub fn becomes(&self, mood: Mood) {
         *self.shared.mood.lock().unwrap() = mood;
     }
@@ -96,7 +96,7 @@ impl FakeAmber {
         self.shared.remaining.store(requests, Ordering::SeqCst);
     }
 
-    /// What it was asked for, oldest first.
+    /// The requests it received, oldest first.
     pub fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
     }
@@ -179,14 +179,14 @@ impl Shared {
             }
             Mood::Says(text) => reply(&mut stream, 200, &headers, &text),
             Mood::Cut(at) => {
-                // It promises all of it, and hangs up.
+                // It announces the whole length, and hangs up early.
                 let length = body.len();
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n");
                 let cut = &body.as_bytes()[..at.min(length)];
                 stream.write_all(&[head.as_bytes(), cut].concat()).ok()
             }
             Mood::Silent => {
-                // Until whoever asked has lost patience.
+                // Until the client gives up.
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
                 let _ = std::io::Read::read(&mut stream, &mut [0]);
                 None
@@ -250,7 +250,7 @@ impl Shared {
                 }
                 match kind {
                     "/prices" => (200, prices(from, to + DAY, this)),
-                    // Of a day comes on the next.
+                    // The usage of a day is published on the next day.
                     _ => (200, usage(from, (to + DAY).min(now - (now + EAST) % DAY))),
                 }
             }
@@ -269,7 +269,7 @@ fn reply(stream: &mut TcpStream, status: u16, headers: &str, body: &str) -> Opti
         .ok()
 }
 
-/// Cents per kWh that it asks for in the interval that begins then: each is another one, for months.
+/// The price in cents per kWh of the interval that begins then; it differs from that of any other one within months.
 pub fn cents(start: i64) -> f64 {
     10.0 + (start / INTERVAL % 20_011) as f64 / 1000.0
 }
@@ -319,7 +319,7 @@ fn prices(from: i64, to: i64, this: i64) -> Value {
     rows.into()
 }
 
-/// 0.1 kWh drawn and 0.05 kWh given in each interval.
+/// 0.1 kWh drawn and 0.05 kWh fed in during each interval.
 fn usage(from: i64, to: i64) -> Value {
     let mut rows = Vec::new();
     for (channel, identifier, kwh) in [("general", "E1", 0.1), ("feedIn", "B1", 0.05)] {

@@ -79,7 +79,7 @@ async fn startup(State(kit): State<Kit>) -> Response {
 
 async fn detailed(State(kit): State<Kit>) -> Response {
     let (status, mut fields) = body(&kit);
-    let (usage, soc) = (ProcessUsage::now(), Soc::new());
+    let (usage, soc) = (ProcessUsage::now(), Soc::default());
     fields.insert("waiting_for".into(), json!(kit.latches().waiting_for()));
     fields.insert("late".into(), json!(kit.late()));
     fields.insert("requests".into(), kit.requests_served().into());

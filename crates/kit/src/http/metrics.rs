@@ -19,7 +19,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// What every service tells of itself and its machine, measured when asked.
 fn common(kit: &Kit, table: &mut Table) {
-    let (usage, soc, space) = (ProcessUsage::now(), Soc::new(), disk::of_state());
+    let (usage, soc, space) = (ProcessUsage::now(), Soc::default(), disk::of_state());
     let info = [
         ("service", kit.service().name.to_owned()),
         ("version", kit.service().version.to_owned()),

@@ -14,20 +14,18 @@ use tokio::task::JoinSet;
 use crate::kit::Kit;
 
 impl Kit {
-    /// Serves `routes` together with `/health…` and `/metrics`, and everything registered with [`Kit::also_serve`],
-    /// until the service is stopped and drained.
+    /// Serves `routes` together with `/health…` and `/metrics` until the service is stopped and drained.
     pub async fn serve(&self, routes: Router) -> anyhow::Result<()> {
         let listeners = self.take_listeners();
         let listeners = listeners.ok_or_else(|| anyhow::anyhow!("this kit has served already"))?;
         let own = routes.merge(health::routes(self));
-        let mut all = listeners.others;
-        match listeners.metrics {
-            None => all.push((listeners.main, own.merge(metrics::routes(self)))),
+        let all = match listeners.metrics {
+            None => vec![(listeners.main, own.merge(metrics::routes(self)))],
             Some(apart) => {
                 let watched = health::routes(self).merge(metrics::routes(self));
-                all.extend([(listeners.main, own), (apart, watched)]);
+                vec![(listeners.main, own), (apart, watched)]
             }
-        }
+        };
         let mut serving = JoinSet::new();
         for (listener, routes) in all {
             tracing::info!(address = %listener.local_addr()?, "listening");

@@ -30,7 +30,7 @@ pub fn heal(
             heal_architecture(&mut healed, lock, &gone, &arch, intent, mirrors, cache)?;
         }
     }
-    resolve::finish(healed)
+    resolve::finish(healed, intent)
 }
 
 fn heal_architecture(
@@ -57,22 +57,9 @@ fn heal_architecture(
         resolve::look_up(&root, mirrors, &root.candidates(&leaves)?)?,
     );
 
-    // What the solver chose for the lock: everything the sets with dependencies reach.
-    let mut solution = lock.clone();
-    solution.sets.retain(|name, _| {
-        intent
-            .sets
-            .get(name)
-            .is_some_and(|s| s.arch == arch && s.depends)
-    });
-    solution.bootstrap.deb = match solution.sets.values().flatten().next() {
-        Some(any) => any.clone(),
-        None => return Ok(()),
-    };
-    solution.prune();
     let mut kept = BTreeMap::new();
     let mut moving = BTreeMap::new();
-    for package in solution.packages.into_values() {
+    for package in solution(lock, intent, arch) {
         if gone.contains(package.name.as_str()) {
             moving.insert(package.name.clone(), package);
         } else {
@@ -124,6 +111,21 @@ fn heal_architecture(
         all.insert(r.package.name.clone(), r);
     }
     resolve::add_graph(healed, intent, arch, all.into_values().collect())
+}
+
+/// What the solver chose for a lock: everything that the sets with dependencies reach.
+pub fn solution(lock: &PackageLock, intent: &Intent, arch: &str) -> Vec<Package> {
+    let mut solution = lock.clone();
+    solution.sets.retain(|name, _| {
+        let set = intent.sets.get(name);
+        set.is_some_and(|s| s.arch == arch && s.depends)
+    });
+    solution.bootstrap.deb = match solution.sets.values().flatten().next() {
+        Some(any) => any.clone(),
+        None => return vec![],
+    };
+    solution.prune();
+    solution.packages.into_values().collect()
 }
 
 /// A paragraph for a package that nobody has any more.
@@ -183,7 +185,7 @@ fn falls(control: &Paragraph, moving: &BTreeSet<String>, met: &BTreeSet<String>)
 }
 
 /// The control paragraph inside a package that the store holds.
-fn control_of(package: &Package) -> Result<Paragraph> {
+pub fn control_of(package: &Package) -> Result<Paragraph> {
     let path = hash::flat_store_path(&package.store_name(), &package.sha256);
     let text = stdout_of(program("dpkg-deb").arg("--field").arg(&path))
         .with_context(|| format!("cannot read {}", path.display()))?;

@@ -23,6 +23,9 @@ pub struct Intent {
     /// What a made-up package claims to provide.
     #[serde(default)]
     pub provided: Provided,
+    /// Package → what an appliance that names it does without, although something that it needs depends on it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub without: BTreeMap<String, Vec<String>>,
 }
 
 /// One list of packages.

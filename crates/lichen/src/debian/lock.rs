@@ -59,6 +59,9 @@ pub struct Package {
     pub size: u64,
     /// The packages it depends on, resolved for the same architecture.
     pub depends: Vec<Key>,
+    /// Where its closure ends: what an appliance that names it does without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<Key>,
 }
 
 impl Package {
@@ -153,27 +156,52 @@ impl PackageLock {
 
     /// Drops what no set needs any more.
     pub fn prune(&mut self) {
-        let mut wanted: BTreeSet<Key> = BTreeSet::new();
-        let mut open: Vec<Key> = self
-            .sets
-            .values()
-            .flatten()
-            .cloned()
-            .chain([self.bootstrap.deb.clone()])
-            .collect();
+        let named = self.sets.values().flatten().cloned();
+        let wanted = self.reached(named.chain([self.bootstrap.deb.clone()]));
+        self.packages.retain(|key, _| wanted.contains(key));
+    }
+
+    /// These packages and all that they depend on.
+    fn reached(&self, from: impl IntoIterator<Item = Key>) -> BTreeSet<Key> {
+        let mut reached: BTreeSet<Key> = BTreeSet::new();
+        let mut open: Vec<Key> = from.into_iter().collect();
         while let Some(key) = open.pop() {
             if let Some(package) = self.packages.get(&key) {
-                open.extend(
-                    package
-                        .depends
-                        .iter()
-                        .filter(|d| !wanted.contains(*d))
-                        .cloned(),
-                );
+                let further = package.depends.iter().filter(|d| !reached.contains(*d));
+                open.extend(further.cloned());
             }
-            wanted.insert(key);
+            reached.insert(key);
         }
-        self.packages.retain(|key, _| wanted.contains(key));
+        reached
+    }
+
+    /// Notes what packages do without, as the package lists say it.
+    pub fn cut(&mut self, without: &BTreeMap<String, Vec<String>>) -> Result<()> {
+        for package in self.packages.values_mut() {
+            package.without.clear();
+        }
+        for (name, spared) in without {
+            let found: Vec<(Key, String)> = self
+                .packages
+                .keys()
+                .filter_map(|key| Some((key.clone(), key.strip_prefix(name)?.to_owned())))
+                .filter(|(_, arch)| arch.starts_with(':'))
+                .collect();
+            for (key, arch) in found {
+                let reached = self.reached([key.clone()]);
+                let keys: Vec<Key> = spared.iter().map(|s| format!("{s}{arch}")).collect();
+                if let Some(other) = keys.iter().find(|k| !reached.contains(*k)) {
+                    crate::fail!(
+                        hint: "remove it from [without] in image/debian/packages.toml",
+                        "{key} does not depend on {other} at all"
+                    );
+                }
+                if let Some(package) = self.packages.get_mut(&key) {
+                    package.without = keys;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What differs from another lock, one line each: "name: old → new".
@@ -236,6 +264,19 @@ mod tests {
             lock.packages.keys().collect::<Vec<_>>(),
             ["busybox-static:amd64"]
         );
+    }
+
+    #[test]
+    fn a_package_does_without_what_its_closure_has() {
+        let mut lock = PackageLock::parse(V1).unwrap();
+        let without = |name: &str| BTreeMap::from([("dbus".to_owned(), vec![name.to_owned()])]);
+        lock.cut(&without("libc6")).unwrap();
+        assert_eq!(lock.packages["dbus:arm64"].without, ["libc6:arm64"]);
+        assert_eq!(PackageLock::parse(&lock.text()).unwrap(), lock);
+        let error = lock.cut(&without("mesa")).unwrap_err().to_string();
+        assert_eq!(error, "dbus:arm64 does not depend on mesa:arm64 at all");
+        lock.cut(&BTreeMap::new()).unwrap();
+        assert_eq!(lock.text(), V1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod apt;
 pub mod control;
 pub mod download;
+pub mod extend;
 pub mod heal;
 pub mod intent;
 pub mod lock;

@@ -36,7 +36,7 @@ pub fn resolve(intent: &Intent, mirrors: &Mirrors, cache: &Path) -> Result<Packa
         add_leaves(&mut lock, &arch, leaves);
         add_graph(&mut lock, intent, &arch, solved)?;
     }
-    finish(lock)
+    finish(lock, intent)
 }
 
 /// A lock with its sets and no packages yet.
@@ -72,8 +72,8 @@ pub fn skeleton(intent: &Intent) -> Result<PackageLock> {
     })
 }
 
-/// Checks that the lock holds what its sets name, and drops the rest.
-pub fn finish(mut lock: PackageLock) -> Result<PackageLock> {
+/// Checks that the lock holds what its sets name, drops the rest, and notes what packages do without.
+pub fn finish(mut lock: PackageLock, intent: &Intent) -> Result<PackageLock> {
     for (set, keys) in &lock.sets {
         for key in keys {
             if !lock.packages.contains_key(key) {
@@ -85,6 +85,7 @@ pub fn finish(mut lock: PackageLock) -> Result<PackageLock> {
         }
     }
     lock.prune();
+    lock.cut(&intent.without)?;
     Ok(lock)
 }
 
@@ -124,6 +125,7 @@ pub fn look_up(root: &AptRoot, mirrors: &Mirrors, uris: &[String]) -> Result<Vec
                     .with_context(|| format!("{path} has no size in apt's package lists"))?,
                 path,
                 depends: vec![],
+                without: vec![],
             };
             Ok(Resolved { package, control })
         })
@@ -223,6 +225,7 @@ mod tests {
             sha256: String::new(),
             size: 0,
             depends: vec![],
+            without: vec![],
         };
         Resolved { package, control }
     }
@@ -257,7 +260,7 @@ mod tests {
             ["dbus:arm64", "libc6:arm64", "mawk:arm64"]
         );
         assert_eq!(lock.packages["busybox-static:arm64"].depends, [""; 0]);
-        assert_eq!(finish(lock).unwrap().packages.len(), 5);
+        assert_eq!(finish(lock, &intent()).unwrap().packages.len(), 5);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 const IMAGE: u64 = 479_000_000;
 
-/// A device as `lsblk` tells of it, with `facts` over those of a card in a reader.
+/// A device as `lsblk` describes it: a card in a reader, except for `facts`.
 fn device(name: &str, facts: Value) -> Value {
     let mut device = json!({
         "name": name, "path": format!("/dev/{name}"), "type": "disk", "size": 31_914_983_424u64, "ro": false,

@@ -1,4 +1,4 @@
-//! Cards that are worn, forged or pulled out, and images that are not what they should be.
+//! Cards that are worn, forged or pulled out, and images that are damaged.
 
 use super::*;
 use card::{Table, reader_of_bytes, testing};
@@ -27,7 +27,7 @@ fn source(image: &Path) -> Source {
     Source::open(image, &Progress::default()).unwrap()
 }
 
-/// What a card does with places that it claims to have and has not.
+/// How a forged card treats addresses beyond its real size.
 #[derive(Clone, Copy, PartialEq)]
 enum Beyond {
     Dropped,
@@ -41,7 +41,7 @@ struct Fake {
     beyond: Beyond,
     /// Bits here stick.
     worn: Option<usize>,
-    /// So many more writes until it is pulled out.
+    /// The number of writes until it is pulled out.
     writes_left: Cell<Option<u32>>,
 }
 
@@ -140,7 +140,7 @@ fn a_used_card_is_equal_to_the_image_and_holds_nothing_that_would_be_believed() 
         card.flash(&source).unwrap();
         let bytes = card.bytes.borrow();
         assert!(bytes[..IMAGE as usize] == std::fs::read(&image).unwrap());
-        // No mark is left either: what is not zero is as it was.
+        // No mark of the check remains either: everything that is not zero is unchanged.
         let beyond = &bytes[IMAGE as usize..];
         assert!(beyond.iter().all(|b| *b == 0 || *b == 0xee));
         let tail = beyond.len().saturating_sub(1 << 20);
@@ -152,7 +152,7 @@ fn a_used_card_is_equal_to_the_image_and_holds_nothing_that_would_be_believed() 
 fn a_worn_block_is_reported_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let source = source(&image(folder.path()));
-    // In zeros, in data, in the last sector.
+    // The fault is within zeros, within data, or in the last sector.
     for worn in [7 << 20, 0x51_2345, IMAGE as usize - 1] {
         let card = Fake {
             worn: Some(worn),
@@ -174,7 +174,7 @@ fn a_card_that_lies_about_its_size_is_found_out_however_it_lies() {
     let folder = tempfile::tempdir().unwrap();
     let source = source(&image(folder.path()));
     for beyond in [Beyond::Dropped, Beyond::WrappedAround] {
-        // Room for the image, but not for what is claimed; also by amounts that are no round number.
+        // The real size is enough for the image, but less than claimed; some sizes are not round numbers.
         for has in [IMAGE + 512, 16 * MIB, 17 * MIB + 4096, 31 * MIB, 63 * MIB] {
             let card = Fake::forged(64 * MIB, has, beyond);
             let (what, hint) = failure(card.flash(&source));
@@ -184,7 +184,7 @@ fn a_card_that_lies_about_its_size_is_found_out_however_it_lies() {
             );
             assert_eq!(hint, "send it back, and take another one");
         }
-        // Not even for the image.
+        // The real size is not even enough for the image.
         let card = Fake::forged(64 * MIB, 8 * MIB, beyond);
         let (what, _) = failure(card.flash(&source));
         assert!(

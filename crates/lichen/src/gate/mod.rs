@@ -51,15 +51,9 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     })?;
     note("fmt", step);
 
+    // Nix uses one processor, and cargo has work for the others meanwhile.
     let evaluation = Nix::new(workspace, None).apply_to_flake(OUTPUTS)?;
-    let step = step::run(workspace, "nix", evaluation, |lines| {
-        let faulty = traced(lines, "at").last();
-        faulty.map_or("nix flake show".into(), |output| {
-            format!("nix eval --show-trace '.#{output}.drvPath'")
-        })
-    })?;
-    let lines = note("nix", step);
-    let outputs = traced(&lines, "output").count();
+    let evaluation = step::start(workspace, "nix", evaluation)?;
 
     let mut clippy = program("cargo");
     clippy
@@ -78,6 +72,15 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         "cargo doc --workspace --no-deps --document-private-items shows them again".into()
     })?;
     note("doc", step);
+
+    let step = evaluation.finish(|lines| {
+        let faulty = traced(lines, "at").last();
+        faulty.map_or("nix flake show".into(), |output| {
+            format!("nix eval --show-trace '.#{output}.drvPath'")
+        })
+    })?;
+    let lines = note("nix", step);
+    let outputs = traced(&lines, "output").count();
 
     ui::say(format!(
         "gate: passed {}; {} scripts, {} Rust files, {outputs} outputs of the flake; \

@@ -5,9 +5,11 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::process::Command;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// How much of the output is shown when it fails.
 const SHOWN: usize = 40;
@@ -21,40 +23,41 @@ pub struct Passed {
 /// Runs a program in the checkout. If it fails, `mend` turns its output into a hint.
 pub fn run(
     workspace: &Workspace,
-    name: &str,
+    name: &'static str,
     command: Command,
     mend: impl FnOnce(&[String]) -> String,
 ) -> Result<Passed> {
-    let path = workspace.build("log")?.join(format!("gate-{name}.log"));
-    let mut log =
-        File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    let live = Live::new();
-    let (lines, succeeded) = follow(workspace, name, command, &mut log)?;
-    if succeeded {
-        let took = live.elapsed();
-        return Ok(Passed { lines, took });
-    }
-    for line in &lines[lines.len().saturating_sub(SHOWN)..] {
-        eprintln!("{line}");
-    }
-    crate::fail!(
-        hint: format!("{}; the whole log is {}", mend(&lines), path.display()),
-        "gate: {name} failed after {}",
-        ui::duration(live.elapsed())
-    );
+    start(workspace, name, command)?.finish(mend)
 }
 
-/// Merges stdout and stderr line by line; returns whether the program succeeded.
-fn follow(
-    workspace: &Workspace,
-    name: &str,
-    mut command: Command,
-    log: &mut File,
-) -> Result<(Vec<String>, bool)> {
+/// A step that runs; it is ended when it is dropped.
+pub struct Running {
+    name: &'static str,
+    program: String,
+    child: Child,
+    output: Receiver<std::io::Result<Vec<u8>>>,
+    /// Gives the moment when the program had nothing more to say.
+    reader: Option<JoinHandle<Instant>>,
+    log: PathBuf,
+    started: Instant,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it has ended, which is what they are for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts a program in the checkout, so that other steps can run meanwhile.
+pub fn start(workspace: &Workspace, name: &'static str, mut command: Command) -> Result<Running> {
     let program = command.get_program().to_string_lossy().into_owned();
+    let log = workspace.build("log")?.join(format!("gate-{name}.log"));
     let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
     let errors = writer.try_clone().context("cannot make a pipe")?;
-    let mut child = command
+    let started = Instant::now();
+    let child = command
         .stdout(writer)
         .stderr(errors)
         .current_dir(workspace.root())
@@ -62,31 +65,78 @@ fn follow(
         .with_context(|| format!("gate: {name}: cannot run {program}"))?;
     // The command holds this process's write ends of the pipe; until it is dropped, reading would never end.
     drop(command);
-    let (send, came) = std::sync::mpsc::channel();
-    let output = BufReader::new(reader).split(b'\n');
-    std::thread::spawn(move || output.into_iter().try_for_each(|line| send.send(line)));
-    let mut live = Live::new();
-    let mut lines: Vec<String> = Vec::new();
-    loop {
-        let last = lines.last().map_or("", |line| line.trim());
-        live.update(&format!(
-            "gate: {name}, {}  {last}",
-            ui::duration(live.elapsed())
-        ));
-        let line = match came.recv_timeout(Duration::from_millis(500)) {
-            Ok(line) => line.with_context(|| format!("cannot read the output of {program}"))?,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        let line = String::from_utf8_lossy(&line).into_owned();
-        writeln!(log, "{line}").context("cannot write the log")?;
-        lines.push(line);
+    let (send, output) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        // Nobody reads on once the step is dropped.
+        let _ = BufReader::new(reader)
+            .split(b'\n')
+            .try_for_each(|line| send.send(line));
+        Instant::now()
+    });
+    Ok(Running {
+        name,
+        program,
+        child,
+        output,
+        reader: Some(reader),
+        log,
+        started,
+    })
+}
+
+impl Running {
+    /// Waits for its end. If it fails, `mend` turns its output into a hint.
+    pub fn finish(mut self, mend: impl FnOnce(&[String]) -> String) -> Result<Passed> {
+        let (lines, succeeded) = self.follow()?;
+        // The reader has sent its last line, and so has ended or is about to.
+        let reader = self.reader.take().context("a step is finished once")?;
+        let ended = reader.join().unwrap_or_else(|_| Instant::now());
+        let took = ended - self.started;
+        if succeeded {
+            return Ok(Passed { lines, took });
+        }
+        for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+            eprintln!("{line}");
+        }
+        crate::fail!(
+            hint: format!("{}; the whole log is {}", mend(&lines), self.log.display()),
+            "gate: {} failed after {}",
+            self.name,
+            ui::duration(took)
+        );
     }
-    live.clear();
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot wait for {program}"))?;
-    Ok((lines, status.success()))
+
+    /// Merges stdout and stderr line by line; returns whether the program succeeded.
+    fn follow(&mut self) -> Result<(Vec<String>, bool)> {
+        let mut log = File::create(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
+        let mut live = Live::new();
+        let mut lines: Vec<String> = Vec::new();
+        loop {
+            let last = lines.last().map_or("", |line| line.trim());
+            live.update(&format!(
+                "gate: {}, {}  {last}",
+                self.name,
+                ui::duration(self.started.elapsed())
+            ));
+            let line = match self.output.recv_timeout(Duration::from_millis(500)) {
+                Ok(line) => {
+                    line.with_context(|| format!("cannot read the output of {}", self.program))?
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let line = String::from_utf8_lossy(&line).into_owned();
+            writeln!(log, "{line}").context("cannot write the log")?;
+            lines.push(line);
+        }
+        live.clear();
+        let status = self
+            .child
+            .wait()
+            .with_context(|| format!("cannot wait for {}", self.program))?;
+        Ok((lines, status.success()))
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +181,17 @@ mod tests {
             unreachable!("nothing to mend")
         });
         assert_eq!(passed.unwrap().lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_step_that_is_given_up_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::find().unwrap().at(folder.path());
+        let step = start(&workspace, "fmt", shell("exec sleep 600")).unwrap();
+        let process = PathBuf::from(format!("/proc/{}", step.child.id()));
+        assert!(process.exists());
+        drop(step);
+        assert!(!process.exists());
     }
 
     #[test]

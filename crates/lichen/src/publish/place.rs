@@ -8,7 +8,6 @@ use crate::failure::Hint;
 use crate::s3::{self, Client};
 use crate::ui::{self, Live};
 use anyhow::{Context, Result};
-use lichenctl::durable;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};

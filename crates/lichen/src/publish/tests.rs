@@ -4,7 +4,7 @@ use protocol::channel::{Channel, FORMAT, SecretKey};
 use std::fs;
 use std::path::Path;
 
-/// A channel of these.
+/// A channel with these generations.
 pub(super) fn channel(sequence: u64, toplevel: &str) -> Channel {
     Channel {
         format: FORMAT,
@@ -61,7 +61,7 @@ fn only_what_is_new_goes_up_and_nothing_before_what_it_names() {
         let place = Place::bucket(s3::tests::client(&server, "lab"), &work)?;
         for archive in archives {
             let narinfo = format!("{archive}.narinfo");
-            // Of what is there already, Nix makes nothing.
+            // Nix writes nothing that exists already.
             if place.bring(&narinfo)?.is_none() {
                 place.write(&format!("nar/{archive}.nar.zst"), archive.as_bytes())?;
                 place.write(&narinfo, b"URL: ...")?;
@@ -89,7 +89,7 @@ fn only_what_is_new_goes_up_and_nothing_before_what_it_names() {
         ]
     );
 
-    // One that is cut off in the middle leaves what was announced before, and what has come.
+    // If publishing is interrupted, the earlier announcement and the files written so far remain.
     let published =
         || fs::read_to_string(root.path().join("lab/fleet/channels/climate/stable.json"));
     let before = published().unwrap();

@@ -101,7 +101,7 @@ fn a_trial_boot_is_over_when_it_is_blessed() {
     );
 }
 
-/// A device that runs a lichenctl from before the status told whether it is busy.
+/// A device with an old lichenctl, whose status does not say whether it is busy.
 #[test]
 fn the_status_of_an_older_device_is_read() {
     let status = r#"{"hostname":"rack7","generation":2,"toplevel":"/nix/store/new-lichen-x","booted":1,"standing":"trial",

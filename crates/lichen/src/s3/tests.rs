@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use std::fs::File;
 use std::sync::Mutex;
 
-/// Larger files go up in parts.
+/// Larger files are uploaded in parts.
 const PART: u64 = 16 << 20;
 
-/// A client that loses no time, of a bucket on this server.
+/// A client for a bucket on this server, with very short pauses between retries.
 pub(crate) fn client(server: &FakeS3, bucket: &str) -> Client {
     with(server.port(), bucket, KEY, SECRET, Timestamp::now)
 }
@@ -32,7 +32,7 @@ fn with(port: u16, bucket: &str, key: &str, secret: &str, clock: fn() -> Timesta
     .unwrap()
 }
 
-/// A server with one bucket, `lab`, and the folder that it is.
+/// A server with one bucket, `lab`, and the folder that holds its objects.
 pub(crate) fn server() -> (tempfile::TempDir, FakeS3) {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join(fake_s3::BUCKET)).unwrap();
@@ -61,7 +61,7 @@ fn what_is_big_goes_up_in_parts_and_again_what_got_lost() {
     let big = root.path().join("big");
     let bytes: Vec<u8> = (0..PART * 2 + 5).map(|n| (n / 999) as u8).collect();
     std::fs::write(&big, &bytes).unwrap();
-    // It is too busy for the request that begins the upload, and the first part is damaged on its way.
+    // The server is too busy for the first request of the upload, and the first part arrives damaged.
     server.refuse(1);
     server.corrupt(1);
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -10,13 +10,14 @@ use crate::debian::{download, heal, resolve};
 use crate::nix::Nix;
 use crate::ui;
 use crate::vm::tools;
-use crate::workspace::{Workspace, check_space};
+use crate::workspace::{Lack, Workspace, check_space, lacks_space};
 use anyhow::{Context, Result};
 pub use fetch::{fetch, gone};
 use std::path::Path;
 
 /// What a build from nothing takes in the Nix store, beyond the packages.
 const STORE_SPACE: u64 = 4_000_000_000;
+const STORE: &str = "/nix/store";
 
 /// Gets the sources of an appliance's image, and of the tools that run it, into the store.
 pub fn image_sources<'w>(
@@ -27,6 +28,16 @@ pub fn image_sources<'w>(
     workspace.check_appliance(appliance)?;
     let wanted = Wanted::Of(&[&image_output(workspace, appliance), tools::OUTPUT]);
     sources(workspace, appliance, &wanted, locked)
+}
+
+/// Fails where the Nix store has no room for a build from nothing.
+pub fn check_room() -> Result<()> {
+    check_space(Path::new(STORE), STORE_SPACE, "the build")
+}
+
+/// What the Nix store lacks for a build from nothing.
+pub fn lacks_room() -> Option<Lack> {
+    lacks_space(Path::new(STORE), STORE_SPACE)
 }
 
 /// What the flake calls an image.
@@ -66,7 +77,7 @@ pub fn sources<'w>(
             "image/debian/packages.toml was edited since image/debian/lock.json was made: ./lichen lock",
         );
     }
-    check_space(Path::new("/nix/store"), STORE_SPACE, "the build")?;
+    check_room()?;
     let file = workspace.build("")?.join(format!("{name}.lock.json"));
     // A lock that was healed earlier is used again.
     let earlier = PackageLock::load(&file)

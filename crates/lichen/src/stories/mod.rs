@@ -9,11 +9,12 @@ mod inputs;
 mod rotation;
 mod runner;
 mod sources;
+mod tally;
 mod verdicts;
 
 use crate::command::{program, stdout_of};
 use crate::store;
-use crate::ui::{self, Live};
+use crate::ui;
 use crate::verbs::build::{self, Made};
 use crate::vm;
 use crate::workspace::Workspace;
@@ -26,10 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use verdicts::{Cost, Digests, Ended, Reason, Record, Verdicts};
+use tally::Tally;
+use verdicts::{Digests, Ended, Reason, Record, Verdicts};
 
-/// How many of the most expensive stories are shown at the end.
-const SHOWN: usize = 10;
 /// The input that lists every image by its name.
 const IMAGES: &str = "images";
 /// In continuous integration, a slow story is started only if it should end within this time after the start of the
@@ -73,6 +73,7 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
         let slow = slow.map(|story| rotation::Slow {
             name: story.name.clone(),
             ran: story.record.ran,
+            put_off: story.record.put_off,
         });
         rotation::part_of(slow.collect(), verdicts::now())
     });
@@ -83,6 +84,21 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
             .is_none_or(|part| story.name.contains(part));
         asked && (!story.slow || wanted.slow || today.contains(&story.name))
     });
+    let mut tally = Tally::default();
+    if wanted.rotation.is_some()
+        && let Some(lack) = crate::sources::lacks_room()
+    {
+        let mut roomy = Vec::new();
+        for story in stories {
+            if story.test_images(workspace, &sources)?.is_empty() {
+                roomy.push(story);
+            } else {
+                tally.put_off(&story.name, lack);
+                verdicts.put_off(&story.name)?;
+            }
+        }
+        stories = roomy;
+    }
     add_test_images(workspace, &sources, &stories, &mut inputs)?;
 
     let mut standing = 0;
@@ -144,7 +160,6 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
         logs: &logs,
         audit: &audit,
     };
-    let mut tally = Tally::default();
     let by_name: BTreeMap<&str, &Story> = stories
         .iter()
         .map(|story| (story.name.as_str(), story))
@@ -152,8 +167,9 @@ pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
     let mut told = |part: Vec<Next>| {
         runner.run(part, |done, live| {
             let story = by_name[done.name.as_str()];
-            tell(&done, live);
-            tally.take(&done);
+            if !tally.take(&done, today.contains(&done.name), live) {
+                return verdicts.put_off(&done.name);
+            }
             keep(&verdicts, workspace, &inputs, story, done)
         })
     };
@@ -242,19 +258,12 @@ fn add_test_images(
     stories: &[Story],
     inputs: &mut Inputs,
 ) -> Result<()> {
-    let groups: BTreeSet<&str> = stories
-        .iter()
-        .filter(|story| story.slow)
-        .map(Story::group)
-        .collect();
-    for image in workspace.test_images() {
-        let mut wanted = false;
-        for group in &groups {
-            wanted |= sources.says(group, &image)? || sources.says(group, IMAGES)?;
-        }
-        if wanted {
-            self::image(workspace, &image, inputs)?;
-        }
+    let mut images = BTreeSet::new();
+    for story in stories {
+        images.extend(story.test_images(workspace, sources)?);
+    }
+    for image in images {
+        self::image(workspace, &image, inputs)?;
     }
     Ok(())
 }
@@ -330,6 +339,18 @@ impl Story {
     fn group(&self) -> &str {
         group_of(&self.name)
     }
+
+    /// The images that only slow stories use, as far as this one may use them.
+    fn test_images(&self, workspace: &Workspace, sources: &Sources) -> Result<Vec<String>> {
+        let mut images = Vec::new();
+        for image in workspace.test_images() {
+            let used = sources.says(self.group(), &image)? || sources.says(self.group(), IMAGES)?;
+            if self.slow && used {
+                images.push(image);
+            }
+        }
+        Ok(images)
+    }
 }
 
 fn group_of(story: &str) -> &str {
@@ -352,24 +373,6 @@ fn explain(story: &Story, verdict: &Result<u64, Reason>) {
             .take(12)
             .collect();
         println!("  {name} {short}");
-    }
-}
-
-/// Prints the result of a story in the format of cargo's test runner.
-fn tell(done: &Done, live: &mut Live) {
-    live.clear();
-    let verdict = if done.green { "ok" } else { "FAILED" };
-    println!("test {} ... {verdict} ({})", done.name, done.cost);
-    if !done.green {
-        println!("{}", done.said.trim());
-    }
-    // A story that passes may have messages, too.
-    for figures in done
-        .said
-        .lines()
-        .filter_map(|line| line.strip_prefix("figures: "))
-    {
-        println!("stories: {figures}");
     }
 }
 
@@ -439,54 +442,5 @@ fn forget_snapshots(workspace: &Workspace) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
         _ => Ok(()),
-    }
-}
-
-/// The results so far.
-#[derive(Debug, Default)]
-struct Tally {
-    costs: Vec<(String, Cost)>,
-    red: Vec<String>,
-}
-
-impl Tally {
-    fn take(&mut self, done: &Done) {
-        self.costs.push((done.name.clone(), done.cost));
-        if !done.green {
-            self.red.push(done.name.clone());
-        }
-    }
-
-    /// Prints the closing lines: the most expensive stories, and the totals.
-    fn close(mut self, standing: usize, file: &Path) -> Result<()> {
-        self.costs.sort_by(|a, b| b.1.wall.total_cmp(&a.1.wall));
-        let lines: Vec<String> = self
-            .costs
-            .iter()
-            .map(|(name, cost)| format!("{cost}: {name}\n"))
-            .collect();
-        fs::write(file, lines.concat())
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        if lines.len() > 1 {
-            let processor: f64 = self.costs.iter().map(|(_, cost)| cost.processor).sum();
-            ui::say(format!(
-                "the most expensive stories (all: {}; {processor:.0} s of processor):",
-                file.display()
-            ));
-            lines
-                .iter()
-                .take(SHOWN)
-                .for_each(|line| eprint!("  {line}"));
-        }
-        let (red, green) = (self.red.len(), self.costs.len() - self.red.len());
-        println!("stories: {green} passed, {red} failed, {standing} skipped");
-        if red > 0 {
-            crate::fail!(
-                hint: "the output of each story is in build/log/stories; ./lichen test NAME runs one",
-                "stories: {}",
-                self.red.join(", ")
-            );
-        }
-        Ok(())
     }
 }

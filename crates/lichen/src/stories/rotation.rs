@@ -11,18 +11,21 @@ pub struct Slow {
     pub name: String,
     /// The time in seconds since 1970, if it ever ran here.
     pub ran: Option<u64>,
+    /// Whether it was put off since.
+    pub put_off: bool,
 }
 
 /// The part that is due now. It depends only on the date and the time of day, so machines without memory run all parts
 /// in turn, and several runs in a day run several parts. For a machine with memory that works only on some days, the
-/// same number of stories is added: those that have not run here for the longest time, and not today.
+/// same number of stories is added: those that have not run here for the longest time, and not today. What was put off
+/// is due in any case.
 pub fn part_of(mut slow: Vec<Slow>, now: u64) -> Vec<String> {
     slow.sort_by(|a, b| a.name.cmp(&b.name));
     let part = (now / DAY + now % DAY / (DAY / PARTS)) % PARTS;
     let (due, mut others): (Vec<_>, Vec<_>) = slow
         .iter()
         .enumerate()
-        .partition(|(number, _)| *number as u64 % PARTS == part);
+        .partition(|(number, slow)| slow.put_off || *number as u64 % PARTS == part);
     // A story that never ran counts as the oldest.
     let since = slow.iter().filter_map(|slow| slow.ran).min().unwrap_or(now);
     let left = |slow: &Slow| now.saturating_sub(slow.ran.unwrap_or(since));
@@ -45,7 +48,11 @@ mod tests {
         let slow = |n| {
             let name = format!("story {n}");
             let ran = ran.get(&name).copied();
-            Slow { name, ran }
+            Slow {
+                name,
+                ran,
+                put_off: false,
+            }
         };
         (0..STORIES).map(slow).collect()
     }
@@ -97,6 +104,16 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_was_put_off_is_due_at_every_run_until_it_runs() {
+        for day in 20_000..20_010 {
+            let mut stories = stories(&BTreeMap::new());
+            stories[7].put_off = true;
+            let due = part_of(stories, day * DAY);
+            assert!(due.contains(&"story 7".to_owned()), "on day {day}");
         }
     }
 }

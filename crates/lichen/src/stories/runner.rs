@@ -4,6 +4,7 @@ use super::audit::Audit;
 use super::verdicts::Cost;
 use crate::command::program;
 use crate::ui::{self, Live};
+use crate::workspace::Lack;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -62,6 +63,8 @@ pub struct Done {
     pub inputs: BTreeSet<String>,
     /// Why its verdict is valid for only one day.
     pub day: Option<String>,
+    /// The room that it needs and this machine has not got, if it failed for that.
+    pub lacks: Option<Lack>,
     /// Inputs that were opened while it ran, but that no running story had declared.
     pub unaccounted: BTreeSet<String>,
 }
@@ -71,6 +74,7 @@ pub struct Done {
 struct Uses {
     inputs: BTreeSet<String>,
     day: Option<String>,
+    lacks: Option<Lack>,
     cold_boots: u32,
     warm_boots: u32,
 }
@@ -197,6 +201,7 @@ impl Runner<'_> {
             },
             inputs: uses.inputs,
             day: uses.day,
+            lacks: uses.lacks,
             unaccounted,
         })
     }
@@ -228,6 +233,7 @@ impl Uses {
             match line.split_once(' ') {
                 Some(("input", name)) => drop(uses.inputs.insert(name.to_owned())),
                 Some(("day", reason)) => uses.day = Some(reason.to_owned()),
+                Some(("room", figures)) => uses.lacks = lack(figures),
                 Some(("boot", "cold")) => uses.cold_boots += 1,
                 Some(("boot", "warm")) => uses.warm_boots += 1,
                 _ => {}
@@ -235,6 +241,15 @@ impl Uses {
         }
         uses
     }
+}
+
+/// The figures that a story without room reports: what it needs and what is free, in bytes.
+fn lack(figures: &str) -> Option<Lack> {
+    let (needed, free) = figures.split_once(' ')?;
+    Some(Lack {
+        needed: needed.parse().ok()?,
+        free: free.parse().ok()?,
+    })
 }
 
 /// Waits for a child to end, and kills it if it takes too long. Returns the processor seconds of the child and its

@@ -11,6 +11,7 @@ case $1 in
           echo "boot cold" >> "$LICHEN_USES"; echo "day the weather" >> "$LICHEN_USES" ;;
   secret) cat "$image" > /dev/null ;;
   red)    echo "input image climate" >> "$LICHEN_USES"; echo "it is red"; exit 101 ;;
+  room)   echo "room 4000000000 2200000000" >> "$LICHEN_USES"; echo "no space for this story"; exit 101 ;;
   absent) echo "test result: ok. 0 passed"; exit 0 ;;
   one)    touch one; for n in $(seq 500); do [ -e other ] && break; sleep 0.02; done; [ -e other ] || exit 1 ;;
   other)  touch other; for n in $(seq 500); do [ -e one ] && break; sleep 0.02; done; [ -e one ] || exit 1 ;;
@@ -79,6 +80,14 @@ fn what_fails_and_what_is_not_there_are_red() {
     let ended = run(&[("red", None), ("absent", None)]);
     assert!(ended.iter().all(|done| !done.green));
     assert!(ended.iter().any(|done| done.said.contains("it is red")));
+}
+
+#[test]
+fn a_story_without_room_says_what_it_needs() {
+    let done = run(&[("room", None)]).remove(0);
+    assert!(!done.green, "{}", done.said);
+    let lacks = done.lacks.expect("it has no room");
+    assert_eq!(lacks.to_string(), "needs 4.0 GB, 2.2 GB is free");
 }
 
 #[test]

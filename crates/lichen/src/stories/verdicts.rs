@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -41,6 +40,9 @@ pub struct Record {
     /// Whether the last run was red.
     #[serde(default)]
     red: bool,
+    /// Whether it was put off since, and so is due at the next run.
+    #[serde(default)]
+    pub put_off: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,21 +117,28 @@ impl Verdicts {
             .unwrap_or_default()
     }
 
-    /// Records a result. Safe against concurrent runs and power cuts: the file is either the old one or the new one.
+    /// Records a result.
     pub fn keep(&self, story: &str, ended: Ended, now: u64) -> Result<()> {
+        self.change(story, |record| record.with(ended, now))
+    }
+
+    /// Records that a story was put off. That is no result: its verdicts and its last run stay as they are.
+    pub fn put_off(&self, story: &str) -> Result<()> {
+        self.change(story, |record| Record {
+            format: FORMAT,
+            put_off: true,
+            ..record
+        })
+    }
+
+    /// Safe against concurrent runs and power cuts: the file is either the old one or the new one.
+    fn change(&self, story: &str, change: impl FnOnce(Record) -> Record) -> Result<()> {
         let file = self.file(story);
         let context = || format!("cannot keep the verdict in {}", file.display());
         let lock = File::create(self.folder.join("lock")).with_context(context)?;
         lock.lock().with_context(context)?;
-        let record = self.of(story).with(ended, now);
-        let mut new = tempfile::NamedTempFile::new_in(&self.folder).with_context(context)?;
-        serde_json::to_writer_pretty(&mut new, &record)?;
-        new.flush().with_context(context)?;
-        new.as_file().sync_all().with_context(context)?;
-        new.persist(&file)
-            .map_err(|error| error.error)
-            .with_context(context)?;
-        Ok(())
+        let text = serde_json::to_vec_pretty(&change(self.of(story)))?;
+        durable::atomic_write(&file, &text, 0o600)
     }
 
     fn file(&self, story: &str) -> PathBuf {
@@ -196,6 +205,7 @@ impl Record {
             self.verdicts.truncate(KEPT);
         }
         self.red = !ended.green;
+        self.put_off = false;
         self.cost = Some(ended.cost);
         self.ran = Some(now);
         self
@@ -339,6 +349,23 @@ mod tests {
             aged,
             "the clock was turned back"
         );
+    }
+
+    #[test]
+    fn a_story_that_was_put_off_is_due_until_it_runs_and_keeps_its_verdicts() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdicts = Verdicts::new(folder.path().to_owned());
+        let inputs = [("image", "1")];
+        verdicts.keep("a::b", ended(true, &inputs), 5).unwrap();
+        verdicts.put_off("a::b").unwrap();
+        let record = verdicts.of("a::b");
+        assert_eq!((record.put_off, record.ran), (true, Some(5)));
+        assert_eq!(said(&record, &inputs, 6), Ok(5));
+        verdicts.keep("a::b", ended(false, &inputs), 7).unwrap();
+        assert!(!verdicts.of("a::b").put_off);
+        verdicts.put_off("a::new").unwrap();
+        let record = verdicts.of("a::new");
+        assert_eq!((record.put_off, record.ran), (true, None));
     }
 
     #[test]

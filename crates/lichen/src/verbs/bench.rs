@@ -349,10 +349,9 @@ fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
 
 /// Runs the service's own load example on this machine, which prints JSON.
 fn service(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result<()> {
-    if !workspace
-        .path(&format!("crates/{name}/examples/load.rs"))
-        .exists()
-    {
+    let example = format!("{name}_load");
+    let file = format!("crates/{name}/examples/{example}.rs");
+    if !workspace.path(&file).exists() {
         return Ok(());
     }
     ui::say(format!("measuring {name} on this machine"));
@@ -365,7 +364,7 @@ fn service(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result<()> {
             "--package",
             name,
             "--example",
-            "load",
+            &example,
         ])
         .current_dir(workspace.root());
     let report: serde_json::Value = serde_json::from_str(&stdout_of(&mut cargo)?)

@@ -1,5 +1,5 @@
-//! The verb as users give it, on loop devices. Where none can be made, for lack of rights, the same is done on a
-//! regular file: all but O_EXCL, O_DIRECT and what the device does for zeroing.
+//! The verb as users type it, on loop devices. Without the rights to make these, it writes to a regular file; O_EXCL,
+//! O_DIRECT and the device's own zeroing are then not tested.
 
 use super::*;
 use crate::command::program;
@@ -24,7 +24,7 @@ fn failure(result: Result<()>) -> (String, String) {
     (failure.what, failure.hint)
 }
 
-/// A block device made of a file, gone with this.
+/// A block device made of a file; it is removed when this is dropped.
 struct Loop {
     device: String,
     mounted: Option<PathBuf>,
@@ -62,7 +62,7 @@ impl Drop for Loop {
     }
 }
 
-/// A used card of so many bytes: its file, and the arguments that write to it.
+/// A used card of this size: its file, and the arguments for writing to it.
 fn card(folder: &Path, size: usize) -> (PathBuf, Vec<String>, Option<Loop>) {
     let file = folder.join("card");
     std::fs::write(&file, vec![0xee; size]).unwrap();
@@ -130,7 +130,7 @@ fn a_card_gets_the_image_and_what_is_particular_to_one_device() {
         std::fs::read(&card).unwrap(),
         std::fs::read(&image).unwrap(),
     );
-    // Before and behind BOOT it is the image, and the old data at its end is gone.
+    // Before and after BOOT, the card equals the image, and the old data at its end are gone.
     assert!(card[..1 << 20] == image[..1 << 20] && card[2 << 20..4 << 20] == image[2 << 20..]);
     assert!(card[15 << 20..].iter().all(|b| *b == 0));
 }
@@ -155,7 +155,7 @@ fn a_smaller_card_is_refused_and_stays_as_it_was() {
     assert!(std::fs::read(&card).unwrap().iter().all(|b| *b == 0xee));
 }
 
-/// Nothing is given away by `--yes` here: if a refusal were missing, the question would still have no answer.
+/// Without `--yes`: if a refusal were missing, nobody would answer the question, so nothing would be written.
 #[test]
 fn whatever_is_mounted_is_refused_and_the_system_s_disk_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ fn whatever_is_mounted_is_refused_and_the_system_s_disk_too() {
     let mut made = Loop::of(&file);
     if let Some(device) = &mut made {
         device.mount(&at);
-        // What lsblk would not see, the kernel does.
+        // The kernel notices what lsblk does not.
         let error = Target::device(Path::new(&device.device)).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -38,6 +38,8 @@ pub struct TestArgs {
 pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let (live, begun) = (Live::new(), Instant::now());
     let some = args.story.as_deref().or(args.why.as_deref());
+    // Not after the minutes that the host tests take.
+    sources::check_room()?;
     if some.is_none() {
         gate::run(workspace)?;
         host(workspace)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs whose commands are checked, besides `lichen` itself.
-const OTHERS: [&str; 4] = ["lichenctl", "climate", "energy", "ticker"];
+const OTHERS: [&str; 5] = ["lichenctl", "climate", "energy", "ticker", "recorder"];
 
 /// The commands in a piece of code, as words that begin with the program's name. Placeholders such as HOST are 1,
 /// which is a name, a number and a path.
@@ -46,7 +46,7 @@ pub fn of(code: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// What ssh is to run: all that follows its options and the host.
+/// The command that ssh runs: everything after its options and the host.
 fn on_the_host(words: &[String]) -> &[String] {
     match words.split_first() {
         Some((option, rest)) if option.starts_with('-') => {
@@ -58,7 +58,7 @@ fn on_the_host(words: &[String]) -> &[String] {
     }
 }
 
-/// The package that `cargo run` runs, and what follows; nothing, where it runs something else of that package.
+/// The package that `cargo run` runs, and its arguments; nothing if it runs an example or another program of it.
 fn through_cargo(words: &[String]) -> &[String] {
     let runs = words.first().is_some_and(|verb| verb == "run");
     let other = words
@@ -110,7 +110,7 @@ fn pipeline(code: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// The programs, and what they have said.
+/// The programs, and their answers so far.
 #[derive(Debug, Default)]
 pub struct Programs {
     verdicts: BTreeMap<Vec<String>, Result<(), String>>,
@@ -133,8 +133,8 @@ impl Programs {
     }
 }
 
-/// Asks for help after all the rest: that is answered only once everything before it was understood, and nothing is
-/// carried out. Should it be, there is nothing here to do it with or to.
+/// Adds `--help` to the command: the program then carries nothing out, and answers only if it understood everything
+/// before it. Even if it did carry the command out, there is nothing here that it could damage.
 #[expect(
     clippy::disallowed_methods,
     reason = "it is asked as a user would; what it says is compared with nothing but words of its own"
@@ -188,8 +188,8 @@ fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Whether a program is newer than all that it was made from, which cargo lists beside it. Only to run the tests of this
-/// crate leaves those of others as old as they are.
+/// Whether a program is newer than all its sources, which cargo lists beside it. When only the tests of this crate are
+/// run, cargo does not build the programs of other crates.
 fn is_current(program: &Path) -> bool {
     let modified = |file: &Path| file.metadata().and_then(|file| file.modified()).ok();
     let listed = std::fs::read_to_string(program.with_extension("d")).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! As much of Markdown as these documents use: headings, links, code.
+//! The parts of Markdown that these documents use: headings, links, code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a document has that can be wrong.
+/// The parts of a document that can be wrong.
 #[derive(Debug, Default)]
 pub struct Document {
     /// What links may name after `#`.
@@ -22,7 +22,7 @@ pub struct Link {
     pub to: String,
 }
 
-/// What is shown as code.
+/// A piece of code.
 #[derive(Debug)]
 pub struct Code {
     /// Counted from 1.
@@ -32,7 +32,7 @@ pub struct Code {
 }
 
 impl Document {
-    /// Takes a Markdown text apart.
+    /// Parses a Markdown text.
     pub fn read(text: &str) -> Self {
         let mut document = Self::default();
         let mut headings = BTreeMap::new();
@@ -52,7 +52,7 @@ impl Document {
                         line,
                         text: String::new(),
                     });
-                    // A line that ends in a backslash goes on in the next one.
+                    // A line that ends in a backslash continues in the next one.
                     let (words, goes_on) = match text.strip_suffix('\\') {
                         Some(words) => (words, true),
                         None => (text, false),

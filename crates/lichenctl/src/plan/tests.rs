@@ -1,8 +1,8 @@
 use super::*;
-use crate::durable::{self, atomic_symlink, atomic_write};
 use crate::toplevel::tests::make;
+use durable::{atomic_symlink, atomic_write};
 
-/// Two generations as folders: `new` begins as `old` is.
+/// Two generations as folders; `new` starts as a copy of `old`.
 struct World {
     dir: tempfile::TempDir,
     active: Active,
@@ -202,7 +202,7 @@ fn new_wants_are_started_and_what_is_gone_or_masked_is_stopped() {
     world.link("new", "etc/systemd/system/climate.service", "/dev/null");
     assert_eq!(world.told(), "stop climate.service | start new.service");
 
-    // What the mask hid before is new, too.
+    // A unit that was masked before counts as new.
     let mut back = World::new();
     back.link("old", "etc/systemd/system/climate.service", "/dev/null");
     back.active.units.remove("climate.service");
@@ -424,7 +424,7 @@ fn userspace_starts_over_for_what_everything_hangs_on_and_for_nothing_less() {
         assert!(text.contains(said), "{file}: {text}");
         assert_eq!(plan(&two).without_boot().method, Method::Live, "{file}");
 
-        // A kernel takes a boot anyhow, and so does a generation that can't be arrived at otherwise.
+        // A new kernel needs a reboot anyway, and so does a generation that cannot be switched to.
         assert_eq!(plan(&three).method, Method::TrialBoot);
         fs::remove_file(world.dir.path().join("new").join(SOFT_REBOOT)).unwrap();
         let instead = match method {

@@ -2,15 +2,13 @@
 //!
 //! Each part is applied even if another one failed: a device without Wi-Fi still needs its SSH keys.
 
-use super::{fault, store};
-use crate::durable;
+use super::{ZONES, fault, store, zone_exists};
 use crate::root::Root;
 use anyhow::{Context, Result};
-use protocol::lichen_toml::{self, Wifi, is_raw_key};
+use protocol::lichen_toml::{Wifi, is_raw_key};
 use protocol::provision::Report;
 use std::fs;
 
-const ZONES: &str = "usr/share/zoneinfo";
 const IWD: &str = "var/lib/iwd";
 const IWD_CONFIG: &str = "etc/iwd/main.conf";
 /// Names the file of the provisioned network, so that it can be removed when another network replaces it.
@@ -56,10 +54,6 @@ fn hostname(root: &Root, name: &str) -> Result<()> {
         rustix::system::sethostname(name.as_bytes()).context("cannot set the host name")?;
     }
     Ok(())
-}
-
-pub(super) fn zone_exists(root: &Root, zone: &str) -> bool {
-    lichen_toml::zone_exists(&root.at(ZONES), zone)
 }
 
 fn timezone(root: &Root, zone: &str) -> Result<()> {

@@ -17,13 +17,13 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use crate::durable;
 use crate::root::Root;
 use anyhow::Result;
 use protocol::provision::Report;
 
 /// Where the [`Report`] of this boot is kept.
 pub const REPORT: &str = "run/lichen/provision.json";
+const ZONES: &str = "usr/share/zoneinfo";
 
 /// Stores the file on BOOT, applies the stored settings, and leaves the report in /run.
 pub fn run(root: &Root) -> Report {
@@ -46,6 +46,10 @@ fn save(root: &Root, report: &Report) -> Result<()> {
 /// The report of this boot, if provisioning has run.
 pub fn report(root: &Root) -> Option<Report> {
     serde_json::from_slice(&std::fs::read(root.at(REPORT)).ok()?).ok()
+}
+
+fn zone_exists(root: &Root, zone: &str) -> bool {
+    protocol::lichen_toml::zone_exists(&root.at(ZONES), zone)
 }
 
 /// Records something that the device could not do.

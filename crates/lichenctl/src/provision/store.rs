@@ -3,10 +3,10 @@
 //! The settings are first stored durably and then wiped from BOOT. A note on DATA tells a half-wiped file from an
 //! invalid one, so that a power cut during wiping neither leaves the file readable nor loses one that was not stored.
 
-use super::fault;
-use crate::durable::{self, cut};
+use super::{fault, zone_exists};
 use crate::root::Root;
 use anyhow::{Context, Result};
+use durable::cut;
 use protocol::lichen_toml::{self, LIMIT, Problem, Provision};
 use protocol::provision::{Fate, Report};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
     if wiping && bytes.contains(&0) {
         return fault(report, wipe(root));
     }
-    match lichen_toml::read(&bytes, &|zone| super::apply::zone_exists(root, zone)) {
+    match lichen_toml::read(&bytes, &|zone| zone_exists(root, zone)) {
         Err(problems) => reject(report, problems),
         Ok(new) => match store(root, new) {
             Ok(()) => {

@@ -1,7 +1,7 @@
 mod mistakes;
 
 use super::*;
-use crate::durable::{atomic_write, cut, directory, scratch};
+use durable::{atomic_write, cut, directory, scratch};
 use protocol::provision::Fate;
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ struct Device {
 }
 
 impl Device {
-    /// A device as after its initrd: the generation's /etc, the time zones, an empty /run.
+    /// A device after its initrd has run: the generation's /etc, the time zones, an empty /run.
     fn new() -> Self {
         let dir = scratch();
         let device = Self {
@@ -49,7 +49,7 @@ impl Device {
         device
     }
 
-    /// What a boot makes anew: /run, and the generation's /etc.
+    /// Resets what each boot resets: /run, and the generation's /etc.
     fn power_on(&self) {
         let _ = fs::remove_dir_all(self.root.at("run"));
         let _ = fs::remove_dir_all(self.root.at("etc"));
@@ -104,7 +104,7 @@ impl Device {
         }
         let mut tree = BTreeMap::new();
         walk(&self.root.at(""), &self.root.at(""), &mut tree);
-        // Whether this boot or the one before took the file in is all that may differ.
+        // Only one thing may differ: whether this boot or the one before stored the file.
         tree.remove(REPORT);
         tree
     }
@@ -227,7 +227,7 @@ fn a_later_file_merges_over_the_stored_one() {
     assert_eq!(applied.authorized_keys, 1);
     assert_eq!(device.read("run/credstore/climate.webhook"), "new");
     assert_eq!(device.read("run/credstore/climate.bearer-token"), "hunter2");
-    // [wifi] is replaced whole: the old network is not joined any more, the old country does not stay.
+    // [wifi] is replaced as a whole: neither the old network nor the old country remains.
     assert!(device.has("var/lib/iwd/cellar.psk") && !device.has("var/lib/iwd/attic.psk"));
     assert!(!device.read("etc/iwd/main.conf").contains("Country"));
 
@@ -239,7 +239,7 @@ fn a_later_file_merges_over_the_stored_one() {
     );
 }
 
-/// The plug is pulled at every point of taking a file in, twice in a row; the end is always the same.
+/// Two power cuts in a row, at every point while a file is stored, always lead to the same result.
 #[test]
 fn a_power_cut_at_any_point_ends_in_the_same_state() {
     let second = "hostname = 'rack8'\n[wifi]\nssid = 'cellar'\n[secrets]\nnew = 'secret'\n'climate.webhook' = 'other'";
@@ -252,7 +252,7 @@ fn a_power_cut_at_any_point_ends_in_the_same_state() {
         for n in cuts {
             device.power_on();
             whole += usize::from(cut::at(*n, || run(&device.root)).is_some());
-            // Never anything lost: it is on BOOT, or stored.
+            // Nothing is ever lost: the settings are on BOOT, or stored.
             let on_boot =
                 fs::read_to_string(device.root.at("boot/lichen.toml")).is_ok_and(|t| t == second);
             let stored = device
@@ -288,7 +288,7 @@ fn a_power_cut_at_any_point_ends_in_the_same_state() {
     assert!(points > 20, "only {points} points");
 }
 
-/// A cut while zeros are written leaves any mixture of text and zeros.
+/// A power cut while zeros are written may leave any mixture of text and zeros.
 #[test]
 fn a_half_wiped_file_is_wiped_not_reported() {
     let device = Device::new();
@@ -344,7 +344,7 @@ fn a_device_that_cannot_store_says_so_and_keeps_the_file() {
     device.insert_card_with(FULL);
     device.boot();
     device.insert_card_with("hostname = 'rack8'\n[secrets]\nnew = 'x'");
-    // As a full DATA partition does: nothing new can be written.
+    // Like a full DATA partition: nothing new can be written.
     let obstacle = device.root.at("var/lib/lichen/credentials/.new.tmp");
     directory(&obstacle, 0o700).unwrap();
     let report = device.boot();

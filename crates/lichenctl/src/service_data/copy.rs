@@ -3,11 +3,11 @@
 
 use super::{FOLDER, Service, folder};
 use crate::confirm::until;
-use crate::durable::{self, cut};
 use crate::journal::note;
 use crate::root::Root;
 use crate::state::Generation;
 use anyhow::{Context, Result, ensure};
+use durable::cut;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -84,7 +84,7 @@ pub(super) fn make(
     durable::atomic_write(&folder.join(VERSION), service.version.as_bytes(), 0o600)?;
     fs::rename(&temporary, folder.join(DATA))?;
     cut::point("copy's name");
-    durable::sync_dir(&folder.join(DATA)).context("cannot sync the copy")
+    durable::sync_entry(&folder.join(DATA)).context("cannot sync the copy")
 }
 
 /// The data version of a generation's copy, if there is one.
@@ -137,12 +137,12 @@ fn again(root: &Root, name: &str, service: &Service, generation: Generation) -> 
         )?;
         durable::sync_file_system(&half)?;
         cut::point("restored beside");
-        rename(&half, &whole)?;
+        durable::rename(&half, &whole)?;
     }
     if directory.exists() {
-        rename(&directory, &unused(root, name)?)?;
+        durable::rename(&directory, &unused(root, name)?)?;
     }
-    rename(&whole, &directory)?;
+    durable::rename(&whole, &directory)?;
     note(&format!(
         "the data of {name} were restored from the copy of generation {generation}; the newer data are kept in /{FOLDER}/{name}"
     ));
@@ -184,16 +184,6 @@ fn unused(root: &Root, name: &str) -> Result<PathBuf> {
     names
         .find(|path| !path.exists())
         .context("all names for data kept aside are in use")
-}
-
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    let rename = || -> std::io::Result<()> {
-        fs::rename(from, to)?;
-        cut::point("folder's name");
-        durable::sync_dir(from)?;
-        durable::sync_dir(to)
-    };
-    rename().with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
 }
 
 /// Runs a command of a service as its user.

@@ -12,7 +12,6 @@ mod copy;
 
 pub use copy::{Restore, restore};
 
-use crate::durable::{self, cut};
 use crate::generations::Running;
 use crate::journal::{self, note};
 use crate::lock::GenerationsLock;
@@ -20,6 +19,7 @@ use crate::root::Root;
 use crate::state::Generation;
 use anyhow::{Context, Result};
 use assemble::Stack;
+use durable::cut;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,12 +1,12 @@
 use super::*;
-use crate::durable::atomic_write;
+use durable::atomic_write;
 
 struct Device {
     _dir: tempfile::TempDir,
     root: Root,
 }
 
-/// A device whose one service has `data` in a file.
+/// A device with one service, which has `data` in a file.
 fn device(data: &str) -> Device {
     let dir = durable::scratch();
     let root = Root::new(dir.path());
@@ -27,7 +27,7 @@ impl Device {
         fs::read_to_string(self.root.at("var/lib/notes/file")).ok()
     }
 
-    /// What is kept of newer versions.
+    /// The data of newer versions that are kept.
     fn newer(&self) -> Vec<String> {
         let folder = self.root.at(FOLDER).join("notes");
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -65,7 +65,7 @@ fn notes(version: &str, backup: &str) -> Declared {
 
 #[test]
 fn what_is_due_when_a_generation_runs() {
-    // A change: where it leads, whether that ran, versions, the generation copied.
+    // A change: the generation it leads to, whether that ran, the versions, and the generation that was copied.
     type Row<'a> = (&'a str, bool, &'a str, &'a str, u64);
     type Due = Option<Option<u64>>;
     let change = |(to, ran, from, version, copy): Row<'_>| Change {
@@ -82,7 +82,7 @@ fn what_is_due_when_a_generation_runs() {
     };
     let (b, c) = (("b", true, "1", "2", 1), ("c", true, "2", "3", 2));
     let nothing: Due = None;
-    // Changes; what runs, in which version; the copy that is due, if anything is; how many stay open.
+    // The changes; the running generation and its version; the copy that is due, if any; how many changes stay open.
     let table: [(&[Row<'_>], &str, &str, Due, usize); 10] = [
         (&[], "a", "1", nothing, 0),
         (&[b], "b", "2", nothing, 1),
@@ -157,7 +157,7 @@ fn a_generation_that_was_left_is_found_with_its_copy_until_it_goes() {
     .unwrap();
     let offered = || offered(&device.root, Generation(1), &new, &old);
     assert_eq!(offered().len(), 1);
-    // By hand, with a reboot.
+    // Somebody switches by hand, with a reboot.
     device.write("two");
     at_next_boot(&device.root, "b", &new, &offered()).unwrap();
     at_boot(&device.root).unwrap();
@@ -179,7 +179,7 @@ fn whatever_is_cut_the_old_generation_gets_its_data_back_and_the_newer_are_kept(
         let done = cut::at(n, || {
             let change = back_up(root, Some(Generation(1)), &old, "b", &new, Must::Have).unwrap();
             open(root, change, true).unwrap();
-            // The migration of the new generation, which is not healthy afterwards.
+            // The new generation migrates the data, and is not healthy afterwards.
             device.write("two");
             for due in returning(root, "a", &old).unwrap() {
                 restore(root, &due).unwrap();

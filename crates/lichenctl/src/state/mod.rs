@@ -21,8 +21,8 @@ pub use protocol::Generation;
 pub(crate) use slot::encode;
 pub use slot::{SLOT_SIZE, SlotError};
 
-use crate::durable::{self, cut};
 use crate::hint::Hint;
+use durable::cut;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
@@ -286,7 +286,7 @@ fn heal(path: &Path) -> std::io::Result<()> {
     if file.metadata()?.len() != SLOT_SIZE as u64 {
         file.set_len(SLOT_SIZE as u64)?;
         file.sync_all()?;
-        durable::sync_dir(path)?;
+        durable::sync_entry(path)?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::durable::{atomic_write, scratch};
+use durable::{atomic_write, scratch};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ fn sum(state: State) -> (u64, Option<(u64, u64)>) {
     (state.good.0, state.trial.map(|t| (t.generation.0, t.tries)))
 }
 
-/// A slot as it once was written, and what it says.
+/// A slot as an earlier version wrote it, and its meaning.
 pub(crate) fn fixture(path: &Path) -> (Vec<u8>, String) {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut bytes = Vec::new();
@@ -196,7 +196,7 @@ fn every_verb_on_every_state() {
                 expected,
                 "{name} on {before:?}"
             );
-            // Nothing decided, nothing written; else the other slot, with the next number.
+            // Without a decision nothing is written; otherwise the other slot is, with the next number.
             if let Ok(after) = after {
                 let written = after.write().unwrap().state();
                 assert_eq!(

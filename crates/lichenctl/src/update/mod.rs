@@ -16,7 +16,6 @@ pub use error::UpdateError;
 
 use crate::apply::{self, ApplyError, Verb};
 use crate::channel::Config;
-use crate::durable;
 use crate::generations::{self, Running, TRIES};
 use crate::journal::{self, note, say};
 use crate::lock::GenerationsLock;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::channel::CONFIG;
-use crate::durable::{self, atomic_write};
 use crate::record::following;
 use crate::state::{Generation, State, Trial};
+use durable::atomic_write;
 use protocol::channel::SecretKey;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
@@ -33,7 +33,7 @@ fn channel(sequence: u64, toplevel: &str) -> Channel {
 const OLD: &str = "/nix/store/old";
 const NEW: &str = "/nix/store/new";
 
-/// A web server for as long as the test runs: `answer` gets the path that was asked for.
+/// A web server that runs as long as the test; `answer` gets the requested path.
 fn server(answer: impl Fn(&str, TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -110,7 +110,7 @@ impl Device {
         device
     }
 
-    /// Whose channel says `text`.
+    /// Replaces the content of the channel with `text`.
     fn following(text: String) -> Self {
         Self::new(&server(move |path, mut stream| {
             assert_eq!(path, "/channels/climate/stable.json");
@@ -128,7 +128,7 @@ impl Device {
         atomic_write(&path, content, 0o644).unwrap();
     }
 
-    /// Generation 2 has so many tries left.
+    /// Sets how many tries generation 2 has left.
     fn trial(&self, tries: Option<u64>) {
         for (seq, slot) in [(1, "boot/st0.env"), (0, "boot/st1.env")] {
             let state = State {
@@ -152,7 +152,7 @@ impl Device {
         )
     }
 
-    /// What a run of the timer is refused for.
+    /// Why a run of the timer is refused.
     fn refused(&self) -> UpdateError {
         let error = update(&self.root(), Extent::Scheduled).unwrap_err();
         error.downcast().unwrap()
@@ -174,7 +174,7 @@ fn a_check_tells_what_there_is_and_remembers_nothing() {
             false,
             "stable 7 will run after the next reboot: /nix/store/new",
         ),
-        // Allowed to reboot, it need not wait for somebody who does.
+        // If the update may reboot the device, it does not wait for a person to do so.
         (NEW, Some(3), true, "stable 7 is new: /nix/store/new"),
         (
             NEW,
@@ -284,14 +284,14 @@ fn what_failed_its_trial_is_not_tried_again_whatever_its_sequence() {
     device.trial(Some(0));
     let state = BootState::load(&device.root().at("boot")).unwrap().state();
     record::trial_failed(&device.root(), state).unwrap();
-    // The next change of the boot state forgets it.
+    // The next change of the boot state ends this.
     device.trial(None);
     let error = device.refused();
     assert!(
         matches!(&error, UpdateError::FailedBefore { sequence: 8, toplevel } if toplevel == NEW),
         "{error}"
     );
-    // By hand it may be tried, and when it runs it is forgiven.
+    // By hand it may be tried again, and once it runs, its failure is forgotten.
     device.put(
         "proc/cmdline",
         format!("lichen.toplevel={NEW}\n").as_bytes(),
@@ -306,7 +306,7 @@ fn who_goes_back_by_hand_is_not_overruled_by_the_next_run() {
     let device = Device::following(signed(7, NEW));
     record::rolled_back(&device.root(), NEW).unwrap();
     assert!(matches!(device.refused(), UpdateError::FailedBefore { .. }));
-    // Where no channel is followed there is nothing to remember.
+    // A device that follows no channel has nothing to remember.
     let other = Device::new("http://unreachable.invalid");
     fs::remove_file(other.root().at(CONFIG)).unwrap();
     record::rolled_back(&other.root(), NEW).unwrap();
@@ -322,7 +322,7 @@ fn what_is_cut_off_each_time_it_is_begun_has_failed() {
         record.begin(NEW);
     }
     assert_eq!(decide::decide(NEW, &here, &record), Decision::Failed);
-    // Another one is begun from the start.
+    // Another generation is started from the beginning.
     record.begin(OLD);
     assert_eq!(decide::decide(OLD, &here, &record), Decision::Take);
     record.end();
@@ -376,7 +376,7 @@ fn failures_are_remembered_and_not_for_ever() {
     assert!(record.has_failed("19") && record.has_failed("4") && !record.has_failed("3"));
 }
 
-/// As devices have them: a new version has to read them.
+/// Files as existing devices have them: a new version has to read them.
 #[test]
 fn records_and_configurations_stay_readable() {
     let record: Record =

@@ -23,6 +23,7 @@ mod video;
 mod worker;
 mod youtube;
 
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -71,14 +72,12 @@ impl Uploads {
     pub fn add(&self, video: Video) {
         let Some(shared) = &self.shared else { return };
         let mut state = shared.lock();
+        let snapshot = &mut state.snapshot;
         // The queue decides whether it is new; meanwhile it counts as waiting.
-        if !state.snapshot.statuses.contains_key(&video.session) {
-            state
-                .snapshot
-                .statuses
-                .insert(video.session, Status::Pending);
-            state.snapshot.queue_size += 1;
-            state.snapshot.queue_bytes += video.bytes;
+        if let Entry::Vacant(status) = snapshot.statuses.entry(video.session) {
+            status.insert(Status::Pending);
+            snapshot.queue_size += 1;
+            snapshot.queue_bytes += video.bytes;
         }
         state.added.push(video);
         state.is_new = true;

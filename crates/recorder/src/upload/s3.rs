@@ -62,9 +62,10 @@ impl Target for S3 {
         let key = format!("{}{}", self.prefix, video.name());
         // Another content of the same session is another upload.
         let entry = format!("session-{}-{}", video.session, video.sha256);
-        let recorded = |why| Trouble::target(Error::Ledger(why).to_string());
         let is_needed = |name: &str| name == entry || !self.ledger.is_synced(name);
-        self.ledger.tidy(is_needed).map_err(recorded)?;
+        self.ledger
+            .tidy(is_needed)
+            .map_err(|why| Trouble::target(Error::Ledger(why.into()).to_string()))?;
         if self.is_there(&key, &entry) {
             return Ok(key);
         }

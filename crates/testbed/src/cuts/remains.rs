@@ -212,12 +212,17 @@ impl Remains {
     }
 }
 
-/// A folder for scratch files, in memory if possible.
+/// Two copies of what is on DATA, for each of two threads.
+const SCRATCH: u64 = 1 << 30;
+
+/// A folder for scratch files, in memory if there is room: containers often have just 64 MiB there.
 pub(crate) fn scratch() -> Result<tempfile::TempDir> {
     let memory = Path::new("/dev/shm");
-    let parent = match memory.is_dir() {
-        true => memory.to_owned(),
-        false => place::directory("cuts")?,
+    let free = rustix::fs::statvfs(memory).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+    let parent = if free >= SCRATCH {
+        memory.to_owned()
+    } else {
+        place::directory("cuts")?
     };
     tempfile::TempDir::new_in(&parent)
         .with_context(|| format!("a directory in {}", parent.display()))

@@ -1,4 +1,4 @@
-//! Cuts of a disk that was written by hand.
+//! Power cuts of a disk with a log of writes made for the test.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ const SAMPLING: Sampling = Sampling {
     reordered: 20,
 };
 
-/// Where, how many sectors of which byte, and flags.
+/// A write: where, how many sectors, the byte they are filled with, and flags.
 type Asked = (u64, Option<(u64, u8)>, u64);
 
-/// A log as QEMU writes it.
+/// A log in QEMU's format.
 fn recording(folder: &Path, entries: &[Asked]) -> Recording {
     let (before, log) = (folder.join("before"), folder.join("log"));
     fs::write(&before, vec![0; 16 << 10]).unwrap();
@@ -29,7 +29,7 @@ fn recording(folder: &Path, entries: &[Asked]) -> Recording {
         sector.resize(512, 0);
         bytes.extend(sector);
     };
-    // As after a lost power: it says that it has none.
+    // As after a power failure: the log says that it is empty.
     sector(&[0x006a_7366_7773_6872, 1, 0, 512]);
     for (at, data, flags) in entries {
         let (count, byte) = data.unwrap_or_default();
@@ -45,7 +45,7 @@ fn recording(folder: &Path, entries: &[Asked]) -> Recording {
     }
 }
 
-/// Every cut with the first byte of each of the disk's sectors.
+/// Every power cut, with the first byte of each sector of the disk.
 fn cuts(recording: &Recording) -> Vec<(Cut, Vec<u8>)> {
     let log = Log::open(&recording.log).unwrap();
     let mut seen = Vec::new();
@@ -143,7 +143,7 @@ fn an_answer_is_found_anew_only_when_what_it_came_from_changed() {
     assert_eq!(answer(&before), 1, "and the old one is still known");
 }
 
-/// A FAT32 with two files in a folder, made by another hand.
+/// A FAT32 with two files in a folder, made by another program.
 fn fat(folder: &Path) -> Remains {
     let path = folder.join("fat");
     let mut file = File::options()
@@ -192,7 +192,7 @@ fn shared_and_lost_clusters_of_a_fat_are_seen() {
     let (first, second) = ("a folder/first-file.env", "a folder/second.env");
     let link = |from: u32, to: u32| {
         let mut disk = disk.clone();
-        // Behind 32 reserved sectors, unless the boot sector says otherwise.
+        // After 32 reserved sectors, unless the boot sector says otherwise.
         let mut reserved = [0; 2];
         disk.read(14, &mut reserved).unwrap();
         let at = u64::from(u16::from_le_bytes(reserved)) * 512 + u64::from(from) * 4;

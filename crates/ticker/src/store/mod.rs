@@ -14,7 +14,7 @@ mod space;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use place::{Place, age, hour, key, sync};
+pub use place::{Place, age, hour, key};
 use segment::Segment;
 pub use segment::{Completed, SegmentError};
 pub use space::{Space, free_bytes};

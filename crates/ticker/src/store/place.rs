@@ -1,11 +1,10 @@
 //! The locations of files, and the meaning of their names.
 //!
-//! A file has one name from its first byte to its key in the bucket: the key, with `,` in place of `/`. So `active/`
-//! and
-//! `ready/` are flat directories (one fsync makes a name durable, one rename moves a file), and a file can only ever
-//! become the same object.
+//! A file has one name from its first byte to its key in the bucket: the key, with `,` in place of `/`. So
+//! `active/` and `ready/` are flat directories (one fsync makes a name durable, one rename moves a file), and a file can
+//! only ever become the same object.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +24,7 @@ impl Place {
             fs::create_dir_all(&folder)?;
         }
         for folder in [directory, &place.root] {
-            sync(folder)?;
+            durable::sync_folder(folder)?;
         }
         Ok(place)
     }
@@ -54,9 +53,7 @@ impl Place {
 
     /// Moves a complete file from `active/` to `ready/`, durably.
     pub fn hand_over(&self, name: &str) -> io::Result<()> {
-        fs::rename(self.active().join(name), self.ready().join(name))?;
-        sync(&self.ready())?;
-        sync(&self.active())
+        durable::rename(&self.active().join(name), &self.ready().join(name))
     }
 
     /// The names of the Parquet files in a directory, oldest first.
@@ -72,11 +69,6 @@ impl Place {
         names.sort_by(|a, b| age(a).cmp(age(b)));
         Ok(names)
     }
-}
-
-/// Makes a directory's entries durable.
-pub fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// The name of a file of `stream` with records of `hour` (hours since 1970), begun at `now` (µs since 1970). `salt`

@@ -22,7 +22,7 @@ use parquet::file::metadata::{
 };
 use parquet::file::statistics::Statistics;
 
-use super::place::{self, Place};
+use super::place::Place;
 use crate::record::{NumberedBy, Stream};
 
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -73,7 +73,7 @@ impl Segment {
             .create_new(true)
             .open(path)?;
         file.write_all_at(MAGIC, 0)?;
-        place::sync(&place.active())?;
+        durable::sync_folder(&place.active())?;
         Ok(Segment {
             file,
             name,
@@ -149,7 +149,7 @@ pub fn salvage(
     };
     if blocks.is_empty() {
         std::fs::remove_file(path)?;
-        place::sync(&place.active())?;
+        durable::sync_folder(&place.active())?;
         return Ok(completed);
     }
     file.set_len(end)?;

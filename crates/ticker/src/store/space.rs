@@ -30,7 +30,7 @@ impl Space {
 
     /// Deletes synced files, oldest first, until there is enough space. Returns false if there is not, and all
     /// remaining files are not synced yet: those are never deleted.
-    pub fn make(&self) -> io::Result<bool> {
+    pub fn make(&self) -> anyhow::Result<bool> {
         if free_bytes(&self.place.ready())? >= self.min_free {
             return Ok(true);
         }

@@ -1,6 +1,5 @@
 //! The record of the objects that the files in `ready/` were uploaded to.
 
-use std::fs;
 use std::io;
 
 use bucket::{Entry, Ledger};
@@ -39,16 +38,14 @@ impl Synced {
     }
 
     /// Removes the entry of a file, so that it is uploaded again.
-    pub fn clear(&self, name: &str) -> io::Result<()> {
+    pub fn clear(&self, name: &str) -> anyhow::Result<()> {
         self.ledger.clear(name)
     }
 
     /// Deletes a file, and then its entry. Ingest (for lack of space) and sync may both do so at the same time.
-    pub fn forget(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.place.ready().join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.clear(name),
-        }
+    pub fn forget(&self, name: &str) -> anyhow::Result<()> {
+        durable::remove(&self.place.ready().join(name))?;
+        self.clear(name)
     }
 
     /// Removes the entries of files that no longer exist.

@@ -62,9 +62,8 @@ impl Report {
     }
 
     fn write(&self, directory: &Path) -> anyhow::Result<()> {
-        let path = report_path(directory);
-        bucket::replace(&path, &serde_json::to_vec(self)?)
-            .with_context(|| format!("cannot write {}", path.display()))
+        let text = serde_json::to_vec(self)?;
+        durable::atomic_write(&report_path(directory), &text, 0o600)
     }
 }
 
@@ -103,9 +102,8 @@ pub fn run(
         return Ok(Report::default());
     }
     let secret = |name: &str| {
-        let full = credentials.full_name(name);
-        let secret = credentials.get(name).with_context(|| full.clone())?;
-        secret.with_context(|| format!("the credential {full} is missing"))
+        let missing = || format!("the credential {} is missing", credentials.full_name(name));
+        credentials.get(name)?.with_context(missing)
     };
     let (id, secret) = (secret("s3-access-key-id")?, secret("s3-secret-access-key")?);
     let keys = Keys::new(id.expose(), secret.expose());
@@ -253,7 +251,7 @@ impl Syncer<'_> {
             file = name,
             "its object {what}: the file is kept and will be uploaded again"
         );
-        Ok(self.synced.clear(name)?)
+        self.synced.clear(name)
     }
 
     fn upload(&self, name: &str) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! The program itself, run on a feed and a bucket of this process.
+//! Runs the program with a feed and a bucket that this process provides.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![expect(
@@ -6,14 +6,12 @@
     reason = "what a test writes need not survive a cut"
 )]
 
-use std::ops::Deref;
 use std::path::Path;
 use std::process::Command;
 
 use fake_exchange::{Feed, Format, Session};
 use fake_s3::Bucket;
-use kit::testing;
-pub use kit::testing::{command, eventually, finished, merge};
+pub use kit::testing::{Program, command, eventually, finished, merge};
 use serde_json::{Value, json};
 
 pub const SYMBOLS: [&str; 3] = ["BTC-USD", "ETH-USD", "SOL-USD"];
@@ -60,7 +58,7 @@ pub fn column(format: Format) -> &'static str {
     }
 }
 
-/// A configuration that flushes quickly; `more` is laid over it.
+/// A configuration that flushes quickly; `more` is merged into it.
 pub fn config(directory: &Path, sources: Value, more: Value) -> Value {
     let mut config = json!({
         "data": { "directory": directory, "min_free_bytes": 0 },
@@ -71,54 +69,34 @@ pub fn config(directory: &Path, sources: Value, more: Value) -> Value {
     config
 }
 
-/// A running `ticker run`.
-pub struct Program(testing::Program);
-
-impl Program {
-    pub fn start(config: &Value) -> Self {
-        Program::start_with(config, &[])
-    }
-
-    pub fn start_with(config: &Value, args: &[&str]) -> Self {
-        let directory = Path::new(config["data"]["directory"].as_str().unwrap());
-        let mut command = ticker();
-        command
-            .args(["run", "--stats-interval", "1"])
-            .args(args)
-            .env("LOG", "info,ticker=debug");
-        let program = testing::Program::start(&mut command, directory, config.clone());
-        Program(program)
-    }
-
-    /// What it counts.
-    pub fn status(&self) -> Option<Value> {
-        Some(self.get("/api/status")?.json())
-    }
-
-    pub fn flushed(&self) -> u64 {
-        self.status()
-            .and_then(|s| s["flushed"].as_u64())
-            .unwrap_or(0)
-    }
-
-    pub fn stop(self) -> Vec<String> {
-        self.0.stop()
-    }
-
-    pub fn kill(self) -> Vec<String> {
-        self.0.kill()
-    }
+/// Starts `ticker run`.
+pub fn start(config: &Value) -> Program {
+    start_with(config, &[])
 }
 
-impl Deref for Program {
-    type Target = testing::Program;
-
-    fn deref(&self) -> &testing::Program {
-        &self.0
-    }
+pub fn start_with(config: &Value, args: &[&str]) -> Program {
+    let directory = Path::new(config["data"]["directory"].as_str().unwrap());
+    let mut command = ticker();
+    command
+        .args(["run", "--stats-interval", "1"])
+        .args(args)
+        .env("LOG", "info,ticker=debug");
+    Program::start(&mut command, directory, config.clone())
 }
 
-/// Settings of `sync` for a bucket of ours.
+/// What it counts.
+pub fn counts(program: &Program) -> Option<Value> {
+    Some(program.get("/api/status")?.json())
+}
+
+/// How many records it has made durable.
+pub fn durable(program: &Program) -> u64 {
+    counts(program)
+        .and_then(|counts| counts["flushed"].as_u64())
+        .unwrap_or(0)
+}
+
+/// Settings of `sync` for this bucket.
 pub fn sync_settings(bucket: &Bucket) -> Value {
     json!({
         "endpoint": bucket.url(), "bucket": fake_s3::BUCKET, "part_bytes": 5 << 20,

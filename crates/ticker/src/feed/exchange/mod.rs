@@ -275,13 +275,12 @@ impl SourceSettings {
         {
             return Err(named("url: must begin with wss:// or ws://"));
         }
-        if !(0.1..=86_400.0).contains(&self.silence_seconds) {
-            return Err(named("silence_seconds: must be between 0.1 and 86400"));
-        }
-        if !(0.01..=60.0).contains(&self.retry_seconds) {
-            return Err(named("retry_seconds: must be between 0.01 and 60"));
-        }
-        self.kind.0.check(self).map_err(|problem| named(&problem))
+        let seconds = kit::within([
+            ("silence_seconds", self.silence_seconds, 0.1..=86_400.0),
+            ("retry_seconds", self.retry_seconds, 0.01..=60.0),
+        ]);
+        let checked = seconds.and_then(|()| self.kind.0.check(self));
+        checked.map_err(|problem| named(&problem))
     }
 }
 

@@ -1,10 +1,10 @@
-//! What is read and what is refused is what serde_json reads and refuses.
+//! The reader accepts and refuses the same texts as serde_json.
 
 use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// The same as serde_json's `Value`, read by us.
+/// Reads the text with our reader into serde_json's `Value`.
 fn value(reader: &mut Reader) -> Value {
     match reader.peek() {
         b'{' => {
@@ -26,12 +26,12 @@ fn value(reader: &mut Reader) -> Value {
     }
 }
 
-/// A number without its last digits, which serde_json rounds in a hurry.
+/// A number without its last digits, since serde_json's rounding is less exact.
 fn digits(number: f64) -> Value {
     json!(format!("{:.12e}", number + 0.0))
 }
 
-/// Numbers of any kind as those that [`value`] makes.
+/// Converts all numbers to the kind that [`value`] makes.
 fn all_real(value: Value) -> Value {
     match value {
         Value::Number(number) => digits(number.as_f64().unwrap_or_default()),
@@ -72,7 +72,7 @@ const TEXTS: [&str; 3] = [
     r#"{"n":18446744073709551615,"m":99999999999999999999,"o":1e308,"\u0061":"\ud83d\ude00"}"#,
 ];
 
-/// One of these with a few changes.
+/// One of these texts with a few changes.
 fn changed(texts: &[&str], random: &mut fastrand::Rng) -> Vec<u8> {
     const PIECES: [&[u8]; 33] = [
         b"{",

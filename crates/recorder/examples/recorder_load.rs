@@ -1,6 +1,6 @@
 //! What recording costs, beside a plain ffmpeg that writes the same stream into segments; in JSON.
 //!
-//! `cargo run --release -p recorder --example load -- [SECONDS]`
+//! `cargo run --release -p recorder --example recorder_load -- [SECONDS]`
 //!
 //! Both run at the same time, so that whatever else the machine does disturbs both alike.
 
@@ -96,8 +96,8 @@ fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value> {
     let place = directory.to_str().context("the directory has no name")?;
     let mut plain = plain(way, directory)?;
     let measured = (|| {
-        let service = Measured::start_with(&[way, place], "/health/ready")?;
-        let idle = service.resident_bytes()?;
+        let service = Measured::start(&[way, place], "/health/ready")?;
+        let idle = service.usage().resident_bytes;
         let begun = Instant::now();
         let recording = loop {
             match recording_in(&directory.join(way)) {
@@ -107,7 +107,7 @@ fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value> {
             ensure!(begun.elapsed() < 4 * START, "nothing is recorded");
         };
         let used = || -> Result<[f64; 3]> {
-            let own = service.cpu_seconds()?;
+            let own = service.usage().cpu_seconds;
             Ok([own, cpu_seconds(recording)?, cpu_seconds(plain.id())?])
         };
         let before = used()?;
@@ -119,7 +119,7 @@ fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value> {
         };
         Ok(json!({
             "resident_bytes_at_start": idle,
-            "resident_bytes_recording": service.resident_bytes()?,
+            "resident_bytes_recording": service.usage().resident_bytes,
             "processor_percent": {
                 "recorder": percent(0), "its_ffmpeg": percent(1), "plain_ffmpeg": percent(2),
             },

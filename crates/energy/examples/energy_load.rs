@@ -1,6 +1,6 @@
 //! How fast the dashboard answers from a full cache, and how much memory it takes; in JSON.
 //!
-//! `cargo run --release -p energy --example load -- [CONNECTIONS] [REQUESTS]`
+//! `cargo run --release -p energy --example energy_load -- [CONNECTIONS] [REQUESTS]`
 
 use anyhow::Result;
 use energy::amber::{Channel, Kind, Level, Price, Site, Usage};
@@ -9,7 +9,7 @@ use energy::config::CACHE_FILE;
 use energy::config::Config;
 use energy::sync::{KEY, State};
 use kit::load::Measured;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NOW: &str = "/api/now";
 /// A day and a half of two channels in intervals of 5 minutes, out of the file.
@@ -18,23 +18,19 @@ const PRICES: &str = "/api/prices";
 const DAYS: i64 = 90;
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "serve") {
-        return serve();
-    }
-    let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse());
-    let (connections, requests): (usize, usize) = (number(0, 8)?, number(1, 20_000)?);
-    let service = Measured::start(NOW)?;
-    let idle = service.resident_bytes()?;
-    let report = json!({
+    kit::load::main([8, 20_000], measure, |_| serve())
+}
+
+fn measure([connections, requests]: [usize; 2]) -> Result<Value> {
+    let service = Measured::start(&[], NOW)?;
+    let idle = service.usage().resident_bytes;
+    Ok(json!({
         "now_one_connection": service.load(NOW, 1, requests / 4)?,
         "now_many_connections": service.load(NOW, connections, requests)?,
         "prices_one_connection": service.load(PRICES, 1, requests / 20)?,
         "resident_bytes_idle": idle,
-        "resident_bytes_after": service.resident_bytes()?,
-    });
-    println!("{report:#}");
-    Ok(())
+        "resident_bytes_after": service.usage().resident_bytes,
+    }))
 }
 
 fn serve() -> Result<()> {

@@ -54,7 +54,7 @@ fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Resu
         cut::point("temporary file");
         fs::rename(&temp, path)?;
         cut::point("rename");
-        sync_dir(path)
+        sync_entry(path)
     };
     write()
         .inspect_err(|_| drop(fs::remove_file(&temp)))
@@ -74,7 +74,7 @@ pub fn remove(path: &Path) -> Result<bool> {
         let was_there = remove_if_there(path)?;
         if was_there {
             cut::point("unlink");
-            sync_dir(path)?;
+            sync_entry(path)?;
         }
         Ok(was_there)
     };
@@ -100,7 +100,7 @@ pub fn directory(path: &Path, mode: u32) -> Result<()> {
                     .create(parent)?;
             }
             DirBuilder::new().mode(mode).create(path)?;
-            sync_dir(path)?;
+            sync_entry(path)?;
         }
         if fs::metadata(path)?.permissions().mode() & 0o7777 != mode {
             fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -149,7 +149,7 @@ pub fn place(path: &Path, content: &[u8]) -> Result<bool> {
         file.write_all(second)?;
         file.sync_all()?;
         cut::point("whole file");
-        sync_dir(path)
+        sync_entry(path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;
     Ok(true)
@@ -166,16 +166,36 @@ pub fn remove_from_boot(path: &Path) -> Result<()> {
             }
             fs::remove_dir(path)?;
             cut::point("rmdir");
-            return sync_dir(path);
+            return sync_entry(path);
         }
         let held = File::open(path)?;
         fs::remove_file(path)?;
         cut::point("unlink");
-        sync_dir(path)?;
+        sync_entry(path)?;
         drop(held);
         Ok(())
     };
     remove().with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Renames a file or a folder durably, within one file system.
+pub fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    let rename = || {
+        fs::rename(from, to)?;
+        cut::point("rename");
+        sync_entry(to)?;
+        match from.parent() == to.parent() {
+            true => Ok(()),
+            false => sync_entry(from),
+        }
+    };
+    rename().map_err(|error| {
+        let (from, to) = (from.display(), to.display());
+        std::io::Error::new(
+            error.kind(),
+            format!("cannot rename {from} to {to}: {error}"),
+        )
+    })
 }
 
 /// Makes all writes to the file system of `path` durable.
@@ -184,27 +204,38 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
     sync().with_context(|| format!("cannot sync the file system of {}", path.display()))
 }
 
-/// Makes changes to the directory entry `path` durable.
-pub fn sync_dir(path: &Path) -> std::io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+/// Makes changes to the entry `path` of its folder durable.
+pub fn sync_entry(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(parent) if parent == Path::new("") => sync_folder(Path::new(".")),
+        Some(parent) => sync_folder(parent),
+        None => sync_folder(path),
+    }
 }
 
-/// Marks the points between two durable steps. Does nothing in the program; in the tests it simulates a power cut.
-#[cfg(not(test))]
-pub(crate) mod cut {
-    pub(crate) fn point(_after: &str) {}
+/// Makes changes to the entries of a folder durable.
+pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Marks the points between two durable steps. Without the feature `testing` this does nothing.
+#[cfg(not(feature = "testing"))]
+pub mod cut {
+    /// The point after this step.
+    pub fn point(_after: &str) {}
 }
 
 /// Marks the points between two durable steps, at each of which a test can simulate a power cut.
-#[cfg(test)]
-pub(crate) mod cut {
+#[cfg(feature = "testing")]
+pub mod cut {
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     struct Plug;
     thread_local! { static LEFT: Cell<Option<usize>> = const { Cell::new(None) } }
 
-    pub(crate) fn point(_after: &str) {
+    /// The point after this step.
+    pub fn point(_after: &str) {
         match LEFT.get() {
             Some(0) => resume_unwind(Box::new(Plug)),
             Some(n) => LEFT.set(Some(n - 1)),
@@ -213,7 +244,7 @@ pub(crate) mod cut {
     }
 
     /// Runs `f` until its n-th point; returns `None` if the power cut happened there.
-    pub(crate) fn at<T>(n: usize, f: impl FnOnce() -> T) -> Option<T> {
+    pub fn at<T>(n: usize, f: impl FnOnce() -> T) -> Option<T> {
         LEFT.set(Some(n));
         let result = catch_unwind(AssertUnwindSafe(f));
         LEFT.set(None);
@@ -226,8 +257,8 @@ pub(crate) mod cut {
 }
 
 /// A directory for a test, in memory if possible: thousands of fsyncs are slow on a disk and prove nothing more there.
-#[cfg(test)]
-pub(crate) fn scratch() -> tempfile::TempDir {
+#[cfg(feature = "testing")]
+pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() {
         memory.to_owned()
@@ -238,5 +269,62 @@ pub(crate) fn scratch() -> tempfile::TempDir {
 }
 
 #[cfg(test)]
-#[path = "durable_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_leaves_the_old_file_or_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for n in 0.. {
+            atomic_write(&path, b"old", 0o600).unwrap();
+            let done = cut::at(n, || atomic_write(&path, b"new", 0o600).unwrap()).is_some();
+            let now = fs::read(&path).unwrap();
+            assert!(now == b"old" || now == b"new");
+            if done {
+                assert_eq!(now, b"new");
+                break;
+            }
+        }
+        atomic_write(&path, b"newer", 0o640).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
+    }
+
+    #[test]
+    fn update_leaves_alone_what_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert!(update(&path, b"a", 0o600).unwrap());
+        assert!(!update(&path, b"a", 0o600).unwrap());
+        assert!(update(&path, b"a", 0o644).unwrap(), "the mode counts");
+        assert!(update(&path, b"b", 0o644).unwrap());
+    }
+
+    #[test]
+    fn a_wiped_file_is_zeros_before_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        atomic_write(&path, b"hunter2", 0o600).unwrap();
+        assert!(cut::at(0, || wipe(&path)).is_none());
+        assert_eq!(fs::read(&path).unwrap(), [0; 7]);
+        wipe(&path).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let error = atomic_write(Path::new("/nonexistent/dir/file"), b"", 0o600).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("/nonexistent/dir/file"),
+            "{error:#}"
+        );
+    }
+}

@@ -1,12 +1,12 @@
 //! What a feed of 10,000 messages a second costs the service, over a real socket and with real files; in JSON.
 //!
-//! `cargo run --release -p ticker --example load -- [SECONDS] [RATE]`
+//! `cargo run --release -p ticker --example ticker_load -- [SECONDS] [RATE]`
 //!
 //! It ends with an error unless every message that was sent became durable, once.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fake_exchange::{Feed, Format, Session};
 use kit::load::{Connection, Measured};
 use serde_json::{Value, json};
@@ -23,49 +23,46 @@ const LOOK: Duration = Duration::from_secs(1);
 const DURABLE: Duration = Duration::from_secs(30);
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, url, directory] = arguments.as_slice()
-        && first == "serve"
-    {
-        return serve(url, directory);
-    }
-    let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse());
-    let (seconds, rate): (f64, f64) = (number(0, 60.0)?, number(1, 10_000.0)?);
+    kit::load::main([60, 10_000], measure, serve)
+}
+
+fn measure([seconds, rate]: [usize; 2]) -> Result<Value> {
     let feed = Feed::start(Session {
-        rate,
+        rate: rate as f64,
         ..Session::of(Format::Binance, &SYMBOLS)
     })?;
     // Here, since the service is killed in the end, and would leave it.
     let directory = tempfile::tempdir()?;
     let place = directory.path().to_str().context("a strange $TMPDIR")?;
-    let service = Measured::start_with(&[&feed.url(), place], STATUS)?;
+    let service = Measured::start(&[&feed.url(), place], STATUS)?;
     std::thread::sleep(SETTLED);
 
-    let (began, used, sent) = (Instant::now(), service.cpu_seconds()?, feed.sent().messages);
-    let settled = service.resident_bytes()?;
-    let mut most = settled;
-    while began.elapsed().as_secs_f64() < seconds {
+    let (began, before, sent) = (Instant::now(), service.usage(), feed.sent().messages);
+    let mut most = before.resident_bytes;
+    while began.elapsed().as_secs() < seconds as u64 {
         std::thread::sleep(LOOK);
-        most = most.max(service.resident_bytes()?);
+        most = most.max(service.usage().resident_bytes);
     }
-    let (took, used) = (began.elapsed(), service.cpu_seconds()? - used);
+    let took = began.elapsed();
+    let used = service.usage().cpu_seconds - before.cpu_seconds;
     let during = feed.sent().messages - sent;
 
     feed.pause();
     let durable = all_durable(&service, &feed)?;
-    let report = json!({
+    Ok(json!({
         "messages_per_second": (during as f64 / took.as_secs_f64()).round(),
         "cpu_percent": (used / took.as_secs_f64() * 1000.0).round() / 10.0,
         "cpu_us_per_message": (used / during as f64 * 1e8).round() / 100.0,
-        "resident_bytes_after_10_s": settled,
+        "resident_bytes_after_10_s": before.resident_bytes,
         "resident_bytes_most": most,
         "messages_durable": durable,
-    });
-    println!("{report:#}");
-    Ok(())
+    }))
 }
 
-fn serve(url: &str, directory: &str) -> Result<()> {
+fn serve(arguments: &[String]) -> Result<()> {
+    let [url, directory] = arguments else {
+        bail!("the address of the feed and a directory are missing");
+    };
     let config: Config = serde_json::from_value(json!({
         "data": { "directory": directory },
         "sources": [{ "name": "exchange", "kind": "binance", "url": url,

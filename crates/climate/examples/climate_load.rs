@@ -1,6 +1,6 @@
 //! How fast the service answers, how much memory it takes, how soon a reading is told; in JSON.
 //!
-//! `cargo run --release -p climate --example load -- [CONNECTIONS] [REQUESTS]`
+//! `cargo run --release -p climate --example climate_load -- [CONNECTIONS] [REQUESTS]`
 //!
 //! Its sensor's readings say when they were taken.
 
@@ -21,26 +21,22 @@ const READING: &str = "/api/reading";
 const INTERVAL_SECONDS: f64 = 0.05;
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "serve") {
-        return serve();
-    }
-    let number = |at: usize, default| arguments.get(at).map_or(Ok(default), |text| text.parse());
-    let (connections, requests): (usize, usize) = (number(0, 8)?, number(1, 40_000)?);
-    let service = Measured::start(READING)?;
-    let idle = service.resident_bytes()?;
+    kit::load::main([8, 40_000], measure, |_| serve())
+}
+
+fn measure([connections, requests]: [usize; 2]) -> Result<Value> {
+    let service = Measured::start(&[], READING)?;
+    let idle = service.usage().resident_bytes;
     let delays = sensor_to_api(service.address, 100)?;
     let alone = service.load(READING, 1, requests / 4)?;
     let together = service.load(READING, connections, requests)?;
-    let report = json!({
+    Ok(json!({
         "sensor_to_api_us": spread(delays),
         "one_connection": alone,
         "many_connections": together,
         "resident_bytes_idle": idle,
-        "resident_bytes_after": service.resident_bytes()?,
-    });
-    println!("{report:#}");
-    Ok(())
+        "resident_bytes_after": service.usage().resident_bytes,
+    }))
 }
 
 fn serve() -> Result<()> {

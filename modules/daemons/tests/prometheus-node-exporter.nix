@@ -1,0 +1,36 @@
+# What the node exporter's options become.
+{ lib, modules }:
+let
+  pkgs = lib.genAttrs [ "lichenctl" "prometheus-node-exporter" ] (name: { type = "derivation"; inherit name; outPath = "/usr"; });
+  eval = node: (modules.evalAppliance { inherit pkgs; modules = [{ services.prometheus.exporters.node = node; }]; }).config;
+  etc = node: (eval ({ enable = true; } // node)).environment.etc;
+  dropin = "systemd/system/prometheus-node-exporter.service.d/overrides.conf";
+  lines = node: prefix: lib.filter (lib.hasPrefix prefix) (lib.splitString "\n" (etc node).${dropin}.text);
+  check = node: (builtins.fromJSON (etc node)."lichen/health.json".text).checks.node-exporter.http;
+in
+{
+  "an appliance that does not ask for it has nothing of it" = {
+    expr = let it = eval { }; in [ (it.environment.etc ? ${dropin}) (it.users.users ? node-exporter) ];
+    expected = [ false false ];
+  };
+  "it replaces what Debian's unit runs, and with which arguments" = {
+    expr = lines { } "E" ++ lines { } "User=";
+    expected = [
+      "EnvironmentFile=" "ExecStart="
+      "ExecStart=/usr/bin/prometheus-node-exporter '--web.listen-address=0.0.0.0:9100'"
+      "User=node-exporter"
+    ];
+  };
+  "collectors and further arguments are passed on" = {
+    expr = lib.last (lines { enabledCollectors = [ "systemd" ]; disabledCollectors = [ "timex" ]; extraFlags = [ "--log.level=error" ]; port = 99; } "ExecStart=");
+    expected = "ExecStart=/usr/bin/prometheus-node-exporter --collector.systemd --no-collector.timex '--web.listen-address=0.0.0.0:99' '--log.level=error'";
+  };
+  "its health is asked for where it listens" = {
+    expr = map check [ { } { listenAddress = "10.3.0.2"; port = 99; } ];
+    expected = [ "http://127.0.0.1:9100/" "http://10.3.0.2:99/" ];
+  };
+  "the firewall is opened only if asked" = {
+    expr = map (node: (eval ({ enable = true; } // node)).networking.firewall.allowedTCPPorts) [ { } { openFirewall = true; } ];
+    expected = [ [ 22 ] [ 22 9100 ] ];
+  };
+}

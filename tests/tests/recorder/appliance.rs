@@ -1,0 +1,380 @@
+//! The recorder as its users meet it, with a camera, a button and LEDs that the device's kernel makes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fake_s3::Bucket;
+use serde_json::{Value, json};
+use testbed::{Context, Machine, Result, Snapshot, Web, bail, ensure};
+
+use tests::{BOOT, EXTRA, SOON, image_of, lichen_toml_with, nothing_failed, started};
+
+const PORT: u16 = 8083;
+/// Where it is watched.
+pub const METRICS: u16 = 9101;
+const CONFIG: &str = "/etc/recorder/config.json";
+const TOKEN: &str = "whoever-knows-this-may-look";
+/// Where machines reach this host.
+const HOST: &str = "10.0.2.2";
+/// Below 5 GB free nothing begins, so this card is larger than that of other stories.
+const CARD: u64 = 12 << 30;
+/// What an emulated processor encodes beside everything else.
+const PICTURE: (&str, u32) = ("320x180", 5);
+
+/// A recorder that has booted for the first time, with nothing connected, and is healthy.
+pub fn recorder_appliance() -> Result<Machine> {
+    started(&recorder_snapshot()?)
+}
+
+fn recorder_snapshot() -> Result<Snapshot> {
+    let toml = lichen_toml_with(&[
+        ("recorder.bearer-token", TOKEN),
+        ("recorder.s3-access-key-id", fake_s3::KEY),
+        ("recorder.s3-secret-access-key", fake_s3::SECRET),
+    ])?;
+    let prepare = |disk: testbed::Disk| {
+        disk.grow(CARD)?
+            .write_boot_file("extra.env", EXTRA)?
+            .write_boot_file("lichen.toml", &toml)
+    };
+    let inputs = [toml.as_str(), EXTRA, "12 GiB"];
+    Snapshot::take(
+        "recorder",
+        &image_of("recorder")?,
+        &inputs,
+        prepare,
+        |machine| {
+            machine.wait_for_ssh(BOOT)?;
+            recorder_is_healthy(machine)?;
+            machine.sh("sync").map(drop)
+        },
+    )
+}
+
+/// Waits until nothing is left to do and nothing has failed, and the recorder answers. Its camera may be missing.
+pub fn recorder_is_healthy(machine: &Machine) -> Result<()> {
+    machine.wait_until("a healthy appliance", BOOT, || {
+        nothing_failed(machine)?;
+        machine.web(METRICS)?.get("/health")?.success().map(drop)
+    })
+}
+
+/// The camera of the kernel's driver vivid.
+#[derive(Debug)]
+pub struct Camera<'m>(&'m Machine);
+
+impl<'m> Camera<'m> {
+    /// Plugs a new one in.
+    pub fn plug(machine: &'m Machine) -> Result<Self> {
+        machine.sh("modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0")?;
+        Ok(Self(machine))
+    }
+
+    /// Pulls it out, whatever it is doing.
+    pub fn pull_out(&self) -> Result<()> {
+        self.driver("unbind")
+    }
+
+    /// Plugs it in again.
+    pub fn plug_in(&self) -> Result<()> {
+        self.driver("bind")
+    }
+
+    fn driver(&self, verb: &str) -> Result<()> {
+        let file = format!("/sys/bus/platform/drivers/vivid/{verb}");
+        self.0.sh(&format!("echo vivid.0 > {file}")).map(drop)
+    }
+}
+
+/// The lines of a header, as a Raspberry Pi 4 has them, made by the kernel's driver gpio-sim.
+#[derive(Debug)]
+pub struct Header<'m> {
+    machine: &'m Machine,
+    lines: PathBuf,
+}
+
+/// The button's line, on the appliance's page.
+const BUTTON: u32 = 17;
+/// The line of the green LED.
+pub const READY: u32 = 22;
+/// The line of the red LED.
+pub const ERROR: u32 = 27;
+/// The line of the white LED.
+pub const NETWORK: u32 = 24;
+
+impl<'m> Header<'m> {
+    /// Adds it to the machine, with a button that nobody presses.
+    pub fn add(machine: &'m Machine) -> Result<Self> {
+        const MADE: &str = "/sys/kernel/config/gpio-sim/header";
+        let lines = machine.sh(&format!(
+            "modprobe gpio-sim && systemctl start sys-kernel-config.mount && mkdir -p {MADE}/bank && \
+             echo pinctrl-bcm2711 > {MADE}/bank/label && echo 58 > {MADE}/bank/num_lines && echo 1 > {MADE}/live && \
+             echo /sys/devices/platform/$(cat {MADE}/dev_name)/$(cat {MADE}/bank/chip_name)"
+        ))?;
+        let header = Self {
+            machine,
+            lines: PathBuf::from(lines.trim()),
+        };
+        header.pull("pull-up")?;
+        Ok(header)
+    }
+
+    /// Presses the button, and lets it go.
+    pub fn press(&self) -> Result<()> {
+        self.pull("pull-down")?;
+        self.pull("pull-up")
+    }
+
+    /// Waits until an LED is lit, or is not.
+    pub fn shows(&self, led: u32, lit: bool) -> Result<()> {
+        let what = format!("line {led} to be {}", if lit { "lit" } else { "dark" });
+        self.machine.wait_until(&what, SOON, || {
+            ensure!(self.is_lit(led)? == lit, "it is not");
+            Ok(())
+        })
+    }
+
+    /// Waits until an LED was seen lit and dark again: it blinks.
+    pub fn blinks(&self, led: u32) -> Result<()> {
+        self.shows(led, true)?;
+        self.shows(led, false)?;
+        self.shows(led, true)
+    }
+
+    fn is_lit(&self, led: u32) -> Result<bool> {
+        Ok(self
+            .machine
+            .sh(&format!("cat {}", self.file(led, "value")))?
+            .trim()
+            == "1")
+    }
+
+    fn pull(&self, way: &str) -> Result<()> {
+        let file = self.file(BUTTON, "pull");
+        self.machine.sh(&format!("echo {way} > {file}")).map(drop)
+    }
+
+    fn file(&self, line: u32, name: &str) -> String {
+        format!("{}/sim_gpio{line}/{name}", self.lines.display())
+    }
+}
+
+/// The service on one machine.
+#[derive(Debug)]
+pub struct Recorder<'m> {
+    machine: &'m Machine,
+    web: Web,
+}
+
+/// A recording that is complete.
+#[derive(Debug)]
+pub struct Video {
+    /// What the API says of it.
+    pub told: Value,
+    /// How many frames can be decoded.
+    pub frames: u64,
+    /// How long it plays.
+    pub duration: Duration,
+}
+
+impl Video {
+    /// Where it is broken, as the API tells it.
+    pub fn gaps(&self) -> usize {
+        self.told["gaps"].as_array().map_or(0, Vec::len)
+    }
+}
+
+impl<'m> Recorder<'m> {
+    /// The service of `machine`.
+    pub fn of(machine: &'m Machine) -> Result<Self> {
+        let web = machine.web(PORT)?;
+        Ok(Self { machine, web })
+    }
+
+    /// The same, with a picture that an emulated processor can encode, until the next boot.
+    pub fn modest(machine: &'m Machine) -> Result<Self> {
+        let recorder = Self::of(machine)?;
+        let (size, fps) = PICTURE;
+        recorder.configure(|config| {
+            config["camera"]["size"] = size.into();
+            config["camera"]["fps"] = fps.into();
+        })?;
+        Ok(recorder)
+    }
+
+    /// Uploads to this bucket until the next boot.
+    pub fn upload_to(&self, bucket: &Bucket) -> Result<()> {
+        let endpoint = format!("http://{HOST}:{}", bucket.port());
+        self.configure(|config| {
+            config["uploads"] = json!({
+                "target": "s3", "s3": { "endpoint": endpoint, "bucket": fake_s3::BUCKET },
+            });
+        })
+    }
+
+    fn configure(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
+        let mut config = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
+        edit(&mut config);
+        self.machine
+            .write_file(CONFIG, config.to_string().as_bytes())?;
+        self.forgive()?;
+        self.machine.sh("systemctl restart recorder").map(drop)
+    }
+
+    /// Lets the service be started as often as if it had not been yet: the fifth time within ten minutes it stays down.
+    pub fn forgive(&self) -> Result<()> {
+        self.machine.sh("systemctl reset-failed recorder").map(drop)
+    }
+
+    /// Its web server.
+    pub fn web(&self) -> &Web {
+        &self.web
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Result<Value> {
+        self.web.get("/api/status")?.success()?.json()
+    }
+
+    /// Waits until it is in this state.
+    pub fn is(&self, state: &str) -> Result<Value> {
+        self.comes_to(&format!("the recorder to be {state}"), |status| {
+            status["state"] == state
+        })
+    }
+
+    /// Waits until its status is as wanted.
+    pub fn comes_to(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.machine.wait_until(what, SOON, || {
+            let status = self.status()?;
+            ensure!(wanted(&status), "it says {status}");
+            Ok(status)
+        })
+    }
+
+    /// Starts a recording, as its page does.
+    pub fn start(&self) -> Result<()> {
+        self.web
+            .post("/api/start", Some(TOKEN))?
+            .success()
+            .map(drop)
+    }
+
+    /// Why it does not start a recording.
+    pub fn refuses_to_start(&self) -> Result<String> {
+        let answer = self.web.post("/api/start", Some(TOKEN))?;
+        ensure!(
+            answer.status == 409,
+            "status {}: {}",
+            answer.status,
+            answer.body
+        );
+        Ok(answer.body)
+    }
+
+    /// Ends the recording, as its page does.
+    pub fn stop(&self) -> Result<()> {
+        self.web.post("/api/stop", Some(TOKEN))?.success().map(drop)
+    }
+
+    /// Waits until so many more frames have been recorded.
+    pub fn records(&self, frames: u64) -> Result<()> {
+        let first = self.is("recording")?;
+        let count = |status: &Value| status["camera"]["frames"].as_u64().unwrap_or(0);
+        self.comes_to(&format!("{frames} more frames"), |status| {
+            count(status) >= count(&first) + frames
+        })
+        .map(drop)
+    }
+
+    /// What it has recorded, the newest first.
+    pub fn sessions(&self) -> Result<Vec<Value>> {
+        let answer = self
+            .web
+            .get_with("/api/sessions", TOKEN)?
+            .success()?
+            .json()?;
+        let sessions = answer["sessions"].as_array();
+        Ok(sessions
+            .with_context(|| format!("no sessions in {answer}"))?
+            .clone())
+    }
+
+    /// Waits until there are so many recordings, all of them complete; plays the newest from its beginning to its end.
+    pub fn keeps(&self, count: usize) -> Result<Video> {
+        let what = format!("{count} complete recordings");
+        let newest = self.machine.wait_until(&what, BOOT, || {
+            let sessions = self.sessions()?;
+            let complete = sessions.iter().all(|one| one["state"] == "finished");
+            ensure!(complete && sessions.len() == count, "it has {sessions:?}");
+            sessions.into_iter().next().context("there is none")
+        })?;
+        self.plays(newest)
+    }
+
+    /// Plays a recording as somebody who has the token does.
+    fn plays(&self, told: Value) -> Result<Video> {
+        let id = told["id"].as_i64().context("it has no number")?;
+        let played = self.machine.sh(&format!(
+            "ffprobe -v error -headers 'Authorization: Bearer {TOKEN}' -count_frames -select_streams v:0 \
+             -show_entries stream=nb_read_frames:format=duration -of json \
+             http://127.0.0.1:{PORT}/api/sessions/{id}/video.mp4 2> /run/complaints; cat /run/complaints >&2; \
+             test ! -s /run/complaints"
+        ))?;
+        let played: Value = serde_json::from_str(&played)?;
+        let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+        let frames = number(&played["streams"][0]["nb_read_frames"]);
+        let seconds = number(&played["format"]["duration"]);
+        let (Some(frames), Some(seconds)) = (frames, seconds) else {
+            bail!("ffprobe says {played}");
+        };
+        Ok(Video {
+            told,
+            frames: frames as u64,
+            duration: Duration::from_secs_f64(seconds),
+        })
+    }
+
+    /// Waits until the newest recording is uploaded; the bucket has it as a file of this folder.
+    pub fn uploads(&self, folder: &Path) -> Result<()> {
+        let patience = Duration::from_secs(400);
+        self.machine.wait_until("an upload", patience, || {
+            let newest = self.sessions()?.into_iter().next().context("nothing")?;
+            ensure!(newest["upload"]["status"] == "completed", "{newest}");
+            let bytes = newest["bytes"].as_u64();
+            ensure!(
+                sizes(folder)?.into_iter().any(|size| Some(size) == bytes),
+                "the bucket has no file of {bytes:?} bytes"
+            );
+            Ok(())
+        })
+    }
+
+    /// The process of the service.
+    pub fn process(&self) -> Result<String> {
+        self.machine.sh("systemctl show recorder -P MainPID")
+    }
+
+    /// Waits until another process answers.
+    pub fn is_replaced(&self, before: &str) -> Result<()> {
+        let patience = Duration::from_secs(180);
+        self.machine.wait_until("another process", patience, || {
+            let now = self.process()?;
+            ensure!(now != before && now.trim() != "0", "it is {now}");
+            self.status().map(drop)
+        })
+    }
+}
+
+fn sizes(folder: &Path) -> Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(sizes(&entry.path())?);
+        } else {
+            found.push(entry.metadata()?.len());
+        }
+    }
+    Ok(found)
+}
