@@ -93,6 +93,15 @@ impl Uploads {
         shared.changed.notify_all();
     }
 
+    /// Whether a session does not have to be uploaded any more: it is, or there is no target.
+    pub fn is_sent(&self, session: i64) -> bool {
+        let Some(shared) = &self.shared else {
+            return true;
+        };
+        let state = shared.lock();
+        state.snapshot.statuses.get(&session) == Some(&Status::Completed)
+    }
+
     /// The state of all uploads, from memory.
     pub fn snapshot(&self) -> Snapshot {
         let Some(shared) = &self.shared else {

@@ -1,0 +1,132 @@
+//! What the task looks at from time to time: the clock, the schedule, the disk, the camera, the network.
+
+use std::time::{Duration, Instant};
+
+use super::super::network;
+use super::{Active, Task};
+use crate::machine::{Event, Fault};
+use crate::session::{SessionState, disk};
+
+/// How often it looks at what costs more: the camera when nothing is recorded, the network, the ring.
+const SLOW_TICK: Duration = Duration::from_secs(3);
+
+/// A clock that moved more than this against the time since boot was set by somebody.
+const SET_MS: i64 = 2000;
+
+impl Task {
+    /// Looks at what changes without telling.
+    pub(super) async fn tick(&mut self) {
+        if !self.loaded {
+            self.load().await;
+        }
+        self.watch_clock().await;
+        self.want().await;
+        let longest = self.parts.longest;
+        let is_long = |active: &Active| active.since.elapsed() > longest;
+        if self.active.as_ref().is_some_and(is_long) {
+            self.happens(Event::Long).await;
+        }
+        let is_due = |last: Instant| last.elapsed() >= SLOW_TICK;
+        if self.slow_tick.is_none_or(is_due) {
+            self.slow_tick = Some(Instant::now());
+            self.network = network::is_there();
+            self.watch_space().await;
+            if self.active.is_none() {
+                self.watch_camera().await;
+            }
+        }
+        self.process().await;
+        let parts = self.active.as_ref().map(|active| active.recording.part());
+        self.viewer.look_after(parts, &self.parts.camera);
+    }
+
+    /// Reads what the last run left behind.
+    async fn load(&mut self) {
+        let library = &self.parts.library;
+        let loaded = async {
+            let wish = library.wish().await?;
+            let unprocessed = library.all(SessionState::Processing).await?;
+            let finished = library.all(SessionState::Finished).await?;
+            anyhow::Ok((wish, unprocessed, finished))
+        };
+        match loaded.await {
+            Ok((wish, unprocessed, finished)) => {
+                self.loaded = true;
+                self.wish = wish;
+                for session in unprocessed {
+                    self.backlog.add(session.id);
+                }
+                finished.into_iter().for_each(&self.parts.finished);
+                self.happens(Event::Fault(Fault::Card, None)).await;
+                // Before the first decision, so that no recording is begun that would be ended at once.
+                self.watch_space().await;
+                self.watch_camera().await;
+                self.happens(Event::Booted).await;
+            }
+            Err(error) => self.card_failed(error).await,
+        }
+    }
+
+    /// Corrects the times of sessions when somebody has set the clock.
+    async fn watch_clock(&mut self) {
+        let booted_ms = self.parts.clock.booted_ms();
+        let moved_ms = booted_ms - self.booted_ms;
+        if moved_ms.abs() < SET_MS {
+            return;
+        }
+        match self.parts.library.set_clock().await {
+            Ok(sessions) => {
+                self.booted_ms = booted_ms;
+                let seconds = moved_ms / 1000;
+                tracing::warn!(
+                    seconds,
+                    sessions,
+                    "the clock was set; sessions of this boot begin accordingly"
+                );
+            }
+            Err(error) => self.card_failed(error).await,
+        }
+    }
+
+    /// Asks the schedule, and whoever said otherwise.
+    pub(super) async fn want(&mut self) {
+        let (schedule, clock) = (&self.parts.schedule, &self.parts.clock);
+        self.wanted = schedule.wants(self.wish.as_ref(), clock);
+        self.happens(Event::Wanted(self.wanted)).await;
+    }
+
+    /// Makes room, and measures it.
+    pub(super) async fn watch_space(&mut self) {
+        match disk(&self.parts.videos) {
+            Ok(disk) => self.disk = disk,
+            Err(error) => return self.card_failed(error.into()).await,
+        }
+        let (settings, sent) = (self.parts.space.clone(), self.parts.sent.clone());
+        let made = self
+            .parts
+            .library
+            .make_room(settings, self.disk, move |id| sent(id));
+        match made.await {
+            Ok(used) => self.used = used,
+            Err(error) => return self.card_failed(error).await,
+        }
+        if self.loaded {
+            self.happens(Event::Fault(Fault::Card, None)).await;
+        }
+        // Removing files may have changed it.
+        self.disk = disk(&self.parts.videos).unwrap_or(self.disk);
+        let (space, recording) = (&self.parts.space, self.active.is_some());
+        let obstacle = space.obstacle(self.disk, self.used, recording);
+        self.fault(Fault::Space, obstacle).await;
+    }
+
+    /// Looks for the camera while it is not being recorded.
+    pub(super) async fn watch_camera(&mut self) {
+        let found = self.parts.camera.find();
+        if let Ok(found) = &found {
+            self.camera.name.clone_from(&found.name);
+        }
+        self.camera.problem = found.err();
+        self.fault(Fault::Camera, self.camera.problem.clone()).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! Which lamp is lit when: a pure function of what is the case and of the time.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::control::Status;
+use crate::machine::State;
+
+/// How a lamp shines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// Dark.
+    Off,
+    /// Lit.
+    On,
+    /// Half a second lit, half a second dark.
+    Blink,
+    /// Four times a second.
+    Flicker,
+    /// A short flash every two seconds.
+    Flash,
+}
+
+impl Pattern {
+    /// Whether the lamp is lit at this time.
+    pub fn is_lit(self, at_ms: u64) -> bool {
+        let within = |part_ms: u64, of_ms: u64| at_ms % of_ms < part_ms;
+        match self {
+            Pattern::Off => false,
+            Pattern::On => true,
+            Pattern::Blink => within(500, 1000),
+            Pattern::Flicker => within(125, 250),
+            Pattern::Flash => within(100, 2000),
+        }
+    }
+}
+
+/// What a lamp can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// A recording waits for its camera.
+    Stalled,
+    /// See [`State`].
+    Booting,
+    /// See [`State`].
+    Ready,
+    /// See [`State`].
+    Recording,
+    /// See [`State`].
+    Processing,
+    /// See [`State`].
+    Error,
+    /// There is a network.
+    Online,
+    /// There is none.
+    Offline,
+}
+
+/// The patterns of a lamp; it is dark when none of its cases holds. The first one in the order of [`Case`] decides.
+pub type Patterns = BTreeMap<Case, Pattern>;
+
+/// The cases that hold.
+pub fn cases(status: &Status) -> Vec<Case> {
+    let state = match status.state {
+        State::Booting => Case::Booting,
+        State::Ready => Case::Ready,
+        State::Recording => Case::Recording,
+        State::Processing => Case::Processing,
+        State::Error => Case::Error,
+    };
+    let network = match status.network {
+        true => Case::Online,
+        false => Case::Offline,
+    };
+    let stalled = status.state == State::Recording && !status.is_recording();
+    let stalled = stalled.then_some(Case::Stalled);
+    stalled.into_iter().chain([state, network]).collect()
+}
+
+/// The pattern with which a lamp shines when these cases hold.
+pub fn pattern(patterns: &Patterns, cases: &[Case]) -> Pattern {
+    let shown = patterns.iter().find(|(case, _)| cases.contains(case));
+    shown.map_or(Pattern::Off, |(_, pattern)| *pattern)
+}
+
+/// Green: ready, and blinking while recording.
+pub fn green() -> Patterns {
+    BTreeMap::from([
+        (Case::Stalled, Pattern::Off),
+        (Case::Booting, Pattern::Flash),
+        (Case::Ready, Pattern::On),
+        (Case::Recording, Pattern::Blink),
+        (Case::Processing, Pattern::Flicker),
+    ])
+}
+
+/// Red: something is the matter.
+pub fn red() -> Patterns {
+    BTreeMap::from([(Case::Stalled, Pattern::Blink), (Case::Error, Pattern::On)])
+}
+
+/// White: the network.
+pub fn white() -> Patterns {
+    BTreeMap::from([(Case::Online, Pattern::On)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lit(pattern: Pattern) -> String {
+        let lit = (0..16).map(|step| pattern.is_lit(step * 125));
+        lit.map(|lit| if lit { '#' } else { '.' }).collect()
+    }
+
+    #[test]
+    fn patterns_in_time() {
+        assert_eq!(lit(Pattern::Off), "................");
+        assert_eq!(lit(Pattern::On), "################");
+        assert_eq!(lit(Pattern::Blink), "####....####....");
+        assert_eq!(lit(Pattern::Flicker), "#.#.#.#.#.#.#.#.");
+        assert_eq!(lit(Pattern::Flash), "#...............");
+    }
+
+    #[test]
+    fn the_three_lamps_in_each_case() {
+        use Case::*;
+        for (cases, green_red_white) in [
+            (
+                vec![Booting, Offline],
+                [Pattern::Flash, Pattern::Off, Pattern::Off],
+            ),
+            (
+                vec![Ready, Online],
+                [Pattern::On, Pattern::Off, Pattern::On],
+            ),
+            (
+                vec![Recording, Online],
+                [Pattern::Blink, Pattern::Off, Pattern::On],
+            ),
+            (
+                vec![Stalled, Recording, Offline],
+                [Pattern::Off, Pattern::Blink, Pattern::Off],
+            ),
+            (
+                vec![Processing, Online],
+                [Pattern::Flicker, Pattern::Off, Pattern::On],
+            ),
+            (
+                vec![Error, Online],
+                [Pattern::Off, Pattern::On, Pattern::On],
+            ),
+        ] {
+            let shown = [green(), red(), white()].map(|lamp| pattern(&lamp, &cases));
+            assert_eq!(shown, green_red_white, "{cases:?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Kills and cuts while recording: what was recorded until then plays, and the session tells where it is broken.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kit::testing::{Program, command};
+use recorder::session::SessionState;
+use serde_json::json;
+use support::*;
+
+/// The last fragment and what follows it may be lost.
+const MOST_LOST_MS: i64 = 1000;
+
+fn always(directory: &Path) -> Program {
+    let mut config = settings(directory);
+    merge(&mut config, json!({ "schedule": { "always": true } }));
+    let mut command = command(env!("CARGO_BIN_EXE_recorder"));
+    Program::start(&mut command, directory, config).ready()
+}
+
+/// The size of the only part of the newest session.
+fn size(directory: &Path, session: usize) -> u64 {
+    let part = directory.join(format!("videos/{session}/part-000.mp4"));
+    std::fs::metadata(part).map_or(0, |part| part.len())
+}
+
+/// Kills a recorder while it records, again and again; returns what each kill lost, in milliseconds.
+fn kills(rounds: usize) -> Vec<i64> {
+    needs_ffmpeg();
+    let directory = tempfile::tempdir().unwrap();
+    let mut killed = Vec::new();
+    for round in 1..=rounds {
+        let program = always(directory.path());
+        eventually("it records", || {
+            (size(directory.path(), round) > 1000).then_some(())
+        });
+        // At any moment of a fragment.
+        let moment = Instant::now() + Duration::from_millis(900 + fastrand::u64(..600));
+        eventually("the moment comes", || {
+            (Instant::now() >= moment).then_some(())
+        });
+        let at_ms = kit::clock::now_ms();
+        program.kill();
+        killed.push(at_ms);
+        eventually("ffmpeg dies with it", || {
+            ffmpeg_in(directory.path()).is_none().then_some(())
+        });
+    }
+    let recorder = Recorder::start_in(directory, json!({}));
+    let lost = killed.iter().enumerate().map(|(index, at_ms)| {
+        let (session, _) = recorder.finished(index as i64 + 1);
+        let why = session.why.unwrap();
+        assert!(why.starts_with("it was not ended"), "{why}");
+        at_ms - session.started_at_ms - session.duration_ms
+    });
+    lost.collect()
+}
+
+#[test]
+fn a_kill_loses_a_second_at_most_and_the_rest_plays() {
+    let lost = kills(3);
+    assert!(lost.iter().all(|lost| *lost <= MOST_LOST_MS), "{lost:?}");
+}
+
+#[test]
+#[ignore = "takes three minutes: fifty kills"]
+fn fifty_kills_lose_a_second_at_most_each_and_the_rest_plays() {
+    let mut lost = kills(50);
+    lost.sort_unstable();
+    println!(
+        "lost by a kill, in ms: median {}, most {}",
+        lost[25], lost[49]
+    );
+    assert!(lost.iter().all(|lost| *lost <= MOST_LOST_MS), "{lost:?}");
+}
+
+#[test]
+fn parts_that_cannot_be_used_are_named_and_the_others_become_the_video() {
+    needs_ffmpeg();
+    let directory = tempfile::tempdir().unwrap();
+    let program = always(directory.path());
+    eventually("it records", || {
+        (size(directory.path(), 1) > 50_000).then_some(())
+    });
+    program.kill();
+    let folder = directory.path().join("videos/1");
+    let part = std::fs::read(folder.join("part-000.mp4")).unwrap();
+    std::fs::write(folder.join("part-001.mp4"), vec![0; 4096]).unwrap();
+    std::fs::write(folder.join("part-002.mp4"), "").unwrap();
+    std::fs::write(folder.join("part-003.mp4"), &part[..100]).unwrap();
+    let torn = [&part[..], &[0; 500]].concat();
+    std::fs::write(folder.join("part-004.mp4"), torn).unwrap();
+    let recorder = Recorder::start_in(directory, json!({}));
+    let (session, _) = recorder.finished(1);
+    let why = session.why.unwrap();
+    for part in [
+        "part-001.mp4 is all zeroes (4096 bytes)",
+        "part-002.mp4 is empty",
+        "part-003.mp4 has no head (100 bytes)",
+        "part-004.mp4 has an incomplete end",
+    ] {
+        assert!(why.contains(part), "{why}");
+    }
+}
+
+#[test]
+fn a_video_is_not_made_anew_of_what_a_cut_has_left_of_its_parts() {
+    let recorder = Recorder::start(json!({}));
+    recorder.begin().unwrap();
+    recorder.films(60);
+    let id = recorder.status().session.unwrap();
+    let part = recorder.directory.path().join("videos/1/part-000.mp4");
+    let beginning = std::fs::read(&part).unwrap();
+    recorder.films(20);
+    recorder.end();
+    let (_, before) = recorder.finished(id);
+    let directory = recorder.stop();
+    // The cut came while parts were being removed, and took the database with it.
+    std::fs::write(&part, beginning).unwrap();
+    std::fs::remove_file(directory.path().join("recorder.sqlite")).unwrap();
+    let recorder = Recorder::start_in(directory, json!({}));
+    let (_, after) = recorder.finished(id);
+    assert_eq!(before, after);
+    assert!(!part.exists());
+}
+
+#[test]
+fn of_a_session_without_any_usable_part_it_is_told_and_nothing_is_thrown_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("videos/7");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("part-000.mp4"), vec![0; 4096]).unwrap();
+    let recorder = Recorder::start_in(directory, json!({}));
+    let session = recorder.processed(7);
+    assert_eq!(session.state, SessionState::Corrupted);
+    let why = session.why.unwrap();
+    assert!(why.contains("its entry was lost"), "{why}");
+    assert!(
+        why.contains("nothing of it can be used: part-000.mp4 is all zeroes"),
+        "{why}"
+    );
+    let kept = recorder.directory.path().join("videos/7/part-000.unusable");
+    assert_eq!(std::fs::metadata(kept).unwrap().len(), 4096);
+}
+
+#[test]
+fn asked_to_stop_it_ends_the_session_in_good_order_and_goes_on_after_the_next_start() {
+    let recorder = Recorder::start(json!({}));
+    recorder.begin().unwrap();
+    recorder.films(20);
+    let directory = recorder.stop();
+    let recorder = Recorder::start_in(directory, json!({}));
+    let (session, probed) = recorder.finished(1);
+    assert_eq!(session.why, None);
+    assert!(probed.frames >= 20);
+    // Nobody has said that it should stop recording.
+    recorder.films(20);
+    assert_eq!(recorder.status().session, Some(2));
+}
