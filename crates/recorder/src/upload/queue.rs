@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, named_params, params};
 
 use super::target::Journal;
 use super::trouble::Trouble;
@@ -48,13 +49,17 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 /// The open queue.
 pub struct Queue {
     connection: Connection,
+    /// Which file it is.
+    inode: Option<u64>,
 }
 
 impl Queue {
     /// Opens the queue in the recorder's database.
     pub fn open(database: &Path) -> anyhow::Result<Self> {
         let open = || {
-            let connection = Connection::open(database)?;
+            // Not created: an empty file would be in the way of the recorder's own.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(database, flags)?;
             connection.busy_timeout(Duration::from_secs(10))?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "cache_size", -256)?;
@@ -63,7 +68,13 @@ impl Queue {
         };
         let connection =
             open().with_context(|| format!("cannot open the uploads in {}", database.display()))?;
-        Ok(Queue { connection })
+        let inode = inode(database);
+        Ok(Queue { connection, inode })
+    }
+
+    /// Whether it is still the recorder's database, which begins a new file when one was damaged.
+    pub fn is_in(&self, database: &Path) -> bool {
+        self.inode == inode(database)
     }
 
     /// Adds a video. One that is known already is left as it is, unless its content is another one.
@@ -241,6 +252,10 @@ impl Queue {
     }
 }
 
+fn inode(database: &Path) -> Option<u64> {
+    Some(std::fs::metadata(database).ok()?.ino())
+}
+
 fn video(row: &Row) -> rusqlite::Result<Video> {
     Ok(Video {
         session: row.get(0)?,
@@ -301,7 +316,10 @@ mod tests {
     fn queue_of(sessions: &[i64]) -> Queue {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(SCHEMA).unwrap();
-        let queue = Queue { connection };
+        let queue = Queue {
+            connection,
+            inode: None,
+        };
         for session in sessions {
             let video = Video {
                 session: *session,

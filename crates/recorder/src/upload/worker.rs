@@ -1,7 +1,7 @@
 //! The thread of the uploads: takes what was added into the queue, chooses what is next and when, and records the
 //! outcome.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -30,7 +30,8 @@ const TURN: Duration = Duration::from_secs(30);
 /// Pauses after a target took nothing, in seconds: the first and the longest.
 const PAUSE: (u32, u32) = (15, 900);
 
-/// Starts the thread, once the queue could be opened.
+/// Starts the thread. What keeps it from uploading now is told, and tried again: recordings without uploads are better
+/// than none.
 pub fn start(
     kit: &Kit,
     settings: Settings,
@@ -38,35 +39,27 @@ pub fn start(
     second: Duration,
     shared: Arc<Shared>,
 ) -> anyhow::Result<()> {
-    let queue = Queue::open(database)?;
-    let name = format!("{} {}", settings.target.name(), address(&settings));
     shared.lock().snapshot.target = settings.target;
-    let component = kit.component("uploads");
     let folder = database.with_file_name("uploads");
-    let target = match open(kit, &settings, &folder) {
-        Ok(target) => Some(target),
-        Err(error) => {
-            // Recordings without uploads are better than none.
-            component.degraded(format!("nothing is uploaded: {error:#}"));
-            shared.lock().snapshot.problem = Some(format!("{error:#}"));
-            None
-        }
-    };
-    let worker = Worker {
-        queue,
-        target,
-        name,
+    let mut worker = Worker {
+        database: database.to_owned(),
+        queue: None,
+        target: open(kit, &settings, &folder).map_err(|error| format!("{error:#}")),
+        name: format!("{} {}", settings.target.name(), address(&settings)),
         settings,
         second,
         verifier: Verifier::default(),
-        component,
+        component: kit.component("uploads"),
         shutdown: kit.shutdown().clone(),
         heartbeat: Arc::new(kit.heartbeat("uploads", BEAT)),
         shared,
         pause: None,
         failures: 0,
     };
-    worker.tell()?;
+    match worker.open_queue() {
+        Ok(queue) => worker.queue = Some(queue),
+        Err(error) => worker.stands_still(format!("{error:#}")),
+    }
     let thread = std::thread::Builder::new().name("uploads".into());
     let started = thread.spawn(move || worker.run());
     started
@@ -127,9 +120,11 @@ fn open(kit: &Kit, settings: &Settings, folder: &Path) -> anyhow::Result<Box<dyn
 }
 
 struct Worker {
-    queue: Queue,
-    /// None if its credentials are missing.
-    target: Option<Box<dyn Target>>,
+    database: PathBuf,
+    /// None if it could not be used, and has to be opened anew.
+    queue: Option<Queue>,
+    /// Why not, if its credentials are missing.
+    target: Result<Box<dyn Target>, String>,
     /// Tells this target from one that was set before.
     name: String,
     settings: Settings,
@@ -150,8 +145,7 @@ impl Worker {
         while !self.must_end() {
             self.heartbeat.beat();
             let wait = self.turn().unwrap_or_else(|error| {
-                self.component
-                    .degraded(format!("the queue of uploads cannot be used: {error:#}"));
+                self.stands_still(format!("{error:#}"));
                 TURN
             });
             self.wait(wait);
@@ -177,15 +171,48 @@ impl Worker {
         }
     }
 
-    /// Does what is to be done now; returns the time until the next turn.
+    /// Does what is to be done now; returns the time until the next turn. After an error the queue is opened anew.
     fn turn(&mut self) -> anyhow::Result<Duration> {
-        self.take_in()?;
+        let queue = self.queue.take();
+        let queue = match queue.filter(|queue| queue.is_in(&self.database)) {
+            Some(queue) => queue,
+            None => self.open_queue()?,
+        };
+        let wait = self.turn_with(&queue)?;
+        self.queue = Some(queue);
+        Ok(wait)
+    }
+
+    /// Opens the queue, and shows it.
+    fn open_queue(&self) -> anyhow::Result<Queue> {
+        let queue = Queue::open(&self.database)?;
+        self.tell(&queue)?;
+        match &self.target {
+            Ok(_) => self.stands_still_no_more(),
+            Err(why) => self.stands_still(why.clone()),
+        }
+        Ok(queue)
+    }
+
+    fn stands_still(&self, why: String) {
+        self.component
+            .degraded(format!("nothing is uploaded: {why}"));
+        self.shared.lock().snapshot.problem = Some(why);
+    }
+
+    fn stands_still_no_more(&self) {
+        self.component.ok();
+        self.shared.lock().snapshot.problem = None;
+    }
+
+    fn turn_with(&mut self, queue: &Queue) -> anyhow::Result<Duration> {
+        self.take_in(queue)?;
         if std::mem::take(&mut self.shared.lock().is_woken) {
-            self.queue.all_due()?;
+            queue.all_due()?;
             (self.pause, self.failures) = (None, 0);
         }
-        self.tell()?;
-        if self.target.is_none() {
+        self.tell(queue)?;
+        if self.target.is_err() {
             return Ok(TURN);
         }
         let hours = self.settings.hours;
@@ -198,69 +225,66 @@ impl Worker {
                 return Ok(left);
             }
         }
-        match self.queue.next(clock::now_ms())? {
-            Some(video) => self.upload(&video).map(|()| Duration::ZERO),
+        match queue.next(clock::now_ms())? {
+            Some(video) => self.upload(queue, &video).map(|()| Duration::ZERO),
             None => Ok(TURN),
         }
     }
 
     /// Puts what was added into the queue.
-    fn take_in(&mut self) -> anyhow::Result<()> {
+    fn take_in(&self, queue: &Queue) -> anyhow::Result<()> {
         loop {
             // It stays added until it is on the card.
             let Some(video) = self.shared.lock().added.first().cloned() else {
                 return Ok(());
             };
-            self.queue.add(&video, clock::now_ms())?;
+            queue.add(&video, clock::now_ms())?;
             self.shared.lock().added.remove(0);
         }
     }
 
     /// Uploads a video, and records the outcome.
-    fn upload(&mut self, video: &Video) -> anyhow::Result<()> {
+    fn upload(&mut self, queue: &Queue, video: &Video) -> anyhow::Result<()> {
         let pace = Arc::new(self.pace());
-        self.queue.uploading(video.session, clock::now_ms())?;
+        queue.uploading(video.session, clock::now_ms())?;
         self.shared.lock().running = Some((video.clone(), pace.clone()));
-        self.tell()?;
-        let outcome = self.send(video, &pace);
+        self.tell(queue)?;
+        let outcome = self.send(queue, video, &pace);
         self.shared.lock().running = None;
         let (session, now) = (video.session, clock::now_ms());
         match outcome? {
             Ok(receipt) => {
-                self.queue.completed(session, &self.name, &receipt, now)?;
+                queue.completed(session, &self.name, &receipt, now)?;
                 tracing::info!(session, receipt, "uploaded");
                 self.works();
             }
-            Err(Trouble::Ended) => self.queue.pending(session, now)?,
+            Err(Trouble::Ended) => queue.pending(session, now)?,
             Err(Trouble::Corrupted(why)) => {
                 tracing::error!(session, "not uploaded: {why}");
-                self.queue.corrupted(session, &why, now)?;
+                queue.corrupted(session, &why, now)?;
             }
             Err(Trouble::Video(why)) => {
                 tracing::warn!(session, "not uploaded: {why}");
-                self.queue.failed(session, &why, true, now)?;
+                queue.failed(session, &why, true, now)?;
                 // The target answers, so the next video may be taken.
                 self.works();
             }
             Err(Trouble::Target { why, pause }) => {
-                self.queue.failed(session, &why, false, now)?;
+                queue.failed(session, &why, false, now)?;
                 self.failures += 1;
                 let [first, longest] = [PAUSE.0, PAUSE.1].map(|seconds| self.second * seconds);
                 let own = kit::jittered(kit::back_off(first, self.failures, longest));
                 self.pause = Some(Instant::now() + pause.unwrap_or(own).max(own));
-                self.component
-                    .degraded(format!("nothing is uploaded: {why}"));
-                self.shared.lock().snapshot.problem = Some(why);
+                self.stands_still(why);
             }
         }
-        self.tell()
+        self.tell(queue)
     }
 
     /// The target takes uploads.
     fn works(&mut self) {
         (self.pause, self.failures) = (None, 0);
-        self.component.ok();
-        self.shared.lock().snapshot.problem = None;
+        self.stands_still_no_more();
     }
 
     fn pace(&self) -> Pace {
@@ -280,12 +304,17 @@ impl Worker {
     }
 
     /// Sends a video, if its file is the recorded one before and after.
-    fn send(&mut self, video: &Video, pace: &Arc<Pace>) -> anyhow::Result<Result<String, Trouble>> {
+    fn send(
+        &mut self,
+        queue: &Queue,
+        video: &Video,
+        pace: &Arc<Pace>,
+    ) -> anyhow::Result<Result<String, Trouble>> {
         let (file, mark) = match self.verifier.open(video, pace) {
             Ok(opened) => opened,
             Err(trouble) => return Ok(Err(trouble)),
         };
-        let journal = self.queue.journal(video.session, &self.name)?;
+        let journal = queue.journal(video.session, &self.name)?;
         let job = Job {
             video,
             file: Arc::new(file),
@@ -293,8 +322,10 @@ impl Worker {
             pace: pace.clone(),
             pause: self.second,
         };
-        let target = self.target.as_ref().context("there is no target")?;
-        let sent = target.upload(&job);
+        let sent = match &self.target {
+            Ok(target) => target.upload(&job),
+            Err(why) => return Ok(Err(Trouble::target(why))),
+        };
         if sent.is_ok() && !is_unchanged(video, &mark) {
             let name = video.path.display();
             let why = format!("{name} was written to while it was sent: it has to be sent again");
@@ -304,11 +335,11 @@ impl Worker {
     }
 
     /// Shows the state of the queue.
-    fn tell(&self) -> anyhow::Result<()> {
-        let mut statuses = self.queue.statuses()?;
-        let success_rate = self.queue.success_rate(clock::now_ms())?;
-        let last_completed_ms = self.queue.last_completed_ms()?;
-        let mut queue_bytes = self.queue.bytes()?;
+    fn tell(&self, queue: &Queue) -> anyhow::Result<()> {
+        let mut statuses = queue.statuses()?;
+        let success_rate = queue.success_rate(clock::now_ms())?;
+        let last_completed_ms = queue.last_completed_ms()?;
+        let mut queue_bytes = queue.bytes()?;
         let mut state = self.shared.lock();
         for video in &state.added {
             statuses.entry(video.session).or_insert_with(|| {

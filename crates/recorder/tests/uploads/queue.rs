@@ -192,3 +192,28 @@ fn outside_of_its_hours_nothing_is_sent() {
     let running = scene.start();
     running.completed(1);
 }
+
+#[test]
+fn a_database_that_cannot_be_used_is_told_and_opened_once_it_can() {
+    let server = PutServer::start(Parts::Taken);
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::new(folder.path(), &settings("put", &server.url()));
+    let running = scene.start();
+    running.uploads.add(scene.video(1, 1));
+    running.completed(1);
+
+    // The recorder sets a damaged file aside, and begins a new one.
+    let database = folder.path().join("recorder.sqlite");
+    for suffix in ["", "-wal", "-shm"] {
+        let file = kit::database::beside(&database, suffix);
+        let _ = fs::rename(&file, kit::database::beside(&file, ".damaged"));
+    }
+    running.uploads.add(scene.video(2, 1));
+    let told = running.until("it is told", |snapshot| snapshot.problem.is_some());
+    let problem = told.problem.unwrap();
+    assert!(problem.contains("cannot open the uploads in "), "{problem}");
+    scene.create_database();
+    running.uploads.add(scene.video(1, 1));
+    let snapshot = running.completed(2);
+    assert_eq!(snapshot.problem, None);
+}

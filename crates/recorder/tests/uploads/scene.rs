@@ -82,6 +82,20 @@ impl Scene {
         }
     }
 
+    /// Creates the recorder's database, if it is not there.
+    pub fn create_database(&self) -> PathBuf {
+        let database = self.folder.join("recorder.sqlite");
+        let schema = database::Schema {
+            name: "recorder's database",
+            application: 1,
+            version: 1,
+            tables: SCHEMA,
+            counted: "uploads",
+        };
+        schema.open(&database).unwrap().close();
+        database
+    }
+
     /// Starts the uploads.
     pub fn start(&self) -> Running {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,15 +110,7 @@ impl Scene {
             version: "test",
         };
         let kit = Kit::new(service, HttpSettings::default(), credentials, listener);
-        let database = self.folder.join("recorder.sqlite");
-        let schema = database::Schema {
-            name: "recorder's database",
-            application: 1,
-            version: 1,
-            tables: SCHEMA,
-            counted: "uploads",
-        };
-        schema.open(&database).unwrap().close();
+        let database = self.create_database();
         let settings = self.settings.clone();
         let second = Duration::from_millis(5);
         let uploads = Uploads::start_with(&kit, settings, &database, second).unwrap();
