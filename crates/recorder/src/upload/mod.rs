@@ -23,6 +23,7 @@ mod video;
 mod worker;
 mod youtube;
 
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -72,13 +73,11 @@ impl Uploads {
         let Some(shared) = &self.shared else { return };
         let mut state = shared.lock();
         // The queue decides whether it is new; meanwhile it counts as waiting.
-        if !state.snapshot.statuses.contains_key(&video.session) {
-            state
-                .snapshot
-                .statuses
-                .insert(video.session, Status::Pending);
-            state.snapshot.queue_size += 1;
-            state.snapshot.queue_bytes += video.bytes;
+        let snapshot = &mut state.snapshot;
+        if let Entry::Vacant(unknown) = snapshot.statuses.entry(video.session) {
+            unknown.insert(Status::Pending);
+            snapshot.queue_size += 1;
+            snapshot.queue_bytes += video.bytes;
         }
         state.added.push(video);
         state.is_new = true;
