@@ -109,7 +109,7 @@ pub async fn run_in(world: World, config: Config, kit: Kit) -> anyhow::Result<()
 }
 
 /// What the recorder is doing, in a line for those who look after the device.
-fn in_words(status: &Status, waiting: usize) -> String {
+fn in_words(status: &Status, waiting: u64) -> String {
     let mut words = status.state.word().to_owned();
     if let (true, Some(format)) = (status.is_recording(), &status.camera.format) {
         words += &format!(" {format}");
