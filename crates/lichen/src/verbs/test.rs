@@ -79,12 +79,19 @@ fn host(workspace: &Workspace) -> Result<()> {
             "--color",
             "never",
         ])
+        // Most tests wait: for a process, a server, or the frames of a camera.
+        .env("RUST_TEST_THREADS", threads().to_string())
         .current_dir(workspace.root());
     follow(
         cargo,
         "host tests",
         &workspace.build("log")?.join("host-tests.log"),
     )
+}
+
+/// How many tests of a program run at once.
+fn threads() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Builds all checks of the flake.
