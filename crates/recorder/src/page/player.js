@@ -63,7 +63,7 @@ function seek(seconds) {
 function showGaps() {
   const place = byId("gaps");
   place.hidden = open.gaps.length === 0;
-  text(place.querySelector("h3"), capital(`${count(open.gaps.length, "interruption")}`));
+  text(place.querySelector("h3"), count(open.gaps.length, "interruption"));
   place.querySelector("ol").replaceChildren(...open.gaps.map((gap) => {
     const jump = element("button", { type: "button", class: "plain" }, duration(gap.position_ms));
     // A little before it, to see what was before it.

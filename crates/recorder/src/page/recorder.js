@@ -213,7 +213,7 @@ function showSessions() {
 
 function card(session) {
   const thumbnail = session.thumbnail ? element("img", { src: path(session, "thumbnail.jpg"), alt: "", loading: "lazy" }) : "No picture";
-  const length = session.duration_ms > 0 ? element("span", { class: "length" }, duration(session.duration_ms)) : null;
+  const length = session.state !== "recording" && session.duration_ms > 0 ? element("span", { class: "length" }, duration(session.duration_ms)) : null;
   const words = sessionWords(session, uploadInProgress()).map(([is, words]) => element("span", { "data-is": is }, words));
   const about = element("span", { class: "about" }, element("b", {}, moment(session.started_at_ms)),
     session.bytes > 0 ? element("span", {}, size(session.bytes)) : null, ...words);
