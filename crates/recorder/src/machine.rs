@@ -54,8 +54,6 @@ pub enum By {
     Button,
     /// Somebody asked over HTTP.
     Http,
-    /// The schedule says so.
-    Schedule,
 }
 
 /// What can be the matter.
