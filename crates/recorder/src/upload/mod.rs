@@ -5,7 +5,7 @@
 //! what fails is tried again later, with growing pauses, for as long as it takes. The thread shares only memory with the
 //! rest of the recorder, so that no target and no network delays a recording.
 //!
-//! A target is one file: [`s3`], [`tus`], [`put`] or [`youtube`].
+//! A target is one file: `s3`, `tus`, `put` or `youtube`.
 
 pub mod config;
 mod hours;
