@@ -14,7 +14,7 @@ use super::{CameraSettings, Source};
 
 /// The length of a fragment in the file. What is not yet a complete fragment is lost by a cut, and so is what is not yet
 /// synced (see [`super::watch`]); together that must stay below a second.
-const FRAGMENT: Duration = Duration::from_millis(500);
+pub const FRAGMENT: Duration = Duration::from_millis(500);
 
 /// How often ffmpeg reports its progress, in seconds.
 const REPORTS: &str = "0.25";

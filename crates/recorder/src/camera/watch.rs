@@ -148,12 +148,14 @@ impl Watched {
             _ => self.limits.frame,
         };
         // The next look would be too late.
-        let late = |since: Instant| since.elapsed() + SYNC > limit;
-        let seconds = limit.as_secs_f64();
-        if late(self.frame_at) {
-            return Some(format!("no frame came for {seconds} s"));
+        let late = |since: Instant, limit: Duration| since.elapsed() + SYNC > limit;
+        if late(self.frame_at, limit) {
+            return Some(format!("no frame came for {} s", limit.as_secs_f64()));
         }
-        late(self.grew_at).then(|| format!("the file did not grow for {seconds} s"))
+        // Frames reach the file a fragment later.
+        let limit = limit + 2 * ffmpeg::FRAGMENT;
+        let why = || format!("the file did not grow for {} s", limit.as_secs_f64());
+        late(self.grew_at, limit).then(why)
     }
 
     /// Ends it in good order.
