@@ -109,14 +109,20 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
         "{video:?}"
     );
 
-    // Killed.
+    // Killed: what was recorded is kept, and the recording goes on by itself in another session.
+    let goes_on = |sessions| -> Result<()> {
+        recorder.records(20)?;
+        recorder.stop()?;
+        let video = recorder.keeps(sessions)?;
+        ensure!(video.frames >= 20, "{video:?}");
+        Ok(())
+    };
     recorder.start()?;
     recorder.records(20)?;
     let before = recorder.process()?;
     machine.sh("systemctl kill --signal KILL recorder")?;
     recorder.is_replaced(&before)?;
-    let video = recorder.keeps(2)?;
-    ensure!(video.frames >= 15, "{video:?}");
+    goes_on(3)?;
 
     // Frozen.
     recorder.forgive()?;
@@ -125,8 +131,7 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     let before = recorder.process()?;
     machine.sh("systemctl kill --kill-whom main --signal STOP recorder")?;
     recorder.is_replaced(&before)?;
-    let video = recorder.keeps(3)?;
-    ensure!(video.frames >= 15, "{video:?}");
+    goes_on(5)?;
 
     // The camera stalls, and is pulled out: the recording goes on, and says where it is broken.
     recorder.forgive()?;
@@ -146,7 +151,7 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     recorder.records(20)?;
     header.shows(ERROR, false)?;
     recorder.stop()?;
-    let video = recorder.keeps(4)?;
+    let video = recorder.keeps(6)?;
     ensure!(video.frames >= 50 && video.gaps() == 2, "{video:?}");
 
     // The disk fills up: the recording ends in good order, and the next one is refused until there is room.
@@ -161,7 +166,7 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     header.shows(ERROR, true)?;
     machine.sh("rm /var/full")?;
     header.shows(ERROR, false)?;
-    let video = recorder.keeps(5)?;
+    let video = recorder.keeps(7)?;
     ensure!(video.frames >= 15, "{video:?}");
 
     // The network is down: recordings wait, and arrive when it is back.
@@ -172,9 +177,9 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     recorder.start()?;
     recorder.records(20)?;
     recorder.stop()?;
-    recorder.keeps(6)?;
+    recorder.keeps(8)?;
     let status = recorder.status()?;
-    ensure!(status["uploads"]["queue_size"] == 6, "{status}");
+    ensure!(status["uploads"]["queue_size"] == 8, "{status}");
     nothing_failed(&machine)?;
     bucket.up();
     recorder.uploads(&bucket.folder())?;
