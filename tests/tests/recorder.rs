@@ -154,7 +154,7 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     let video = recorder.keeps(6)?;
     ensure!(video.frames >= 50 && video.gaps() == 2, "{video:?}");
 
-    // The disk fills up: the recording ends in good order, and the next one is refused until there is room.
+    // The disk fills up: the recording ends in good order, and none begins until there is room.
     recorder.start()?;
     recorder.records(20)?;
     machine.sh(
@@ -166,7 +166,10 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     header.shows(ERROR, true)?;
     machine.sh("rm /var/full")?;
     header.shows(ERROR, false)?;
-    let video = recorder.keeps(7)?;
+    // Nobody has stopped it, so it records again by itself.
+    recorder.records(20)?;
+    recorder.stop()?;
+    let video = recorder.keeps(8)?;
     ensure!(video.frames >= 15, "{video:?}");
 
     // The network is down: recordings wait, and arrive when it is back.
@@ -177,9 +180,9 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     recorder.start()?;
     recorder.records(20)?;
     recorder.stop()?;
-    recorder.keeps(8)?;
+    recorder.keeps(9)?;
     let status = recorder.status()?;
-    ensure!(status["uploads"]["queue_size"] == 8, "{status}");
+    ensure!(status["uploads"]["queue_size"] == 9, "{status}");
     nothing_failed(&machine)?;
     bucket.up();
     recorder.uploads(&bucket.folder())?;
