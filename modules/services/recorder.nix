@@ -95,8 +95,9 @@ in
           RuntimeDirectoryMode = "0755"; # heartbeat.json is for whoever watches
           # It looks into the table of routes and for the number of the boot.
           ProcSubset = "all";
-          # setpriv, which lets ffmpeg die with the recorder, sets the capabilities anew that there are: none.
-          SystemCallFilter = [ "@system-service" "~@privileged @resources" "capset" ];
+          # setpriv, which lets ffmpeg die with the recorder, sets the capabilities anew that there are: none. What joins
+          # parts gives way to what records.
+          SystemCallFilter = [ "@system-service" "~@privileged @resources" "capset" "setpriority" ];
           # The recorder ends ffmpeg itself, so that the last part is whole.
           KillMode = "mixed";
           TimeoutStopSec = "30s";

@@ -164,3 +164,23 @@ fn asked_to_stop_it_ends_the_session_in_good_order_and_goes_on_after_the_next_st
     recorder.films(12);
     assert_eq!(recorder.status().session, Some(2));
 }
+
+#[test]
+fn what_a_cut_has_left_of_a_removed_recording_is_removed_at_the_next_start() {
+    let recorder = Recorder::start(json!({}));
+    recorder.begin().unwrap();
+    recorder.films(12);
+    recorder.end();
+    recorder.finished(1);
+    let directory = recorder.stop();
+    // The cut came between the entry and the files.
+    let database = rusqlite::Connection::open(directory.path().join("recorder.sqlite")).unwrap();
+    let removed = database.execute("UPDATE sessions SET removed_at_ms = 5", []);
+    assert_eq!(removed, Ok(1));
+    drop(database);
+    let folder = directory.path().join("videos/1");
+    assert!(folder.exists());
+    let recorder = Recorder::start_in(directory, json!({}));
+    recorder.begin().unwrap();
+    assert!(!folder.exists());
+}

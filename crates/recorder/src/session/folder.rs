@@ -1,16 +1,34 @@
-//! The folder of a session: `videos/12` with `part-000.mp4`, …, and later `2026-11-30_0800_12.mp4` and `thumbnail.jpg`.
+//! The folder of a session: `videos/12` with `part-000.mp4`, …, and later `2026-11-30_0800_12_1f2e3d4c.mp4`
+//! and `thumbnail.jpg`.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
 
 /// The folder of a session, which need not exist.
 #[derive(Debug, Clone)]
 pub struct Folder {
     id: i64,
     path: PathBuf,
+}
+
+/// What tells this device from others: eight digits of a hash of its machine-id, which itself is not to be shown.
+fn device() -> &'static str {
+    static DEVICE: OnceLock<String> = OnceLock::new();
+    DEVICE.get_or_init(|| {
+        let id = std::fs::read("/etc/machine-id").unwrap_or_default();
+        let hash = Sha256::new_with_prefix("recorder")
+            .chain_update(id)
+            .finalize();
+        hash.iter()
+            .take(4)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    })
 }
 
 impl Folder {
@@ -80,12 +98,14 @@ impl Folder {
         self.films(false).ok()?.pop()
     }
 
-    /// What the video of a session is called that began at this time: who finds it elsewhere knows what it is.
+    /// What the video of a session is called that began at this time: who finds it elsewhere knows what it is. Devices that
+    /// upload to the same place and keep the same hours differ by [`device`].
     pub fn video_to_be(&self, started_at_ms: i64) -> PathBuf {
         let began = Timestamp::from_millisecond(started_at_ms).unwrap_or_default();
         let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
         let time = began.to_zoned(zone).strftime("%Y-%m-%d_%H%M");
-        self.path.join(format!("{time}_{}.mp4", self.id))
+        let name = format!("{time}_{}_{}.mp4", self.id, device());
+        self.path.join(name)
     }
 
     /// The picture of it.
@@ -104,5 +124,21 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_s_name_tells_when_which_and_of_which_device() {
+        let video = Folder::of(Path::new("/videos"), 12).video_to_be(0);
+        let name = video.file_stem().unwrap().to_str().unwrap();
+        let [day, time, id, device] = name.split('_').collect::<Vec<_>>()[..] else {
+            panic!("{name}")
+        };
+        assert_eq!((day.len(), time.len(), id), (10, 4, "12"));
+        assert!(device.len() == 8 && device.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }

@@ -125,6 +125,12 @@ fn wrong(probed: &Probed, parts: &Parts) -> Option<String> {
 
 /// Joins the parts without encoding them anew.
 async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Result<(), Failure> {
+    let (list, new) = (
+        folder.path().join("parts.txt"),
+        folder.path().join("video.new"),
+    );
+    // What a cut or a full disk left of an earlier attempt takes the room that this one needs.
+    forget(&new)?;
     let free = disk(folder.path())?.free_bytes;
     if free < parts.bytes + reserve {
         // A single part plays as it is; only seeking in it is slow.
@@ -138,10 +144,6 @@ async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Res
         let why = format!("joining the parts needs {needed} of room, and {free} are free");
         return Err(Failure::Later(anyhow::anyhow!(why)));
     }
-    let (list, new) = (
-        folder.path().join("parts.txt"),
-        folder.path().join("video.new"),
-    );
     let mut lines = String::from("ffconcat version 1.0\n");
     for part in &parts.files {
         let name = part.file_name().unwrap_or_default().to_string_lossy();
@@ -156,6 +158,7 @@ async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Res
     joining.args(["-map", "0", "-c", "copy", "-f", "mp4"]);
     joining.args(["-movflags", "+faststart", "-y"]).arg(&new);
     if let Err(why) = succeed(joining).await? {
+        forget(&new)?;
         let why = format!("the parts cannot be joined: {why}");
         // Whoever else filled the disk meanwhile may be the reason; if it is not, trying again is in vain.
         return Err(match disk(folder.path())?.free_bytes < reserve {
@@ -172,6 +175,14 @@ async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Res
     })
     .await?;
     Ok(())
+}
+
+/// Removes a file, unless it is gone already.
+fn forget(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Reads all frames of a video.

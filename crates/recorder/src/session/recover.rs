@@ -62,6 +62,13 @@ pub fn parts(folder: &Folder) -> io::Result<Parts> {
 
 /// Brings files and rows to the same, before anything else is done.
 pub fn recover(store: &Store, videos: &Path, clock: &Clock) -> anyhow::Result<()> {
+    for folder in Folder::all(videos)? {
+        let known = store.get(folder.id())?;
+        if known.is_some_and(|session| session.removed_at_ms.is_some()) {
+            // The cut came while it was being removed.
+            folder.remove()?;
+        }
+    }
     for session in store.all(SessionState::Recording)? {
         tracing::warn!(session = session.id, "{CUT}");
         store.becomes(session.id, SessionState::Processing, Some(CUT))?;
