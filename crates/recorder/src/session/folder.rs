@@ -99,7 +99,7 @@ impl Folder {
     }
 
     /// What the video of a session is called that began at this time: who finds it elsewhere knows what it is. Devices that
-    /// upload to the same place and keep the same hours differ by [`device`].
+    /// upload to the same place and keep the same hours differ in it.
     pub fn video_to_be(&self, started_at_ms: i64) -> PathBuf {
         let began = Timestamp::from_millisecond(started_at_ms).unwrap_or_default();
         let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
