@@ -53,7 +53,10 @@ in
       };
       # It keeps a processor busy for seconds, which services need more while they start.
       serviceConfig = { Type = "oneshot"; RemainAfterExit = true; TimeoutStartSec = 300; Nice = 19; };
+      # Nix syncs the version of its database before its tables: after a power cut in between it would refuse to work
+      # for ever. So an attempt that was cut off is begun again from nothing; nothing else is in the database yet.
       script = ''
+        rm -rf /nix/var/nix/db
         /usr/bin/nix-store --load-db < /nix/registration
         sync -f /nix
         : > /nix/var/nix/registered

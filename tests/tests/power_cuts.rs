@@ -96,6 +96,7 @@ fn damage_is_found() -> Result<()> {
     disk.the_kernel_has_to_be_there_before_the_boot_state_names_it()?;
     disk.u_boot_has_to_be_whole()?;
     disk.the_database_of_nix_has_to_be_readable()?;
+    disk.nix_has_to_know_the_version_of_its_tables()?;
     disk.the_readings_have_to_be_readable()?;
     disk.no_reading_that_was_told_may_be_missing()?;
     disk.a_superblock_may_be_torn_but_not_belong_to_another_file_system()?;

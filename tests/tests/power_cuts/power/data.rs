@@ -15,6 +15,10 @@ use testbed::{Context, Result, bail, ensure};
 pub type Hashes = BTreeMap<String, String>;
 
 const NIX: &str = "/nix/var/nix/db/db.sqlite";
+/// Of the tables, as a number.
+const VERSION: &str = "/nix/var/nix/db/schema";
+/// There once the image is in Nix's database.
+const REGISTERED: &str = "/nix/var/nix/registered";
 /// As appliances/climate.nix wants it.
 const SWAP_BYTES: u64 = 256 << 20;
 const CLIMATE: &str = "/var/lib/climate/climate.db";
@@ -56,6 +60,15 @@ impl Data {
         for (path, hash) in listed.iter() {
             is_whole(file_system, path, hash, &mut memory.hashes)
                 .with_context(|| format!("Nix takes {path} for whole"))?;
+        }
+        // Until then, the database is made anew at each boot.
+        if file_system.node(REGISTERED)?.is_some() {
+            let version = file_system.text(VERSION)?.unwrap_or_default();
+            ensure!(
+                version.trim().parse::<u32>().is_ok() && !listed.is_empty(),
+                "Nix can't open its database of {} paths and version {version:?}",
+                listed.len()
+            );
         }
         let mut broken = BTreeMap::new();
         for toplevel in toplevels {

@@ -113,6 +113,13 @@ impl<'t> Specimen<'t> {
         self.judged_bad("db.sqlite", |disk| zero_all(disk, pages))
     }
 
+    pub fn nix_has_to_know_the_version_of_its_tables(&mut self) -> Result<()> {
+        let version = self.data()?.places("/nix/var/nix/db/schema")?;
+        self.judged_bad("can't open its database", |disk| {
+            zero_all(disk, version.into_iter().map(block))
+        })
+    }
+
     pub fn the_readings_have_to_be_readable(&mut self) -> Result<()> {
         // How many of them are in the log by now, and how many in the database, is a matter of time.
         let database = self.data()?.places("/var/lib/climate/climate.db")?;
