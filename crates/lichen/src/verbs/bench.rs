@@ -256,7 +256,11 @@ fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
     let tools = crate::vm::tools::build(workspace, &made.nix)?;
-    vm::prepare_card(&qemu, &folder, &made.image, &tools, true, name)?;
+    let card = vm::Card {
+        fresh: true,
+        ..vm::Card::default()
+    };
+    vm::prepare_card(&qemu, &folder, &made.image, &tools, card, name)?;
     let _ = std::fs::remove_file(qemu.file("known_hosts"));
     let web = vm::web_port(&made.nix, name);
     let boot = || boot(&qemu, &tools, &folder, name, web);
