@@ -22,7 +22,7 @@ pub fn built(workspace: &Workspace) -> Result<Inputs> {
         made = Some(image(workspace, &appliance, &mut inputs)?);
     }
     let nix = made.context("there is no appliance to test")?.nix;
-    // For those who tell something of every image, whichever there are.
+    // For stories that examine every image, whichever there are.
     let mut images = [workspace.appliances(), workspace.test_images()].concat();
     images.sort();
     let list = workspace.build("log")?.join("images.txt");
