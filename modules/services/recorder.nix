@@ -75,8 +75,8 @@ in
         gpio = {
           inherit (cfg.gpio) chips;
           buttons = map (line: { inherit line; }) (given [ cfg.gpio.button ]);
-        } // lib.mapAttrs (_: line: if line == null then null else { inherit line; })
-          { green = cfg.gpio.leds.ready; red = cfg.gpio.leds.error; white = cfg.gpio.leds.network; };
+          leds = lib.mapAttrs (_: line: if line == null then null else { inherit line; }) cfg.gpio.leds;
+        };
       };
       definition = {
         description = "The recorder of a camera";

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use kit::{Credentials, HttpSettings, Kit, ProcessUsage, Service, database};
+use recorder::clock::Clock;
 use recorder::upload::{SCHEMA, Settings, Status, Uploads, Video};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -100,7 +101,7 @@ fn recorder(
     schema.open(&database)?.close();
     let settings: Value = json!({ "target": "put", "put": { "url": sink.url() } });
     let settings: Settings = serde_json::from_value(settings)?;
-    let uploads = Uploads::start(&kit, settings, &database)?;
+    let uploads = Uploads::start(&kit, settings, &database, Clock::new())?;
     let (began, mut first) = (Instant::now(), None);
     uploads.add(Video {
         session,

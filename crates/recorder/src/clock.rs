@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+/// A clock that moved more than this against the time since boot was set by somebody.
+const SET_MS: i64 = 2000;
+
 /// The clock of this boot; clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct Clock {
@@ -80,10 +83,17 @@ impl Clock {
 
     /// When that was, in milliseconds since 1970, as it is known today.
     pub fn told(&self, moment: &Moment) -> i64 {
-        match moment.boot == *self.boot {
-            true => self.booted_ms() + moment.up_ms,
+        let corrected = self.booted_ms() + moment.up_ms;
+        match moment.boot == *self.boot && (corrected - moment.at_ms).abs() >= SET_MS {
+            true => corrected,
             false => moment.at_ms,
         }
+    }
+
+    /// By how much somebody has set the clock, in milliseconds, since this boot began at `booted_ms`.
+    pub fn set_since(&self, booted_ms: i64) -> Option<i64> {
+        let moved_ms = self.booted_ms() - booted_ms;
+        (moved_ms.abs() >= SET_MS).then_some(moved_ms)
     }
 
     /// Sets this clock, but not the machine's, forward or back.

@@ -41,8 +41,8 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
                 "space.reserve_bytes: must not be more than min_free_bytes",
             ),
             (
-                r#"{"gpio":{"red":{"line":22}}}"#,
-                "gpio.chips: must name the chip of the buttons and lamps",
+                r#"{"gpio":{"leds":{"error":{"line":22}}}}"#,
+                "gpio.chips: must name the chip of the buttons and LEDs",
             ),
             (
                 r#"{"session":{"longest_hours":0}}"#,

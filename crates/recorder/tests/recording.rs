@@ -292,7 +292,7 @@ fn a_chip_that_is_not_there_is_told_and_nothing_else_suffers() {
     let buttons = json!({ "gpio": {
         "chips": ["no-such-chip"],
         "buttons": [{ "line": 17 }],
-        "red": { "line": "GPIO22" },
+        "leds": { "error": { "line": "GPIO22" } },
     } });
     let recorder = Recorder::start(buttons);
     let gpio = eventually("the chip is missed", || {

@@ -95,11 +95,11 @@ pub struct Header<'m> {
 
 /// The button's line, on the appliance's page.
 const BUTTON: u32 = 17;
-/// The line of the green LED.
+/// The line of the LED `ready`.
 pub const READY: u32 = 22;
-/// The line of the red LED.
+/// The line of the LED `error`.
 pub const ERROR: u32 = 27;
-/// The line of the white LED.
+/// The line of the LED `network`.
 pub const NETWORK: u32 = 24;
 
 impl<'m> Header<'m> {

@@ -5,6 +5,7 @@
 
 mod access;
 mod clip;
+mod guesses;
 mod metrics;
 mod sessions;
 mod status;

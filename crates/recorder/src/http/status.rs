@@ -10,7 +10,7 @@ use kit::clock;
 use serde::Serialize;
 
 use super::Api;
-use super::access::Standing;
+use super::access::{Peer, Standing};
 use crate::control;
 use crate::machine::{By, Refused};
 use crate::session::Tally;
@@ -94,13 +94,17 @@ impl From<Snapshot> for Uploads {
     }
 }
 
-pub(super) async fn status(State(Api(sources)): State<Api>, headers: HeaderMap) -> Response {
+pub(super) async fn status(
+    State(Api(sources)): State<Api>,
+    Peer(from): Peer,
+    headers: HeaderMap,
+) -> Response {
     Json(Body {
         version: sources.kit.service().version,
         now_ms: clock::now_ms(),
         time_zone: TimeZone::system().iana_name().map(str::to_owned),
         uptime_seconds: sources.kit.uptime().as_secs(),
-        access: sources.access.standing(&headers),
+        access: sources.access.standing(&headers, from).await,
         status: sources.control.status(),
         joins: sources.library.tally().into(),
         uploads: sources.uploads.snapshot().into(),
