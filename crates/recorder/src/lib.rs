@@ -11,6 +11,7 @@ pub mod control;
 pub mod gpio;
 pub mod heartbeat;
 pub mod http;
+pub mod import;
 pub mod leds;
 pub mod machine;
 mod mp4;

@@ -385,6 +385,8 @@ fn flatten(prefix: &str, value: &serde_json::Value, rows: &mut Rows) {
                 .iter()
                 .for_each(|(key, value)| flatten(format!("{prefix} {key}").trim(), value, rows));
         }
+        // What could not be measured here.
+        serde_json::Value::Null => {}
         other => rows.push((prefix.replace('_', " "), other.to_string())),
     }
 }
@@ -434,7 +436,7 @@ mod tests {
         let mut rows = Rows::new();
         flatten(
             "",
-            &serde_json::json!({"many_connections": {"p99_us": 812}}),
+            &serde_json::json!({"many_connections": {"p99_us": 812, "not_there": null}}),
             &mut rows,
         );
         assert_eq!(
