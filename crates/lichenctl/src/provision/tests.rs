@@ -25,8 +25,7 @@ authorized_keys = ["KEY"]
 climate.webhook = "https://hooks.example/x"
 "#;
 
-const HOSTS: &str =
-    "10.0.0.9 factory nas\n127.0.0.1 localhost\n127.0.0.2 factory.lan factory factory-2\n::1 localhost\n";
+const HOSTS: &str = "10.0.0.9 factory nas\n127.0.0.1 localhost\n127.0.0.2 factory.lan factory factory-2\n::1 localhost\n";
 
 struct Device {
     _dir: tempfile::TempDir,
