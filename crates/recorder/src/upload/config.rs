@@ -9,6 +9,9 @@ use super::hours::Hours;
 /// YouTube takes parts of multiples of this size.
 pub(super) const CHUNK_UNIT: u64 = 256 << 10;
 
+/// No card is read faster.
+const MOST_PER_SECOND: u64 = 10_000_000_000;
+
 kit::settings! {
     /// The settings of the uploads. Secrets are credentials: `recorder.upload-token` for tus and PUT, which is optional,
     /// `recorder.s3-access-key-id` and `recorder.s3-secret-access-key`, and `recorder.youtube-client-id`,
@@ -25,7 +28,7 @@ kit::settings! {
         /// How videos are published, if the target is `youtube`.
         pub youtube: YoutubeSettings = YoutubeSettings::default();
         /// At most this many bytes are sent in a second, 10,000 or more; 0 is no limit.
-        pub limit_bytes_per_second: u64 = 0;
+        pub limit_bytes_per_second: u64 = 0, in 0..=MOST_PER_SECOND;
         /// The hours in which to upload, in the device's time zone; without them, at any time.
         pub hours: Option<Hours> = None;
         /// How much is sent in one request; what was acknowledged is never sent again.
@@ -63,7 +66,7 @@ kit::settings! {
         /// Who may see them.
         pub privacy: Privacy = Privacy::Private;
         /// The number of their category; 17 is sports.
-        pub category: u32 = 17;
+        pub category: u32 = 17, in 1..=999;
         /// Their description.
         pub description: String = String::new();
         /// Where the API is; only tests have another.
@@ -149,9 +152,10 @@ impl Settings {
         }
         if self.limit_bytes_per_second != 0 {
             let limit = self.limit_bytes_per_second;
-            within([("limit_bytes_per_second", limit, 10_000..)])?;
+            within([("limit_bytes_per_second", limit, 10_000..=MOST_PER_SECOND)])?;
         }
         self.in_range("")?;
+        self.youtube.in_range("youtube.")?;
         if !self.chunk_bytes.is_multiple_of(CHUNK_UNIT) {
             return Err(format!("chunk_bytes: must be a multiple of {CHUNK_UNIT}"));
         }
@@ -188,7 +192,7 @@ mod tests {
             ),
             (
                 r#"{"limit_bytes_per_second":5}"#,
-                "limit_bytes_per_second: must be at least 10000",
+                "limit_bytes_per_second: must be between 10000 and",
             ),
             (
                 r#"{"chunk_bytes":300000}"#,

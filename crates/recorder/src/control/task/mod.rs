@@ -408,7 +408,7 @@ impl Task {
             Err(error) => {
                 // It is tried again for as long as it takes, which is to be seen in the status: an error it is once.
                 let what = format!("session {id} cannot be processed yet");
-                let is_known = |known: &Trouble| known.what.starts_with(&what);
+                let is_known = |(_, known): &(Moment, String)| known.starts_with(&what);
                 match self.errors.iter().any(is_known) {
                     true => tracing::warn!("{what}: {error:#}"),
                     false => self.trouble(format!("{what}: {error:#}")),
