@@ -4,6 +4,7 @@
 //! time since boot does not jump. So whatever happens is kept as a [`Moment`], which has both, and for which the right time
 //! can be told later, as long as this boot lasts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,6 +18,9 @@ pub struct Clock {
     /// By how much it differs from the machine's: tests let it jump.
     jumped_ms: Arc<AtomicI64>,
 }
+
+/// What systemd-timesyncd makes once it has set the clock by a server of the network, until the next boot.
+const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
 /// When something happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,11 @@ impl Clock {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         kit::clock::now_ms() + self.jumped_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was set by the network since boot.
+    pub fn is_right(&self) -> bool {
+        Path::new(SYNCHRONIZED).exists()
     }
 
     /// Milliseconds since boot, suspension included.

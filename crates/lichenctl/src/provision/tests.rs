@@ -355,7 +355,7 @@ fn a_device_that_cannot_store_says_so_and_keeps_the_file() {
     device.boot();
     device.insert_card_with("hostname = 'rack8'\n[secrets]\nnew = 'x'");
     // Like a full DATA partition: nothing new can be written.
-    let obstacle = device.root.at("var/lib/lichen/credentials/.new.tmp");
+    let obstacle = device.root.at("var/lib/lichen/credentials/new");
     directory(&obstacle, 0o700).unwrap();
     let report = device.boot();
     assert_eq!((report.file, report.ok()), (Fate::Kept, false));

@@ -20,6 +20,7 @@ pub fn register(kit: &Kit, sources: &Arc<Sources>) {
 
 fn tell(sources: &Sources, table: &mut Table) {
     let (status, uploads) = (sources.control.status(), sources.uploads.snapshot());
+    let tally = sources.library.tally();
     let age = sources.heartbeat.age();
     let (disk, camera) = (status.disk, &status.camera);
     let used = disk.total_bytes.saturating_sub(disk.free_bytes) as f64 / disk.total_bytes as f64;
@@ -51,6 +52,9 @@ fn tell(sources: &Sources, table: &mut Table) {
         gauge "recorder_last_frame_timestamp_seconds", "When the camera delivered its last picture" => camera.last_frame_ms.map(seconds);
         gauge "recorder_disk_free_bytes", "Space that is free for recordings" => disk.free_bytes as f64;
         gauge "recorder_disk_usage_ratio", "Used part of the disk" => Some(used).filter(|used| used.is_finite());
+        gauge "recorder_join_queue_size", "Recordings that wait to be joined and checked, or are at the moment" => tally.processing as f64;
+        gauge "recorder_join_queue_age_seconds", "How long the one that waits longest has waited" => tally.longest.as_secs_f64();
+        gauge "recorder_corrupted_sessions", "Recordings of which there is no video; only their owner deletes them" => tally.corrupted as f64;
         gauge "recorder_upload_queue_size", "Recordings that wait to be uploaded" => uploads.queue_size as f64;
         gauge "recorder_queue_bytes", "Bytes that wait to be uploaded" => uploads.queue_bytes as f64;
         counter "recorder_uploaded_bytes", "Bytes that were sent" => uploads.sent_bytes_total;

@@ -13,6 +13,7 @@ use super::Api;
 use super::access::Standing;
 use crate::control;
 use crate::machine::{By, Refused};
+use crate::session::Tally;
 use crate::upload::{self, Snapshot};
 
 /// How the recorder is.
@@ -26,7 +27,32 @@ struct Body {
     access: Standing,
     #[serde(flatten)]
     status: control::Status,
+    joins: Joins,
     uploads: Uploads,
+}
+
+/// The recordings that have no video.
+#[derive(Serialize)]
+struct Joins {
+    /// How many wait to be joined and checked, or are at the moment.
+    waiting: u64,
+    /// How long the one that waits longest has waited.
+    longest_seconds: u64,
+    /// Why it waits, if that has been tried.
+    problem: Option<String>,
+    /// Of how many no video could be made.
+    corrupted: u64,
+}
+
+impl From<Tally> for Joins {
+    fn from(tally: Tally) -> Self {
+        Joins {
+            waiting: tally.processing,
+            longest_seconds: tally.longest.as_secs(),
+            problem: tally.why,
+            corrupted: tally.corrupted,
+        }
+    }
 }
 
 /// How the uploads are, as a whole.
@@ -76,6 +102,7 @@ pub(super) async fn status(State(Api(sources)): State<Api>, headers: HeaderMap) 
         uptime_seconds: sources.kit.uptime().as_secs(),
         access: sources.access.standing(&headers),
         status: sources.control.status(),
+        joins: sources.library.tally().into(),
         uploads: sources.uploads.snapshot().into(),
     })
     .into_response()

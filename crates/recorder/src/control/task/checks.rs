@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::network;
 use super::{Active, Task};
 use crate::machine::{Event, Fault};
-use crate::session::{SessionState, disk};
+use crate::session::{SessionState, disk, folder_bytes};
 
 /// How often it looks at what costs more: the camera when nothing is recorded, the network, the ring.
 const SLOW_TICK: Duration = Duration::from_secs(3);
@@ -16,13 +16,18 @@ const SET_MS: i64 = 2000;
 impl Task {
     /// Looks at what changes without telling.
     pub(super) async fn tick(&mut self) {
+        if self.parts.library.is_renewed() {
+            self.loaded = false;
+        }
         if !self.loaded {
             self.load().await;
         }
         self.watch_clock().await;
         self.want().await;
-        let longest = self.parts.longest;
-        let is_long = |active: &Active| active.since.elapsed() > longest;
+        let (longest, largest) = (self.parts.longest, self.parts.space.largest(self.disk));
+        let is_long = |active: &Active| {
+            active.since.elapsed() > longest || folder_bytes(active.folder.path()) > largest
+        };
         if self.active.as_ref().is_some_and(is_long) {
             self.happens(Event::Long).await;
         }

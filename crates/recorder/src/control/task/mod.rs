@@ -188,9 +188,12 @@ impl Task {
 
     /// Tells the machine, and does what it says.
     async fn happens(&mut self, event: Event) {
+        let active = self.active.as_ref().map(|active| active.folder.id());
+        // What goes on in another session misses something in between.
+        let follows = active.filter(|_| event == Event::Long);
         for effect in self.machine.on(event) {
             match effect {
-                Effect::Open => self.open().await,
+                Effect::Open => self.open(follows).await,
                 Effect::Close => {
                     // A camera that failed ends no recording.
                     let ends = |(fault, _): &(Fault, &str)| *fault != Fault::Camera;
@@ -274,13 +277,15 @@ impl Task {
     }
 
     /// Begins a session.
-    async fn open(&mut self) {
+    async fn open(&mut self, follows: Option<i64>) {
         // A camera can be opened once.
         self.viewer.stop();
-        match self.parts.library.open(self.parts.clock.moment()).await {
+        let begun = self.parts.clock.moment();
+        match self.parts.library.open(begun, follows).await {
             Ok(folder) => {
                 tracing::info!(session = folder.id(), "recording");
                 self.sessions += 1;
+                self.gaps += u64::from(follows.is_some());
                 let recording = self.parts.camera.record(folder.path());
                 self.active = Some(Active {
                     folder,
@@ -362,7 +367,7 @@ impl Task {
                 self.gaps += 1;
                 tracing::warn!(session = id, "recording again after: {why}");
             }
-            CameraEvent::Begun(_) | CameraEvent::Changed => {}
+            CameraEvent::Begun(_) | CameraEvent::Ended { .. } | CameraEvent::Changed => {}
         }
         if let Err(error) = self.parts.library.note(id, event).await {
             self.trouble(format!(
@@ -386,8 +391,17 @@ impl Task {
                 tracing::info!(session = id, duration_ms, bytes, "finished");
                 (self.parts.finished)(*session);
             }
+            Ok(Outcome::Gone) => {}
             Ok(Outcome::Corrupted(why)) => self.trouble(format!("session {id}: {why}")),
-            Err(error) => self.trouble(format!("session {id} cannot be processed yet: {error:#}")),
+            Err(error) => {
+                // It is tried again for as long as it takes, which is to be seen in the status: an error it is once.
+                let what = format!("session {id} cannot be processed yet");
+                let is_known = |known: &Trouble| known.what.starts_with(&what);
+                match self.errors.iter().any(is_known) {
+                    true => tracing::warn!("{what}: {error:#}"),
+                    false => self.trouble(format!("{what}: {error:#}")),
+                }
+            }
         }
         self.process().await;
     }
