@@ -12,6 +12,7 @@ mod rotation;
 mod runner;
 mod selection;
 mod sources;
+mod story;
 mod tally;
 mod verdicts;
 
@@ -21,45 +22,20 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use audit::Audit;
 use inputs::Inputs;
-use preparation::IMAGES;
 use runner::{Done, Next, Runner};
 use sources::Sources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+pub use story::Wanted;
+use story::{Story, group_of};
 use tally::Tally;
 use verdicts::{Digests, Ended, Reason, Record, Verdicts};
 
 /// In continuous integration, a slow story is started only if it should end within this time after the start of the
 /// job, which is limited to 90 minutes.
 const CI: Duration = Duration::from_secs(70 * 60);
-
-/// The selection of stories.
-#[derive(Debug, Default)]
-pub struct Wanted<'a> {
-    /// Only stories whose name, including the group, contains this text.
-    pub containing: Option<&'a str>,
-    /// Include slow stories.
-    pub slow: bool,
-    /// Ignore earlier verdicts.
-    pub fresh: bool,
-    /// Explain why stories would run, and run none.
-    pub why: bool,
-    /// Also run today's part of the slow stories, as long as there is time left, counted from this moment.
-    pub rotation: Option<Instant>,
-}
-
-/// One story.
-#[derive(Debug)]
-struct Story {
-    name: String,
-    slow: bool,
-    sources: Digests,
-    record: Record,
-    /// How long it should take.
-    takes: Duration,
-}
 
 /// Builds the inputs of the stories, and runs the stories that are needed.
 pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
@@ -336,39 +312,6 @@ fn listed(
         });
     }
     Ok(stories)
-}
-
-impl Story {
-    #[cfg(test)]
-    fn of_test(name: &str, slow: bool) -> Self {
-        Story {
-            name: name.to_owned(),
-            slow,
-            sources: Digests::from([("tests/src".to_owned(), "1".to_owned())]),
-            record: Record::default(),
-            takes: Duration::ZERO,
-        }
-    }
-
-    fn group(&self) -> &str {
-        group_of(&self.name)
-    }
-
-    /// The images that only slow stories use, as far as this one may use them.
-    fn test_images(&self, workspace: &Workspace, sources: &Sources) -> Result<Vec<String>> {
-        let mut images = Vec::new();
-        for image in workspace.test_images() {
-            let used = sources.says(self.group(), &image)? || sources.says(self.group(), IMAGES)?;
-            if self.slow && used {
-                images.push(image);
-            }
-        }
-        Ok(images)
-    }
-}
-
-fn group_of(story: &str) -> &str {
-    story.split("::").next().unwrap_or(story)
 }
 
 /// Explains why a story would run, or what its verdict is based on.

@@ -1,6 +1,6 @@
 //! Selects the stories that were asked for.
 
-use super::{Story, Wanted};
+use super::story::{Story, Wanted};
 use crate::ui;
 use anyhow::Result;
 use std::cmp::Reverse;

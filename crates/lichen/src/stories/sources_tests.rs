@@ -234,6 +234,19 @@ fn documents_and_comments_concern_no_story() {
     assert!(changed_with("Cargo.toml").is_empty());
 }
 
+#[test]
+fn the_groups_of_this_checkout_are_read_and_so_is_what_a_slow_story_declares() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let sources = Sources::read(&root, &compiler(&root).unwrap()).unwrap();
+    let groups = sources.of_groups().unwrap();
+    assert!(groups["boot"].contains_key("crate testbed"), "{groups:?}");
+    assert!(!groups.contains_key("main"));
+    let story = "reproducible::every_step_of_every_image_gives_the_same_bytes_again";
+    let text = sources.own_text("reproducible").unwrap();
+    let takes = super::super::estimate::of(&text, story, true);
+    assert_eq!(takes.as_secs() / 60, 30);
+}
+
 /// Paths past `testbed::input` would be used without being recorded, and a verdict could outlive what it depends on.
 #[test]
 fn stories_get_at_files_of_the_project_only_by_asking_for_inputs() {
