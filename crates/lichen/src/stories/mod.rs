@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub use story::Wanted;
 use story::{Story, group_of};
 use tally::Tally;
-use verdicts::{Digests, Ended, Reason, Record, Verdicts};
+use verdicts::{Digests, Ended, Reason, Verdicts};
 
 /// In continuous integration, a slow story is started only if it should end within this time after the start of the
 /// job, which is limited to 90 minutes.
