@@ -3,6 +3,7 @@
 mod ask;
 mod boot_phases;
 mod bootstrap;
+mod cargo;
 mod command;
 mod crates_io;
 mod debian;
@@ -10,6 +11,7 @@ mod failure;
 mod flash;
 mod gate;
 mod hash;
+mod host_tests;
 mod imager;
 mod lichen_toml;
 mod nix;
