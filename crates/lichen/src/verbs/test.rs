@@ -23,25 +23,31 @@ pub struct TestArgs {
     #[arg(long, conflicts_with = "quick")]
     fresh: bool,
     /// Explain why these stories would run or are skipped; run nothing
-    #[arg(long, value_name = "STORY", conflicts_with_all = ["quick", "fresh", "story"])]
+    #[arg(long, value_name = "STORY", conflicts_with_all = ["quick", "fresh", "stories"])]
     why: Option<String>,
-    /// Only the stories whose name, or whose group's, contains this
-    #[arg(conflicts_with = "quick")]
-    story: Option<String>,
+    /// Only the stories whose name, or whose group's, contains one of these
+    #[arg(conflicts_with = "quick", value_name = "STORY")]
+    stories: Vec<String>,
 }
 
 /// Runs the verb.
 pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let live = Live::new();
-    let some = args.story.as_deref().or(args.why.as_deref());
+    let some: Vec<&str> = args
+        .stories
+        .iter()
+        .chain(&args.why)
+        .map(String::as_str)
+        .collect();
+    let all = some.is_empty();
     // Not after the minutes that the host tests take.
     sources::check_room()?;
-    if some.is_none() {
+    if all {
         gate::run(workspace)?;
         host_tests::run(workspace)?;
     }
     let nix = sources::sources(workspace, "checks", &Wanted::Everything, false)?;
-    if some.is_none() {
+    if all {
         checks(&nix)?;
     }
     if !args.quick {
@@ -51,7 +57,7 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
             slow: args.slow,
             fresh: args.fresh,
             why: args.why.is_some(),
-            rotation: (ci && !args.slow && some.is_none()).then(begun),
+            rotation: (ci && !args.slow && all).then(begun),
         };
         stories::run(workspace, &wanted)?;
     }
