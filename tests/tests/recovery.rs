@@ -1,7 +1,8 @@
 //! Failures that the appliance recovers from by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use testbed::figures;
 use tests::*;
 
 const OFTEN: Duration = Duration::from_millis(200);
@@ -12,8 +13,10 @@ const BITE: Duration = Duration::from_secs(120);
 fn a_killed_service_is_back_at_once() -> Result<()> {
     let machine = appliance()?;
     let before = main_pid(&machine)?;
+    let start = Instant::now();
     machine.sh("systemctl kill --signal KILL climate")?;
     another_service(&machine, &before, SOON)?;
+    took("a service is killed, until another process of it is ready", start);
     healthy(&machine)
 }
 
@@ -21,8 +24,10 @@ fn a_killed_service_is_back_at_once() -> Result<()> {
 fn a_frozen_service_is_noticed_and_replaced() -> Result<()> {
     let machine = appliance()?;
     let before = main_pid(&machine)?;
+    let start = Instant::now();
     machine.sh("systemctl kill --signal STOP climate")?;
     another_service(&machine, &before, Duration::from_secs(180))?;
+    took("a service freezes, until another process of it is ready", start);
     healthy(&machine)
 }
 
@@ -58,8 +63,10 @@ fn a_service_that_does_not_stay_up_costs_a_reboot_and_the_next_time_the_device_s
     let before = machine.boot_id()?;
     at_once(&machine)?;
     crash(&machine)?;
+    let start = Instant::now();
     machine.wait_for_another_boot(&before, BOOT)?;
     healthy(&machine)?;
+    took("a service is given up, a reboot until healthy", start);
     let why = last_reset(&machine, "recovery")?;
     assert_eq!(why, "climate.service does not stay up");
     let told = machine.sh("lichenctl status")?;
@@ -101,9 +108,11 @@ fn a_generation_whose_service_cannot_start_is_left_for_the_good_one_before_it() 
 
     let before = machine.boot_id()?;
     at_once(&machine)?;
+    let start = Instant::now();
     machine.sh("truncate --size 20 /etc/climate/config.json; systemctl restart climate || true")?;
     machine.wait_for_another_boot(&before, BOOT)?;
     blessed(&machine, 1)?;
+    took("a configuration is bad, until the earlier generation is blessed", start);
     assert_eq!(running(&machine)?, old);
     let why = last_reset(&machine, "recovery")?;
     ensure!(why.ends_with("back to generation 1"), "{why}");
@@ -178,10 +187,20 @@ fn a_full_data_partition_is_no_end() -> Result<()> {
 /// Makes the appliance hang by the command `how`; the watchdog has to reset it, and it has to come back.
 fn hang(machine: &Machine, how: &str) -> Result<()> {
     let before = machine.boot_id()?;
+    let start = Instant::now();
     machine.sh(how)?;
     machine.qmp(|qmp| qmp.event("WATCHDOG", BITE))?;
+    took("a hang, until the watchdog resets the machine", start);
     machine.wait_for_another_boot(&before, BOOT)?;
-    healthy(machine)
+    healthy(machine)?;
+    took("a hang, until healthy", start);
+    Ok(())
+}
+
+/// Reports how long a level of recovery took.
+fn took(what: &str, start: Instant) {
+    let seconds = start.elapsed().as_secs_f64();
+    figures(format!("recovery: {what}: {seconds:.1} s"));
 }
 
 /// Has recovery act at once, as on a device that has been up for ten minutes; until the next boot.

@@ -24,7 +24,7 @@ pub enum Reason {
     Update,
     /// A generation on trial was given up.
     Trial,
-    /// A service did not stay up.
+    /// A service did not stay up, or something else that a reboot may help.
     Recovery,
 }
 

@@ -42,6 +42,20 @@ pub fn announce(root: &Root, reason: Reason, why: &str) {
     }
 }
 
+/// Reboots since `why`, where no service is to blame: a network, for instance, that nothing else brings back. Like each reboot
+/// by recovery, it is written down before it happens and counts for the limit. Says whether it happens: not beyond the limit,
+/// nor while a generation is on trial, whose blessing decides.
+pub fn reboot(root: &Root, why: &str) -> Result<bool> {
+    // A change of generation that is under way may be the cause, and undoes itself.
+    let _lock = GenerationsLock::wait(root)?;
+    let left = count(root)?.spent() < publish::limit(root);
+    let may = left && !on_trial(root, Running::read(root).generation);
+    if may {
+        reboot_from(root, None, why)?;
+    }
+    Ok(may)
+}
+
 /// Records that `generation` was blessed; until then, `good` was the good one.
 pub fn blessed(root: &Root, good: Generation, generation: Generation) -> Result<()> {
     Ledger::change(root, |ledger| ledger.bless(good, generation)).map(drop)
@@ -125,11 +139,7 @@ pub fn recover(root: &Root, unit: &str) -> Result<()> {
             ));
             watch(root, &ledger)?;
         }
-        Step::Reboot => {
-            spend(root, running.generation, &what)?;
-            note(&format!("{what}: rebooting"));
-            systemd::reboot_soon()?;
-        }
+        Step::Reboot => reboot_from(root, running.generation, &what)?,
         Step::GoBack(to) => {
             let why = format!("{what}, and reboots did not help: back to generation {to}");
             spend(root, running.generation, &why)?;
@@ -141,6 +151,13 @@ pub fn recover(root: &Root, unit: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reboots, which `generation` is to blame for, if one is.
+fn reboot_from(root: &Root, generation: Option<Generation>, why: &str) -> Result<()> {
+    spend(root, generation, why)?;
+    note(&format!("{why}: rebooting"));
+    systemd::reboot_soon()
 }
 
 /// The earlier generation boots next, on trial: if it does not become healthy either, the one that runs boots again.
@@ -159,8 +176,6 @@ fn situation(
     running: Option<Generation>,
     unit: &str,
 ) -> Result<Situation> {
-    let state = BootState::load(&root.at("boot")).ok().map(|s| s.state());
-    let booted = Booted::read(root).generation;
     let there = generations::on_boot(root).unwrap_or_default();
     let there: Vec<_> = there
         .into_iter()
@@ -171,12 +186,19 @@ fn situation(
         failed: failure.failed,
         restarts: failure.restarts,
         misconfigured: failure.exit_status == MISCONFIGURED,
-        on_trial: state.is_some_and(|state| booted != Some(state.good) && running == booted),
+        on_trial: on_trial(root, running),
         spent: ledger.spent(),
         limit: publish::limit(root),
         in_vain: ledger.in_vain(running),
         before: running.and_then(|running| ledger.before(running, &there)),
     })
+}
+
+/// Whether the running generation was booted and is not blessed yet.
+fn on_trial(root: &Root, running: Option<Generation>) -> bool {
+    let booted = Booted::read(root).generation;
+    let state = BootState::load(&root.at("boot"));
+    running == booted && state.is_ok_and(|state| booted != Some(state.state().good))
 }
 
 /// Writes down a reboot by recovery.

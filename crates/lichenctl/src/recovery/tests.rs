@@ -65,6 +65,17 @@ fn a_reboot_that_cannot_be_counted_is_not_made() {
 }
 
 #[test]
+fn no_reboot_is_made_beyond_the_limit() {
+    let dir = scratch();
+    let root = Root::new(dir.path());
+    put(&root, "proc/uptime", "700.00 5.00\n");
+    put(&root, "etc/lichen/recovery.json", "{\"reboots\":1}");
+    spend(&root, None, "the network stays away").unwrap();
+    assert!(!reboot(&root, "the network stays away").unwrap());
+    assert_eq!(Ledger::load(&root).spent(), 1);
+}
+
+#[test]
 fn who_logged_in_is_read_from_what_sshd_says() {
     let said = "Accepted publickey for root from 10.0.2.2 port 38046 ssh2: ED25519 SHA256:abc\n";
     assert_eq!(login(said).unwrap(), "root from 10.0.2.2");
