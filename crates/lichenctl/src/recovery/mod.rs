@@ -97,7 +97,7 @@ pub fn end(root: &Root) -> Result<()> {
 pub fn tick(root: &Root) -> Result<()> {
     let waiting = count(root)?.waiting.clone();
     for unit in &waiting {
-        if let Err(error) = recover(root, unit) {
+        if let Err(error) = act(root, unit, true) {
             journal::error(&format!("{error:#}"));
         }
     }
@@ -111,6 +111,11 @@ pub fn tick(root: &Root) -> Result<()> {
 
 /// Decides what to do about a service that systemd has given up starting, and does it.
 pub fn recover(root: &Root, unit: &str) -> Result<()> {
+    act(root, unit, false)
+}
+
+/// The same; a service without which the device stays up is started again only if it is its `turn`.
+fn act(root: &Root, unit: &str, turn: bool) -> Result<()> {
     // A change of generation that is under way may be the cause, and undoes itself.
     let lock = GenerationsLock::wait(root)?;
     let running = Running::read(root);
@@ -127,10 +132,12 @@ pub fn recover(root: &Root, unit: &str) -> Result<()> {
             forget(root, unit)?;
             start(unit)?;
         }
-        Step::StayUp => {
-            if waited {
-                return start(unit);
+        Step::StayUp if waited => {
+            if turn {
+                start(unit)?;
             }
+        }
+        Step::StayUp => {
             let waits = |ledger: &mut Ledger| ledger.waiting.insert(unit.to_owned());
             let (ledger, _) = Ledger::change(root, waits)?;
             publish::publish(root, &ledger)?;
