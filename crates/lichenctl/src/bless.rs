@@ -8,10 +8,12 @@ use crate::journal::{self, note};
 use crate::lock::GenerationsLock;
 use crate::profile;
 use crate::record;
+use crate::recovery;
 use crate::root::Root;
 use crate::service_data;
 use crate::state::BootState;
 use anyhow::{Context, Result};
+use protocol::recovery::Reason;
 use std::collections::BTreeSet;
 
 /// Blesses the running generation if it is healthy and, where required, confirmed. With `wait`, waits for its health
@@ -38,7 +40,11 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         health.check(&none)
     };
     if let Err(unhealthy) = judged {
-        journal::error(&format!("generation {generation} is {unhealthy}"));
+        let why = format!("generation {generation} is {unhealthy}");
+        journal::error(&why);
+        if wait {
+            recovery::announce(root, Reason::Trial, &why);
+        }
         return Err(unhealthy).with_context(|| format!("generation {generation}"));
     }
     if let Some((booted, awaited)) = confirm::demanded(root)
@@ -51,13 +57,19 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         );
         confirm::wait_trial(root, generation, &awaited)
             .with_context(|| format!("generation {generation}"))
-            .inspect_err(|error| journal::error(&format!("{error:#}; rebooting")))?;
+            .inspect_err(|error| {
+                journal::error(&format!("{error:#}; rebooting"));
+                recovery::announce(root, Reason::Trial, &format!("{error:#}"));
+            })?;
     }
     let _lock = GenerationsLock::wait(root)?;
     // Another process may have written the state meanwhile.
-    BootState::load(&root.at("boot"))?
-        .bless(generation)?
-        .write()?;
+    let state = BootState::load(&root.at("boot"))?;
+    let good = state.state().good;
+    state.bless(generation)?.write()?;
+    if let Err(error) = recovery::blessed(root, good, generation) {
+        journal::error(&format!("{error:#}"));
+    }
     note(&format!("generation {generation} is healthy and blessed"));
     let toplevel = running.toplevel.unwrap_or_default();
     service_data::settle(root, &toplevel)

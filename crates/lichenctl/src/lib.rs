@@ -20,6 +20,7 @@ pub mod profile;
 pub mod provision;
 pub mod receive;
 pub mod record;
+pub mod recovery;
 pub mod reset;
 pub mod retention;
 pub mod root;

@@ -9,6 +9,7 @@ use crate::generations::{self, Booted, Running};
 use crate::lock;
 use crate::provision;
 use crate::record;
+use crate::recovery;
 use crate::root::Root;
 use crate::state::{BootState, Generation, State};
 use protocol::status::{self, Standing, Status, Usage};
@@ -68,6 +69,7 @@ pub fn collect(root: &Root) -> Status {
         facts: facts::collect(root),
         provision: provision::report(root),
         update: record::following(root),
+        recovery: recovery::published(root),
         data: usage(&root.at("run/data")),
         soc_celsius: soc.temperature(),
         undervoltage: soc.under_voltage(),

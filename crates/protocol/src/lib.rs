@@ -14,6 +14,7 @@ mod generation;
 pub mod lichen_toml;
 pub mod progress;
 pub mod provision;
+pub mod recovery;
 pub mod status;
 pub mod transfer;
 

@@ -2,6 +2,7 @@
 
 use crate::Generation;
 use crate::provision::{Fate, Report};
+use crate::recovery::Recovery;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -153,6 +154,9 @@ pub struct Status {
     /// The channel that is followed, if one is.
     #[serde(default)]
     pub update: Option<Following>,
+    /// Why the device was reset, and what recovery has done; null until the first boot that tells.
+    #[serde(default)]
+    pub recovery: Option<Recovery>,
     /// The space on DATA.
     pub data: Option<Usage>,
     /// The temperature of the SoC.
@@ -189,6 +193,14 @@ impl fmt::Display for Status {
                 .map_or_else(unknown, health_words),
         )?;
         line("units", self.units_words())?;
+        if let Some(recovery) = &self.recovery {
+            if !recovery.resets.is_empty() {
+                line("resets", lines(recovery.reset_words()))?;
+            }
+            if let Some(words) = recovery.words() {
+                line("recovery", words)?;
+            }
+        }
         if let Some(services @ [_, ..]) = self.facts.services.as_deref() {
             let words = services.iter().map(|s| format!("{}: {}", s.name, s.said));
             line("services", lines(words))?;

@@ -51,6 +51,7 @@ fn status() -> Status {
             ..Report::default()
         }),
         update: None,
+        recovery: None,
         data: Some(Usage {
             size: 30 << 30,
             used: 3 << 30,

@@ -68,7 +68,8 @@ in
       serviceConfig = confined // {
         Type = "notify";
         ExecStart = program;
-        # The service comes back by itself, ever more slowly; but a bad configuration (64) does not get better.
+        # The service comes back by itself, ever more slowly; but a bad configuration (64) does not get better. What follows
+        # when that does not help is in modules/base/recovery.nix.
         Restart = "always";
         RestartSec = "1s";
         RestartSteps = 6;
@@ -81,6 +82,7 @@ in
   } // lib.optionalAttrs (options ? lichen) {
     # NixOS, which these modules can be imported into as well, has no such options.
     lichen = {
+      recovery.services = [ unit ];
       # Where the metrics have a port of their own, the reports of health are there, too.
       healthChecks.${name}.http = "http://127.0.0.1:${toString (settings.http.metrics_port or cfg.port)}/health";
       state = mkIf (data != null) {

@@ -7,12 +7,14 @@ use crate::health::{self, Health};
 use crate::journal::{self, note, say};
 use crate::live::{self, Change, Step};
 use crate::plan::{Before, Plan};
+use crate::recovery;
 use crate::root::Root;
 use crate::service_data;
 use crate::state::Generation;
 use crate::systemd;
 use anyhow::Result;
 use assemble::Stack;
+use protocol::recovery::Reason;
 use std::collections::BTreeSet;
 
 /// Switches live, checks the health, and switches back if the generation is not healthy.
@@ -71,6 +73,11 @@ pub(super) fn live(
         Ok(then) => then,
         Err(error) => {
             journal::error(&format!("switching back failed: {error:#}; rebooting"));
+            recovery::announce(
+                root,
+                Reason::Trial,
+                &format!("{what}; switching back failed"),
+            );
             systemd::reboot_soon()?;
             format!(
                 "switching back failed, too ({error:#}); rebooting into the previous generation"
@@ -111,7 +118,7 @@ fn back(root: &Root, origin: &Origin, from: &Stack) -> Result<String> {
         reexecute: plan.reexecute,
         restores: &restores,
     };
-    // systemd refuses to start a unit that failed too often until its failures are reset.
+    // Units that had failed before the switch are not this generation's problems either.
     let _ = systemd::run("systemctl", &["reset-failed"]);
     let failed = live::activate(root, change)?;
     if !failed.iter().any(|p| p.step == Step::RestoringData) {
