@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// How many boots are remembered; what is older has been sent or given up.
 const MOST_BOOTS: usize = 64;
+/// What is off by less than this is right.
+const LITTLE_US: i64 = 2_000_000;
 
 /// The clock of this boot; clones are the same clock.
 #[derive(Debug, Clone)]
@@ -104,47 +106,70 @@ impl Clock {
 #[derive(Debug, Clone)]
 pub struct Boots {
     path: Arc<Path>,
-    began: Arc<Mutex<VecDeque<Boot>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    boots: VecDeque<Boot>,
+    is_saved: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Boot {
     boot: String,
     began_ms: i64,
+    /// Milliseconds since then at which that was known.
+    known_up_ms: i64,
 }
 
 impl Boots {
     /// Those that `path` names. A file that cannot be understood is none: what is dated by it has the device's own time.
     pub fn open(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
-        let began = serde_json::from_slice(&text).unwrap_or_default();
+        let known = Known {
+            boots: serde_json::from_slice(&text).unwrap_or_default(),
+            is_saved: true,
+        };
         Boots {
             path: path.into(),
-            began: Arc::new(Mutex::new(began)),
+            known: Arc::new(Mutex::new(known)),
         }
     }
 
-    /// Keeps when the boot of this clock began, if that is known. Says whether it is known.
+    /// Keeps when the boot of this clock began, if that is known. Says whether it is known; after an error it is, but the
+    /// next boot may not know it.
     pub fn learn(&self, clock: &Clock) -> anyhow::Result<bool> {
-        let mut began = self.began.lock().expect("no panic while held");
+        let mut known = self.known.lock().expect("no panic while held");
         let boot = clock.boot().to_owned();
-        if let Some(known) = began.iter().find(|known| known.boot == boot) {
-            // The service has started anew since.
-            let _ = clock.began_ms.set(known.began_ms);
-            return Ok(true);
+        if let Some(same) = known.boots.iter().find(|known| known.boot == boot) {
+            // The service may have started anew since.
+            let _ = clock.began_ms.set(same.began_ms);
+        } else {
+            let Some(began_ms) = clock.began_ms() else {
+                return Ok(false);
+            };
+            known.boots.push_back(Boot {
+                boot,
+                began_ms,
+                known_up_ms: clock.up_ms(),
+            });
+            known.is_saved = false;
+            if known.boots.len() > MOST_BOOTS {
+                known.boots.pop_front();
+            }
         }
-        let Some(began_ms) = clock.began_ms() else {
-            return Ok(false);
-        };
-        let mut more = began.clone();
-        more.push_back(Boot { boot, began_ms });
-        if more.len() > MOST_BOOTS {
-            more.pop_front();
+        if !known.is_saved {
+            let text = serde_json::to_vec(&known.boots).context("boots")?;
+            durable::atomic_write(&self.path, &text, 0o600)?;
+            known.is_saved = true;
         }
-        let text = serde_json::to_vec(&more).context("boots")?;
-        durable::atomic_write(&self.path, &text, 0o600)?;
-        *began = more;
         Ok(true)
+    }
+
+    /// Whether it is known when this boot began.
+    pub fn knows(&self, boot: &str) -> bool {
+        self.of(boot).is_some()
     }
 
     /// When that was, in milliseconds since 1970. Of a boot that never knew the time, by its own clock.
@@ -152,16 +177,27 @@ impl Boots {
         match moment.known {
             true => moment.at_ms,
             false => self
-                .began_ms(boot)
-                .map_or(moment.at_ms, |began| began + moment.up_ms),
+                .of(boot)
+                .map_or(moment.at_ms, |it| it.began_ms + moment.up_ms),
         }
     }
 
-    /// When this boot began, if that is known.
-    pub fn began_ms(&self, boot: &str) -> Option<i64> {
-        let began = self.began.lock().expect("no panic while held");
-        let known = began.iter().find(|known| known.boot == boot);
-        known.map(|known| known.began_ms)
+    /// When a line of the journal was written, in microseconds since 1970: by the clock of then, unless that was not right
+    /// yet and was put right in the same boot.
+    pub fn date_line(&self, boot: &str, up_us: i64, at_us: i64) -> i64 {
+        let early = self
+            .of(boot)
+            .filter(|known| up_us <= known.known_up_ms * 1000);
+        let right = early.map(|known| known.began_ms * 1000 + up_us);
+        // Whoever starts late finds lines that were right already.
+        right
+            .filter(|right| (right - at_us).abs() > LITTLE_US)
+            .unwrap_or(at_us)
+    }
+
+    fn of(&self, boot: &str) -> Option<Boot> {
+        let known = self.known.lock().expect("no panic while held");
+        known.boots.iter().find(|known| known.boot == boot).cloned()
     }
 }
 
@@ -220,5 +256,23 @@ mod tests {
             known: false,
         };
         assert_eq!(boots.date("another", &moment), 1_700_000_000_000);
+    }
+
+    #[test]
+    fn a_line_from_before_the_time_was_known_is_dated_by_what_is_known_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let boots = Boots::open(&directory.path().join("boots"));
+        let clock = Clock::new(None);
+        boots.learn(&clock).unwrap();
+        let (began_us, up_us) = (clock.began_ms().unwrap() * 1000, clock.up_ms() * 1000);
+        for (line_up, at, dated) in [
+            (1_000_000, 5, began_us + 1_000_000),
+            (1_000_000, began_us + 1_500_000, began_us + 1_500_000),
+            // Whoever sets the clock afterwards knows why.
+            (up_us + 60_000_000, 5, 5),
+        ] {
+            assert_eq!(boots.date_line(clock.boot(), line_up, at), dated);
+        }
+        assert_eq!(boots.date_line("another", 7, 5), 5);
     }
 }

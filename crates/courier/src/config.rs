@@ -88,6 +88,8 @@ kit::settings! {
         pub retry_seconds: f64 = 1.0, in 0.01..=3600.0;
         /// The longest pause.
         pub longest_retry_seconds: f64 = 120.0, in 0.01..=3600.0;
+        /// What is older than this goes beside what is new, if the receiver takes it then.
+        pub late_seconds: f64 = 120.0, in 0.0..=86_400.0;
         /// Most samples in a request.
         pub batch_samples: usize = 2_000, in 1..=20_000;
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use kit::Table;
 
+use crate::send::Verdict;
+
 /// Why samples will never arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lost {
@@ -61,6 +63,17 @@ pub enum Outcome {
     Refused,
     /// It will be tried again.
     Later,
+}
+
+impl Outcome {
+    /// What a verdict is.
+    pub fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Taken => Outcome::Taken,
+            Verdict::Refused(_) => Outcome::Refused,
+            Verdict::Later(..) => Outcome::Later,
+        }
+    }
 }
 
 const LOST: [(Lost, &str); 4] = [

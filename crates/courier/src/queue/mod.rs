@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::mark::{self, Mark};
 use crate::stats::{Lost, Stats};
 use codec::Frame;
@@ -74,6 +74,8 @@ pub struct Batch {
     pub segment: u64,
     /// The position after the last of them.
     pub end: u64,
+    /// Whether nothing older waits.
+    pub is_oldest: bool,
     /// The boot in which they were measured.
     pub boot: String,
     /// The frames.
@@ -297,6 +299,7 @@ impl Queue {
         (!frames.is_empty()).then(|| Batch {
             segment: IN_MEMORY,
             end: 0,
+            is_oldest: true,
             boot: self.clock.boot().to_owned(),
             frames,
         })
@@ -335,9 +338,12 @@ impl Queue {
         if end == reader.at() {
             self.reader = Some((number, reader));
         }
+        let is_oldest = self.segments.iter().find(|(_, segment)| segment.frames > 0);
+        let is_oldest = is_oldest.is_some_and(|(oldest, _)| *oldest == number);
         Ok(Batch {
             segment: number,
             end,
+            is_oldest,
             boot,
             frames,
         })
@@ -453,13 +459,6 @@ fn read_mark(bytes: &[u8]) -> (i64, BTreeMap<u64, u64>) {
         acknowledged.insert(number, at);
     }
     (last, acknowledged)
-}
-
-impl Batch {
-    /// When the first of them was measured.
-    pub fn first(&self) -> Option<Moment> {
-        self.frames.first().map(|frame| frame.moment)
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::os::unix::fs::FileExt;
 
 use super::*;
+use crate::clock::Moment;
 use crate::labels::Labels;
 use codec::Sample;
 

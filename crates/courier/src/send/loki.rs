@@ -68,13 +68,21 @@ pub struct Timestamp {
 pub fn request(lines: &[Line], labels: &BTreeMap<String, String>) -> PushRequest {
     let mut streams: BTreeMap<(&str, &str), Vec<&Line>> = BTreeMap::new();
     for line in lines {
-        streams.entry((&line.unit, line.level)).or_default().push(line);
+        streams
+            .entry((&line.unit, line.level))
+            .or_default()
+            .push(line);
     }
     let streams = streams.into_iter().map(|((unit, level), mut lines)| {
         lines.sort_by_key(|line| line.at_us);
         let own = [("level", level), ("unit", unit)];
-        let all = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).chain(own);
-        let all: Vec<_> = all.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let all = labels
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .chain(own);
+        let all: Vec<_> = all
+            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+            .collect();
         let entries = lines.into_iter().map(|line| Entry {
             timestamp: Some(Timestamp {
                 seconds: line.at_us.div_euclid(1_000_000),
@@ -105,7 +113,11 @@ fn escaped(value: &str) -> String {
 }
 
 /// Sends lines; says also how many bytes that took.
-pub fn post(receiver: &Receiver, lines: &[Line], labels: &BTreeMap<String, String>) -> (Verdict, usize) {
+pub fn post(
+    receiver: &Receiver,
+    lines: &[Line],
+    labels: &BTreeMap<String, String>,
+) -> (Verdict, usize) {
     let body = compressed(&request(lines, labels).encode_to_vec());
     let bytes = body.len();
     let headers = [("content-type", "application/x-protobuf")];
@@ -127,22 +139,40 @@ mod tests {
 
     #[test]
     fn lines_of_a_stream_go_together_in_the_order_of_their_times() {
-        let lines = [line("a", 2_000_001, "second"), line("b\"", 5, "other"), line("a", -1, "first")];
+        let lines = [
+            line("a", 2_000_001, "second"),
+            line("b\"", 5, "other"),
+            line("a", -1, "first"),
+        ];
         let labels = BTreeMap::from([("instance".to_owned(), "rack7".to_owned())]);
         let sent = request(&lines, &labels).encode_to_vec();
         let read = PushRequest::decode(&sent[..]).unwrap();
-        let told: Vec<_> = read.streams.iter().map(|stream| {
-            let lines: Vec<_> = stream.entries.iter().map(|entry| {
-                let at = entry.timestamp.unwrap();
-                (at.seconds, at.nanos, entry.line.as_str())
-            }).collect();
-            (stream.labels.as_str(), lines)
-        }).collect();
+        let told: Vec<_> = read
+            .streams
+            .iter()
+            .map(|stream| {
+                let lines: Vec<_> = stream
+                    .entries
+                    .iter()
+                    .map(|entry| {
+                        let at = entry.timestamp.unwrap();
+                        (at.seconds, at.nanos, entry.line.as_str())
+                    })
+                    .collect();
+                (stream.labels.as_str(), lines)
+            })
+            .collect();
         assert_eq!(
             told,
             [
-                (r#"{instance="rack7", level="info", unit="a"}"#, vec![(-1, 999_999_000, "first"), (2, 1000, "second")]),
-                (r#"{instance="rack7", level="info", unit="b\""}"#, vec![(0, 5000, "other")]),
+                (
+                    r#"{instance="rack7", level="info", unit="a"}"#,
+                    vec![(-1, 999_999_000, "first"), (2, 1000, "second")]
+                ),
+                (
+                    r#"{instance="rack7", level="info", unit="b\""}"#,
+                    vec![(0, 5000, "other")]
+                ),
             ]
         );
     }

@@ -7,6 +7,7 @@
 
 pub mod loki;
 pub mod parts;
+pub mod pause;
 pub mod remote_write;
 
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! What a receiver refuses is halved until it is found what it does not want, so that the rest arrives.
 //!
 //! A receiver that refuses a request may have taken none of it, or half. A single old sample must not cost the two thousand
-//! that were sent with it, and what was taken already may well be sent again, as both receivers know it by its time.
+//! that were sent with it, and what was taken already may well be sent again, as receivers know it by its time.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Verdict;
@@ -10,8 +11,17 @@ use super::Verdict;
 /// How many further requests a refused one may cost. A single culprit among two thousand is found with 22.
 const BUDGET: usize = 40;
 
-/// How it went with everything, now that it is decided.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Items that are being sent, all at once or in parts.
+#[derive(Debug)]
+pub struct Parts {
+    /// The parts that are left, the next one last.
+    left: Vec<Range<usize>>,
+    budget: usize,
+    delivered: Delivered,
+}
+
+/// How it went.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// How many were taken.
     pub taken: usize,
@@ -21,7 +31,7 @@ pub struct Delivered {
     pub why: Option<String>,
 }
 
-/// Why it is not decided.
+/// Why a part has to be sent again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotYet {
     /// The reason.
@@ -30,84 +40,99 @@ pub struct NotYet {
     pub after: Option<Duration>,
 }
 
-/// Sends all items, in parts if need be.
-pub fn deliver<T>(items: &[T], mut post: impl FnMut(&[T]) -> Verdict) -> Result<Delivered, NotYet> {
-    let mut delivered = Delivered::default();
-    let mut budget = BUDGET;
-    let mut parts = vec![items];
-    while let Some(part) = parts.pop() {
-        match post(part) {
-            Verdict::Taken => delivered.taken += part.len(),
-            Verdict::Later(why, after) => return Err(NotYet { why, after }),
-            Verdict::Refused(_) if part.len() > 1 && budget >= 2 => {
-                budget -= 2;
-                let (first, second) = part.split_at(part.len() / 2);
-                // The first is sent first, as what is older has to arrive first.
-                parts.extend([second, first]);
-            }
-            Verdict::Refused(why) => {
-                delivered.refused += part.len();
-                delivered.why = Some(why);
-            }
+impl Parts {
+    /// So many items, in their order.
+    pub fn of(items: usize) -> Self {
+        Parts {
+            left: vec![0..items],
+            budget: BUDGET,
+            delivered: Delivered::default(),
         }
     }
-    Ok(delivered)
+
+    /// What to send next; none if it is decided what becomes of each item.
+    pub fn next(&self) -> Option<Range<usize>> {
+        self.left.last().cloned()
+    }
+
+    /// What the receiver says to that.
+    pub fn judged(&mut self, verdict: Verdict) -> Result<(), NotYet> {
+        let Some(part) = self.next() else {
+            return Ok(());
+        };
+        if let Verdict::Later(why, after) = verdict {
+            return Err(NotYet { why, after });
+        }
+        self.left.pop();
+        match verdict {
+            Verdict::Refused(_) if part.len() > 1 && self.budget >= 2 => {
+                self.budget -= 2;
+                let middle = part.start + part.len() / 2;
+                // What is older is sent first.
+                self.left.extend([middle..part.end, part.start..middle]);
+            }
+            Verdict::Refused(why) => {
+                self.delivered.refused += part.len();
+                self.delivered.why = Some(why);
+            }
+            Verdict::Taken | Verdict::Later(..) => self.delivered.taken += part.len(),
+        }
+        Ok(())
+    }
+
+    /// How it went so far.
+    pub fn delivered(&self) -> &Delivered {
+        &self.delivered
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A receiver that refuses whatever has a bad item in it.
-    fn refusing(bad: &[u32]) -> impl Fn(&[u32]) -> Verdict {
-        move |part| match part.iter().find(|item| bad.contains(item)) {
-            Some(item) => Verdict::Refused(format!("{item} is bad")),
-            None => Verdict::Taken,
+    /// Delivers 2000 items to a receiver that refuses each part that `refuses`; how it went, and the parts that were sent.
+    fn deliver(refuses: impl Fn(&Range<usize>) -> bool) -> (Delivered, Vec<Range<usize>>) {
+        let (mut parts, mut sent) = (Parts::of(2000), Vec::new());
+        while let Some(part) = parts.next() {
+            sent.push(part.clone());
+            let verdict = match refuses(&part) {
+                true => Verdict::Refused("no".into()),
+                false => Verdict::Taken,
+            };
+            parts.judged(verdict).unwrap();
         }
+        (parts.delivered().clone(), sent)
     }
 
     #[test]
     fn a_single_bad_item_costs_no_other() {
-        let items: Vec<u32> = (0..2000).collect();
         for bad in [0, 1234, 1999] {
-            let (mut requests, mut arrived) = (0, Vec::new());
-            let judge = refusing(&[bad]);
-            let delivered = deliver(&items, |part| {
-                requests += 1;
-                let verdict = judge(part);
-                if verdict == Verdict::Taken {
-                    arrived.extend(part);
-                }
-                verdict
-            });
-            let expected = Delivered {
-                taken: 1999,
-                refused: 1,
-                why: Some(format!("{bad} is bad")),
-            };
-            assert_eq!(delivered, Ok(expected));
-            assert!(requests <= 25, "{requests}");
-            assert!(arrived.is_sorted(), "what is older has to arrive first");
+            let (delivered, sent) = deliver(|part| part.contains(&bad));
+            assert_eq!((delivered.taken, delivered.refused), (1999, 1));
+            assert_eq!(delivered.why.as_deref(), Some("no"));
+            assert!(sent.len() <= 25, "{}", sent.len());
+            let taken = sent.iter().filter(|part| !part.contains(&bad));
+            assert!(taken.is_sorted_by_key(|part| part.start), "{sent:?}");
         }
     }
 
     #[test]
     fn a_receiver_that_refuses_everything_costs_few_requests() {
-        let items: Vec<u32> = (0..2000).collect();
-        let mut requests = 0;
-        let delivered = deliver(&items, |_| {
-            requests += 1;
-            Verdict::Refused("no".into())
-        });
-        assert_eq!(delivered.unwrap().refused, 2000);
-        assert_eq!(requests, BUDGET + 1);
+        let (delivered, sent) = deliver(|_| true);
+        assert_eq!((delivered.taken, delivered.refused), (0, 2000));
+        assert_eq!(sent.len(), BUDGET + 1);
     }
 
     #[test]
-    fn what_has_to_be_tried_again_decides_nothing() {
-        let delivered = deliver(&[1, 2], |_| Verdict::Later("busy".into(), None));
+    fn what_has_to_be_sent_again_stays_and_nothing_else_is() {
+        let mut parts = Parts::of(4);
+        parts.judged(Verdict::Refused("no".into())).unwrap();
+        parts.judged(Verdict::Taken).unwrap();
+        let not_yet = parts.judged(Verdict::Later("busy".into(), None));
         let (why, after) = ("busy".into(), None);
-        assert_eq!(delivered, Err(NotYet { why, after }));
-        assert_eq!(deliver(&[1], |_| Verdict::Taken).unwrap().taken, 1);
+        assert_eq!(not_yet, Err(NotYet { why, after }));
+        assert_eq!(parts.next(), Some(2..4));
+        parts.judged(Verdict::Taken).unwrap();
+        assert_eq!((parts.next(), parts.delivered().taken), (None, 4));
     }
 }

@@ -47,20 +47,42 @@ fn later(answer: &str) -> (String, Option<Duration>) {
 fn secrets_and_tenant_go_along() {
     let (verdict, head) = answered("HTTP/1.1 204 No Content\n\n");
     assert_eq!(verdict, Verdict::Taken);
-    for header in ["authorization: Bearer s3cret", "x-scope-orgid: acme", "content-type: x/y"] {
-        assert!(head.to_lowercase().contains(&header.to_lowercase()), "{head}");
+    for header in [
+        "authorization: Bearer s3cret",
+        "x-scope-orgid: acme",
+        "content-type: x/y",
+    ] {
+        assert!(
+            head.to_lowercase().contains(&header.to_lowercase()),
+            "{head}"
+        );
     }
 }
 
 #[test]
 fn only_what_is_about_the_data_is_final() {
-    for status in ["400 Bad Request", "413 Too Large", "422 Unprocessable", "415 Unsupported"] {
+    for status in [
+        "400 Bad Request",
+        "413 Too Large",
+        "422 Unprocessable",
+        "415 Unsupported",
+    ] {
         assert!(matches!(verdict(status), Verdict::Refused(_)), "{status}");
     }
-    let statuses = ["401 Unauthorized", "403 Forbidden", "404 Not Found", "500 Oh", "503 Later"];
+    let statuses = [
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "500 Oh",
+        "503 Later",
+    ];
     for status in statuses {
         let (why, after) = later(status);
-        assert!(why.ends_with(&format!("answers {}", status.split(' ').next().unwrap())) || why.contains("answers"), "{why}");
+        assert!(
+            why.ends_with(&format!("answers {}", status.split(' ').next().unwrap()))
+                || why.contains("answers"),
+            "{why}"
+        );
         assert_eq!(after, None);
     }
 }
@@ -74,12 +96,19 @@ fn a_receiver_says_how_long_to_wait() {
 #[test]
 fn a_redirect_is_named_and_never_followed() {
     let (why, _) = later("307 Temporary Redirect\nLocation: https://elsewhere.example/secret");
-    assert!(why.contains("redirects to https://elsewhere.example/…, which is never followed"), "{why}");
+    assert!(
+        why.contains("redirects to https://elsewhere.example/…, which is never followed"),
+        "{why}"
+    );
 }
 
 #[test]
 fn a_web_page_is_no_answer_whatever_its_status() {
-    for status in ["200 OK", "400 Bad Request", "511 Network Authentication Required"] {
+    for status in [
+        "200 OK",
+        "400 Bad Request",
+        "511 Network Authentication Required",
+    ] {
         let (why, _) = later(&format!("{status}\nContent-Type: text/html; charset=utf-8"));
         assert!(why.contains("with a web page"), "{why}");
     }
@@ -87,11 +116,15 @@ fn a_web_page_is_no_answer_whatever_its_status() {
 
 #[test]
 fn the_reason_of_a_refusal_is_told() {
-    let (verdict, _) = answered("HTTP/1.1 400 Bad Request\nContent-Length: 18\n\nout of order sample");
+    let (verdict, _) =
+        answered("HTTP/1.1 400 Bad Request\nContent-Length: 18\n\nout of order sample");
     let Verdict::Refused(why) = verdict else {
         panic!("{verdict:?}");
     };
-    assert!(why.ends_with("answers 400 Bad Request: out of order sampl"), "{why}");
+    assert!(
+        why.ends_with("answers 400 Bad Request: out of order sampl"),
+        "{why}"
+    );
 }
 
 #[test]

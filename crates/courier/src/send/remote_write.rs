@@ -118,14 +118,30 @@ mod tests {
             value,
             at_ms,
         };
-        let points = [point("a", 1.0, 30), point("b", 2.0, 30), point("a", 3.0, 15)];
+        let points = [
+            point("a", 1.0, 30),
+            point("b", 2.0, 30),
+            point("a", 3.0, 15),
+        ];
         let sent = request(&points).encode_to_vec();
         let read = WriteRequest::decode(&sent[..]).unwrap();
-        let told: Vec<_> = read.timeseries.iter().map(|series| {
-            let labels: Vec<_> = series.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
-            let samples: Vec<_> = series.samples.iter().map(|s| (s.timestamp, s.value)).collect();
-            (labels.join(" "), samples)
-        }).collect();
+        let told: Vec<_> = read
+            .timeseries
+            .iter()
+            .map(|series| {
+                let labels: Vec<_> = series
+                    .labels
+                    .iter()
+                    .map(|l| format!("{}={}", l.name, l.value))
+                    .collect();
+                let samples: Vec<_> = series
+                    .samples
+                    .iter()
+                    .map(|s| (s.timestamp, s.value))
+                    .collect();
+                (labels.join(" "), samples)
+            })
+            .collect();
         assert_eq!(
             told,
             [
@@ -138,7 +154,12 @@ mod tests {
     #[test]
     fn a_stale_marker_is_sent_bit_by_bit() {
         let series = Labels::new(&[("__name__", "a")]);
-        let sent = request(&[Point { series, value: STALE, at_ms: 1 }]).encode_to_vec();
+        let sent = request(&[Point {
+            series,
+            value: STALE,
+            at_ms: 1,
+        }])
+        .encode_to_vec();
         let read = WriteRequest::decode(&sent[..]).unwrap();
         let value = read.timeseries[0].samples[0].value;
         assert_eq!(value.to_bits(), 0x7ff0_0000_0000_0002);
