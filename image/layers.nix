@@ -138,6 +138,7 @@ rec {
     for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve-owner --no-preserve-perms $layer > /dev/null; done
     ln -sfn usr/lib root/lib
     dpkg-deb --fsys-tarfile $deb | tar -t | sed -n 's,^\./\(usr/bin/.\+\),\1,p' > programs
+    [ -s programs ] || { echo "error: ${name} has no program in /usr/bin, so nothing tells what it can do without: take it out of [without] in packages.toml"; exit 1; }
     while read -r program; do
       qemu-aarch64 -L root -E LD_BIND_NOW=1 -E LD_WARN=1 root/lib/ld-linux-aarch64.so.1 --list root/$program > report 2>&1 < /dev/null \
         && ! grep -E 'not found|undefined symbol' report || { cat report; echo "error: $program does not start without what ${name} is to do without: see [without] in packages.toml"; exit 1; }

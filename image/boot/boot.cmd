@@ -31,7 +31,7 @@ if itest ${seq1} -gt ${seq0}; then
 else
   setenv other 1; setenv seq ${seq0}; setenv good "${good0}"; setenv next "${next0}"; setenv tries "${tries0}"
 fi
-# Both slots lost (a foreign hand, a dying card): the first generation of the image is what we can still know.
+# Both slots are damaged, by somebody or by a dying card: only the first generation of the image is known to be there.
 if test -z "${good}"; then setenv good 1; fi
 echo "state: seq=${seq} good=${good} next=${next} tries=${tries}"
 

@@ -2,7 +2,7 @@
 { lib, debian }:
 rec {
   # A closure in the form that `nix-store --load-db` reads. This is the only derivation with structured attributes, since
-  # Nix tells the hashes to no other.
+  # Nix gives the hashes to no other kind of derivation.
   registration = toplevel: derivation {
     name = "registration";
     inherit (lib) system;

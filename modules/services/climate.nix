@@ -5,9 +5,9 @@ let
   cfg = config.services.climate;
   kit = import ./common/kit.nix module { name = "climate"; };
   inherit (kit) option setting;
-  range = path: what: min: max: {
-    min = setting (path "min") types.number min "Alert below this ${what}.";
-    max = setting (path "max") types.number max "Alert above this ${what}.";
+  range = path: type: what: min: max: {
+    min = setting (path "min") type min "Alert below this ${what}.";
+    max = setting (path "max") type max "Alert above this ${what}.";
   };
 in
 {
@@ -18,12 +18,12 @@ in
   } // {
     simulate = option types.bool false "Whether to make up values instead of reading sensors.";
     bus = setting "sensor.bus" types.str "auto" "I²C bus of the sensors, as `/dev/i2c-1`; `auto` is the first bus that has them.";
-    interval = setting "sensor.interval_seconds" types.number 60 "Seconds between two readings.";
-    heatFactor = setting "sensor.compensation.factor" types.number 5.466 "Correction for the processor's heat: t − (soc − t) / factor; 0 is none.";
-    retentionDays = setting "history.retention_days" types.ints.positive 365 "Days for which readings are kept.";
-    temperature = range (which: "alerts.temp_${which}_c") "temperature in °C" 15 27;
-    humidity = range (which: "alerts.humidity_${which}") "relative humidity in percent" 30 70;
-    statusInterval = option (types.nullOr types.ints.positive) null "Seconds between two messages that all is well; none if null.";
+    interval = setting "sensor.interval_seconds" (types.numbers.between 0.05 86400) 60 "Seconds between two readings.";
+    heatFactor = setting "sensor.compensation.factor" (types.numbers.between 0 1000) 5.466 "Correction for the processor's heat: t − (soc − t) / factor; 0 is none.";
+    retentionDays = setting "history.retention_days" (types.ints.between 1 36500) 365 "Days for which readings are kept.";
+    temperature = range (which: "alerts.temp_${which}_c") (types.numbers.between (-40) 120) "temperature in °C" 15 27;
+    humidity = range (which: "alerts.humidity_${which}") (types.numbers.between 0 100) "relative humidity in percent" 30 70;
+    statusInterval = option (types.nullOr (types.ints.between 1 31536000)) null "Seconds between two messages that all is well; none if null.";
   };
 
   config = mkIf cfg.enable (mkMerge [

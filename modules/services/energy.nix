@@ -17,7 +17,7 @@ in
     simulate = setting "simulate" types.bool false "Whether to make up prices and usage instead of asking Amber.";
     url = setting "amber.url" types.str "https://api.amber.com.au/v1" "Address of Amber's API.";
     siteId = setting "amber.site_id" (types.nullOr types.str) null "Amber's id of the site; the account's active one if null.";
-    retentionDays = setting "cache.retention_days" types.ints.positive 730 "Days for which prices and usage are kept.";
+    retentionDays = setting "cache.retention_days" (types.ints.between 2 36500) 730 "Days for which prices and usage are kept.";
     timeZone = setting "display.time_zone" (types.nullOr types.str) null "Time zone of the page's days and hours; the device's if null.";
     interval = option types.str "*:0/5" "When to ask Amber, in the words of {manpage}`systemd.time(7)`.";
   };

@@ -40,7 +40,7 @@ in
     record = option (types.enum [ "manual" "schedule" "always" ]) "manual" "When to record: when the button or the page says so, by the schedule, or always. The button and the page work with all of them.";
     schedule = option (types.listOf window) [ ] "When to record by the schedule.";
     keep = {
-      days = option (types.nullOr types.ints.positive) null "Days for which recordings are kept, counted from when they began; as long as there is room if null. What is still to be uploaded is kept for longer.";
+      days = option (types.nullOr types.ints.positive) null "Days for which recordings are kept, counted from when they began; as long as there is room if null. What is still to be uploaded is kept for longer. Days without power count once the network has set the clock.";
       bytes = option (types.nullOr types.ints.positive) null "Most bytes of recordings; as many as there is room for if null.";
     };
     gpio = {
@@ -75,8 +75,8 @@ in
         gpio = {
           inherit (cfg.gpio) chips;
           buttons = map (line: { inherit line; }) (given [ cfg.gpio.button ]);
-        } // lib.mapAttrs (_: line: if line == null then null else { inherit line; })
-          { green = cfg.gpio.leds.ready; red = cfg.gpio.leds.error; white = cfg.gpio.leds.network; };
+          leds = lib.mapAttrs (_: line: if line == null then null else { inherit line; }) cfg.gpio.leds;
+        };
       };
       definition = {
         description = "The recorder of a camera";

@@ -26,8 +26,8 @@ in
     serves = "health, status and metrics";
   } // {
     sources = setting "sources" (types.listOf source) [ ] "What to listen to; any other setting of a source in the service's config.json is accepted too.";
-    statsInterval = option types.ints.positive 30 "Seconds between two lines of statistics in the journal.";
-    retentionDays = setting "sync.retention_days" types.number 7 "Days for which files are kept after they have been synced.";
+    statsInterval = option (types.ints.between 1 86400) 30 "Seconds between two lines of statistics in the journal.";
+    retentionDays = setting "sync.retention_days" (types.numbers.between 0 36500) 7 "Days for which files are kept after they have been synced.";
     syncInterval = option types.str "1min" "Time between two runs of the sync.";
     s3 = {
       endpoint = setting "sync.endpoint" (types.nullOr types.str) null "Address of the S3-compatible storage; nothing is synced if null. The keys are the secrets `ticker.s3-access-key-id` and `ticker.s3-secret-access-key`.";

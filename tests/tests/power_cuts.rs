@@ -52,19 +52,19 @@ fn however_a_disk_orders_its_writes_the_old_generation_is_left_or_the_new_one() 
 }
 
 #[test]
-#[ignore = "slow: dozens of boots; ./lichen test --slow"]
+#[ignore = "slow, 15 min: dozens of boots; ./lichen test --slow"]
 fn cuts_between_writes_really_boot() -> Result<()> {
     boot_all(Fate::Whole)
 }
 
 #[test]
-#[ignore = "slow: dozens of boots; ./lichen test --slow"]
+#[ignore = "slow, 15 min: dozens of boots; ./lichen test --slow"]
 fn cuts_that_tear_a_write_really_boot() -> Result<()> {
     boot_all(Fate::Torn)
 }
 
 #[test]
-#[ignore = "slow: dozens of boots; ./lichen test --slow"]
+#[ignore = "slow, 15 min: dozens of boots; ./lichen test --slow"]
 fn cuts_among_reordered_writes_really_boot() -> Result<()> {
     boot_all(Fate::Reordered)
 }

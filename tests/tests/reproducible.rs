@@ -9,7 +9,7 @@ const ROOM: u64 = 4_500_000_000;
 
 /// Not only the images: what a step leaves for the next one could differ, and an image be the same by luck.
 #[test]
-#[ignore = "slow: every image is built a second time; ./lichen test --slow"]
+#[ignore = "slow, 30 min: every image is built a second time; ./lichen test --slow"]
 fn every_step_of_every_image_gives_the_same_bytes_again() -> Result<()> {
     testbed::needs_room(ROOM)?;
     let list = fs::read_to_string(testbed::input("images")?)?;

@@ -78,9 +78,13 @@ impl Scene {
 }
 
 fn bucket(endpoint: &str, secret: &str) -> Bucket {
+    patient_bucket(3, endpoint, secret)
+}
+
+fn patient_bucket(attempts: u32, endpoint: &str, secret: &str) -> Bucket {
     let settings = Settings {
         patience: Patience {
-            attempts: 3,
+            attempts,
             first: Duration::from_millis(1),
             longest: Duration::from_millis(1),
         },
@@ -88,6 +92,19 @@ fn bucket(endpoint: &str, secret: &str) -> Bucket {
         ..Settings::new("bucket-tests", endpoint, fake_s3::BUCKET)
     };
     Bucket::new(settings, Keys::new(fake_s3::KEY, secret)).unwrap()
+}
+
+#[test]
+fn a_refusal_costs_one_attempt_however_much_was_to_be_sent() {
+    for bytes in [1000, 100_000, 300_000, 1_000_000, 5_000_000] {
+        let scene = Scene::with_a_file_of(bytes);
+        let bucket = patient_bucket(2, &scene.storage.url(), fake_s3::SECRET);
+        for round in 0..10 {
+            scene.storage.refuse(1);
+            let uploaded = bucket.upload(KEY, &scene.file(), &Upload::default());
+            uploaded.unwrap_or_else(|error| panic!("{bytes} bytes, round {round}: {error}"));
+        }
+    }
 }
 
 #[test]

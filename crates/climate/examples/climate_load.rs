@@ -5,7 +5,6 @@
 //! Its sensor's readings say when they were taken.
 
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use climate::World;
@@ -67,11 +66,8 @@ impl Sensor for Stopwatch {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "it measures to the µs")]
 fn microsecond() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_micros() as u64 % WRAP)
+    kit::clock::now_us() as u64 % WRAP
 }
 
 /// From the moment of measuring until someone who keeps asking is told.

@@ -54,9 +54,9 @@ kit::settings! {
         /// Sense HAT on a Raspberry Pi.
         pub factor: f64 = 5.466, in 0.0..=1000.0;
         /// Added to the compensated temperature, in °C.
-        pub temperature_offset: f64 = 0.0;
+        pub temperature_offset: f64 = 0.0, in -50.0..=50.0;
         /// Added to the compensated relative humidity, in percent points.
-        pub humidity_offset: f64 = 0.0;
+        pub humidity_offset: f64 = 0.0, in -100.0..=100.0;
     }
 
     /// How long readings are kept.
@@ -64,7 +64,7 @@ kit::settings! {
         /// Where the history is [default: $STATE_DIRECTORY, else in memory only].
         pub directory: Option<PathBuf> = None;
         /// Readings older than this are deleted.
-        pub retention_days: u32 = 365, in 1..;
+        pub retention_days: u32 = 365, in 1..=36_500;
     }
 
     /// The limits for alerts.
@@ -78,11 +78,11 @@ kit::settings! {
         /// Alert above this relative humidity, in percent.
         pub humidity_max: f64 = 70.0, in 0.0..=100.0;
         /// How far inside the limits a temperature has to be before it counts as recovered, in °C.
-        pub temp_hysteresis_c: f64 = 0.5;
+        pub temp_hysteresis_c: f64 = 0.5, in 0.0..=80.0;
         /// The same for humidity, in percent points.
-        pub humidity_hysteresis: f64 = 2.0;
+        pub humidity_hysteresis: f64 = 2.0, in 0.0..=50.0;
         /// Alert when there has been no reading for this long; 0 turns this alert off.
-        pub sensor_failing_after_seconds: u64 = 300;
+        pub sensor_failing_after_seconds: u64 = 300, in 0..=31_536_000;
     }
 
     /// How alerts are delivered.
@@ -103,7 +103,7 @@ kit::settings! {
         /// Whether to send them.
         pub enabled: bool = false;
         /// The time between two of them.
-        pub interval_seconds: u64 = 3600, in 1..;
+        pub interval_seconds: u64 = 3600, in 1..=31_536_000;
     }
 }
 

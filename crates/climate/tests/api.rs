@@ -213,7 +213,7 @@ fn the_page_needs_nothing_from_anywhere_else() {
         policy.contains("default-src 'none'") && !policy.contains("unsafe"),
         "{policy}"
     );
-    for file in ["/climate.css", "/climate.js"] {
+    for file in ["/kit.css", "/climate.css", "/climate.js"] {
         assert!(page.text.contains(&file[1..]));
         let answer = service.get(file);
         assert_eq!(answer.status, 200);

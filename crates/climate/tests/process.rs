@@ -62,6 +62,10 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
                 r#"{"webhook":{"retry_count":99}}"#,
                 "webhook.retry_count: must be between 1 and 10",
             ),
+            (
+                r#"{"status":{"interval_seconds":18446744073709551615}}"#,
+                "status.interval_seconds: must be between 1 and 31536000",
+            ),
             (r#"{"http":{"port":80800}}"#, "http.port: invalid value"),
             (r#"{"sensor":{"bus":"au"#, "EOF while parsing"),
             ("", "EOF while parsing"),

@@ -53,8 +53,8 @@ fn two_packages_with_the_same_file_are_refused_by_name() {
 
 #[test]
 fn an_entry_replaces_what_a_package_brought_and_knows_owners_by_name() {
-    let dir = std::env::temp_dir().join(format!("compose-owners-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
     std::fs::write(dir.join("passwd"), "climate:x:971:971::/:/x\n").unwrap();
     std::fs::write(dir.join("group"), "shadow:x:42:\n").unwrap();
     let spec: Spec = serde_json::from_value(serde_json::json!({

@@ -48,24 +48,30 @@ pub fn atomic_symlink(target: &str, path: &Path) -> Result<()> {
 fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let temp = temporary(path)?;
     let write = || -> std::io::Result<()> {
-        // The temporary name is fixed, so the next attempt replaces what a power cut leaves behind.
-        remove_if_there(&temp)?;
-        make(&temp)?;
-        cut::point("temporary file");
-        fs::rename(&temp, path)?;
-        cut::point("rename");
-        sync_entry(path)
+        // One writer at a time in a folder: a second one would take the temporary file for a leftover.
+        let folder = File::open(folder_of(path))?;
+        folder.lock()?;
+        let write = || -> std::io::Result<()> {
+            remove_if_there(&temp)?;
+            make(&temp)?;
+            cut::point("temporary file");
+            fs::rename(&temp, path)?;
+            cut::point("rename");
+            sync_entry(path)
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&temp)))
     };
-    write()
-        .inspect_err(|_| drop(fs::remove_file(&temp)))
-        .with_context(|| format!("cannot write {}", path.display()))
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// A name that each user always uses for this file. So what a power cut leaves behind is replaced by the next attempt, and
+/// what somebody else's attempt left behind, which only they can remove, is in nobody's way.
 fn temporary(path: &Path) -> Result<PathBuf> {
     let name = path
         .file_name()
         .with_context(|| format!("{} does not name a file", path.display()))?;
-    Ok(path.with_file_name(format!(".{}.tmp", name.to_string_lossy())))
+    let user = rustix::process::geteuid().as_raw();
+    Ok(path.with_file_name(format!(".{}.{user}.tmp", name.to_string_lossy())))
 }
 
 /// Removes a file durably. A missing file is not an error. Says whether the file existed.
@@ -89,25 +95,29 @@ fn remove_if_there(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Creates the directory if it is missing, and sets its mode.
+/// Creates the directory and those above it, as far as they are missing, and sets its mode.
 pub fn directory(path: &Path, mode: u32) -> Result<()> {
     let make = || -> std::io::Result<()> {
-        if !path.is_dir() {
-            if let Some(parent) = path.parent() {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o755)
-                    .create(parent)?;
-            }
-            DirBuilder::new().mode(mode).create(path)?;
-            sync_entry(path)?;
-        }
+        make_folders(path, mode)?;
         if fs::metadata(path)?.permissions().mode() & 0o7777 != mode {
             fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
         Ok(())
     };
     make().with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+fn make_folders(path: &Path, mode: u32) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_folders(folder_of(path), 0o755)?;
+    match DirBuilder::new().mode(mode).create(path) {
+        // Somebody else made it in the meantime.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    sync_entry(path)
 }
 
 /// Overwrites the start of an existing file in place, without truncating or renaming, so that on FAT only the sectors
@@ -206,15 +216,21 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
 
 /// Makes changes to the entry `path` of its folder durable.
 pub fn sync_entry(path: &Path) -> std::io::Result<()> {
+    sync_folder(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) if parent == Path::new("") => sync_folder(Path::new(".")),
-        Some(parent) => sync_folder(parent),
-        None => sync_folder(path),
+        Some(parent) if parent == Path::new("") => Path::new("."),
+        Some(parent) => parent,
+        None => path,
     }
 }
 
 /// Makes changes to the entries of a folder durable.
 pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    #[cfg(test)]
+    tests::synced(folder);
     File::open(folder)?.sync_all()
 }
 
@@ -270,7 +286,19 @@ pub fn scratch() -> tempfile::TempDir {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use rustix::process::{Uid, geteuid};
+    use rustix::thread::set_thread_res_uid;
+
     use super::*;
+
+    thread_local! { static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) } }
+
+    /// Notes that the entries of this folder were synced.
+    pub(super) fn synced(folder: &Path) {
+        SYNCED.with_borrow_mut(|synced| synced.push(folder.to_owned()));
+    }
 
     #[test]
     fn a_cut_leaves_the_old_file_or_the_new_one() {
@@ -296,6 +324,59 @@ mod tests {
             1,
             "no temporary file stays"
         );
+    }
+
+    #[test]
+    fn writers_of_one_file_do_not_get_into_each_other_s_way() {
+        let dir = scratch();
+        let path = dir.path().join("file");
+        let letters = [b'a', b'b', b'c', b'd'];
+        std::thread::scope(|threads| {
+            for letter in letters {
+                let path = &path;
+                threads.spawn(move || {
+                    for _ in 0..50 {
+                        atomic_write(path, &vec![letter; 100_000], 0o600).unwrap();
+                        let now = fs::read(path).unwrap();
+                        assert!(now.len() == 100_000 && now.iter().all(|byte| *byte == now[0]));
+                        atomic_symlink(&letter.to_string(), &path.with_file_name("link")).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_another_user_s_cut_left_behind_stops_nobody() {
+        if !geteuid().is_root() {
+            return; // Nobody else can become another user.
+        }
+        let dir = scratch();
+        // As in /tmp, only the owner of a file may remove it.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
+        let path = dir.path().join("file");
+        assert!(cut::at(0, || atomic_write(&path, b"root's", 0o600)).is_none());
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let nobody = Uid::from_raw(65534);
+                set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                atomic_write(&path, b"nobody's", 0o600).unwrap();
+            });
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"nobody's");
+    }
+
+    #[test]
+    fn every_new_folder_is_made_durable_in_the_one_above_it() {
+        let dir = scratch();
+        let below = |path: &str| dir.path().join(path);
+        directory(&below("a/b/c"), 0o700).unwrap();
+        assert_eq!(SYNCED.take(), [below(""), below("a"), below("a/b")]);
+        let mode = |path: &str| fs::metadata(below(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode("a/b"), mode("a/b/c")], [0o755, 0o700]);
+        directory(&below("a/b/c"), 0o750).unwrap();
+        assert_eq!((mode("a/b/c"), SYNCED.take().len()), (0o750, 0));
     }
 
     #[test]

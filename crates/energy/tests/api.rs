@@ -1,7 +1,6 @@
 //! What the dashboard answers, from the cache alone.
 
 use std::path::Path;
-use std::time::Duration;
 
 use energy::amber::{Channel, Kind, Level, Price, Site, Usage};
 use energy::cache::Cache;
@@ -146,7 +145,14 @@ fn a_device_that_was_never_online_serves_its_page_and_says_that_it_knows_nothing
         (&said["cache_age"], &said["status"]),
         (&Value::Null, &"unknown".into())
     );
-    for path in ["/", "/energy.css", "/energy.js", "/health", "/metrics"] {
+    for path in [
+        "/",
+        "/kit.css",
+        "/energy.css",
+        "/energy.js",
+        "/health",
+        "/metrics",
+    ] {
         assert_eq!(dashboard.get(path).status, 200, "{path}");
     }
     let said = dashboard.get("/api/now").json();
@@ -281,7 +287,6 @@ fn a_cache_that_cannot_be_opened_is_tried_again() {
     assert_eq!(dashboard.get("/health").json()["status"], "degraded");
     std::fs::create_dir(directory.path().join("missing")).unwrap();
     eventually("the cache can be opened", || {
-        std::thread::sleep(Duration::from_millis(20));
         (dashboard.get("/api/prices").status == 200).then_some(())
     });
     dashboard.stop();

@@ -14,7 +14,7 @@ use std::process::Command;
 use amber::{FakeAmber, Mood, TOKEN};
 use energy::cache::Cache;
 use energy::config::CACHE_FILE;
-use kit::testing::{command, finished, refuses};
+use kit::testing::{command, eventually, finished, refuses};
 use serde_json::json;
 
 fn energy(arguments: &[&str]) -> Command {
@@ -25,13 +25,17 @@ fn energy(arguments: &[&str]) -> Command {
 
 /// The sync as systemd runs it: the state directory and credentials by environment.
 fn sync(directory: &Path, amber: &FakeAmber, token: &str) -> (Option<i32>, String) {
+    configure(directory, amber, token);
+    let (status, _, stderr) = finished(&mut sync_again(directory));
+    (status, stderr)
+}
+
+fn configure(directory: &Path, amber: &FakeAmber, token: &str) {
     let config = directory.join("config.json");
     let amber = json!({ "url": amber.url("127.0.0.1"), "timeout_seconds": 5 });
     let settings = json!({ "amber": amber, "cache": { "retention_days": 3 } });
     std::fs::write(&config, settings.to_string()).unwrap();
     std::fs::write(directory.join("energy.amber-token"), token).unwrap();
-    let (status, _, stderr) = finished(&mut sync_again(directory));
-    (status, stderr)
 }
 
 /// The same with the configuration and the token as they are.
@@ -144,26 +148,36 @@ fn a_backup_is_restored_whole() {
 fn syncs_killed_at_any_moment_leave_a_whole_cache() {
     let directory = tempfile::tempdir().unwrap();
     let amber = FakeAmber::start();
-    sync(directory.path(), &amber, TOKEN);
-    let before = count(directory.path());
-    for milliseconds in [1, 3, 5, 8, 12, 20, 30, 45] {
+    configure(directory.path(), &amber, TOKEN);
+    let (mut kills, mut kept) = (0, (0, 0));
+    // Each one is killed a request later, while the answer is on its way or being stored, until one gets through.
+    for request in 1.. {
+        let asked = amber.asked().len();
         let mut command = sync_again(directory.path());
         let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        let ended = eventually("it asks once more, or ends", || {
+            let ended = child.try_wait().unwrap();
+            let asks = amber.asked().len() >= asked + request;
+            (asks || ended.is_some()).then_some(ended)
+        });
+        if let Some(status) = ended {
+            assert_eq!(status.code(), Some(0));
+            break;
+        }
         child.kill().unwrap();
         child.wait().unwrap();
+        kills += 1;
+        let now = count(directory.path());
+        assert!(now.0 >= kept.0 && now.1 >= kept.1, "{kept:?} {now:?}");
+        kept = now;
     }
-    let after = count(directory.path());
-    assert!(
-        after.0 >= before.0 && after.1 >= before.1,
-        "{before:?} {after:?}"
-    );
-    let kept = std::fs::read_dir(directory.path()).unwrap().any(|entry| {
+    assert!(kills >= 2, "{kills} were killed");
+    let damaged = std::fs::read_dir(directory.path()).unwrap().any(|entry| {
         entry
             .unwrap()
             .file_name()
             .to_string_lossy()
             .contains(".damaged-")
     });
-    assert!(!kept, "it was damaged");
+    assert!(!damaged, "it was damaged");
 }

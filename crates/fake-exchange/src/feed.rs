@@ -24,7 +24,7 @@ pub enum Format {
     Json,
 }
 
-/// What goes wrong, each after so many messages; 0 is never.
+/// What goes wrong. Each number says after how many messages; 0 means never.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mischief {
     /// A number is left out.
@@ -35,7 +35,7 @@ pub struct Mischief {
     pub garbage: u64,
     /// The connection is cut in the middle of a message.
     pub disconnect: u64,
-    /// The connection stays, and nothing comes any more.
+    /// The connection stays open, and nothing more is sent on it.
     pub silence: u64,
     /// After connecting, this many of the last messages are sent again.
     pub replay: u64,
@@ -48,9 +48,9 @@ pub struct Session {
     pub format: Format,
     /// The symbols, which are sent in turn.
     pub symbols: Vec<String>,
-    /// Messages per second, of all symbols together; 0 is as fast as they are taken.
+    /// Messages per second, of all symbols together; 0 means as fast as the client reads them.
     pub rate: f64,
-    /// Messages until there are no more; 0 is never.
+    /// How many messages there are; 0 means no end.
     pub limit: u64,
     /// What goes wrong.
     pub mischief: Mischief,

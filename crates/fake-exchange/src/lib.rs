@@ -1,4 +1,4 @@
-//! An exchange for tests: a feed that misbehaves as told, and what was kept of it in the end.
+//! An exchange for tests: a feed with the faults that a test asks for, and a reader of what a service stored of it.
 
 mod feed;
 mod kept;

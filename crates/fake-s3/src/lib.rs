@@ -1,4 +1,5 @@
-//! A server of buckets for tests, in the test's own process: it speaks S3, demands signatures, and fails as told.
+//! A server of buckets for tests, in the test's own process: it speaks S3, demands signatures, and fails when it
+//! is told to.
 //!
 //! Its buckets are folders and its objects files, so that a test sees what came.
 
@@ -53,7 +54,7 @@ struct Faults {
     failing: Mutex<Option<String>>,
     refuse: AtomicU32,
     corrupt: AtomicU32,
-    /// Requests until the server dies; 0 is never.
+    /// The number of requests after which the server dies; 0 means never.
     die_in: AtomicU32,
     dead: AtomicBool,
     /// Tells those that have a connection that the server is dead.
@@ -123,7 +124,7 @@ impl FakeS3 {
         std::mem::take(&mut lock(&self.faults.asked))
     }
 
-    /// How often it was asked so far, in vain included.
+    /// How many requests it got so far, those included that it refused.
     pub fn requests(&self) -> u32 {
         self.faults.requests.load(SeqCst)
     }
@@ -133,7 +134,7 @@ impl FakeS3 {
         *lock(&self.faults.failing) = words.map(str::to_owned);
     }
 
-    /// Is too busy for the next `count` requests.
+    /// Answers the next `count` requests as if it were too busy.
     pub fn refuse(&self, count: u32) {
         self.faults.refuse.store(count, SeqCst);
     }
@@ -260,7 +261,7 @@ fn no(status: StatusCode, words: &'static str) -> Response<Body> {
     response
 }
 
-/// Takes one away, unless there is none; what is left.
+/// Decrements the counter and returns what is left; `None` if it was zero.
 fn count_down(counter: &AtomicU32) -> Option<u32> {
     let one_less = |count: u32| count.checked_sub(1);
     let before = counter.fetch_update(SeqCst, SeqCst, one_less);

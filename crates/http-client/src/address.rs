@@ -25,6 +25,11 @@ impl Address {
         })
     }
 
+    /// Whether the host has to prove who it is.
+    pub fn uses_tls(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// The host, with the port if one is given.
     pub fn authority(&self) -> String {
         match self.port {

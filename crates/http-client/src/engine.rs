@@ -21,6 +21,7 @@ use crate::{Body, Cause, Options, Request, Stage, trust};
 pub struct Engine {
     agent: Agent,
     limits: Limits,
+    distrust: Option<Cause>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,15 +33,15 @@ struct Limits {
 
 impl Engine {
     pub fn new(options: &Options, name: String) -> Self {
-        let certificates = trust::named();
-        let roots = match certificates.is_empty() {
-            true => RootCerts::WebPki,
-            false => RootCerts::Specific(Arc::new(
-                (certificates.iter())
-                    .map(|certificate| Certificate::from_der(certificate).to_owned())
-                    .collect(),
-            )),
+        let (certificates, distrust) = match trust::named() {
+            Ok(certificates) => (certificates, None),
+            Err(cause) => (Some(Vec::new()), Some(cause)),
         };
+        let roots = certificates.map_or(RootCerts::WebPki, |certificates| {
+            let certificates = certificates.iter();
+            let owned = certificates.map(|each| Certificate::from_der(each).to_owned());
+            RootCerts::Specific(Arc::new(owned.collect()))
+        });
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(options.connect))
@@ -58,7 +59,13 @@ impl Engine {
                 whole: options.whole.unwrap_or_default(),
                 idle: options.idle,
             },
+            distrust,
         }
+    }
+
+    /// Why it trusts nobody, if that is so.
+    pub fn distrust(&self) -> Option<&Cause> {
+        self.distrust.as_ref()
     }
 
     pub fn send(&self, request: Request) -> Result<(Parts, Incoming), Cause> {

@@ -35,6 +35,9 @@ pub enum Cause {
     /// The connection ended before the answer was complete.
     #[error("the connection was cut: {0}")]
     Cut(String),
+    /// The file of authorities that the environment names cannot be used.
+    #[error("nobody is trusted: {0}")]
+    Authorities(String),
     /// The server's certificate is not trusted.
     #[error("its certificate is not trusted: {0}")]
     Untrusted(String),
@@ -80,6 +83,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self.cause {
             Cause::BadAddress
+            | Cause::Authorities(_)
             | Cause::Untrusted(_)
             | Cause::Redirects
             | Cause::TooLong(_)

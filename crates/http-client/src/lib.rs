@@ -106,7 +106,8 @@ pub struct Client {
 
 impl Client {
     /// Creates a client with these options. It uses the proxies in `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
-    /// `NO_PROXY`. It trusts the authorities in the file named by `SSL_CERT_FILE`, or else Mozilla's.
+    /// `NO_PROXY`. It trusts the authorities in the file named by `SSL_CERT_FILE`, or else Mozilla's. If that file
+    /// cannot be used, it trusts nobody, and says so when TLS is needed.
     pub fn new(options: &Options) -> Self {
         let agent = format!("{}/{}", options.name, env!("CARGO_PKG_VERSION"));
         Client {
@@ -121,7 +122,11 @@ impl Client {
             cause: Cause::BadAddress,
         })?;
         let host = address.authority();
-        let sent = self.engine.send(request);
+        let distrust = self.engine.distrust().filter(|_| address.uses_tls());
+        let sent = match distrust {
+            Some(cause) => Err(cause.clone()),
+            None => self.engine.send(request),
+        };
         let (head, body) = sent.map_err(|cause| Error {
             host: host.clone(),
             cause,

@@ -375,3 +375,34 @@ fn a_certificate_is_trusted_if_the_environment_says_so_and_else_is_not() {
     let file = file.display().to_string();
     assert_eq!(in_a_process_with(&[("SSL_CERT_FILE", &file)], &url), "ok");
 }
+
+#[test]
+fn a_file_of_authorities_that_is_none_is_named_before_anybody_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authorities.pem");
+    let name = file.display().to_string();
+    let variables = [("SSL_CERT_FILE", &*name)];
+    let of = |content: &str| {
+        format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n")
+    };
+    for (content, trouble) in [
+        (None, "cannot be read"),
+        (Some(String::new()), "has no certificate"),
+        (Some("Authorities\n".into()), "has no certificate"),
+        (Some(of("!")), "has a certificate that cannot be read"),
+        (Some(of("AAAA")), "has a certificate that cannot be read"),
+    ] {
+        if let Some(content) = &content {
+            std::fs::write(&file, content).unwrap();
+        }
+        // Nobody is there, and nobody is missed.
+        let said = in_a_process_with(&variables, "https://127.0.0.1:9/");
+        let told = format!("SSL_CERT_FILE names {name}, which {trouble}");
+        assert!(said.contains(&told), "{content:?}: {said}");
+        assert!(said.contains("unset SSL_CERT_FILE"), "{said}");
+    }
+    // Without TLS nobody has to be trusted.
+    let plain = server(|_, stream| say(stream, OK));
+    let url = format!("http://{plain}/");
+    assert_eq!(in_a_process_with(&variables, &url), "ok");
+}

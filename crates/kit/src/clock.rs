@@ -3,11 +3,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The current time in milliseconds since 1970 (UTC).
-#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn now_ms() -> i64 {
+    now_us() / 1000
+}
+
+/// The current time in microseconds since 1970 (UTC).
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn now_us() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
+        .map_or(0, |since| since.as_micros() as i64)
 }
 
 /// Formats a time in milliseconds since 1970 as RFC 3339 text in UTC, to the second.

@@ -43,15 +43,15 @@ crate::settings! {
         /// Separate port for `/metrics` and `/health…`; without it, they are served on the main port.
         pub metrics_port: Option<u16> = None;
         /// Connections served at once; further ones get a 503.
-        pub max_connections: usize = 50, in 1..;
+        pub max_connections: usize = 50, in 1..=10_000;
         /// A request that takes longer is answered with 503.
-        pub request_timeout_seconds: u64 = 120, in 1..;
+        pub request_timeout_seconds: u64 = 120, in 1..=86_400;
         /// A connection that sends no request for this long is closed.
-        pub idle_timeout_seconds: u64 = 15, in 1..;
-        /// Largest request body.
-        pub max_body_bytes: usize = 64 * 1024;
+        pub idle_timeout_seconds: u64 = 15, in 1..=86_400;
+        /// Largest request body; it has to fit into memory.
+        pub max_body_bytes: usize = 64 * 1024, in 0..=64 << 20;
         /// After SIGTERM, requests in progress have this long to finish.
-        pub drain_seconds: u64 = 10;
+        pub drain_seconds: u64 = 10, in 0..=3600;
     }
 }
 
@@ -175,7 +175,17 @@ mod tests {
             problem(r#"{"limits":{"low":2,"high":1}}"#),
             "limits.low: is above limits.high"
         );
-        assert!(problem(r#"{"http":{"max_connections":0}}"#).starts_with("http.max_connections"));
+        for name in [
+            "max_connections",
+            "request_timeout_seconds",
+            "idle_timeout_seconds",
+            "max_body_bytes",
+            "drain_seconds",
+        ] {
+            let no_end = format!(r#"{{"http":{{"{name}":{}}}}}"#, u64::MAX);
+            let named = format!("http.{name}: must be between ");
+            assert!(problem(&no_end).starts_with(&named), "{no_end}");
+        }
     }
 
     #[test]

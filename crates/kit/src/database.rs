@@ -94,9 +94,9 @@ pub enum Unusable {
     /// Another program created it.
     #[error("the file belongs to another program")]
     Foreign,
-    /// A later version of this program created it.
-    #[error("the file has version {found}, but this program supports at most version {known}")]
-    Newer {
+    /// Another version of this program created it.
+    #[error("the file has version {found}, but this program supports version {known} only")]
+    OtherVersion {
         /// The file's version.
         found: i32,
         /// The version of this program.
@@ -158,7 +158,7 @@ impl Schema {
         Ok(connection)
     }
 
-    /// Creates the tables in an empty file; refuses files of other programs or of newer versions.
+    /// Creates the tables in an empty file; refuses files of other programs and of other versions.
     fn migrate(&self, connection: &Connection) -> anyhow::Result<()> {
         // Two processes may find the file empty at once, so check again inside the transaction.
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -175,14 +175,15 @@ impl Schema {
         made
     }
 
-    /// Whether the file is ours and of this version; false if it is empty, else an error.
+    /// Whether the file has the tables of this version: false if it is empty, and an error if it is another program's or of
+    /// another version.
     fn is_made(&self, connection: &Connection) -> anyhow::Result<bool> {
         let pragma =
             |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let (application, found) = (pragma("application_id")?, pragma("user_version")?);
         let known = self.version;
         if application == self.application {
-            anyhow::ensure!(found == known, Unusable::Newer { found, known });
+            anyhow::ensure!(found == known, Unusable::OtherVersion { found, known });
             return Ok(true);
         }
         let tables: u32 =

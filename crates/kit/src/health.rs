@@ -81,8 +81,24 @@ impl Component {
         *condition = next;
     }
 
+    /// The words with which it fails if whoever holds them panics: nobody else would report on it from then on.
+    pub(crate) fn last_words(&self, reason: &'static str) -> LastWords {
+        LastWords(self.clone(), reason)
+    }
+
     fn condition(&self) -> Condition {
         self.condition.lock().expect("no panic while held").clone()
+    }
+}
+
+/// See [`Component::last_words`].
+pub(crate) struct LastWords(Component, &'static str);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed(self.1);
+        }
     }
 }
 

@@ -121,7 +121,7 @@ impl Kit {
     }
 
     /// Registers a component whose condition is polled: `check` runs every `period`, and the component is degraded if
-    /// it takes longer than `limit`. `/health` shows the last result and never waits.
+    /// it takes longer than `limit`. After a panic it is failed for good. `/health` shows the last result and never waits.
     pub fn check<F, Fut>(
         &self,
         name: impl Into<Name>,
@@ -138,6 +138,7 @@ impl Kit {
             let mut ticks = tokio::time::interval(period);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let found = async move {
+                let _last_words = component.last_words("its check has panicked");
                 loop {
                     ticks.tick().await;
                     let found = tokio::time::timeout(limit, check()).await;

@@ -62,7 +62,7 @@ pub use metrics::{Number, Table};
 pub use process::ProcessUsage;
 pub use readiness::Latch;
 pub use service::Service;
-pub use settings::within;
+pub use settings::{needs_range, within};
 pub use shutdown::Shutdown;
 pub use soc::Soc;
 pub use watchdog::Heartbeat;

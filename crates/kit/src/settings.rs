@@ -1,10 +1,10 @@
 //! Settings: one table says their names, types, defaults and permitted ranges.
 
 use std::fmt::Display;
-use std::ops::{Bound, RangeBounds};
+use std::ops::RangeInclusive;
 
-/// Defines sections of a configuration. Each setting is written like a constant, with its default and, where not every
-/// value makes sense, its permitted range:
+/// Defines sections of a configuration. Each setting is written like a constant, with its default and, if it is a number,
+/// its permitted range:
 ///
 /// ```
 /// kit::settings! {
@@ -13,7 +13,7 @@ use std::ops::{Bound, RangeBounds};
 ///         /// How often it rings.
 ///         pub times: u32 = 3, in 1..=10;
 ///         /// Pause between two rings.
-///         pub pause_seconds: f64 = 0.5;
+///         pub pause_seconds: f64 = 0.5, in 0.0..=60.0;
 ///     }
 /// }
 /// assert_eq!(BellSettings::default().times, 3);
@@ -22,7 +22,18 @@ use std::ops::{Bound, RangeBounds};
 /// ```
 ///
 /// Each section can be read from JSON, where unknown names are refused and missing ones have their default, and has a
-/// method `in_range`, which names the first value out of its range, with the prefix that it is given.
+/// method `in_range`, which names the first value out of its range, with the prefix that it is given. A number without a
+/// range does not compile: it would also take values that nobody means and no code expects.
+///
+/// ```compile_fail
+/// kit::settings! {
+///     /// When to ring.
+///     pub struct BellSettings {
+///         /// How often it rings.
+///         pub times: u32 = 3;
+///     }
+/// }
+/// ```
 #[macro_export]
 macro_rules! settings {
     ($($(#[$of:meta])* $seen:vis struct $section:ident {
@@ -41,6 +52,8 @@ macro_rules! settings {
             }
         }
 
+        $($crate::settings!(@range $name: $kind $(, $range)?);)+
+
         impl $section {
             /// Names the first value that is out of its range, with this prefix.
             $seen fn in_range(&self, prefix: &str) -> Result<(), String> {
@@ -50,26 +63,32 @@ macro_rules! settings {
             }
         }
     )+};
+    (@range $name:ident: $kind:ty, $range:expr) => {};
+    (@range $name:ident: $kind:ty) => {
+        const _: () = assert!(
+            !$crate::needs_range(stringify!($kind)),
+            concat!("`", stringify!($name), "` needs a range")
+        );
+    };
+}
+
+/// Whether a setting of this type needs a range: it is a number that is not small by nature.
+pub const fn needs_range(kind: &str) -> bool {
+    matches!(
+        kind.as_bytes(),
+        b"u32" | b"u64" | b"usize" | b"i32" | b"i64" | b"f32" | b"f64"
+    )
 }
 
 /// Checks the ranges of a table of settings; the error names the first value that is out of its range.
 pub fn within<T: PartialOrd + Display>(
-    settings: impl IntoIterator<Item = (impl Display, T, impl RangeBounds<T>)>,
+    settings: impl IntoIterator<Item = (impl Display, T, RangeInclusive<T>)>,
 ) -> Result<(), String> {
     for (name, value, range) in settings {
-        if range.contains(&value) {
-            continue;
+        if !range.contains(&value) {
+            let (low, high) = range.into_inner();
+            return Err(format!("{name}: must be between {low} and {high}"));
         }
-        return Err(match (range.start_bound(), range.end_bound()) {
-            (Bound::Included(low), Bound::Included(high)) => {
-                format!("{name}: must be between {low} and {high}")
-            }
-            (Bound::Included(low), Bound::Excluded(high)) => {
-                format!("{name}: must be at least {low} and less than {high}")
-            }
-            (Bound::Included(low), Bound::Unbounded) => format!("{name}: must be at least {low}"),
-            _ => format!("{name}: {value} is out of range"),
-        });
     }
     Ok(())
 }
@@ -84,11 +103,8 @@ mod tests {
         let not_a_number = within([("a", 1.0, 0.5..=3.0), ("b", f64::NAN, 0.5..=3.0)]);
         for (outcome, problem) in [
             (not_a_number, "b: must be between 0.5 and 3"),
-            (within([("a", 0, 1..)]), "a: must be at least 1"),
-            (
-                within([("a", 4, 1..4)]),
-                "a: must be at least 1 and less than 4",
-            ),
+            (within([("a", 0, 1..=3)]), "a: must be between 1 and 3"),
+            (within([("a", 4, 1..=3)]), "a: must be between 1 and 3"),
         ] {
             assert_eq!(outcome, Err(problem.to_owned()));
         }

@@ -154,7 +154,8 @@ pub(crate) fn start<A: Actor>(
         heartbeat,
         stopping: stopping.clone(),
     };
-    let last_words = LastWords(component);
+    // A missing heartbeat would show only after its period.
+    let last_words = component.last_words("its thread has panicked");
     std::thread::Builder::new()
         .name(name.into())
         .spawn(move || {
@@ -173,17 +174,6 @@ pub(crate) fn start<A: Actor>(
         ended,
     };
     Ok((Worker { name, queue }, running))
-}
-
-/// Reports a panic of a worker on `/health` at once: its missing heartbeat would show only after its period.
-struct LastWords(Component);
-
-impl Drop for LastWords {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.failed("its thread has panicked");
-        }
-    }
 }
 
 struct Life<A> {

@@ -93,7 +93,7 @@ fn the_file_of_another_program_or_of_a_later_version_is_left_alone() {
     later.close();
     let said = problem(OTHERS.open_or_set_aside(&path, false));
     assert!(
-        said.contains("has version 99, but this program supports at most version 1"),
+        said.contains("has version 99, but this program supports version 1 only"),
         "{said}"
     );
 }

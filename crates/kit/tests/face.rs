@@ -55,6 +55,7 @@ fn a_page_s_files_say_what_they_are_and_are_sent_again_only_when_they_changed() 
     let hello = hello();
     for (path, kind) in [
         ("/", "text/html; charset=utf-8"),
+        ("/kit.css", "text/css; charset=utf-8"),
         ("/hello.css", "text/css; charset=utf-8"),
         ("/hello.js", "text/javascript; charset=utf-8"),
     ] {
@@ -64,6 +65,26 @@ fn a_page_s_files_say_what_they_are_and_are_sent_again_only_when_they_changed() 
         let again = hello.call("GET", path, &[("if-none-match", known)], "");
         assert_eq!((again.status, again.text.as_str()), (304, ""));
     }
+    hello.stop();
+}
+
+#[test]
+fn a_page_has_the_head_and_the_style_of_all_pages_and_then_its_own() {
+    let hello = hello();
+    let page = hello.get("/").text;
+    let mut rest = page.as_str();
+    for part in [
+        "<!doctype html>",
+        "<meta name=\"viewport\"",
+        "<link rel=\"stylesheet\" href=\"kit.css\">",
+        "<link rel=\"stylesheet\" href=\"hello.css\">",
+        "<script src=\"hello.js\" defer></script>",
+        "<p>",
+    ] {
+        let found = rest.split_once(part);
+        (_, rest) = found.unwrap_or_else(|| panic!("no {part}, or too early, in {page}"));
+    }
+    assert!(hello.get("/kit.css").text.contains("--page:"));
     hello.stop();
 }
 

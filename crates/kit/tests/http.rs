@@ -2,12 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::{get, post};
 use kit::testing::{Bare, Running, call, eventually};
 use kit::{Condition, HttpSettings, Kit};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 const CSP: &str = "content-security-policy";
@@ -21,14 +24,15 @@ fn service_with(settings: HttpSettings, prepare: impl FnOnce(&Kit) + Send + 'sta
     let run = async |_: Bare, kit: Kit| {
         prepare(&kit);
         let never = || async { std::future::pending::<()>().await };
-        let soon = || async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        let shutdown = kit.shutdown().clone();
+        let at_the_end = async move || {
+            shutdown.requested().await;
             "done"
         };
         let routes = Router::new()
             .route("/hello", get(|| async { "hello" }))
             .route("/never", get(never))
-            .route("/soon", get(soon))
+            .route("/at-the-end", get(at_the_end))
             .route("/map", get(|| async { ([(CSP, "img-src tiles")], "map") }))
             .route("/echo", post(|body: String| async { body }));
         kit.serve(routes).await
@@ -148,7 +152,7 @@ fn a_body_that_is_too_big_is_refused() {
 #[test]
 fn a_request_under_way_is_finished_before_the_end() {
     let service = service(HttpSettings::default());
-    let stream = ask(&service, "/soon");
+    let stream = ask(&service, "/at-the-end");
     // Once another request, sent later, has been answered, this one is being handled.
     service.get("/hello");
     service.stop();
@@ -288,5 +292,29 @@ fn a_check_is_told_from_memory_and_one_that_hangs_is_degraded() {
     let unplugged = Condition::Failed("unplugged".into());
     becomes(Some(unplugged), 503, Some("unplugged"));
     becomes(Some(Condition::Ok), 200, None);
+    service.stop();
+}
+
+#[test]
+fn a_check_that_panics_is_failed_from_then_on() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let looked_at = Arc::clone(&broken);
+    let service = service_with(HttpSettings::default(), |kit| {
+        let (period, limit) = (Duration::from_millis(1), Duration::from_secs(10));
+        kit.check("rain gauge", period, limit, move || {
+            let broken = looked_at.load(Ordering::Relaxed);
+            async move {
+                assert!(!broken, "as the test wants");
+                Condition::Ok
+            }
+        });
+    });
+    broken.store(true, Ordering::Relaxed);
+    let health = eventually("the panic is told", || {
+        let health = service.get("/health");
+        (health.status == 503).then(|| health.json())
+    });
+    let told = json!({ "status": "failed", "reason": "its check has panicked" });
+    assert_eq!(health["components"]["rain gauge"], told);
     service.stop();
 }

@@ -37,7 +37,7 @@ Make:
   build APPLIANCE...
                     Build SD-card images; prints their paths [--locked] [--check]
 Run:
-  vm APPLIANCE      Boot an image in QEMU and print its addresses [--detach] [--http PORT] [--ssh PORT] [--fresh] [--stop]
+  vm APPLIANCE      Boot an image in QEMU and print its addresses [--detach] [--http PORT] [--ssh PORT] [--secret NAME=FILE] [--card-size SIZE] [--fresh] [--stop]
 Deliver:
   flash APPLIANCE DEVICE
                     Write an image to a card and verify it [--list] [--hostname NAME] [--ssh-key FILE] [--wifi SSID]

@@ -124,16 +124,28 @@ impl Workspace {
 
     /// Keeps two commands from downloading into the same files; held until dropped.
     pub fn exclusive(&self) -> Result<File> {
-        let path = self.cache("")?.join("lock");
-        let file =
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        if file.try_lock().is_err() {
-            crate::ui::say("another lichen command is downloading; waiting for it to finish");
-            file.lock()
-                .with_context(|| format!("cannot lock {}", path.display()))?;
-        }
-        Ok(file)
+        alone(
+            &self.cache("")?.join("lock"),
+            "another lichen command is downloading",
+        )
     }
+
+    /// Keeps two commands from running the stories of this checkout at once; held until dropped.
+    pub fn exclusive_stories(&self) -> Result<File> {
+        let path = self.build("log")?.join("stories.lock");
+        alone(&path, "another ./lichen test runs stories in this checkout")
+    }
+}
+
+/// Takes a lock, and says why if it has to wait for it.
+fn alone(path: &Path, why: &str) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    if file.try_lock().is_err() {
+        crate::ui::say(format!("{why}; waiting for it to finish"));
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
 }
 
 fn make(path: PathBuf) -> Result<PathBuf> {
@@ -189,4 +201,20 @@ pub fn check_space(path: &Path, needed: u64, what: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stories_of_a_checkout_belong_to_one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::find().unwrap().at(folder.path());
+        let first = workspace.exclusive_stories().unwrap();
+        let second = File::open(folder.path().join("build/log/stories.lock")).unwrap();
+        assert!(second.try_lock().is_err(), "the first run is not over");
+        drop(first);
+        second.try_lock().unwrap();
+    }
 }

@@ -1,6 +1,8 @@
 //! What the documents say is so: links and anchors lead somewhere, every command that they show is one that the
 //! programs understand, and the stories that they name as proofs exist. Every Markdown file of the checkout is read.
 
+#[path = "docs/circles.rs"]
+mod circles;
 #[path = "docs/claims.rs"]
 mod claims;
 #[path = "docs/commands.rs"]
@@ -158,6 +160,68 @@ fn the_map_of_the_crates_is_complete() {
         there.iter().map(String::as_str).collect(),
         "crates in CONTRIBUTING.md, and in crates/"
     );
+}
+
+#[test]
+fn circles_between_modules_are_those_that_are_said_to_do_no_harm() {
+    let crates = root().join("crates");
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(&crates).unwrap() {
+        let folder = entry.unwrap();
+        let circles = circles::of_crate(&folder.path());
+        if !circles.is_empty() {
+            found.insert(folder.file_name().into_string().unwrap(), circles);
+        }
+    }
+    assert_eq!(
+        found,
+        circles::in_table(&crates, &text),
+        "what is in crates/ and what is in CONTRIBUTING.md"
+    );
+}
+
+#[test]
+fn a_circle_is_noticed_and_what_only_looks_like_one_is_not() {
+    let crates = tempfile::tempdir().unwrap();
+    let src = crates.path().join("ring/src");
+    fs::create_dir_all(src.join("bell")).unwrap();
+    for (file, text) in [
+        (
+            "lib.rs",
+            "pub mod bell;\nmod rope;\npub use rope::Rope;\nmod tower { pub use crate::bell::Bell; }\n",
+        ),
+        (
+            "rope.rs",
+            "use crate::bell::{clapper::Clapper as Tongue, Bell};\n/// Not a `crate::Rope`.\npub struct Rope<'a>(&'a Bell, Tongue);\n",
+        ),
+        (
+            "bell/mod.rs",
+            "mod clapper;\nmod sound;\npub struct Bell(char);\nconst C: char = '\\'';\nconst NOT: &str = \"crate::Rope\";\n\
+            fn ring() { clapper::swing() }\n#[cfg(test)]\nmod tests { use crate::Rope; }\n",
+        ),
+        (
+            "bell/clapper.rs",
+            "pub struct Clapper;\npub fn swing() { crate::fail!(\"{}\", super::Bell('x')) }\n",
+        ),
+        (
+            "bell/sound.rs",
+            "fn heard() -> crate::Rope<'static> { todo!() }\n",
+        ),
+    ] {
+        fs::write(src.join(file), text).unwrap();
+    }
+    let found = circles::of_crate(&crates.path().join("ring"));
+    assert_eq!(found, BTreeSet::from(["bell ↔ bell::clapper".to_owned()]));
+    let text = "### Circles between modules\n| crate | modules |\n|---|---|\n| `ring` | `bell` ↔ `clapper` | why |\n";
+    let table = circles::in_table(crates.path(), text);
+    assert_eq!(table, BTreeMap::from([("ring".to_owned(), found)]));
+    // The bell hangs on the rope: that the rope hangs on the bell, too, is now a circle, although the name is passed on.
+    fs::write(src.join("bell/sound.rs"), "").unwrap();
+    let bell = fs::read_to_string(src.join("bell/mod.rs")).unwrap();
+    fs::write(src.join("bell/mod.rs"), format!("use crate::Rope;\n{bell}")).unwrap();
+    let found = circles::of_crate(&crates.path().join("ring"));
+    assert!(found.contains("bell ↔ rope"), "{found:?}");
 }
 
 #[test]

@@ -4,11 +4,15 @@
 //! time since boot does not jump. So whatever happens is kept as a [`Moment`], which has both, and for which the right time
 //! can be told later, as long as this boot lasts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+/// A clock that moved more than this against the time since boot was set by somebody.
+const SET_MS: i64 = 2000;
 
 /// The clock of this boot; clones are the same clock.
 #[derive(Debug, Clone)]
@@ -17,6 +21,9 @@ pub struct Clock {
     /// By how much it differs from the machine's: tests let it jump.
     jumped_ms: Arc<AtomicI64>,
 }
+
+/// What systemd-timesyncd makes once it has set the clock by a server of the network, until the next boot.
+const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
 /// When something happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +49,11 @@ impl Clock {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         kit::clock::now_ms() + self.jumped_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was set by the network since boot.
+    pub fn is_right(&self) -> bool {
+        Path::new(SYNCHRONIZED).exists()
     }
 
     /// Milliseconds since boot, suspension included.
@@ -71,10 +83,17 @@ impl Clock {
 
     /// When that was, in milliseconds since 1970, as it is known today.
     pub fn told(&self, moment: &Moment) -> i64 {
-        match moment.boot == *self.boot {
-            true => self.booted_ms() + moment.up_ms,
+        let corrected = self.booted_ms() + moment.up_ms;
+        match moment.boot == *self.boot && (corrected - moment.at_ms).abs() >= SET_MS {
+            true => corrected,
             false => moment.at_ms,
         }
+    }
+
+    /// By how much somebody has set the clock, in milliseconds, since this boot began at `booted_ms`.
+    pub fn set_since(&self, booted_ms: i64) -> Option<i64> {
+        let moved_ms = self.booted_ms() - booted_ms;
+        (moved_ms.abs() >= SET_MS).then_some(moved_ms)
     }
 
     /// Sets this clock, but not the machine's, forward or back.

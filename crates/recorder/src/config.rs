@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use kit::{Configuration, HttpSettings, within};
-use serde::Deserialize;
+use kit::{Configuration, HttpSettings};
 
 use crate::camera::{CameraSettings, Source};
 use crate::gpio::GpioSettings;
@@ -11,69 +10,39 @@ use crate::schedule::ScheduleSettings;
 use crate::session::SpaceSettings;
 use crate::upload;
 
-/// `/etc/recorder/config.json`, written by the service's module.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where to listen, and the limits for requests.
-    pub http: HttpSettings,
-    /// Where recordings are kept.
-    pub data: DataSettings,
-    /// The camera, and how it is recorded.
-    pub camera: CameraSettings,
-    /// When to record without being asked.
-    pub schedule: ScheduleSettings,
-    /// How long a session may become.
-    pub session: SessionSettings,
-    /// How much room recordings may take.
-    pub space: SpaceSettings,
-    /// Buttons and lamps.
-    pub gpio: GpioSettings,
-    /// Where recordings are uploaded to, and when.
-    pub uploads: upload::Settings,
-}
-
-/// Where recordings are kept.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataSettings {
-    /// The directory of the database [default: $STATE_DIRECTORY].
-    pub directory: Option<PathBuf>,
-    /// The directory of the recordings themselves [default: `videos` beside the database].
-    pub videos: Option<PathBuf>,
-}
-
-/// How long a session may become.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SessionSettings {
-    /// A longer recording continues in a new session.
-    pub longest_hours: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            http: HttpSettings {
-                port: 8083,
-                ..HttpSettings::default()
-            },
-            data: DataSettings::default(),
-            camera: CameraSettings::default(),
-            schedule: ScheduleSettings::default(),
-            session: SessionSettings::default(),
-            space: SpaceSettings::default(),
-            gpio: GpioSettings::default(),
-            uploads: upload::Settings::default(),
-        }
+kit::settings! {
+    /// `/etc/recorder/config.json`, written by the service's module.
+    pub struct Config {
+        /// Where to listen, and the limits for requests.
+        pub http: HttpSettings = HttpSettings { port: 8083, ..HttpSettings::default() };
+        /// Where recordings are kept.
+        pub data: DataSettings = DataSettings::default();
+        /// The camera, and how it is recorded.
+        pub camera: CameraSettings = CameraSettings::default();
+        /// When to record without being asked.
+        pub schedule: ScheduleSettings = ScheduleSettings::default();
+        /// How long a session may become.
+        pub session: SessionSettings = SessionSettings::default();
+        /// How much room recordings may take.
+        pub space: SpaceSettings = SpaceSettings::default();
+        /// Buttons and LEDs.
+        pub gpio: GpioSettings = GpioSettings::default();
+        /// Where recordings are uploaded to, and when.
+        pub uploads: upload::Settings = upload::Settings::default();
     }
-}
 
-impl Default for SessionSettings {
-    fn default() -> Self {
-        SessionSettings {
-            longest_hours: 12.0,
-        }
+    /// Where recordings are kept.
+    pub struct DataSettings {
+        /// The directory of the database [default: $STATE_DIRECTORY].
+        pub directory: Option<PathBuf> = None;
+        /// The directory of the recordings themselves [default: `videos` beside the database].
+        pub videos: Option<PathBuf> = None;
+    }
+
+    /// How long a session may become.
+    pub struct SessionSettings {
+        /// A longer recording continues in a new session.
+        pub longest_hours: f64 = 12.0, in 0.001..=168.0;
     }
 }
 
@@ -104,8 +73,7 @@ impl Configuration for Config {
         of("space", self.space.check())?;
         of("gpio", self.gpio.check())?;
         of("uploads", self.uploads.check())?;
-        let longest = self.session.longest_hours;
-        within([("session.longest_hours", longest, 0.001..=168.0)])
+        self.session.in_range("session.")
     }
 
     fn simulate(&mut self) {

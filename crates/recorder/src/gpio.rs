@@ -1,4 +1,4 @@
-//! Buttons and lamps on the GPIO, through version 2 of its character device.
+//! Buttons and LEDs on the GPIO, through version 2 of its character device.
 //!
 //! Chips are found by their label and lines by name or offset, because numbers differ between boards and kernels. A chip
 //! that is not there is looked for again; meanwhile everything else works.
@@ -19,26 +19,32 @@ use crate::leds::{self, Pattern, Patterns};
 /// The time limit for a turn.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// How often the lamps are set; the fastest pattern needs half of it.
+/// How often the LEDs are set; the fastest pattern needs half of it.
 const TURN: Duration = Duration::from_millis(50);
 
 /// How often a chip that is not there is looked for.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Buttons and lamps.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GpioSettings {
-    /// The labels of chips, such as `pinctrl-rp1`; the first one that is there is used.
-    pub chips: Vec<String>,
-    /// The buttons.
-    pub buttons: Vec<Button>,
-    /// The green lamp: ready, and blinking while recording.
-    pub green: Option<Lamp>,
-    /// The red lamp: something is the matter.
-    pub red: Option<Lamp>,
-    /// The white lamp: the network.
-    pub white: Option<Lamp>,
+kit::settings! {
+    /// Buttons and LEDs.
+    pub struct GpioSettings {
+        /// The labels of chips, such as `pinctrl-rp1`; the first one that is there is used.
+        pub chips: Vec<String> = Vec::new();
+        /// The buttons.
+        pub buttons: Vec<Button> = Vec::new();
+        /// The LEDs.
+        pub leds: LedSettings = LedSettings::default();
+    }
+
+    /// The LEDs.
+    pub struct LedSettings {
+        /// The one that shows that it is ready and, blinking, that it records.
+        pub ready: Option<Led> = None;
+        /// The one that shows that something is the matter.
+        pub error: Option<Led> = None;
+        /// The one that shows whether there is a network.
+        pub network: Option<Led> = None;
+    }
 }
 
 /// A line of a chip.
@@ -83,16 +89,16 @@ pub struct Button {
     pub debounce_ms: u32,
 }
 
-/// A lamp.
+/// An LED.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lamp {
+pub struct Led {
     /// Its line.
     pub line: Line,
     /// Whether it is lit when the line is at ground.
     #[serde(default)]
     pub active_low: bool,
-    /// How it shines, instead of how lamps of its colour do.
+    /// How it shines, instead of how LEDs of its name do.
     pub patterns: Option<Patterns>,
 }
 
@@ -116,7 +122,7 @@ impl GpioSettings {
     /// The first invalid setting, named by its field.
     pub fn check(&self) -> Result<(), String> {
         if self.chips.is_empty() && self.is_used() {
-            return Err("chips: must name the chip of the buttons and lamps".into());
+            return Err("chips: must name the chip of the buttons and LEDs".into());
         }
         let times = self.buttons.iter().map(|button| {
             let name = "buttons: debounce_ms";
@@ -125,34 +131,39 @@ impl GpioSettings {
         within(times)
     }
 
-    fn lamps(&self) -> Vec<(Lamp, Patterns)> {
-        let colours = [
-            (&self.green, leds::green as fn() -> Patterns),
-            (&self.red, leds::red),
-            (&self.white, leds::white),
+    fn leds(&self) -> Vec<(Led, Patterns)> {
+        let LedSettings {
+            ready,
+            error,
+            network,
+        } = &self.leds;
+        let named = [
+            (ready, leds::ready as fn() -> Patterns),
+            (error, leds::error),
+            (network, leds::network),
         ];
-        let lamps = colours.into_iter().filter_map(|(lamp, usual)| {
-            let lamp = lamp.clone()?;
-            let patterns = lamp.patterns.clone().unwrap_or_else(usual);
-            Some((lamp, patterns))
+        let leds = named.into_iter().filter_map(|(led, usual)| {
+            let led = led.clone()?;
+            let patterns = led.patterns.clone().unwrap_or_else(usual);
+            Some((led, patterns))
         });
-        lamps.collect()
+        leds.collect()
     }
 
     fn is_used(&self) -> bool {
-        !self.buttons.is_empty() || !self.lamps().is_empty()
+        !self.buttons.is_empty() || !self.leds().is_empty()
     }
 }
 
-/// Starts the worker of the buttons and lamps, if there are any.
+/// Starts the worker of the buttons and LEDs, if there are any.
 pub fn start(kit: &Kit, settings: &GpioSettings, control: Control) -> anyhow::Result<()> {
     if !settings.is_used() {
         return Ok(());
     }
-    let (settings, lamps) = (settings.clone(), settings.lamps());
+    let (settings, leds) = (settings.clone(), settings.leds());
     kit.worker("gpio", BEAT, |component| Panel {
         settings,
-        lamps,
+        leds,
         control,
         component,
         lines: None,
@@ -164,7 +175,7 @@ pub fn start(kit: &Kit, settings: &GpioSettings, control: Control) -> anyhow::Re
 
 struct Panel {
     settings: GpioSettings,
-    lamps: Vec<(Lamp, Patterns)>,
+    leds: Vec<(Led, Patterns)>,
     control: Control,
     component: Component,
     lines: Option<Lines>,
@@ -176,7 +187,7 @@ struct Panel {
 struct Lines {
     request: Request,
     buttons: Vec<Offset>,
-    lamps: Vec<(Offset, Pattern, Option<bool>)>,
+    leds: Vec<(Offset, Pattern, Option<bool>)>,
 }
 
 impl Actor for Panel {
@@ -202,8 +213,8 @@ impl Actor for Panel {
     fn stop(mut self) -> anyhow::Result<()> {
         // Nobody is there any more who would switch them off.
         if let Some(lines) = &mut self.lines {
-            for (lamp, _, _) in &lines.lamps {
-                let _ = lines.request.set_value(*lamp, Value::Inactive);
+            for (led, _, _) in &lines.leds {
+                let _ = lines.request.set_value(*led, Value::Inactive);
             }
         }
         Ok(())
@@ -243,15 +254,15 @@ impl Panel {
             };
             buttons.push(offset);
         }
-        let mut lamps = Vec::new();
-        for (lamp, _) in &self.lamps {
-            let offset = offset(&chip, &lamp.line)?;
+        let mut leds = Vec::new();
+        for (led, _) in &self.leds {
+            let offset = offset(&chip, &led.line)?;
             builder.with_line(offset).as_output(Value::Inactive);
-            match lamp.active_low {
+            match led.active_low {
                 true => builder.as_active_low(),
                 false => builder.as_active_high(),
             };
-            lamps.push((offset, Pattern::Off, None));
+            leds.push((offset, Pattern::Off, None));
         }
         let label = chip.info()?.label;
         let request = builder
@@ -260,18 +271,18 @@ impl Panel {
         Ok(Lines {
             request,
             buttons,
-            lamps,
+            leds,
         })
     }
 
-    /// Sets the lamps, and waits a little for buttons.
+    /// Sets the LEDs, and waits a little for buttons.
     fn look(&mut self) -> anyhow::Result<()> {
         let Some(lines) = &mut self.lines else {
             return Ok(());
         };
         let cases = leds::cases(&self.control.status());
         let at_ms = self.started.elapsed().as_millis() as u64;
-        for ((_, patterns), (offset, pattern, shown)) in self.lamps.iter().zip(&mut lines.lamps) {
+        for ((_, patterns), (offset, pattern, shown)) in self.leds.iter().zip(&mut lines.leds) {
             *pattern = leds::pattern(patterns, &cases);
             let lit = pattern.is_lit(at_ms);
             if *shown != Some(lit) {
@@ -358,11 +369,12 @@ mod tests {
 
     #[test]
     fn buttons_without_a_chip_are_refused() {
-        let settings = r#"{ "buttons": [{ "line": 17 }], "red": { "line": "GPIO22" } }"#;
+        let settings =
+            r#"{ "buttons": [{ "line": 17 }], "leds": { "error": { "line": "GPIO22" } } }"#;
         let mut settings: GpioSettings = serde_json::from_str(settings).unwrap();
         assert!(settings.check().unwrap_err().starts_with("chips:"));
         settings.chips = vec!["pinctrl-rp1".into()];
         assert_eq!(settings.check(), Ok(()));
-        assert_eq!(settings.lamps().len(), 1);
+        assert_eq!(settings.leds().len(), 1);
     }
 }

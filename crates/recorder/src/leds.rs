@@ -1,4 +1,4 @@
-//! Which lamp is lit when: a pure function of what is the case and of the time.
+//! Which LED is lit when: a pure function of what is the case and of the time.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::control::Status;
 use crate::machine::State;
 
-/// How a lamp shines.
+/// How an LED shines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pattern {
@@ -24,7 +24,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// Whether the lamp is lit at this time.
+    /// Whether the LED is lit at this time.
     pub fn is_lit(self, at_ms: u64) -> bool {
         let within = |part_ms: u64, of_ms: u64| at_ms % of_ms < part_ms;
         match self {
@@ -37,7 +37,7 @@ impl Pattern {
     }
 }
 
-/// What a lamp can show.
+/// What an LED can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
@@ -59,7 +59,7 @@ pub enum Case {
     Offline,
 }
 
-/// The patterns of a lamp; it is dark when none of its cases holds. The first one in the order of [`Case`] decides.
+/// The patterns of an LED; it is dark when none of its cases holds. The first one in the order of [`Case`] decides.
 pub type Patterns = BTreeMap<Case, Pattern>;
 
 /// The cases that hold.
@@ -80,14 +80,14 @@ pub fn cases(status: &Status) -> Vec<Case> {
     stalled.into_iter().chain([state, network]).collect()
 }
 
-/// The pattern with which a lamp shines when these cases hold.
+/// The pattern with which an LED shines when these cases hold.
 pub fn pattern(patterns: &Patterns, cases: &[Case]) -> Pattern {
     let shown = patterns.iter().find(|(case, _)| cases.contains(case));
     shown.map_or(Pattern::Off, |(_, pattern)| *pattern)
 }
 
-/// Green: ready, and blinking while recording.
-pub fn green() -> Patterns {
+/// What the LED `ready` shows: that it is ready and, blinking, that it records.
+pub fn ready() -> Patterns {
     BTreeMap::from([
         (Case::Stalled, Pattern::Off),
         (Case::Booting, Pattern::Flash),
@@ -97,13 +97,13 @@ pub fn green() -> Patterns {
     ])
 }
 
-/// Red: something is the matter.
-pub fn red() -> Patterns {
+/// What the LED `error` shows: that something is the matter.
+pub fn error() -> Patterns {
     BTreeMap::from([(Case::Stalled, Pattern::Blink), (Case::Error, Pattern::On)])
 }
 
-/// White: the network.
-pub fn white() -> Patterns {
+/// What the LED `network` shows.
+pub fn network() -> Patterns {
     BTreeMap::from([(Case::Online, Pattern::On)])
 }
 
@@ -126,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn the_three_lamps_in_each_case() {
+    fn the_three_leds_in_each_case() {
         use Case::*;
-        for (cases, green_red_white) in [
+        for (cases, ready_error_network) in [
             (
                 vec![Booting, Offline],
                 [Pattern::Flash, Pattern::Off, Pattern::Off],
@@ -154,8 +154,8 @@ mod tests {
                 [Pattern::Off, Pattern::On, Pattern::On],
             ),
         ] {
-            let shown = [green(), red(), white()].map(|lamp| pattern(&lamp, &cases));
-            assert_eq!(shown, green_red_white, "{cases:?}");
+            let shown = [ready(), error(), network()].map(|led| pattern(&led, &cases));
+            assert_eq!(shown, ready_error_network, "{cases:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod control;
 pub mod gpio;
 pub mod heartbeat;
 pub mod http;
+pub mod import;
 pub mod leds;
 pub mod machine;
 mod mp4;
@@ -62,8 +63,13 @@ pub async fn run_in(world: World, config: Config, kit: Kit) -> anyhow::Result<()
     // The table of the uploads is made with the sessions'.
     let _ = library.counts().await;
     let database = directory.join(session::DATABASE);
-    let uploads = Arc::new(Uploads::start(&kit, config.uploads, &database)?);
-    let (sent, finished) = (uploads.clone(), uploads.clone());
+    let uploads = Arc::new(Uploads::start(
+        &kit,
+        config.uploads,
+        &database,
+        clock.clone(),
+    )?);
+    let [sent, finished, woken] = [(); 3].map(|()| uploads.clone());
     let parts = Parts {
         camera: Camera::new(config.camera, clock.clone()),
         library: library.clone(),
@@ -78,6 +84,7 @@ pub async fn run_in(world: World, config: Config, kit: Kit) -> anyhow::Result<()
                 finished.add(video);
             }
         }),
+        wake_uploads: Box::new(move || woken.wake()),
     };
     let (control, ended) = control::start(&kit, parts);
     gpio::start(&kit, &config.gpio, control.clone())?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use kit::{CommandLine, State};
+use recorder::import;
 use recorder::session::{DATABASE, SCHEMA};
 
 fn main() -> ExitCode {
@@ -19,5 +20,6 @@ fn main() -> ExitCode {
     };
     CommandLine::new(kit::service!("recorder"), about, recorder::run)
         .state(state)
+        .import(import::take)
         .main()
 }

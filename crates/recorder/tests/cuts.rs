@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kit::testing::{Program, command};
-use recorder::session::SessionState;
+use recorder::session::{SCHEMA, SessionState};
 use serde_json::json;
 use support::*;
 
@@ -178,9 +178,114 @@ fn what_a_cut_has_left_of_a_removed_recording_is_removed_at_the_next_start() {
     let removed = database.execute("UPDATE sessions SET removed_at_ms = 5", []);
     assert_eq!(removed, Ok(1));
     drop(database);
-    let folder = directory.path().join("videos/1");
-    assert!(folder.exists());
+    let folder = directory.path().join("videos/removed-1");
+    std::fs::rename(directory.path().join("videos/1"), &folder).unwrap();
     let recorder = Recorder::start_in(directory, json!({}));
     recorder.begin().unwrap();
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_database_that_is_restored_while_it_runs_costs_no_recording() {
+    let recorder = Recorder::start(json!({}));
+    let database = recorder.directory.path().join("recorder.sqlite");
+    let backup = recorder.directory.path().join("backup.sqlite");
+    SCHEMA.back_up(&database, &backup).unwrap();
+    for id in [1, 2] {
+        recorder.begin().unwrap();
+        recorder.films(12);
+        recorder.end();
+        recorder.finished(id);
+    }
+    let (_, before) = recorder.finished(2);
+    recorder.begin().unwrap();
+    recorder.films(12);
+    // The backup knows of none of them, not even of the one that is being recorded.
+    SCHEMA.restore(&backup, &database, |_| Ok(())).unwrap();
+    recorder.films(12);
+    let (_, after) = eventually("the second one is found", || {
+        recorder.sessions().iter().find(|session| session.id == 2)?;
+        Some(recorder.finished(2))
+    });
+    assert_eq!(before, after);
+    assert_eq!(recorder.status().session, Some(3), "it goes on");
+    recorder.end();
+    let (session, probed) = recorder.finished(3);
+    assert!(probed.frames >= 24, "{probed:?}");
+    assert_eq!(session.why, None);
+    assert!(!session.format.is_empty());
+    recorder.begin().unwrap();
+    recorder.until("the next one has the next number", |status| {
+        status.session == Some(4)
+    });
+}
+
+#[test]
+fn a_database_that_turns_out_to_be_damaged_costs_no_recording() {
+    let recorder = Recorder::start(json!({}));
+    recorder.begin().unwrap();
+    recorder.films(12);
+    recorder.end();
+    let (_, before) = recorder.finished(1);
+    recorder.begin().unwrap();
+    recorder.films(12);
+    let database = recorder.directory.path().join("recorder.sqlite");
+    let damaged = recorder.directory.path().join("damaged");
+    std::fs::write(&damaged, vec![7; 8192]).unwrap();
+    std::fs::rename(&damaged, &database).unwrap();
+    recorder.films(12);
+    recorder.end();
+    let (_, after) = eventually("a new one knows them", || {
+        recorder
+            .sessions_if_readable()?
+            .iter()
+            .find(|session| session.id == 1)?;
+        Some(recorder.finished(1))
+    });
+    assert_eq!(before, after);
+    let (session, probed) = recorder.finished(2);
+    assert!(probed.frames >= 24 && session.why.is_none(), "{session:?}");
+    let aside = std::fs::read_dir(recorder.directory.path()).unwrap();
+    let aside = aside.flatten().map(|entry| entry.file_name());
+    let mut aside = aside.filter(|name| name.to_string_lossy().contains("damaged"));
+    assert!(aside.next().is_some(), "it is set aside");
+    recorder.begin().unwrap();
+    recorder.until("the next one has the next number", |status| {
+        status.session == Some(3)
+    });
+}
+
+#[test]
+fn a_backup_that_says_of_another_recording_that_it_was_removed_removes_nothing() {
+    let recorder = Recorder::start(json!({}));
+    recorder.begin().unwrap();
+    recorder.films(12);
+    recorder.end();
+    let (session, before) = recorder.finished(1);
+    let directory = recorder.stop();
+    // The numbers began anew after a damage, and the backup is older than that.
+    let database = rusqlite::Connection::open(directory.path().join("recorder.sqlite")).unwrap();
+    database
+        .execute("UPDATE sessions SET removed_at_ms = 5, bytes = 5", [])
+        .unwrap();
+    drop(database);
+    let recorder = Recorder::start_in(directory, json!({}));
+    let (found, after) = eventually("it is found by its files", || {
+        recorder.sessions().iter().find(|session| session.id == 2)?;
+        Some(recorder.finished(2))
+    });
+    assert_eq!((before, session.sha256), (after, found.sha256));
+}
+
+#[test]
+fn a_folder_that_is_there_already_is_left_alone() {
+    let recorder = Recorder::start(json!({}));
+    let folder = recorder.directory.path().join("videos/1");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("part-000.mp4"), "somebody else's").unwrap();
+    recorder.begin().unwrap();
+    recorder.films(12);
+    assert_eq!(recorder.status().session, Some(2));
+    let there = std::fs::read_to_string(folder.join("part-000.mp4")).unwrap();
+    assert_eq!(there, "somebody else's");
 }

@@ -1,5 +1,10 @@
 //! The program itself: exit statuses, and what it says about itself.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
 mod support;
 
 use kit::testing::{Program, command, finished, refuses};
@@ -41,8 +46,8 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
                 "space.reserve_bytes: must not be more than min_free_bytes",
             ),
             (
-                r#"{"gpio":{"red":{"line":22}}}"#,
-                "gpio.chips: must name the chip of the buttons and lamps",
+                r#"{"gpio":{"leds":{"error":{"line":22}}}}"#,
+                "gpio.chips: must name the chip of the buttons and LEDs",
             ),
             (
                 r#"{"session":{"longest_hours":0}}"#,
@@ -51,6 +56,26 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
             ("", "EOF while parsing"),
         ],
     );
+}
+
+#[test]
+fn an_env_file_becomes_configuration_that_is_accepted_and_a_secret_file_only_its_owner_reads() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let env = "YOUTUBE_REFRESH_TOKEN=abc\nPORT=8083\nLOG_FILE=x.log\n";
+    std::fs::write(at(".env"), env).unwrap();
+    let mut import = command(env!("CARGO_BIN_EXE_recorder"));
+    import.arg("import-env").arg(at(".env"));
+    let (status, config, notes) = finished(import.arg("--secrets").arg(at("secrets")));
+    assert_eq!(status, Some(0), "{notes}");
+    assert!(!config.contains("abc") && !notes.contains("abc") && notes.contains("LOG_FILE"));
+    let secrets = std::fs::metadata(at("secrets")).unwrap();
+    assert_eq!(secrets.permissions().mode() & 0o777, 0o600);
+    std::fs::write(at("config.json"), config).unwrap();
+    let mut check = command(env!("CARGO_BIN_EXE_recorder"));
+    let (status, _, said) = finished(check.arg("--check-config").arg(at("config.json")));
+    assert_eq!(status, Some(0), "{said}");
 }
 
 #[test]

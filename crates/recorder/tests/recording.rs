@@ -238,11 +238,61 @@ fn a_clock_that_jumps_by_years_disturbs_nothing_and_is_corrected() {
 }
 
 #[test]
+fn a_clock_that_jumps_by_years_removes_nothing_that_was_recorded_minutes_ago() {
+    const YEARS_MS: i64 = 7 * 365 * 86_400_000;
+    let recorder = Recorder::start(json!({ "space": { "max_days": 1 } }));
+    recorder.begin().unwrap();
+    recorder.films(12);
+    recorder.end();
+    recorder.finished(1);
+    // It was recorded before the last boot, so that nothing corrects when it began.
+    let database = recorder.directory.path().join("recorder.sqlite");
+    let database = rusqlite::Connection::open(database).unwrap();
+    database
+        .execute("UPDATE sessions SET boot = 'another'", [])
+        .unwrap();
+    recorder.clock.jump(YEARS_MS);
+    // Whoever begins a recording makes room first.
+    recorder.begin().unwrap();
+    recorder.films(12);
+    recorder.end();
+    recorder.finished(2);
+    assert_eq!(recorder.session(1).removed_at_ms, None);
+    assert!(recorder.session(1).path.is_some());
+}
+
+#[test]
+fn a_session_that_is_long_enough_says_what_was_missed_until_the_next_one() {
+    let short = json!({ "session": { "longest_hours": 0.001 } });
+    let recorder = Recorder::start(short);
+    recorder.begin().unwrap();
+    recorder.until("the next one records", |status| {
+        status.session == Some(2) && status.is_recording()
+    });
+    recorder.films(12);
+    recorder.end();
+    let (before, _) = recorder.finished(1);
+    let (after, _) = recorder.finished(2);
+    let [gap] = &before.gaps[..] else {
+        panic!("{before:?}")
+    };
+    assert_eq!(gap.why, "the recording goes on in session 2");
+    // It lies between the end of the one and the beginning of the other.
+    let end = gap.at_ms + gap.length_ms;
+    assert!(
+        (end - after.started_at_ms).abs() <= 1,
+        "{before:?} {after:?}"
+    );
+    assert!(gap.at_ms >= before.started_at_ms + before.duration_ms - 500);
+    assert_eq!((after.gaps, recorder.status().gaps), (vec![], 1));
+}
+
+#[test]
 fn a_chip_that_is_not_there_is_told_and_nothing_else_suffers() {
     let buttons = json!({ "gpio": {
         "chips": ["no-such-chip"],
         "buttons": [{ "line": 17 }],
-        "red": { "line": "GPIO22" },
+        "leds": { "error": { "line": "GPIO22" } },
     } });
     let recorder = Recorder::start(buttons);
     let gpio = eventually("the chip is missed", || {

@@ -1,4 +1,4 @@
-//! Chromium without a screen, out of the check tools: what a page really becomes.
+//! Chromium without a screen, from the check tools: it shows what becomes of a page once its scripts have run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ pub struct Page {
 }
 
 impl Browser {
-    /// Out of the inputs `check tools` and `test tools`.
+    /// From the inputs `check tools` and `test tools`.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             tools: Tools::from_env()?,

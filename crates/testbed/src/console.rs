@@ -26,7 +26,7 @@ impl Console {
         ))
     }
 
-    /// Its last `count` lines that say something.
+    /// Its last `count` lines that are not empty.
     pub fn last_lines(&self, count: usize) -> String {
         let text = self.text();
         let lines: Vec<&str> = text

@@ -1,10 +1,10 @@
-//! What a story that passes has to tell.
+//! Figures that a story reports although it passes.
 
 use std::io::{Write, stdout};
 
-/// Tells figures that are worth knowing though all is well: `lichen test` shows such lines. What a passing test
-/// prints is swallowed; what it writes itself is not.
+/// Reports figures that are worth knowing although the story passes: `lichen test` shows such lines. The test runner
+/// swallows what a passing test prints with `println!`, but not what it writes to standard output itself.
 pub fn figures(line: impl std::fmt::Display) {
-    // On a line of its own, whatever the runner has begun. That nobody listens is no reason to fail.
+    // The runner may have begun a line. If nobody reads the output, that is no reason to fail.
     let _ = writeln!(stdout().lock(), "\nfigures: {line}");
 }

@@ -7,7 +7,7 @@
 //!
 //! Three things hold everywhere. Every wait has a deadline, and its error says what was awaited, what was seen
 //! last and how the console ended. No machine outlives the process that started it. Two machines run at a time,
-//! across processes, since more that emulate on the same cores make each other's deadlines lies.
+//! across processes: more of them would slow each other down until they miss their deadlines.
 
 mod browser;
 mod console;

@@ -1,4 +1,4 @@
-//! One QEMU, from power to power.
+//! One QEMU, from its power-on to its power-off.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,12 +21,12 @@ use crate::{Console, Disk, Picture, Ssh, Tools, Web};
 
 /// No story takes longer than this from one power-on to the next.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// How long a QEMU that has just been started takes at most until it can be talked to.
+/// The time limit for a QEMU that has just been started to accept a connection to its control socket.
 const LISTENS: Duration = Duration::from_secs(30);
 const COMMAND: Duration = Duration::from_secs(120);
 const SSH_PORT: u16 = 22;
-/// One for each machine that may run at the same time. A single one leaves half of two cores idle, as booting and
-/// waiting are the work of one; with three, deadlines become lies.
+/// One for each machine that may run at the same time. A single machine leaves half of two cores idle, as booting and
+/// waiting keep only one busy; three machines slow each other down until they miss their deadlines.
 const TURNS: [&str; 2] = ["turn-0", "turn-1"];
 
 /// A machine in QEMU. Dropping it pulls its plug.
@@ -51,7 +51,7 @@ struct Power {
     qemu: Leashed,
 }
 
-/// How a machine comes to be on.
+/// How a machine is started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Start<'p> {
     /// From the firmware.
@@ -125,21 +125,21 @@ impl Machine {
         self.switch_on(Start::Cold)
     }
 
-    /// Puts another card into the machine, which is off; it keeps its turn.
+    /// Puts another card into the machine, which is off. It remains one of the two that may run.
     pub fn insert(&mut self, disk: Disk) -> Result<()> {
         ensure!(self.power().is_none(), "the machine is on");
         self.disk = disk;
         Ok(())
     }
 
-    /// Has the clock of the machine, which is off, say this from when it is switched on; see [`Hardware::clock`].
+    /// Sets what the clock of the machine, which is off, shows when it is switched on; see [`Hardware::clock`].
     pub fn set_clock(&mut self, clock: &'static str) -> Result<()> {
         ensure!(self.power().is_none(), "the machine is on");
         self.hardware.clock = Some(clock);
         Ok(())
     }
 
-    /// Has the network of the machine, which is off, end at the host; see [`Hardware::cut_off`].
+    /// Limits the network of the machine, which is off, to the host; see [`Hardware::cut_off`].
     pub fn cut_off(&mut self) -> Result<()> {
         ensure!(self.power().is_none(), "the machine is on");
         self.hardware.cut_off = true;
@@ -154,7 +154,7 @@ impl Machine {
         self.wait_for_another_boot(&before, within)
     }
 
-    /// Which boot this is.
+    /// The id of the present boot.
     pub fn boot_id(&self) -> Result<String> {
         Ok(self
             .sh("cat /proc/sys/kernel/random/boot_id")?
@@ -172,7 +172,7 @@ impl Machine {
         })
     }
 
-    /// Waits for SSH to let us in.
+    /// Waits until a login over SSH succeeds.
     pub fn wait_for_ssh(&self, within: Duration) -> Result<()> {
         ssh::wait_for(&self.ssh, within).map_err(|error| self.explain(error))
     }
@@ -276,7 +276,7 @@ impl Machine {
         }
     }
 
-    /// Why it is no longer there, if so.
+    /// Why the machine has ended, if it has.
     fn ended(&self) -> Option<String> {
         let power = self.power();
         let Some(power) = power.as_ref() else {
@@ -356,8 +356,8 @@ impl Machine {
         }
     }
 
-    /// What QEMU told of resets and the like, so that a watchdog that bit is not taken for something else. Nothing
-    /// while somebody talks to QEMU, who may be the one to whom it is explained.
+    /// The events that QEMU reported, such as resets, so that a reset by the watchdog is recognised as one. `None` while
+    /// another caller talks to QEMU: it may be the very caller whose error is being written.
     fn events(&self) -> Option<String> {
         let mut power = self.power.try_lock().ok()?;
         let events = power.as_mut()?.qmp.unasked().ok()?;
@@ -371,7 +371,7 @@ fn resume(qmp: &mut Qmp, state: &Path) -> Result<()> {
         "migrate-incoming",
         json!({ "uri": format!("file:{}", state.display()) }),
     )?;
-    // It was taken of a machine that stood still, and so it stands still when it is back.
+    // The machine was paused when the snapshot was taken, so it is paused again once the snapshot has been read.
     wait_until("the snapshot to be read", Duration::from_secs(60), || {
         let status = qmp.execute("query-status", json!({}))?;
         ensure!(
@@ -384,7 +384,7 @@ fn resume(qmp: &mut Qmp, state: &Path) -> Result<()> {
     qmp.execute("cont", json!({})).map(drop)
 }
 
-/// The memory's file is the memory: it need not be written a second time, and opening it takes no time.
+/// The memory is mapped from its file: a snapshot need not write it a second time, nor read it back.
 pub(crate) fn leave_memory_in_its_file(qmp: &mut Qmp) -> Result<()> {
     let capability = json!({ "capability": "x-ignore-shared", "state": true });
     qmp.execute(

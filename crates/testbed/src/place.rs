@@ -1,4 +1,4 @@
-//! Where things are: this crate's corner of the target directory.
+//! The directories that this crate uses below the target directory, and locks.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 /// How long to wait before looking again for a lock that is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A name for what the calling story leaves behind.
+/// A name for the files that the calling story leaves behind.
 pub fn story_name() -> String {
     static NAMELESS: AtomicUsize = AtomicUsize::new(1);
     let thread = thread::current();
@@ -33,7 +33,7 @@ fn program() -> String {
         .to_owned()
 }
 
-/// `name` within this crate's corner of the target directory, as an existing directory.
+/// The directory `name` below `target/testbed`, made if need be.
 pub(crate) fn directory(name: &str) -> Result<PathBuf> {
     let exe = std::env::current_exe().context("where this program is")?;
     let target = exe
@@ -47,7 +47,7 @@ pub(crate) fn directory(name: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// What only one story does at a time, until this is dropped.
+/// A turn that only one story has at a time, until this is dropped.
 #[derive(Debug)]
 pub struct Turn(#[expect(dead_code, reason = "held, not used")] FileLock);
 

@@ -1,4 +1,4 @@
-//! Programs on the host: run to their end within a deadline, or kept on a leash.
+//! Programs on the host: run to their end within a deadline, or ended together with this process.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 const POLL: Duration = Duration::from_millis(5);
-/// For what an ended program left in its pipes to be read.
+/// How long to read what an ended program left in its pipes.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
 /// How a program ended and what it said.

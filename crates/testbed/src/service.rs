@@ -18,7 +18,7 @@ const BUILD: Duration = Duration::from_secs(1200);
 const START: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// A service that runs, with an empty state directory of its own.
+/// A service that runs, with a state directory of its own.
 #[derive(Debug)]
 pub struct Service {
     name: String,
@@ -31,14 +31,24 @@ impl Service {
     /// Starts `crates/<name>` of the checkout at `root`, which is an input, with `run --simulate`, and waits until it is
     /// ready.
     pub fn simulated(root: &Path, name: &str) -> Result<Self> {
+        Self::prepared(root, name, |_, _| Ok(()))
+    }
+
+    /// The same with what `prepare` puts into two empty directories before: that of its state, and that of its secrets,
+    /// each of which is a file with the secret's full name.
+    pub fn prepared(
+        root: &Path,
+        name: &str,
+        prepare: impl FnOnce(&Path, &Path) -> Result<()>,
+    ) -> Result<Self> {
         let program = build(root, name)?;
         let folder = tempfile::Builder::new().prefix("lichen-").tempdir()?;
-        let (config, state) = (
-            folder.path().join("config.json"),
-            folder.path().join("state"),
-        );
+        let [config, state, secrets] =
+            ["config.json", "state", "secrets"].map(|part| folder.path().join(part));
         let port = free_port()?;
         fs::create_dir(&state)?;
+        fs::create_dir(&secrets)?;
+        prepare(&state, &secrets)?;
         fs::write(
             &config,
             json!({ "http": { "address": "127.0.0.1", "port": port } }).to_string(),
@@ -48,7 +58,8 @@ impl Service {
             .args(["run", "--config"])
             .arg(&config)
             .arg("--simulate")
-            .env("STATE_DIRECTORY", &state);
+            .env("STATE_DIRECTORY", &state)
+            .env("CREDENTIALS_DIRECTORY", &secrets);
         let program = Leashed::start(&command, &folder.path().join("log"), LONGEST)?;
         let service = Self {
             name: name.to_owned(),

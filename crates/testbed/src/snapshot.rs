@@ -31,8 +31,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// The snapshot `name` of `image`: taken now unless there is one.
     ///
-    /// `prepare` puts onto the disk what a user would, and `bring` waits until the machine is where stories
-    /// start: what it has not synced then is in the snapshot's memory, but not on its disk. `inputs` is all they depend on besides the image; when it changes, the snapshot is taken anew.
+    /// `prepare` puts onto the disk what a user would, and `bring` waits until the machine is where stories start: what it
+    /// has not synced by then is in the snapshot's memory, but not on its disk. `inputs` is all that the two depend on
+    /// besides the image; when it changes, the snapshot is taken anew.
     pub fn take(
         name: &str,
         image: &Path,

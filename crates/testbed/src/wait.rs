@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 
 /// The pause between two tries, at least and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-/// How much longer than a try the pause after it is: an emulated machine that is asked all the time does nothing else.
+/// The pause after a try is this many times as long as the try: an emulated machine that is asked all the time does
+/// nothing else.
 const LONGER: u32 = 2;
 
 /// Tries `condition` until it holds, at most for `within`. The error names `what` and the last reason why not.

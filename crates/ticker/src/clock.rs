@@ -1,19 +1,12 @@
-//! What time it is.
+//! The clock that stamps records: the kit's, or one that tests and simulations make up.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What time it is, in µs since 1970; tests and simulations have their own.
+/// What time it is, in µs since 1970. Records are stamped in the unit of their files, which is finer than the kit's usual
+/// one, and it is a value, so that whoever replays a feed says what time it was.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The time of this machine.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the clock of ticker, which counts in µs"
-)]
 pub fn real_clock() -> Clock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_micros() as i64)
-    })
+    Arc::new(kit::clock::now_us)
 }

@@ -35,7 +35,7 @@ kit::settings! {
     /// How often the service logs its statistics.
     pub struct StatsSettings {
         /// Seconds between two lines of statistics.
-        pub interval_seconds: u64 = 30, in 1..;
+        pub interval_seconds: u64 = 30, in 1..=86_400;
     }
 
     /// Where records are kept.
@@ -43,13 +43,13 @@ kit::settings! {
         /// The directory that contains `raw/` [default: $STATE_DIRECTORY].
         pub directory: Option<PathBuf> = None;
         /// With less free space than this, synced files are deleted, oldest first; if there are none, ingesting stops.
-        pub min_free_bytes: u64 = 512 << 20;
+        pub min_free_bytes: u64 = 512 << 20, in 0..=1 << 50;
     }
 
     /// The queue between the feeds and the files.
     pub struct QueueSettings {
         /// Its capacity in records.
-        pub records: usize = 10_000, in 1..;
+        pub records: usize = 10_000, in 1..=10_000_000;
         /// What happens when it is full.
         pub when_full: WhenFull = WhenFull::Block;
     }
@@ -58,21 +58,22 @@ kit::settings! {
     /// its oldest record is `seconds` old. All due buffers are written together, every `pace_seconds`.
     pub struct FlushSettings {
         /// A buffer with this many records is due.
-        pub records: usize = 100, in 1..;
+        pub records: usize = 100, in 1..=1_000_000;
         /// A buffer whose oldest record is this old is due.
-        pub seconds: f64 = 5.0, in 0.01..1e12;
+        pub seconds: f64 = 5.0, in 0.01..=3600.0;
         /// How often due buffers are written: an fdatasync per hundred records would wear out a card.
-        pub pace_seconds: f64 = 2.0, in 0.01..1e12;
+        pub pace_seconds: f64 = 2.0, in 0.01..=3600.0;
         /// A buffer with this many records is written at once: the largest row group.
-        pub most_records: usize = 20_000, in 1..;
+        pub most_records: usize = 20_000, in 1..=1_000_000;
     }
 
     /// When a file is complete; every file is also complete at the end of its hour.
     pub struct SegmentSettings {
         /// A file of this size is complete.
-        pub bytes: u64 = 100 << 20, in 4096..;
-        /// A file with this many row groups is complete, because its footer has to fit into memory.
-        pub row_groups: usize = 2000, in 1..;
+        pub bytes: u64 = 100 << 20, in 4096..=1 << 40;
+        /// A file with this many row groups is complete, because its footer has to fit into memory. Parquet numbers them
+        /// with 15 bits.
+        pub row_groups: usize = 2000, in 1..=32_767;
     }
 
     /// Where files are uploaded.
@@ -88,16 +89,16 @@ kit::settings! {
         pub prefix: String = String::new();
         /// Whether the bucket is named in the path; otherwise it is part of the host name.
         pub path_style: bool = true;
-        /// The size of parts for uploading larger files; S3 requires at least 5 MiB.
-        pub part_bytes: usize = 8 << 20, in 5 << 20..1_000_000_000_000;
+        /// The size of parts for uploading larger files; S3 requires at least 5 MiB, and at most 5 GiB.
+        pub part_bytes: usize = 8 << 20, in 5 << 20..=5 << 30;
         /// Attempts for one request before this run gives up.
-        pub attempts: u32 = 5, in 1..;
+        pub attempts: u32 = 5, in 1..=100;
         /// Pause after the first failed attempt, doubled after each further one.
-        pub retry_seconds: f64 = 1.0, in 0.001..1e12;
+        pub retry_seconds: f64 = 1.0, in 0.001..=3600.0;
         /// The time limit for a request.
-        pub timeout_seconds: f64 = 120.0, in 0.1..1e12;
+        pub timeout_seconds: f64 = 120.0, in 0.1..=86_400.0;
         /// Synced files are deleted locally when they are older than this.
-        pub retention_days: f64 = 7.0, in 0.0..1e12;
+        pub retention_days: f64 = 7.0, in 0.0..=36_500.0;
     }
 }
 
@@ -105,7 +106,7 @@ kit::settings! {
 #[derive(Debug, clap::Args)]
 pub struct StatsInterval {
     /// Seconds between two lines of statistics [default: stats.interval_seconds, 30 unless set]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     stats_interval: Option<u64>,
 }
 
@@ -178,6 +179,7 @@ impl Configuration for Config {
                 ));
             }
         }
+        self.data.in_range("data.")?;
         self.queue.in_range("queue.")?;
         self.flush.in_range("flush.")?;
         self.segment.in_range("segment.")?;

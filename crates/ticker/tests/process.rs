@@ -35,7 +35,15 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
             ),
             (
                 r#"{"flush":{"seconds":0}}"#,
-                "flush.seconds: must be at least 0.01",
+                "flush.seconds: must be between 0.01 and 3600",
+            ),
+            (
+                r#"{"segment":{"row_groups":40000}}"#,
+                "segment.row_groups: must be between 1 and 32767",
+            ),
+            (
+                r#"{"queue":{"records":18446744073709551615}}"#,
+                "queue.records: must be between 1 and 10000000",
             ),
             (
                 &sources(&["nasdaq"]),

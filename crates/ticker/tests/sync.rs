@@ -277,7 +277,7 @@ fn a_full_disk_costs_synced_files_first_and_then_stops_ingesting_loudly() {
     let feed = Feed::start(session(Format::Coinbase, 1000.0, 0)).unwrap();
     config["sources"] = json!([source(&feed, Format::Coinbase)]);
     // No disk has that much free space.
-    config["data"]["min_free_bytes"] = json!(1u64 << 60);
+    config["data"]["min_free_bytes"] = json!(1u64 << 50);
     let program = start(&config);
     let health = eventually("it says that it has stopped", || {
         program

@@ -39,6 +39,10 @@ in
     expr = map (a: a.message) (eval { temperature = { min = 30; max = 20; }; }).failedAssertions;
     expected = [ "services.climate.temperature.min (30) must be less than services.climate.temperature.max (20)." ];
   };
+  "a value out of its range is refused by name, before the program is asked" = {
+    expr = (eval { humidity.max = 101; }).problems;
+    expected = [ "A definition for option `services.climate.humidity.max' is not of type `integer or floating point number between 0 and 100 (both inclusive)'. Defined as 101 in appliances/x.nix." ];
+  };
   "the firewall is opened only if asked" = {
     expr = map (c: (eval c).config.networking.firewall.allowedTCPPorts) [ { } { openFirewall = true; port = 80; } ];
     expected = [ [ 22 ] [ 22 80 ] ];

@@ -23,7 +23,7 @@ in
       camera = { source = "auto"; size = "1920x1080"; fps = 30; format = "auto"; sound = null; };
       schedule = { always = false; windows = [ ]; };
       space = { max_days = null; max_bytes = null; };
-      gpio = { chips = [ "pinctrl-bcm2711" "pinctrl-rp1" ]; buttons = [ ]; green = null; red = null; white = null; };
+      gpio = { chips = [ "pinctrl-bcm2711" "pinctrl-rp1" ]; buttons = [ ]; leds = { ready = null; error = null; network = null; }; };
       uploads.target = "none";
     };
   };
@@ -32,7 +32,7 @@ in
     expected = { target = "tus"; tus.url = "https://x.example/"; limit_bytes_per_second = 500000; };
   };
   "a line is a number or a name" = {
-    expr = let gpio = (json { gpio = { button = 17; leds.error = "GPIO27"; }; }).gpio; in [ gpio.buttons gpio.red ];
+    expr = let gpio = (json { gpio = { button = 17; leds.error = "GPIO27"; }; }).gpio; in [ gpio.buttons gpio.leds.error ];
     expected = [ [ { line = 17; } ] { line = "GPIO27"; } ];
   };
   "two uses of one line are refused" = {

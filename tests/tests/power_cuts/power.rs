@@ -4,6 +4,7 @@ mod boot;
 mod booted;
 mod data;
 mod judge;
+mod mended;
 mod recorded;
 mod replayed;
 mod specimen;

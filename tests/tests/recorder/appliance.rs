@@ -13,7 +13,8 @@ const PORT: u16 = 8083;
 /// Where it is watched.
 pub const METRICS: u16 = 9101;
 const CONFIG: &str = "/etc/recorder/config.json";
-const TOKEN: &str = "whoever-knows-this-may-look";
+/// Whoever shows this may see pictures.
+pub const TOKEN: &str = "whoever-knows-this-may-look";
 /// Where machines reach this host.
 const HOST: &str = "10.0.2.2";
 /// Below 5 GB free nothing begins, so this card is larger than that of other stories.
@@ -26,7 +27,8 @@ pub fn recorder_appliance() -> Result<Machine> {
     started(&recorder_snapshot()?)
 }
 
-fn recorder_snapshot() -> Result<Snapshot> {
+/// The snapshot that [`recorder_appliance`] starts from.
+pub fn recorder_snapshot() -> Result<Snapshot> {
     let toml = lichen_toml_with(&[
         ("recorder.bearer-token", TOKEN),
         ("recorder.s3-access-key-id", fake_s3::KEY),
@@ -95,11 +97,11 @@ pub struct Header<'m> {
 
 /// The button's line, on the appliance's page.
 const BUTTON: u32 = 17;
-/// The line of the green LED.
+/// The line of the LED `ready`.
 pub const READY: u32 = 22;
-/// The line of the red LED.
+/// The line of the LED `error`.
 pub const ERROR: u32 = 27;
-/// The line of the white LED.
+/// The line of the LED `network`.
 pub const NETWORK: u32 = 24;
 
 impl<'m> Header<'m> {
@@ -171,10 +173,52 @@ pub struct Recorder<'m> {
 pub struct Video {
     /// What the API says of it.
     pub told: Value,
+    /// What a player finds in it.
+    pub played: Played,
+}
+
+/// What a player finds in a video.
+#[derive(Debug, Clone, Copy)]
+pub struct Played {
     /// How many frames can be decoded.
     pub frames: u64,
-    /// How long it plays.
+    /// How long they are shown.
     pub duration: Duration,
+}
+
+/// What ffprobe is told to do with a video: decode all of it.
+pub const PLAY: [&str; 9] = [
+    "-v",
+    "error",
+    "-count_frames",
+    "-select_streams",
+    "v:0",
+    "-show_entries",
+    "stream=nb_read_frames:packet=pts_time,duration_time",
+    "-of",
+    "json",
+];
+
+/// What it found then.
+pub fn played(said: &str) -> Result<Played> {
+    let said: Value = serde_json::from_str(said).context("ffprobe says no JSON")?;
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+    let frames = number(&said["streams"][0]["nb_read_frames"]);
+    let packets = said["packets"].as_array().map_or(&[][..], Vec::as_slice);
+    let begins = packets
+        .iter()
+        .filter_map(|packet| number(&packet["pts_time"]));
+    let ends = packets.iter().filter_map(|packet| {
+        Some(number(&packet["pts_time"])? + number(&packet["duration_time"])?)
+    });
+    let seconds = ends.fold(0.0, f64::max) - begins.fold(f64::INFINITY, f64::min);
+    let Some(frames) = frames.filter(|frames| *frames > 0.0) else {
+        bail!("ffprobe finds no frame: {said}");
+    };
+    Ok(Played {
+        frames: frames as u64,
+        duration: Duration::try_from_secs_f64(seconds)?,
+    })
 }
 
 impl Video {
@@ -191,34 +235,24 @@ impl<'m> Recorder<'m> {
         Ok(Self { machine, web })
     }
 
-    /// The same, with a picture that an emulated processor can encode, until the next boot.
-    pub fn modest(machine: &'m Machine) -> Result<Self> {
+    /// The same, with a picture that an emulated processor can encode, and with uploads to this bucket, until the next
+    /// boot.
+    pub fn modest(machine: &'m Machine, uploads: Option<&Bucket>) -> Result<Self> {
         let recorder = Self::of(machine)?;
+        let mut config: Value = serde_json::from_str(&machine.sh(&format!("cat {CONFIG}"))?)?;
         let (size, fps) = PICTURE;
-        recorder.configure(|config| {
-            config["camera"]["size"] = size.into();
-            config["camera"]["fps"] = fps.into();
-        })?;
-        Ok(recorder)
-    }
-
-    /// Uploads to this bucket until the next boot.
-    pub fn upload_to(&self, bucket: &Bucket) -> Result<()> {
-        let endpoint = format!("http://{HOST}:{}", bucket.port());
-        self.configure(|config| {
+        config["camera"]["size"] = size.into();
+        config["camera"]["fps"] = fps.into();
+        if let Some(bucket) = uploads {
+            let endpoint = format!("http://{HOST}:{}", bucket.port());
             config["uploads"] = json!({
                 "target": "s3", "s3": { "endpoint": endpoint, "bucket": fake_s3::BUCKET },
             });
-        })
-    }
-
-    fn configure(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
-        let mut config = serde_json::from_str(&self.machine.sh(&format!("cat {CONFIG}"))?)?;
-        edit(&mut config);
-        self.machine
-            .write_file(CONFIG, config.to_string().as_bytes())?;
-        self.forgive()?;
-        self.machine.sh("systemctl restart recorder").map(drop)
+        }
+        machine.write_file(CONFIG, config.to_string().as_bytes())?;
+        recorder.forgive()?;
+        machine.sh("systemctl restart recorder")?;
+        Ok(recorder)
     }
 
     /// Lets the service be started as often as if it had not been yet: the fifth time within ten minutes it stays down.
@@ -260,18 +294,6 @@ impl<'m> Recorder<'m> {
             .map(drop)
     }
 
-    /// Why it does not start a recording.
-    pub fn refuses_to_start(&self) -> Result<String> {
-        let answer = self.web.post("/api/start", Some(TOKEN))?;
-        ensure!(
-            answer.status == 409,
-            "status {}: {}",
-            answer.status,
-            answer.body
-        );
-        Ok(answer.body)
-    }
-
     /// Ends the recording, as its page does.
     pub fn stop(&self) -> Result<()> {
         self.web.post("/api/stop", Some(TOKEN))?.success().map(drop)
@@ -289,63 +311,56 @@ impl<'m> Recorder<'m> {
 
     /// What it has recorded, the newest first.
     pub fn sessions(&self) -> Result<Vec<Value>> {
-        let answer = self
-            .web
-            .get_with("/api/sessions", TOKEN)?
-            .success()?
-            .json()?;
-        let sessions = answer["sessions"].as_array();
-        Ok(sessions
-            .with_context(|| format!("no sessions in {answer}"))?
-            .clone())
+        sessions(&self.web)
     }
 
-    /// Waits until there are so many recordings, all of them complete; plays the newest from its beginning to its end.
-    pub fn keeps(&self, count: usize) -> Result<Video> {
+    /// Waits until there are so many recordings, all of them complete, and plays each from its beginning to its end; gives
+    /// them with the newest first.
+    pub fn keeps(&self, count: usize) -> Result<Vec<Video>> {
         let what = format!("{count} complete recordings");
-        let newest = self.machine.wait_until(&what, BOOT, || {
+        let sessions = self.machine.wait_until(&what, BOOT, || {
             let sessions = self.sessions()?;
             let complete = sessions.iter().all(|one| one["state"] == "finished");
             ensure!(complete && sessions.len() == count, "it has {sessions:?}");
-            sessions.into_iter().next().context("there is none")
+            Ok(sessions)
         })?;
-        self.plays(newest)
+        let played = sessions.into_iter().map(|session| self.plays(session));
+        played.collect()
+    }
+
+    /// Waits until the only recording is complete, and plays it.
+    pub fn keeps_one(&self) -> Result<Video> {
+        self.keeps(1)?.pop().context("there is none")
     }
 
     /// Plays a recording as somebody who has the token does.
     fn plays(&self, told: Value) -> Result<Video> {
         let id = told["id"].as_i64().context("it has no number")?;
-        let played = self.machine.sh(&format!(
-            "ffprobe -v error -headers 'Authorization: Bearer {TOKEN}' -count_frames -select_streams v:0 \
-             -show_entries stream=nb_read_frames:format=duration -of json \
+        let said = self.machine.sh(&format!(
+            "ffprobe {} -headers 'Authorization: Bearer {TOKEN}' \
              http://127.0.0.1:{PORT}/api/sessions/{id}/video.mp4 2> /run/complaints; cat /run/complaints >&2; \
-             test ! -s /run/complaints"
+             test ! -s /run/complaints",
+            PLAY.join(" ")
         ))?;
-        let played: Value = serde_json::from_str(&played)?;
-        let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
-        let frames = number(&played["streams"][0]["nb_read_frames"]);
-        let seconds = number(&played["format"]["duration"]);
-        let (Some(frames), Some(seconds)) = (frames, seconds) else {
-            bail!("ffprobe says {played}");
-        };
-        Ok(Video {
-            told,
-            frames: frames as u64,
-            duration: Duration::from_secs_f64(seconds),
-        })
+        let played = played(&said)?;
+        Ok(Video { told, played })
     }
 
-    /// Waits until the newest recording is uploaded; the bucket has it as a file of this folder.
-    pub fn uploads(&self, folder: &Path) -> Result<()> {
+    /// Waits until all recordings are uploaded; the bucket has each as a file of this folder.
+    pub fn uploads_all(&self, folder: &Path) -> Result<()> {
         let patience = Duration::from_secs(400);
-        self.machine.wait_until("an upload", patience, || {
-            let newest = self.sessions()?.into_iter().next().context("nothing")?;
-            ensure!(newest["upload"]["status"] == "completed", "{newest}");
-            let bytes = newest["bytes"].as_u64();
-            ensure!(
-                sizes(folder)?.into_iter().any(|size| Some(size) == bytes),
-                "the bucket has no file of {bytes:?} bytes"
-            );
+        self.machine.wait_until("the uploads", patience, || {
+            let there = sizes(folder)?;
+            for session in self.sessions()? {
+                ensure!(session["upload"]["status"] == "completed", "{session}");
+                let is_there = session["bytes"]
+                    .as_u64()
+                    .is_some_and(|bytes| there.contains(&bytes));
+                ensure!(
+                    is_there,
+                    "the bucket has files of {there:?} bytes, not {session}"
+                );
+            }
             Ok(())
         })
     }
@@ -364,6 +379,14 @@ impl<'m> Recorder<'m> {
             self.status().map(drop)
         })
     }
+}
+
+/// What a recorder has recorded, the newest first.
+pub fn sessions(web: &Web) -> Result<Vec<Value>> {
+    let answer = web.get_with("/api/sessions", TOKEN)?.success()?.json()?;
+    let sessions = answer["sessions"].as_array();
+    let sessions = sessions.with_context(|| format!("no sessions in {answer}"))?;
+    Ok(sessions.clone())
 }
 
 fn sizes(folder: &Path) -> Result<Vec<u64>> {

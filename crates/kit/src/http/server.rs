@@ -1,10 +1,15 @@
-//! The accept loop: limits the number of connections, closes idle ones, and drains all of them at the end.
+//! The accept loop: limits the number of connections, closes idle ones, drains all of them at the end, and lets handlers know
+//! from which address a request comes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -37,9 +42,9 @@ pub(super) async fn run(
         .max_buf_size(32 * 1024);
     let service = TowerToHyperService::new(app);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Most likely there are no file descriptors left: wait for some to be closed instead of spinning.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -62,7 +67,12 @@ pub(super) async fn run(
         // A peer that accepts no bytes for this long is gone; without this limit it would keep its slot forever.
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000);
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let service = service.clone();
+        let from_peer = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            service.call(request)
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), from_peer);
         let connection = graceful.watch(connection);
         let open = metrics.connections.clone();
         open.inc();

@@ -30,7 +30,11 @@ pub fn heal(
             heal_architecture(&mut healed, lock, &gone, &arch, intent, mirrors, cache)?;
         }
     }
-    resolve::finish(healed, intent)
+    // What a newer version no longer depends on need not be cut off from it.
+    for spared in resolve::close(&mut healed, intent)? {
+        ui::warn(spared);
+    }
+    Ok(healed)
 }
 
 fn heal_architecture(
@@ -84,10 +88,7 @@ fn heal_architecture(
     let mut moving: BTreeSet<String> = moving.into_keys().collect();
     let mut fallen = BTreeMap::new();
     loop {
-        let provided = kept
-            .values()
-            .flat_map(|r| relation::names(r.control.get("Provides")));
-        let mut met: BTreeSet<String> = provided.chain(kept.keys().cloned()).collect();
+        let mut met = met_by(&kept);
         met.extend(pretended.iter().cloned());
         met.extend(moving.iter().filter(|n| there_is.contains(*n)).cloned());
         let falling = kept.values().find(|r| falls(&r.control, &moving, &met));
@@ -126,6 +127,14 @@ pub fn solution(lock: &PackageLock, intent: &Intent, arch: &str) -> Vec<Package>
     };
     solution.prune();
     solution.packages.into_values().collect()
+}
+
+/// The names that these packages have or provide.
+pub fn met_by(packages: &BTreeMap<String, Resolved>) -> BTreeSet<String> {
+    let provided = packages
+        .values()
+        .flat_map(|r| relation::names(r.control.get("Provides")));
+    provided.chain(packages.keys().cloned()).collect()
 }
 
 /// A paragraph for a package that nobody has any more.
@@ -171,7 +180,7 @@ fn takes(package: &Package, name: &str) -> bool {
 }
 
 /// Whether a package has to change: it depends on an exact version of one that changes, or on what nothing provides.
-fn falls(control: &Paragraph, moving: &BTreeSet<String>, met: &BTreeSet<String>) -> bool {
+pub fn falls(control: &Paragraph, moving: &BTreeSet<String>, met: &BTreeSet<String>) -> bool {
     let fields = ["Pre-Depends", "Depends"].map(|f| control.get(f));
     fields
         .iter()

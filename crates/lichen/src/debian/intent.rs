@@ -49,6 +49,19 @@ pub struct Provided {
     pub packages: Vec<String>,
 }
 
+/// What decides, besides the packages that are named, which versions there are to choose from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Rules {
+    /// See [`Intent::release`].
+    pub release: String,
+    /// See [`Intent::components`].
+    pub components: Vec<String>,
+    /// See [`Intent::pins`].
+    pub pins: BTreeMap<String, Vec<String>>,
+    /// See [`Intent::provided`].
+    pub provided: Vec<String>,
+}
+
 fn yes() -> bool {
     true
 }
@@ -77,6 +90,16 @@ impl Intent {
         sorted.sets.values_mut().for_each(|s| s.packages.sort());
         let json = serde_json::to_vec(&sorted).expect("plain data");
         crate::hash::hex(&Sha256::digest(json))
+    }
+
+    /// The rules by which versions are chosen.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            release: self.release.clone(),
+            components: self.components.clone(),
+            pins: self.pins.clone(),
+            provided: self.provided.packages.clone(),
+        }
     }
 
     /// The architectures that sets are solved for, each once.

@@ -1,6 +1,6 @@
 //! `image/debian/lock.json`: a graph of packages, each pinned by SHA-256. Old versions stay readable for ever.
 
-use super::intent::Intent;
+use super::intent::{Intent, Rules};
 use crate::failure::{Failure, Hint};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct PackageLock {
     pub timestamp: String,
     /// [`Intent::digest`] of the lists it was resolved from.
     pub intent: String,
+    /// The rules by which the versions were chosen; locks that are older than this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
     /// SHA-256 of the lock that this one heals, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heals: Option<String>,
@@ -175,8 +178,9 @@ impl PackageLock {
         reached
     }
 
-    /// Notes what packages do without, as the package lists say it.
-    pub fn cut(&mut self, without: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    /// Notes what packages do without, as the package lists say it. Tells what they do not depend on anyway.
+    pub fn cut(&mut self, without: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+        let mut spared_anyway = vec![];
         for package in self.packages.values_mut() {
             package.without.clear();
         }
@@ -189,19 +193,17 @@ impl PackageLock {
                 .collect();
             for (key, arch) in found {
                 let reached = self.reached([key.clone()]);
-                let keys: Vec<Key> = spared.iter().map(|s| format!("{s}{arch}")).collect();
-                if let Some(other) = keys.iter().find(|k| !reached.contains(*k)) {
-                    crate::fail!(
-                        hint: "remove it from [without] in image/debian/packages.toml",
-                        "{key} does not depend on {other} at all"
-                    );
-                }
+                let keys = spared.iter().map(|s| format!("{s}{arch}"));
+                let (cut, lost) = keys.partition(|other| reached.contains(other));
+                let lost: Vec<Key> = lost;
+                let lost = lost.iter();
+                spared_anyway.extend(lost.map(|k| format!("{key} does not depend on {k} at all")));
                 if let Some(package) = self.packages.get_mut(&key) {
-                    package.without = keys;
+                    package.without = cut;
                 }
             }
         }
-        Ok(())
+        spared_anyway
     }
 
     /// What differs from another lock, one line each: "name: old → new".
@@ -241,6 +243,16 @@ mod tests {
     }
 
     #[test]
+    fn the_lock_of_this_checkout_says_by_which_rules_it_was_made() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../image/debian");
+        let intent = Intent::load(&folder.join("packages.toml")).unwrap();
+        let text = std::fs::read_to_string(folder.join("lock.json")).unwrap();
+        let lock = PackageLock::parse(&text).unwrap();
+        assert_eq!(lock.rules, Some(intent.rules()));
+        assert_eq!(lock.text(), text);
+    }
+
+    #[test]
     fn a_lock_that_lost_a_package_names_it() {
         let mut lock = PackageLock::parse(V1).unwrap();
         lock.packages.remove("libc6:arm64");
@@ -270,12 +282,12 @@ mod tests {
     fn a_package_does_without_what_its_closure_has() {
         let mut lock = PackageLock::parse(V1).unwrap();
         let without = |name: &str| BTreeMap::from([("dbus".to_owned(), vec![name.to_owned()])]);
-        lock.cut(&without("libc6")).unwrap();
+        assert_eq!(lock.cut(&without("libc6")), [""; 0]);
         assert_eq!(lock.packages["dbus:arm64"].without, ["libc6:arm64"]);
         assert_eq!(PackageLock::parse(&lock.text()).unwrap(), lock);
-        let error = lock.cut(&without("mesa")).unwrap_err().to_string();
-        assert_eq!(error, "dbus:arm64 does not depend on mesa:arm64 at all");
-        lock.cut(&BTreeMap::new()).unwrap();
+        let lost = lock.cut(&without("mesa"));
+        assert_eq!(lost, ["dbus:arm64 does not depend on mesa:arm64 at all"]);
+        assert_eq!(lock.cut(&BTreeMap::new()), [""; 0]);
         assert_eq!(lock.text(), V1);
     }
 

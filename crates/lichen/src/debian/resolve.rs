@@ -62,6 +62,7 @@ pub fn skeleton(intent: &Intent) -> Result<PackageLock> {
         version: 1,
         timestamp: snapshot_time(jiff::Timestamp::now()),
         intent: intent.digest(),
+        rules: Some(intent.rules()),
         heals: None,
         bootstrap: super::lock::Bootstrap {
             busybox: String::new(),
@@ -72,8 +73,20 @@ pub fn skeleton(intent: &Intent) -> Result<PackageLock> {
     })
 }
 
-/// Checks that the lock holds what its sets name, drops the rest, and notes what packages do without.
+/// Checks that the lock holds what its sets name, drops the rest, and notes what packages do without, all of which has to
+/// be there.
 pub fn finish(mut lock: PackageLock, intent: &Intent) -> Result<PackageLock> {
+    match close(&mut lock, intent)?.into_iter().next() {
+        None => Ok(lock),
+        Some(spared) => crate::fail!(
+            hint: "remove it from [without] in image/debian/packages.toml",
+            "{spared}"
+        ),
+    }
+}
+
+/// The same, but tells what packages are to do without although they do not depend on it.
+pub fn close(lock: &mut PackageLock, intent: &Intent) -> Result<Vec<String>> {
     for (set, keys) in &lock.sets {
         for key in keys {
             if !lock.packages.contains_key(key) {
@@ -85,8 +98,7 @@ pub fn finish(mut lock: PackageLock, intent: &Intent) -> Result<PackageLock> {
         }
     }
     lock.prune();
-    lock.cut(&intent.without)?;
-    Ok(lock)
+    Ok(lock.cut(&intent.without))
 }
 
 /// The packages behind addresses that apt printed.
@@ -261,6 +273,25 @@ mod tests {
         );
         assert_eq!(lock.packages["busybox-static:arm64"].depends, [""; 0]);
         assert_eq!(finish(lock, &intent()).unwrap().packages.len(), 5);
+    }
+
+    #[test]
+    fn what_nothing_depends_on_any_more_is_an_error_of_the_lists_but_not_of_a_mirror_that_moved_on()
+    {
+        let mut without = intent();
+        without.without = BTreeMap::from([("systemd".into(), vec!["libc6".into(), "dbus".into()])]);
+        let mut lock = skeleton(&without).unwrap();
+        let packages = ["Package: systemd\nDepends: libc6", "Package: libc6"];
+        add_leaves(
+            &mut lock,
+            "arm64",
+            vec![resolved("Package: busybox-static")],
+        );
+        add_graph(&mut lock, &without, "arm64", packages.map(resolved).into()).unwrap();
+        let told = "systemd:arm64 does not depend on dbus:arm64 at all";
+        assert_eq!(close(&mut lock, &without).unwrap(), [told]);
+        assert_eq!(lock.packages["systemd:arm64"].without, ["libc6:arm64"]);
+        assert_eq!(finish(lock, &without).unwrap_err().to_string(), told);
     }
 
     #[test]

@@ -55,14 +55,19 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let evaluation = Nix::new(workspace, None).apply_to_flake(OUTPUTS)?;
     let evaluation = step::start(workspace, "nix", evaluation)?;
 
-    let mut clippy = program("cargo");
-    clippy
-        .args(["clippy", "--workspace", "--all-targets", "--locked"])
-        .args(["--color", "never", "--", "-D", "warnings"]);
-    let step = step::run(workspace, "clippy", clippy, |_| {
-        "cargo clippy --workspace --all-targets --fix --allow-dirty fixes what can be fixed automatically".into()
-    })?;
-    note("clippy", step);
+    // Tests give some crates more features than devices have, and would hide what does not compile without them.
+    for (name, targets) in [("clippy", "--all-targets"), ("clippy-untested", "--bins")] {
+        let mut clippy = program("cargo");
+        clippy
+            .args(["clippy", "--workspace", "--lib", targets, "--locked"])
+            .args(["--color", "never", "--", "-D", "warnings"]);
+        let step = step::run(workspace, name, clippy, |_| {
+            format!(
+                "cargo clippy --workspace --lib {targets} --fix --allow-dirty fixes what can be fixed automatically"
+            )
+        })?;
+        note(name, step);
+    }
 
     let mut doc = program("cargo");
     doc.args(["doc", "--workspace", "--no-deps", "--locked"])
@@ -120,6 +125,30 @@ fn traced<'a>(lines: &'a [String], word: &str) -> impl Iterator<Item = &'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Without it, a crate would have other lints than the workspace, or none.
+    #[test]
+    fn every_crate_has_the_lints_of_the_workspace() {
+        let workspace = Workspace::find().unwrap();
+        let manifests = std::fs::read_dir(workspace.path("crates")).unwrap();
+        let mut manifests: Vec<PathBuf> = manifests
+            .map(|entry| entry.unwrap().path().join("Cargo.toml"))
+            .filter(|manifest| manifest.exists())
+            .collect();
+        assert!(manifests.len() > 10, "{manifests:?}");
+        manifests.push(workspace.path("tests/Cargo.toml"));
+        for manifest in manifests {
+            let text = std::fs::read_to_string(&manifest).unwrap();
+            let table: toml::Table = toml::from_str(&text).unwrap();
+            let lints = table.get("lints").and_then(|lints| lints.get("workspace"));
+            assert_eq!(
+                lints,
+                Some(&toml::Value::Boolean(true)),
+                "{} needs: [lints] workspace = true",
+                manifest.display()
+            );
+        }
+    }
 
     fn lines(text: &str) -> Vec<String> {
         text.lines().map(str::to_owned).collect()

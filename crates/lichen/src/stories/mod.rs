@@ -5,18 +5,19 @@
 //! which inputs, [`runner`] runs the others, and [`audit`] detects undeclared inputs.
 
 mod audit;
+mod estimate;
 mod inputs;
+mod preparation;
 mod rotation;
 mod runner;
+mod selection;
 mod sources;
+mod story;
 mod tally;
 mod verdicts;
 
-use crate::command::{program, stdout_of};
-use crate::store;
+use crate::command::stdout_of;
 use crate::ui;
-use crate::verbs::build::{self, Made};
-use crate::vm;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use audit::Audit;
@@ -27,285 +28,260 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+pub use story::Wanted;
+use story::{Story, group_of};
 use tally::Tally;
-use verdicts::{Digests, Ended, Reason, Record, Verdicts};
+use verdicts::{Digests, Ended, Reason, Verdicts};
 
-/// The input that lists every image by its name.
-const IMAGES: &str = "images";
 /// In continuous integration, a slow story is started only if it should end within this time after the start of the
 /// job, which is limited to 90 minutes.
 const CI: Duration = Duration::from_secs(70 * 60);
 
-/// The selection of stories.
-#[derive(Debug, Default)]
-pub struct Wanted<'a> {
-    /// Only stories whose name, including the group, contains this text.
-    pub containing: Option<&'a str>,
-    /// Include slow stories.
-    pub slow: bool,
-    /// Ignore earlier verdicts.
-    pub fresh: bool,
-    /// Explain why stories would run, and run none.
-    pub why: bool,
-    /// Also run today's part of the slow stories, as long as there is time left, counted from this moment.
-    pub rotation: Option<Instant>,
-}
-
-/// One story.
-#[derive(Debug)]
-struct Story {
-    name: String,
-    slow: bool,
-    sources: Digests,
-    record: Record,
-}
-
 /// Builds the inputs of the stories, and runs the stories that are needed.
 pub fn run(workspace: &Workspace, wanted: &Wanted<'_>) -> Result<()> {
-    let mut inputs = built(workspace)?;
-    let program = compiled(workspace)?;
+    // Held to the end: the story program, the logs and the snapshots belong to one run at a time.
+    let _alone = match wanted.why {
+        true => None,
+        false => Some(workspace.exclusive_stories()?),
+    };
     let verdicts = verdicts::open(&workspace.cache("verdicts")?)?;
-    let sources = Sources::read(workspace.root())?;
+    let sources = Sources::read(workspace.root(), &sources::compiler(workspace.root())?)?;
+    // Read before the stories are compiled: an edit after this moment is noticed, see `keep`.
+    let groups = sources.of_groups()?;
+    let program = preparation::compiled(workspace)?;
+    let stories = listed(&program, &sources, &groups, &verdicts)?;
+    let (asked, slow) = selection::of(stories, wanted)?;
+    let mut inputs = preparation::built(workspace)?;
     inputs.known("services", Some(workspace.root()), &sources.of_services()?);
-    let mut stories = listed(&program, &sources, &verdicts)?;
-    let today = wanted.rotation.map(|_| {
-        let slow = stories.iter().filter(|story| story.slow);
-        let slow = slow.map(|story| rotation::Slow {
+    let mut session = Session {
+        workspace,
+        sources,
+        verdicts,
+        program,
+        inputs,
+        tally: Tally::default(),
+        standing: 0,
+    };
+    session.add_test_images(&asked)?;
+    if wanted.why {
+        for story in &asked {
+            explain(story, &session.standing(story));
+        }
+        return Ok(());
+    }
+    session.run_usual(asked, wanted.fresh)?;
+    if let Some(begun) = wanted.rotation {
+        session.run_rotation(slow, begun + CI)?;
+    }
+    let costs = workspace.build("log")?.join("costs.txt");
+    session.tally.close(session.standing, &costs)
+}
+
+/// A run of the stories.
+struct Session<'w> {
+    workspace: &'w Workspace,
+    sources: Sources,
+    verdicts: Verdicts,
+    /// The program that contains the stories.
+    program: PathBuf,
+    inputs: Inputs,
+    tally: Tally,
+    /// How many stories are as before.
+    standing: usize,
+}
+
+impl Session<'_> {
+    /// Since when a story is green with the current inputs, or why it has to run.
+    fn standing(&self, story: &Story) -> Result<u64, Reason> {
+        let digest = |name: &str| self.inputs.digest(name);
+        let record = &story.record;
+        record.standing(digest, &story.sources, verdicts::now())
+    }
+
+    /// Runs what was asked for, as far as it could end otherwise than before.
+    fn run_usual(&mut self, stories: Vec<Story>, fresh: bool) -> Result<()> {
+        let mut run = Vec::new();
+        let mut reasons: BTreeMap<Reason, usize> = BTreeMap::new();
+        for story in stories {
+            let standing = match fresh {
+                true => Err(Reason::Asked),
+                false => self.standing(&story),
+            };
+            match standing {
+                Ok(_) => self.standing += 1,
+                Err(reason) => {
+                    *reasons.entry(reason).or_default() += 1;
+                    run.push(story);
+                }
+            }
+        }
+        let counted = |n: usize| ui::count(n, "story", "stories");
+        ui::say(format!(
+            "as before: {} on the same bytes",
+            counted(self.standing)
+        ));
+        for (reason, stories) in &reasons {
+            ui::say(format!("{} to run: {reason}", counted(*stories)));
+        }
+        if fresh {
+            forget_snapshots(self.workspace)?;
+        }
+        run.sort_by_key(|story| std::cmp::Reverse(story.takes));
+        self.run_in_order(&run, None)
+    }
+
+    /// Runs the slow stories whose turn it is, as far as they should end before `until` and there is room for them. The
+    /// others are put off: they are due at the next run.
+    fn run_rotation(&mut self, slow: Vec<Story>, until: Instant) -> Result<()> {
+        let told = slow.iter().map(|story| rotation::Slow {
             name: story.name.clone(),
             ran: story.record.ran,
             put_off: story.record.put_off,
+            stands: self.standing(story).is_ok(),
         });
-        rotation::part_of(slow.collect(), verdicts::now())
-    });
-    let today = today.unwrap_or_default();
-    stories.retain(|story| {
-        let asked = wanted
-            .containing
-            .is_none_or(|part| story.name.contains(part));
-        asked && (!story.slow || wanted.slow || today.contains(&story.name))
-    });
-    let mut tally = Tally::default();
-    if wanted.rotation.is_some()
-        && let Some(lack) = crate::sources::lacks_room()
-    {
-        let mut roomy = Vec::new();
-        for story in stories {
-            if story.test_images(workspace, &sources)?.is_empty() {
-                roomy.push(story);
+        let turn = rotation::turn(told.collect(), verdicts::now());
+        let mut slow: BTreeMap<String, Story> = slow
+            .into_iter()
+            .map(|story| (story.name.clone(), story))
+            .collect();
+        let due: Vec<Story> = turn.iter().filter_map(|name| slow.remove(name)).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        ui::say(format!(
+            "slow stories whose turn it is: {}",
+            turn.join(", ")
+        ));
+        let mut run = Vec::new();
+        for story in due {
+            let images = !story.test_images(self.workspace, &self.sources)?.is_empty();
+            let left = until.saturating_duration_since(Instant::now());
+            if left < story.takes {
+                self.put_off(&story.name, &rotation::late(story.takes, left))?;
+            } else if let Some(lack) = crate::sources::lacks_room().filter(|_| images) {
+                self.put_off(&story.name, &lack.to_string())?;
             } else {
-                tally.put_off(&story.name, lack);
-                verdicts.put_off(&story.name)?;
+                run.push(story);
             }
         }
-        stories = roomy;
+        self.add_test_images(&run)?;
+        // With their images it may turn out that nothing has changed.
+        let (run, standing): (Vec<_>, Vec<_>) = run
+            .into_iter()
+            .partition(|story| self.standing(story).is_err());
+        self.standing += standing.len();
+        self.run_in_order(&run, Some(until))
     }
-    add_test_images(workspace, &sources, &stories, &mut inputs)?;
 
-    let mut standing = 0;
-    let mut usual = Vec::new();
-    let mut slow = Vec::new();
-    let mut reasons: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
-    for story in &stories {
-        let verdict =
-            story
-                .record
-                .standing(|name| inputs.digest(name), &story.sources, verdicts::now());
-        let verdict = if wanted.fresh {
-            Err(Reason::Asked)
-        } else {
-            verdict
+    /// Runs these stories. With `until`, nobody has asked for them, and those that would not end in time are put off.
+    fn run_in_order(&mut self, stories: &[Story], until: Option<Instant>) -> Result<()> {
+        let log = self.workspace.build("log")?;
+        let file = log.join("inputs.json");
+        self.inputs.write(&file)?;
+        let audit = Audit::of(&self.inputs)?;
+        let logs = runner::logs(&log.join("stories"))?;
+        let runner = Runner {
+            program: &self.program.clone(),
+            folder: &self.workspace.path("tests"),
+            inputs: &file,
+            logs: &logs,
+            audit: &audit,
+            until,
         };
-        if wanted.why {
-            explain(story, &verdict);
-        }
-        match verdict {
-            Ok(_) => standing += 1,
-            Err(reason) => {
-                let part = if today.contains(&story.name) {
-                    &mut slow
-                } else {
-                    &mut usual
-                };
-                part.push(Next {
-                    name: story.name.clone(),
-                    cost: story.record.cost,
-                });
-                reasons.entry(reason).or_default().push(&story.name);
+        let by_name: BTreeMap<&str, &Story> = stories
+            .iter()
+            .map(|story| (story.name.as_str(), story))
+            .collect();
+        let next = stories.iter().map(|story| Next {
+            name: story.name.clone(),
+            takes: story.takes,
+        });
+        let late = runner.run(next.collect(), |done, live| {
+            if !self.tally.take(&done, until.is_some(), live) {
+                return self.verdicts.put_off(&done.name);
             }
+            self.keep(by_name[done.name.as_str()], done)
+        })?;
+        for late in late {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let why = rotation::late(late.takes, left.unwrap_or_default());
+            self.put_off(&late.name, &why)?;
         }
-    }
-    if wanted.why {
-        return Ok(());
-    }
-    let counted = |n: usize| ui::count(n, "story", "stories");
-    ui::say(format!(
-        "as before: {} on the same bytes",
-        counted(standing)
-    ));
-    for (reason, stories) in &reasons {
-        ui::say(format!("{} to run: {reason}", counted(stories.len())));
-    }
-    if wanted.fresh {
-        forget_snapshots(workspace)?;
+        Ok(())
     }
 
-    let file = workspace.build("log")?.join("inputs.json");
-    inputs.write(&file)?;
-    let audit = Audit::of(&inputs)?;
-    let logs = runner::logs(&workspace.build("log")?.join("stories"))?;
-    let runner = Runner {
-        program: &program,
-        folder: &workspace.path("tests"),
-        inputs: &file,
-        logs: &logs,
-        audit: &audit,
-    };
-    let by_name: BTreeMap<&str, &Story> = stories
-        .iter()
-        .map(|story| (story.name.as_str(), story))
-        .collect();
-    let mut told = |part: Vec<Next>| {
-        runner.run(part, |done, live| {
-            let story = by_name[done.name.as_str()];
-            if !tally.take(&done, today.contains(&done.name), live) {
-                return verdicts.put_off(&done.name);
-            }
-            keep(&verdicts, workspace, &inputs, story, done)
-        })
-    };
-    told(usual)?;
-    let left_out = match wanted.rotation {
-        Some(begun) if !today.is_empty() => {
-            let (slow, late) = in_time(slow, CI.saturating_sub(begun.elapsed()));
-            let names: Vec<&str> = slow.iter().map(|next| next.name.as_str()).collect();
-            ui::say(format!(
-                "of the slow stories, today's turn has {}, of which {} to run: {}",
-                today.len(),
-                slow.len(),
-                names.join(", ")
-            ));
-            told(slow)?;
-            late
+    fn put_off(&mut self, story: &str, why: &str) -> Result<()> {
+        self.tally.put_off(story, why);
+        self.verdicts.put_off(story)
+    }
+
+    /// Builds the images that only slow stories use, if any of these stories may use them.
+    fn add_test_images(&mut self, stories: &[Story]) -> Result<()> {
+        let mut images = BTreeSet::new();
+        for story in stories {
+            images.extend(story.test_images(self.workspace, &self.sources)?);
         }
-        _ => Vec::new(),
-    };
-    if !left_out.is_empty() {
-        ui::warn(format!(
-            "not enough time is left for {}",
-            left_out.join(", ")
+        for name in images {
+            preparation::image(self.workspace, &name, &mut self.inputs)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, story: &Story, done: Done) -> Result<()> {
+        // Someone may already be editing the sources.
+        let now = Sources::read(self.workspace.root(), self.sources.compiler());
+        let now = now.and_then(|now| now.of_group(story.group())).ok();
+        match lasting(story, done, now.as_ref(), |name| self.inputs.digest(name)) {
+            Ok(ended) => self.verdicts.keep(&story.name, ended, verdicts::now()),
+            Err(why) => {
+                ui::warn(format!("the verdict of {} is not kept: {why}", story.name));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A result with the inputs that it stands for, or why it cannot be kept. A green one stands only if the runner knows
+/// all its inputs, and if its sources are `now` what they were. A red one always takes a verdict away.
+fn lasting<'d>(
+    story: &Story,
+    done: Done,
+    now: Option<&Digests>,
+    digest: impl Fn(&str) -> Option<&'d str>,
+) -> Result<Ended, String> {
+    if done.green && !done.unaccounted.is_empty() {
+        let names: Vec<&str> = done.unaccounted.iter().map(String::as_str).collect();
+        return Err(format!(
+            "{} were opened while it ran, but no running story had requested them",
+            names.join(", ")
         ));
     }
-    tally.close(standing, &workspace.build("log")?.join("costs.txt"))
-}
-
-/// Builds everything that any story may use.
-fn built(workspace: &Workspace) -> Result<Inputs> {
-    let mut inputs = Inputs::default();
-    let mut made = None;
-    for appliance in workspace.appliances() {
-        made = Some(image(workspace, &appliance, &mut inputs)?);
+    if done.green && now != Some(&story.sources) {
+        return Err("its sources have changed meanwhile".into());
     }
-    let nix = made.context("there is no appliance to test")?.nix;
-    // For those who tell something of every image, whichever there are.
-    let mut images = [workspace.appliances(), workspace.test_images()].concat();
-    images.sort();
-    let list = workspace.build("log")?.join("images.txt");
-    fs::write(&list, images.join("\n"))
-        .with_context(|| format!("cannot write {}", list.display()))?;
-    inputs.file(IMAGES, &list)?;
-    let tools = vm::tools::build(workspace, &nix)?;
-    let checks = nix.build("packages.x86_64-linux.check-tools", None)?;
-    inputs.trees(&[
-        ("test tools", tools.root()),
-        ("check tools", &checks.output),
-    ])?;
-    let hat = nix.build("packages.x86_64-linux.fake-hat", None)?;
-    inputs.file("fake-hat", &hat.output.join("bin/fake-hat"))?;
-    let generations = nix
-        .build("packages.x86_64-linux.test-generations", None)?
-        .output;
-    for name in workspace.test_generations() {
-        let file = |end: &str| generations.join(format!("{name}.{end}"));
-        let files = ["toplevel", "tar.zst", "registration"].map(file);
-        inputs.files(&format!("generation {name}"), &files[0], &files)?;
+    let mut used = story.sources.clone();
+    for name in done.inputs {
+        match digest(&name) {
+            Some(digest) => drop(used.insert(name, digest.to_owned())),
+            None if done.green => return Err(format!("no input is called {name}")),
+            None => {}
+        }
     }
-    // Commands of the owner use this program, and the Nix of this machine.
-    let lichen = std::env::current_exe().context("cannot tell where this program is")?;
-    inputs.file("lichen", &lichen)?;
-    let version = stdout_of(store::nix("nix").arg("--version"))?;
-    let digest = format!(
-        "{}, {}",
-        inputs.digest("lichen").unwrap_or_default(),
-        version.trim()
-    );
-    inputs.versioned("lichen", &digest);
-    Ok(inputs)
-}
-
-/// Builds an image. Its derivation is an input, too: a build step can change without changing the image.
-fn image<'w>(workspace: &'w Workspace, name: &str, inputs: &mut Inputs) -> Result<Made<'w>> {
-    let made = build::image(workspace, name, false)?;
-    inputs.file(&format!("image {name}"), &made.image)?;
-    let steps = made.derivation.display().to_string();
-    inputs.known(&format!("steps {name}"), Some(&made.derivation), &steps);
-    Ok(made)
-}
-
-/// Builds the images that only slow stories use, if any of these stories will run.
-fn add_test_images(
-    workspace: &Workspace,
-    sources: &Sources,
-    stories: &[Story],
-    inputs: &mut Inputs,
-) -> Result<()> {
-    let mut images = BTreeSet::new();
-    for story in stories {
-        images.extend(story.test_images(workspace, sources)?);
-    }
-    for image in images {
-        self::image(workspace, &image, inputs)?;
-    }
-    Ok(())
-}
-
-/// Compiles the program that contains the stories.
-fn compiled(workspace: &Workspace) -> Result<PathBuf> {
-    ui::say("compiling the stories");
-    let log = workspace.build("log")?.join("stories-compiled.log");
-    let mut cargo = program("cargo");
-    // Build only this program, but with the features of the whole workspace: otherwise its dependencies would have
-    // fewer features than in the host's tests, and fifty crates would be compiled a second time.
-    cargo.args(["test", "--workspace", "--test", "stories", "--no-run"]);
-    cargo.args([
-        "--color",
-        "never",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    cargo.current_dir(workspace.root());
-    let errors =
-        fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let output = cargo.stderr(errors).output().context("cannot run cargo")?;
-    if !output.status.success() {
-        eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
-        crate::fail!(hint: format!("the whole log is {}", log.display()), "the stories do not compile");
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let mut messages = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let found = messages.find_map(|message| {
-        let stories = message["target"]["name"] == "stories";
-        message["executable"]
-            .as_str()
-            .filter(|_| stories)
-            .map(PathBuf::from)
-    });
-    found.context("cargo did not build the story program")
+    Ok(Ended {
+        green: done.green,
+        inputs: used,
+        day: done.day,
+        cost: done.cost,
+    })
 }
 
 /// All stories, with their recorded verdicts.
-fn listed(program: &Path, sources: &Sources, verdicts: &Verdicts) -> Result<Vec<Story>> {
+fn listed(
+    program: &Path,
+    sources: &Sources,
+    groups: &BTreeMap<String, Digests>,
+    verdicts: &Verdicts,
+) -> Result<Vec<Story>> {
     let list = |ignored: &[&str]| -> Result<Vec<String>> {
         let mut command = crate::command::program(program);
         let text = stdout_of(command.args(["--list", "--format", "terse"]).args(ignored))?;
@@ -316,45 +292,26 @@ fn listed(program: &Path, sources: &Sources, verdicts: &Verdicts) -> Result<Vec<
             .collect())
     };
     let slow: BTreeSet<String> = list(&["--ignored"])?.into_iter().collect();
-    let mut of_groups: BTreeMap<String, Digests> = BTreeMap::new();
     let mut stories = Vec::new();
     for name in list(&[])? {
-        let group = group_of(&name).to_owned();
-        let made_of = match of_groups.get(&group) {
-            Some(known) => known.clone(),
-            None => sources.of_group(&group)?,
+        let (group, slow) = (group_of(&name), slow.contains(&name));
+        let made_of = groups
+            .get(group)
+            .with_context(|| format!("{name} is of no group in tests/tests"))?;
+        let record = verdicts.of(&name);
+        let takes = match &record.cost {
+            Some(cost) => Duration::from_secs_f64(cost.wall),
+            None => estimate::of(&sources.own_text(group)?, &name, slow),
         };
-        of_groups.insert(group, made_of.clone());
         stories.push(Story {
-            slow: slow.contains(&name),
-            record: verdicts.of(&name),
-            sources: made_of,
+            slow,
+            record,
+            sources: made_of.clone(),
+            takes,
             name,
         });
     }
     Ok(stories)
-}
-
-impl Story {
-    fn group(&self) -> &str {
-        group_of(&self.name)
-    }
-
-    /// The images that only slow stories use, as far as this one may use them.
-    fn test_images(&self, workspace: &Workspace, sources: &Sources) -> Result<Vec<String>> {
-        let mut images = Vec::new();
-        for image in workspace.test_images() {
-            let used = sources.says(self.group(), &image)? || sources.says(self.group(), IMAGES)?;
-            if self.slow && used {
-                images.push(image);
-            }
-        }
-        Ok(images)
-    }
-}
-
-fn group_of(story: &str) -> &str {
-    story.split("::").next().unwrap_or(story)
 }
 
 /// Explains why a story would run, or what its verdict is based on.
@@ -376,64 +333,6 @@ fn explain(story: &Story, verdict: &Result<u64, Reason>) {
     }
 }
 
-/// Keeps the verdict together with the story's inputs, unless an input has changed since the start.
-fn keep(
-    verdicts: &Verdicts,
-    workspace: &Workspace,
-    inputs: &Inputs,
-    story: &Story,
-    done: Done,
-) -> Result<()> {
-    if !done.unaccounted.is_empty() {
-        let names: Vec<&str> = done.unaccounted.iter().map(String::as_str).collect();
-        ui::warn(format!(
-            "{} were opened while {} ran, but no running story had requested them: its verdict is not kept",
-            names.join(", "),
-            story.name
-        ));
-        return Ok(());
-    }
-    // Someone may already be editing the sources.
-    if Sources::read(workspace.root())?.of_group(story.group())? != story.sources {
-        ui::warn(format!(
-            "sources of {} have changed meanwhile: its verdict is not kept",
-            story.name
-        ));
-        return Ok(());
-    }
-    let mut used = story.sources.clone();
-    for name in &done.inputs {
-        let digest = inputs
-            .digest(name)
-            .with_context(|| format!("no input is called {name}"))?;
-        used.insert(name.clone(), digest.to_owned());
-    }
-    let ended = Ended {
-        green: done.green,
-        inputs: used,
-        day: done.day,
-        cost: done.cost,
-    };
-    verdicts.keep(&story.name, ended, verdicts::now())
-}
-
-/// The stories that will probably finish within `left`, and the names of the others.
-fn in_time(slow: Vec<Next>, left: Duration) -> (Vec<Next>, Vec<String>) {
-    // Two stories run at a time.
-    let mut seconds = left.as_secs_f64() * 2.0;
-    let (mut first, mut late) = (Vec::new(), Vec::new());
-    for next in slow {
-        let takes = next.cost.map_or(300.0, |cost| cost.wall);
-        if takes <= left.as_secs_f64() && takes <= seconds {
-            seconds -= takes;
-            first.push(next);
-        } else {
-            late.push(next.name);
-        }
-    }
-    (first, late)
-}
-
 /// Deletes snapshots, which are taken once per image, if earlier results are to be ignored.
 fn forget_snapshots(workspace: &Workspace) -> Result<()> {
     let folder = workspace.path("target/testbed/snapshots");
@@ -442,5 +341,52 @@ fn forget_snapshots(workspace: &Workspace) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(green: bool) -> Done {
+        Done {
+            inputs: BTreeSet::from(["image climate".to_owned()]),
+            ..Done::of_test("boot::boots", green)
+        }
+    }
+
+    fn image(name: &str) -> Option<&'static str> {
+        (name == "image climate").then_some("a")
+    }
+
+    /// Whether a verdict is left when a green story ran again while its sources were edited.
+    fn stands_after(again: Done) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let verdicts = verdicts::open(folder.path()).unwrap();
+        let story = Story::of_test("boot::boots", false);
+        let green = lasting(&story, done(true), Some(&story.sources), image).unwrap();
+        verdicts.keep(&story.name, green, 1).unwrap();
+        let edited = Digests::from([("tests/src".to_owned(), "2".to_owned())]);
+        if let Ok(ended) = lasting(&story, again, Some(&edited), image) {
+            verdicts.keep(&story.name, ended, 2).unwrap();
+        }
+        let record = verdicts.of(&story.name);
+        record.standing(image, &story.sources, 3).is_ok()
+    }
+
+    #[test]
+    fn a_red_run_takes_the_verdict_away_though_its_sources_changed_meanwhile() {
+        assert!(stands_after(done(true)));
+        assert!(!stands_after(done(false)));
+    }
+
+    #[test]
+    fn a_red_run_takes_the_verdict_away_though_it_opened_what_it_had_not_requested() {
+        let unaccounted = BTreeSet::from(["image energy".to_owned()]);
+        let red = Done {
+            unaccounted,
+            ..done(false)
+        };
+        assert!(!stands_after(red));
     }
 }

@@ -20,7 +20,12 @@ esac
 echo "test result: ok. 1 passed; 0 failed"
 "#;
 
-fn run(stories: &[(&str, Option<f64>)]) -> Vec<Done> {
+fn run(stories: &[&str]) -> Vec<Done> {
+    run_until(None, stories).0
+}
+
+/// Runs stories of a minute each; returns what became of them, and those that it was too late to start.
+fn run_until(until: Option<Instant>, stories: &[&str]) -> (Vec<Done>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let [program, image, inputs_file] =
         ["stories", "climate.img", "inputs.json"].map(|name| folder.path().join(name));
@@ -37,27 +42,24 @@ fn run(stories: &[(&str, Option<f64>)]) -> Vec<Done> {
         inputs: &inputs_file,
         logs: folder.path(),
         audit: &audit,
+        until,
     };
-    let next = |(name, wall): &(&str, Option<f64>)| Next {
+    let next = |name: &&str| Next {
         name: (*name).to_owned(),
-        cost: wall.map(|wall| Cost {
-            wall,
-            ..Cost::default()
-        }),
+        takes: Duration::from_secs(60),
     };
     let mut ended = Vec::new();
-    runner
-        .run(stories.iter().map(next).collect(), |done, _| {
-            ended.push(done);
-            Ok(())
-        })
-        .unwrap();
-    ended
+    let late = runner.run(stories.iter().map(next).collect(), |done, _| {
+        ended.push(done);
+        Ok(())
+    });
+    let late = late.unwrap().into_iter().map(|next| next.name);
+    (ended, late.collect())
 }
 
 #[test]
 fn a_story_is_green_with_what_it_used_and_what_it_cost() {
-    let done = run(&[("honest", None)]).remove(0);
+    let done = run(&["honest"]).remove(0);
     assert!(done.green, "{}", done.said);
     assert_eq!(done.inputs, BTreeSet::from(["image climate".to_owned()]));
     assert_eq!(done.day.as_deref(), Some("the weather"));
@@ -67,7 +69,7 @@ fn a_story_is_green_with_what_it_used_and_what_it_cost() {
 
 #[test]
 fn an_image_that_is_read_past_the_inputs_is_noticed() {
-    let done = run(&[("secret", None)]).remove(0);
+    let done = run(&["secret"]).remove(0);
     assert!(done.green, "{}", done.said);
     assert_eq!(
         done.unaccounted,
@@ -77,14 +79,14 @@ fn an_image_that_is_read_past_the_inputs_is_noticed() {
 
 #[test]
 fn what_fails_and_what_is_not_there_are_red() {
-    let ended = run(&[("red", None), ("absent", None)]);
+    let ended = run(&["red", "absent"]);
     assert!(ended.iter().all(|done| !done.green));
     assert!(ended.iter().any(|done| done.said.contains("it is red")));
 }
 
 #[test]
 fn a_story_without_room_says_what_it_needs() {
-    let done = run(&[("room", None)]).remove(0);
+    let done = run(&["room"]).remove(0);
     assert!(!done.green, "{}", done.said);
     let lacks = done.lacks.expect("it has no room");
     assert_eq!(lacks.to_string(), "needs 4.0 GB, 2.2 GB is free");
@@ -92,7 +94,7 @@ fn a_story_without_room_says_what_it_needs() {
 
 #[test]
 fn the_seconds_of_processor_are_those_that_it_took() {
-    let done = run(&[("busy", None)]).remove(0);
+    let done = run(&["busy"]).remove(0);
     assert!(done.cost.processor > 0.01, "{:?}", done.cost);
     assert_eq!(
         processor("1 (a b) c) S 0 0 0 0 0 0 0 0 0 0 100 200 300 400 0 0"),
@@ -103,18 +105,24 @@ fn the_seconds_of_processor_are_those_that_it_took() {
 #[test]
 fn two_run_at_a_time() {
     // Each waits for the other.
-    let ended = run(&[("one", None), ("other", None)]);
+    let ended = run(&["one", "other"]);
     assert!(ended.iter().all(|done| done.green), "{ended:?}");
 }
 
 #[test]
-fn the_longest_begins_first() {
-    // Two at a time: the two that are known to be long, and then the short ones.
-    let ended = run(&[
-        ("honest", Some(1.0)),
-        ("red", Some(2.0)),
-        ("busy", Some(900.0)),
-    ]);
+fn they_begin_in_the_given_order() {
+    // Two at a time, so that the third begins when one of them is over.
+    let ended = run(&["busy", "red", "honest"]);
     let honest = ended.iter().find(|done| done.name == "honest").unwrap();
     assert!(honest.said.contains("begun as 3"), "{ended:?}");
+}
+
+#[test]
+fn what_would_end_too_late_is_not_begun() {
+    let minutes = |n: u64| Some(Instant::now() + Duration::from_secs(n * 60));
+    let (ended, late) = run_until(minutes(0), &["honest", "red"]);
+    assert!(ended.is_empty(), "{ended:?}");
+    assert_eq!(late.len(), 2);
+    let (ended, late) = run_until(minutes(10), &["honest", "red"]);
+    assert_eq!((ended.len(), late.len()), (2, 0));
 }

@@ -2,9 +2,11 @@
 //!
 //! A group of stories consists of the file `tests/tests/GROUP.rs` and the directory with that name. Its sources are the
 //! included files (`#[path]`, `include_str!`), all of `tests/src`, every workspace crate that any of these name, and
-//! their dependencies. Rust cannot use a crate without naming it, so searching for names finds all of them.
+//! their dependencies. Rust cannot use a crate without naming it, so searching for names finds all of them. How they are
+//! compiled belongs to the sources, too: the compiler, and what the workspace and cargo's configuration set.
 
 use super::verdicts::Digests;
+use crate::command::{program, stdout_of};
 use crate::hash;
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -20,12 +22,20 @@ const STORIES: &str = "tests";
 #[derive(Debug)]
 pub struct Sources {
     root: PathBuf,
+    /// The version of the compiler.
+    compiler: String,
+    /// The digest of how everything is compiled.
+    settings: String,
+    /// What the workspace says of each dependency that members may share.
+    shared: BTreeMap<String, String>,
     /// The members of the workspace: name and directory.
     members: BTreeMap<String, PathBuf>,
     /// The dependencies between them, without those for tests.
     needs: BTreeMap<String, BTreeSet<String>>,
     /// The members that stories can name as crates.
     linked: BTreeSet<String>,
+    /// The dependencies that each member names, without those for tests; for the stories, with them.
+    named: BTreeMap<String, BTreeSet<String>>,
     /// Cargo.lock: the exact identity of each package, and its dependencies.
     locked: BTreeMap<String, Locked>,
 }
@@ -52,9 +62,15 @@ struct Package {
     dependencies: Vec<String>,
 }
 
+/// The compiler that cargo uses in the checkout at `root`: its version, and the host it is for.
+pub fn compiler(root: &Path) -> Result<String> {
+    stdout_of(program("rustc").arg("-vV").current_dir(root))
+}
+
 impl Sources {
-    /// Reads the checkout at `root`.
-    pub fn read(root: &Path) -> Result<Self> {
+    /// Reads the checkout at `root`, which is compiled by `compiler`.
+    pub fn read(root: &Path, compiler: &str) -> Result<Self> {
+        let (settings, shared) = settings(root, compiler)?;
         let mut members = BTreeMap::from([(STORIES.to_owned(), root.join(STORIES))]);
         for entry in read_dir(&root.join("crates"))? {
             if entry.join("Cargo.toml").exists() {
@@ -64,21 +80,27 @@ impl Sources {
         }
         let mut needs = BTreeMap::new();
         let mut linked = BTreeSet::new();
+        let mut named = BTreeMap::new();
         for (name, folder) in &members {
             let manifest: toml::Table = parse(&folder.join("Cargo.toml"))?;
-            let local = |sections: &[&str]| -> BTreeSet<String> {
+            let keys = |sections: &[&str]| -> BTreeSet<String> {
                 let tables = sections
                     .iter()
                     .filter_map(|section| manifest.get(*section)?.as_table());
-                let names = tables.flat_map(toml::Table::keys);
-                names
-                    .filter(|name| members.contains_key(*name))
-                    .cloned()
-                    .collect()
+                tables.flat_map(toml::Table::keys).cloned().collect()
             };
-            needs.insert(name.clone(), local(&["dependencies", "build-dependencies"]));
+            let local = |sections: &[&str]| -> BTreeSet<String> {
+                let mut names = keys(sections);
+                names.retain(|name| members.contains_key(name));
+                names
+            };
+            let (used, tested) = (["dependencies", "build-dependencies"], "dev-dependencies");
+            needs.insert(name.clone(), local(&used));
             if name == STORIES {
-                linked = local(&["dependencies", "dev-dependencies"]);
+                linked = local(&["dependencies", tested]);
+                named.insert(name.clone(), keys(&["dependencies", tested]));
+            } else {
+                named.insert(name.clone(), keys(&used));
             }
         }
         let lock: Lock = parse(&root.join("Cargo.lock"))?;
@@ -94,11 +116,32 @@ impl Sources {
         });
         Ok(Sources {
             root: root.to_owned(),
+            compiler: compiler.to_owned(),
+            settings,
+            shared,
+            named,
             locked: locked.collect(),
             members,
             needs,
             linked,
         })
+    }
+
+    /// The version of the compiler.
+    pub fn compiler(&self) -> &str {
+        &self.compiler
+    }
+
+    /// The sources of every group of stories.
+    pub fn of_groups(&self) -> Result<BTreeMap<String, Digests>> {
+        let mut groups = BTreeMap::new();
+        for file in read_dir(&self.root.join("tests/tests"))? {
+            let group = file.file_stem().unwrap_or_default().to_string_lossy();
+            if file.extension().is_some_and(|end| end == "rs") && group != "main" {
+                groups.insert(group.to_string(), self.of_group(&group)?);
+            }
+        }
+        Ok(groups)
     }
 
     /// The sources of a group of stories: digests by the name of each part.
@@ -118,8 +161,13 @@ impl Sources {
         for name in self.with_needed(named) {
             parts.insert(format!("crate {name}"), self.of_crate(&name)?);
         }
+        let manifest = self.root.join(STORIES).join("Cargo.toml");
+        let manifest = [self.digest(&[manifest])?];
+        let manifest = manifest.into_iter().chain(self.shared_by(STORIES));
+        parts.insert("tests/Cargo.toml".into(), digest_of(manifest));
         let packages = self.packages(STORIES);
         parts.insert("packages of the stories".into(), digest_of(packages));
+        parts.insert("how crates are compiled".into(), self.settings.clone());
         Ok(parts)
     }
 
@@ -130,24 +178,24 @@ impl Sources {
             .iter()
             .filter(|(_, folder)| folder.join("monitoring").exists());
         let watched = watched.map(|(name, _)| name.clone()).collect();
-        let mut lines = Vec::new();
+        let mut lines = vec![self.settings.clone()];
         for name in self.with_needed(watched) {
             lines.push(format!("{name} {}", self.of_crate(&name)?));
         }
         Ok(digest_of(lines))
     }
 
-    /// Whether a group's own files contain this word.
-    pub fn says(&self, group: &str, word: &str) -> Result<bool> {
+    /// The text of a group's own files.
+    pub fn own_text(&self, group: &str) -> Result<String> {
         let folder = self.root.join("tests/tests");
         let mut own = vec![folder.join(format!("{group}.rs"))];
         own.extend(files_below(&folder.join(group))?);
-        for file in own {
-            if read(&file)?.contains(&format!("\"{word}\"")) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        own.iter().map(|file| read(file)).collect()
+    }
+
+    /// Whether a group's own files contain this word.
+    pub fn says(&self, group: &str, word: &str) -> Result<bool> {
+        Ok(self.own_text(group)?.contains(&format!("\"{word}\"")))
     }
 
     /// One crate: the sources of its program and library, and its monitoring files, without tests.
@@ -160,8 +208,15 @@ impl Sources {
         let build = folder.join("build.rs");
         files.extend(build.exists().then_some(build));
         let mut lines = vec![self.digest(&files)?];
+        lines.extend(self.shared_by(name));
         lines.extend(self.packages(name));
         Ok(digest_of(lines))
+    }
+
+    /// What the workspace says of the dependencies that a member names.
+    fn shared_by(&self, member: &str) -> impl Iterator<Item = String> {
+        let names = self.named[member].iter();
+        names.filter_map(|name| Some(format!("{name} = {}", self.shared.get(name)?)))
     }
 
     /// The registry packages that a member is linked with, according to Cargo.lock.
@@ -260,6 +315,25 @@ impl Sources {
         }
         Ok(digest_of(lines))
     }
+}
+
+/// How everything is compiled, as a digest, and what the workspace says of each dependency. Comments do not count.
+fn settings(root: &Path, compiler: &str) -> Result<(String, BTreeMap<String, String>)> {
+    let mut manifest: toml::Table = parse(&root.join("Cargo.toml"))?;
+    let workspace = manifest.get_mut("workspace");
+    let workspace = workspace.and_then(toml::Value::as_table_mut);
+    let workspace = workspace.context("Cargo.toml has no [workspace]")?;
+    workspace.remove("members");
+    let shared = workspace.remove("dependencies");
+    let shared = shared.iter().filter_map(toml::Value::as_table).flatten();
+    let shared = shared.map(|(name, value)| (name.clone(), value.to_string()));
+    let config = root.join(".cargo/config.toml");
+    let config: toml::Table = match config.exists() {
+        true => parse(&config)?,
+        false => toml::Table::new(),
+    };
+    let settings = [manifest.to_string(), config.to_string(), compiler.into()];
+    Ok((digest_of(settings), shared.collect()))
 }
 
 /// Paths in `#[path = "…"]`, `include!("…")`, `include_str!("…")` and `include_bytes!("…")`.

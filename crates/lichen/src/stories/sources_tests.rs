@@ -30,6 +30,19 @@ version = "1.0.0"
 checksum = "bb"
 "#;
 
+const WORKSPACE: &str = r#"
+[workspace]
+members = ["crates/*", "tests"]
+[workspace.lints.rust]
+unsafe_code = "deny"
+[workspace.dependencies]
+fake-exchange = { path = "crates/fake-exchange" }
+emulator = { path = "crates/emulator" }
+parquet = "60"
+[profile.dev.package]
+testbed = { opt-level = 2 }
+"#;
+
 /// A checkout with two groups of stories: `boot`, and `ticker`, which has an exchange.
 fn checkout() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -40,6 +53,8 @@ fn checkout() -> tempfile::TempDir {
     };
     for (file, text) in [
         ("Cargo.lock", LOCK.to_owned()),
+        ("Cargo.toml", WORKSPACE.to_owned()),
+        ("README.md", String::new()),
         ("tests/Cargo.toml", manifest("testbed = \"1\"")),
         (
             "tests/src/lib.rs",
@@ -79,12 +94,16 @@ fn checkout() -> tempfile::TempDir {
 
 /// What has another digest after `change` was done to the checkout: parts of groups, and the services.
 fn changed_by(change: impl Fn(&Path)) -> Vec<String> {
+    changed_between("rustc 1.95", "rustc 1.95", change)
+}
+
+/// The same, with another compiler after the change.
+fn changed_between(before: &str, after: &str, change: impl Fn(&Path)) -> Vec<String> {
     let checkout = checkout();
-    let look = || {
-        let sources = Sources::read(checkout.path()).unwrap();
+    let look = |compiler| {
+        let sources = Sources::read(checkout.path(), compiler).unwrap();
         let mut all = Digests::from([("services".into(), sources.of_services().unwrap())]);
-        for group in ["boot", "ticker"] {
-            let parts = sources.of_group(group).unwrap();
+        for (group, parts) in sources.of_groups().unwrap() {
             all.extend(
                 parts
                     .into_iter()
@@ -93,9 +112,9 @@ fn changed_by(change: impl Fn(&Path)) -> Vec<String> {
         }
         all
     };
-    let before = look();
+    let before = look(before);
     change(checkout.path());
-    let after = look();
+    let after = look(after);
     assert_eq!(
         before.keys().collect::<Vec<_>>(),
         after.keys().collect::<Vec<_>>()
@@ -167,6 +186,65 @@ fn another_version_of_a_package_concerns_whoever_is_linked_with_it() {
         "ticker: packages of the stories",
     ];
     assert_eq!(lock("\"aa\"", "\"cc\""), serde);
+}
+
+/// What concerns all that is compiled.
+const ALL: [&str; 3] = [
+    "boot: how crates are compiled",
+    "services",
+    "ticker: how crates are compiled",
+];
+
+/// The parts that differ after this was replaced in the manifest of the workspace.
+fn changed_in_workspace(from: &str, to: &str) -> Vec<String> {
+    changed_by(|root| fs::write(root.join("Cargo.toml"), WORKSPACE.replace(from, to)).unwrap())
+}
+
+#[test]
+fn how_crates_are_compiled_concerns_all_stories() {
+    assert_eq!(changed_in_workspace("opt-level = 2", "opt-level = 3"), ALL);
+    assert_eq!(changed_in_workspace("\"deny\"", "\"warn\""), ALL);
+    let flags = changed_by(|root| {
+        fs::create_dir(root.join(".cargo")).unwrap();
+        fs::write(root.join(".cargo/config.toml"), "[env]\nFLAGS = \"-O\"\n").unwrap();
+    });
+    assert_eq!(flags, ALL);
+    assert_eq!(changed_between("rustc 1.95", "rustc 1.96", |_| {}), ALL);
+}
+
+#[test]
+fn a_shared_dependency_concerns_those_that_name_it() {
+    let other = |name: &str| {
+        let (from, to) = (format!("crates/{name}\""), format!("crates/{name}-2\""));
+        changed_in_workspace(&from, &to)
+    };
+    assert_eq!(
+        other("emulator"),
+        ["boot: crate testbed", "ticker: crate testbed"]
+    );
+    let stories = ["boot: tests/Cargo.toml", "ticker: tests/Cargo.toml"];
+    assert_eq!(other("fake-exchange"), stories);
+    assert!(changed_in_workspace("\"60\"", "\"61\"").is_empty());
+    assert_eq!(changed_with("tests/Cargo.toml"), stories);
+}
+
+#[test]
+fn documents_and_comments_concern_no_story() {
+    assert!(changed_with("README.md").is_empty());
+    assert!(changed_with("Cargo.toml").is_empty());
+}
+
+#[test]
+fn the_groups_of_this_checkout_are_read_and_so_is_what_a_slow_story_declares() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let sources = Sources::read(&root, &compiler(&root).unwrap()).unwrap();
+    let groups = sources.of_groups().unwrap();
+    assert!(groups["boot"].contains_key("crate testbed"), "{groups:?}");
+    assert!(!groups.contains_key("main"));
+    let story = "reproducible::every_step_of_every_image_gives_the_same_bytes_again";
+    let text = sources.own_text("reproducible").unwrap();
+    let takes = super::super::estimate::of(&text, story, true);
+    assert_eq!(takes.as_secs() / 60, 30);
 }
 
 /// Paths past `testbed::input` would be used without being recorded, and a verdict could outlive what it depends on.

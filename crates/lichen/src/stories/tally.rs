@@ -3,7 +3,6 @@
 use super::runner::Done;
 use super::verdicts::Cost;
 use crate::ui::{self, Live};
-use crate::workspace::Lack;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -26,7 +25,7 @@ impl Tally {
     pub fn take(&mut self, done: &Done, due: bool, live: &mut Live) -> bool {
         live.clear();
         if let (true, Some(lack)) = (due, done.lacks) {
-            self.put_off(&done.name, lack);
+            self.put_off(&done.name, &lack.to_string());
             return false;
         }
         tell(done);
@@ -37,10 +36,10 @@ impl Tally {
         true
     }
 
-    /// Puts off a story that is due and that this machine has no room for. It counts as not run and keeps its turn.
-    pub fn put_off(&mut self, story: &str, lack: Lack) {
+    /// Puts off a story that is due and that there is no time or no room for. It counts as not run and keeps its turn.
+    pub fn put_off(&mut self, story: &str, why: &str) {
         println!("test {story} ... ignored");
-        ui::warn(format!("not enough room is left for {story}: {lack}"));
+        ui::warn(format!("{story} is put off: {why}"));
         self.put_off += 1;
     }
 
@@ -72,7 +71,7 @@ impl Tally {
         );
         if red > 0 {
             crate::fail!(
-                hint: "the output of each story is in build/log/stories; ./lichen test NAME runs one",
+                hint: format!("the output of each story is in build/log/stories; ./lichen test {} runs it again", self.red[0]),
                 "stories: {}",
                 self.red.join(", ")
             );
@@ -101,18 +100,12 @@ fn tell(done: &Done) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::workspace::Lack;
 
     fn done(green: bool, lacks: Option<Lack>) -> Done {
         Done {
-            name: "reproducible::every_step".to_owned(),
-            green,
-            said: String::new(),
-            cost: Cost::default(),
-            inputs: BTreeSet::new(),
-            day: None,
             lacks,
-            unaccounted: BTreeSet::new(),
+            ..Done::of_test("reproducible::every_step", green)
         }
     }
 
@@ -146,5 +139,18 @@ mod tests {
         let mut tally = Tally::default();
         assert!(tally.take(&done(false, None), true, &mut Live::new()));
         assert_eq!(tally.red, ["reproducible::every_step"]);
+    }
+
+    #[test]
+    fn a_red_run_names_the_command_that_runs_the_story_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tally = Tally::default();
+        tally.take(&done(false, None), false, &mut Live::new());
+        let error = tally
+            .close(0, &folder.path().join("costs.txt"))
+            .unwrap_err();
+        let hint = crate::failure::hint_of(&error).unwrap();
+        let command = "./lichen test reproducible::every_step runs it again";
+        assert!(hint.ends_with(command), "{hint}");
     }
 }

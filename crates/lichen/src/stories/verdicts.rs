@@ -33,7 +33,7 @@ pub struct Record {
     format: u32,
     /// The verdicts, newest first.
     verdicts: Vec<Verdict>,
-    /// The cost of the last run.
+    /// The cost of the last run that may have been a whole one.
     pub cost: Option<Cost>,
     /// The time of the last run, in seconds since 1970.
     pub ran: Option<u64>,
@@ -206,7 +206,9 @@ impl Record {
         }
         self.red = !ended.green;
         self.put_off = false;
-        self.cost = Some(ended.cost);
+        // A story that fails may end early, and would seem to be a short one.
+        let longest = self.cost.filter(|cost| cost.wall > ended.cost.wall);
+        self.cost = longest.filter(|_| !ended.green).or(Some(ended.cost));
         self.ran = Some(now);
         self
     }
@@ -366,6 +368,24 @@ mod tests {
         verdicts.put_off("a::new").unwrap();
         let record = verdicts.of("a::new");
         assert_eq!((record.put_off, record.ran), (true, None));
+    }
+
+    #[test]
+    fn a_story_that_fails_early_is_still_known_to_be_long() {
+        let run = |green, wall| Ended {
+            cost: Cost {
+                wall,
+                ..Cost::default()
+            },
+            ..ended(green, &[("image", "1")])
+        };
+        let wall = |record: &Record| record.cost.unwrap().wall;
+        let record = Record::default().with(run(true, 800.0), 1);
+        let record = record.with(run(false, 3.0), 2);
+        assert_eq!(wall(&record), 800.0);
+        let record = record.with(run(false, 900.0), 3);
+        assert_eq!(wall(&record), 900.0);
+        assert_eq!(wall(&record.with(run(true, 700.0), 4)), 700.0);
     }
 
     #[test]

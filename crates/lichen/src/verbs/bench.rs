@@ -256,7 +256,11 @@ fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
     let tools = crate::vm::tools::build(workspace, &made.nix)?;
-    vm::prepare_card(&qemu, &folder, &made.image, &tools, true, name)?;
+    let card = vm::Card {
+        fresh: true,
+        ..vm::Card::default()
+    };
+    vm::prepare_card(&qemu, &folder, &made.image, &tools, card, name)?;
     let _ = std::fs::remove_file(qemu.file("known_hosts"));
     let web = vm::web_port(&made.nix, name);
     let boot = || boot(&qemu, &tools, &folder, name, web);
@@ -381,6 +385,8 @@ fn flatten(prefix: &str, value: &serde_json::Value, rows: &mut Rows) {
                 .iter()
                 .for_each(|(key, value)| flatten(format!("{prefix} {key}").trim(), value, rows));
         }
+        // What could not be measured here.
+        serde_json::Value::Null => {}
         other => rows.push((prefix.replace('_', " "), other.to_string())),
     }
 }
@@ -430,7 +436,7 @@ mod tests {
         let mut rows = Rows::new();
         flatten(
             "",
-            &serde_json::json!({"many_connections": {"p99_us": 812}}),
+            &serde_json::json!({"many_connections": {"p99_us": 812, "not_there": null}}),
             &mut rows,
         );
         assert_eq!(

@@ -11,6 +11,7 @@ use crate::{ask, flash, lichen_toml, ui};
 use anyhow::{Context, Result};
 use protocol::lichen_toml::{Provision, Secret, Ssh, Wifi};
 use rustix::fs::Advice;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
@@ -183,16 +184,7 @@ impl OwnerArgs {
         if wanted == Provision::default() {
             return Ok(None);
         }
-        let text = lichen_toml::text(&wanted)?;
-        let problems = lichen_toml::problems(&text);
-        if !problems.is_empty() {
-            let lines: Vec<String> = problems
-                .iter()
-                .map(|p| format!("{} {}", option(&p.key), p.message))
-                .collect();
-            crate::fail!(hint: "./lichen flash --help", "{}", lines.join("\n"));
-        }
-        Ok(Some(text))
+        checked(&wanted, "./lichen flash --help").map(Some)
     }
 
     fn provision(&self) -> Result<Provision> {
@@ -209,18 +201,6 @@ impl OwnerArgs {
         for key in &self.ssh_key {
             authorized_keys.extend(keys(key)?);
         }
-        let mut secrets = std::collections::BTreeMap::new();
-        for secret in &self.secret {
-            let Some((name, file)) = secret.split_once('=') else {
-                crate::fail!(hint: format!("--secret {secret}=FILE, or {secret}=- for standard input"), "--secret {secret} names no file");
-            };
-            if secrets
-                .insert(name.to_owned(), hidden(Path::new(file))?)
-                .is_some()
-            {
-                crate::fail!(hint: "give it once", "--secret {name} is given twice");
-            }
-        }
         let wifi = match &self.wifi {
             None => None,
             Some(ssid) => Some(Wifi {
@@ -234,7 +214,7 @@ impl OwnerArgs {
             timezone: self.timezone.clone(),
             wifi,
             ssh: (!authorized_keys.is_empty()).then_some(Ssh { authorized_keys }),
-            secrets,
+            secrets: secrets(&self.secret)?,
         })
     }
 
@@ -246,6 +226,35 @@ impl OwnerArgs {
         };
         Ok((!text.is_empty()).then(|| text.into()))
     }
+}
+
+/// The settings as the text of lichen.toml; refuses what the device would refuse.
+pub fn checked(wanted: &Provision, help: &str) -> Result<String> {
+    let text = lichen_toml::text(wanted)?;
+    let problems = lichen_toml::problems(&text);
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|p| format!("{} {}", option(&p.key), p.message))
+            .collect();
+        crate::fail!(hint: help, "{}", lines.join("\n"));
+    }
+    Ok(text)
+}
+
+/// The secrets in options such as `NAME=FILE`, by their names.
+pub fn secrets(options: &[String]) -> Result<BTreeMap<String, Secret>> {
+    let mut secrets = BTreeMap::new();
+    for secret in options {
+        let Some((name, file)) = secret.split_once('=') else {
+            crate::fail!(hint: format!("--secret {secret}=FILE, or {secret}=- for standard input"), "--secret {secret} names no file");
+        };
+        let value = Secret::from(read(Path::new(file))?);
+        if secrets.insert(name.to_owned(), value).is_some() {
+            crate::fail!(hint: "give it once", "--secret {name} is given twice");
+        }
+    }
+    Ok(secrets)
 }
 
 /// The keys in an option, which is a key itself or names a file.
@@ -271,10 +280,6 @@ fn keys(option: &str) -> Result<Vec<String>> {
         crate::fail!(hint: "ssh-keygen -t ed25519 makes a key", "{option} holds no public key");
     }
     Ok(keys)
-}
-
-fn hidden(file: &Path) -> Result<Secret> {
-    read(file).map(Secret::from)
 }
 
 /// The content of a file without the final line break that editors and `echo` add; `-` is standard input.

@@ -65,6 +65,40 @@ pub fn wait(
     Ok(false)
 }
 
+/// Waits until a machine can be reached, over SSH or by its page if it has one, and then a moment for the other.
+/// Returns what does not answer after that; nothing if the machine cannot be reached at all.
+pub fn reach(
+    name: &str,
+    ssh: u16,
+    web: Option<u16>,
+    [patience, moment]: [Duration; 2],
+    alive: impl Fn() -> bool,
+) -> Result<Option<Vec<String>>> {
+    let greets = || greets(ssh);
+    let answers = || web.is_some_and(answers);
+    let silent = || {
+        let page = web.map(|port| (answers(), format!("the page http://localhost:{port}")));
+        let shell = (greets(), format!("SSH on port {ssh}"));
+        let doors = [Some(shell), page].into_iter().flatten();
+        let silent = doors.filter(|(there, _)| !there);
+        silent.map(|(_, what)| what).collect::<Vec<String>>()
+    };
+    if !wait(name, patience, || greets() || answers(), &alive)? {
+        return Ok(None);
+    }
+    let mut left = Vec::new();
+    wait(
+        "the rest",
+        moment,
+        || {
+            left = silent();
+            left.is_empty()
+        },
+        &alive,
+    )?;
+    Ok(Some(left))
+}
+
 /// Whether an SSH server greets on the port. QEMU accepts connections long before the appliance does.
 pub fn greets(port: u16) -> bool {
     let mut greeting = [0; 4];
@@ -98,6 +132,59 @@ fn connect(port: u16) -> Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A port on which each connection gets this text.
+    fn says(text: &'static str) -> u16 {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Whoever has heard enough may hang up.
+                let _ = (&stream).write_all(text.as_bytes());
+            }
+        });
+        port
+    }
+
+    fn closed() -> u16 {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
+    const TIMES: [Duration; 2] = [Duration::from_secs(20), Duration::from_millis(1)];
+    const SSH: &str = "SSH-2.0-x\r\n";
+
+    #[test]
+    fn a_machine_is_reached_though_its_page_does_not_answer() {
+        let page = closed();
+        let silent = reach("attic", says(SSH), Some(page), TIMES, || true).unwrap();
+        let told = format!("the page http://localhost:{page}");
+        assert_eq!(silent, Some(vec![told]));
+    }
+
+    #[test]
+    fn a_machine_is_reached_by_its_page_alone() {
+        let (ssh, page) = (closed(), says("HTTP/1.0 200 OK\r\n"));
+        let silent = reach("attic", ssh, Some(page), TIMES, || true).unwrap();
+        assert_eq!(silent, Some(vec![format!("SSH on port {ssh}")]));
+    }
+
+    #[test]
+    fn a_machine_that_answers_has_nothing_silent() {
+        let page = says("HTTP/1.0 200 OK\r\n");
+        for web in [None, Some(page)] {
+            let silent = reach("attic", says(SSH), web, TIMES, || true).unwrap();
+            assert_eq!(silent, Some(Vec::new()));
+        }
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_reached_is_given_up() {
+        let times = [Duration::from_millis(1); 2];
+        let silent = reach("attic", closed(), Some(closed()), times, || true).unwrap();
+        assert_eq!(silent, None);
+        assert!(reach("attic", closed(), None, TIMES, || false).is_err());
+    }
 
     #[test]
     fn nobody_answers_on_a_port_that_is_closed() {

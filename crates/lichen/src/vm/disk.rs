@@ -3,17 +3,28 @@
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 const BLOCK: usize = 1 << 16;
+
+/// The size of an image or a card.
+pub fn size(file: &Path) -> Result<u64> {
+    let metadata = std::fs::metadata(file);
+    Ok(metadata
+        .with_context(|| format!("cannot look at {}", file.display()))?
+        .len())
+}
 
 /// Copies the image to a card of at least `size` bytes; zeros take no room.
 pub fn copy(image: &Path, card: &Path, size: u64) -> Result<()> {
     let context = || format!("cannot copy {} to {}", image.display(), card.display());
     let partial = card.with_extension("partial");
     let mut from = File::open(image).with_context(context)?;
-    let to = File::create(&partial).with_context(context)?;
+    // A card holds secrets.
+    let mut to = File::options();
+    to.write(true).create(true).truncate(true).mode(0o600);
+    let to = to.open(&partial).with_context(context)?;
     let mut block = vec![0; BLOCK];
     let mut at = 0;
     loop {
@@ -44,7 +55,8 @@ mod tests {
         std::fs::write(&image, &content).unwrap();
         copy(&image, &card, 8 << 20).unwrap();
         let metadata = card.metadata().unwrap();
-        assert_eq!(metadata.len(), 8 << 20);
+        assert_eq!(size(&card).unwrap(), 8 << 20);
+        assert_eq!(metadata.mode() & 0o777, 0o600);
         assert!(metadata.blocks() * 512 < 1 << 20, "{}", metadata.blocks());
         content.resize(8 << 20, 0);
         assert_eq!(std::fs::read(&card).unwrap(), content);

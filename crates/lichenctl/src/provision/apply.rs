@@ -45,6 +45,12 @@ pub(super) fn apply(root: &Root, report: &mut Report) {
 }
 
 fn hostname(root: &Root, name: &str) -> Result<()> {
+    let built = fs::read_to_string(root.at("etc/hostname")).unwrap_or_default();
+    let hosts = root.at("etc/hosts");
+    if let Ok(text) = fs::read_to_string(&hosts) {
+        let text = renamed(&text, built.trim(), name);
+        durable::update(&hosts, text.as_bytes(), 0o644)?;
+    }
     durable::update(
         &root.at("etc/hostname"),
         format!("{name}\n").as_bytes(),
@@ -54,6 +60,23 @@ fn hostname(root: &Root, name: &str) -> Result<()> {
         rustix::system::sethostname(name.as_bytes()).context("cannot set the host name")?;
     }
     Ok(())
+}
+
+/// The lines of /etc/hosts, with the device's own address under `name` instead of the name that the page gives it. The
+/// domain stays.
+fn renamed(hosts: &str, built: &str, name: &str) -> String {
+    let own = |word: &str| match word.strip_prefix(built) {
+        Some(domain) if domain.is_empty() || domain.starts_with('.') => format!("{name}{domain}"),
+        _ => word.to_owned(),
+    };
+    let line = |line: &str| match line.strip_prefix("127.0.0.2 ") {
+        Some(names) if !built.is_empty() => {
+            let names: Vec<String> = names.split(' ').map(own).collect();
+            format!("127.0.0.2 {}\n", names.join(" "))
+        }
+        _ => format!("{line}\n"),
+    };
+    hosts.lines().map(line).collect()
 }
 
 fn timezone(root: &Root, zone: &str) -> Result<()> {

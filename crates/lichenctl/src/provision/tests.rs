@@ -25,6 +25,8 @@ authorized_keys = ["KEY"]
 climate.webhook = "https://hooks.example/x"
 "#;
 
+const HOSTS: &str = "10.0.0.9 factory nas\n127.0.0.1 localhost\n127.0.0.2 factory.lan factory factory-2\n::1 localhost\n";
+
 struct Device {
     _dir: tempfile::TempDir,
     root: Root,
@@ -54,6 +56,7 @@ impl Device {
         let _ = fs::remove_dir_all(self.root.at("run"));
         let _ = fs::remove_dir_all(self.root.at("etc"));
         self.put("etc/hostname", "factory\n");
+        self.put("etc/hosts", HOSTS);
         self.put(
             "etc/iwd/main.conf",
             "[General]\nEnableNetworkConfiguration=false\n",
@@ -131,6 +134,11 @@ fn a_file_on_boot_is_stored_wiped_and_in_force() {
     assert!(!device.has("boot/lichen.toml"), "wiped");
 
     assert_eq!(device.read("etc/hostname"), "rack7\n");
+    assert_eq!(
+        device.read("etc/hosts"),
+        "10.0.0.9 factory nas\n127.0.0.1 localhost\n127.0.0.2 rack7.lan rack7 factory-2\n::1 localhost\n",
+        "its own address has its own name"
+    );
     let zone = fs::read_link(device.root.at("etc/localtime")).unwrap();
     assert_eq!(zone, Path::new("../usr/share/zoneinfo/Europe/Berlin"));
     assert_eq!(device.read("etc/timezone"), "Europe/Berlin\n");
@@ -165,6 +173,7 @@ fn a_file_on_boot_is_stored_wiped_and_in_force() {
         ("run/lichen/authorized_keys", 0o755),
         ("run/lichen/authorized_keys/root", 0o600),
         ("etc/hostname", 0o644),
+        ("etc/hosts", 0o644),
     ] {
         assert_eq!(mode(&device, path), expected, "{path}");
     }
@@ -345,7 +354,7 @@ fn a_device_that_cannot_store_says_so_and_keeps_the_file() {
     device.boot();
     device.insert_card_with("hostname = 'rack8'\n[secrets]\nnew = 'x'");
     // Like a full DATA partition: nothing new can be written.
-    let obstacle = device.root.at("var/lib/lichen/credentials/.new.tmp");
+    let obstacle = device.root.at("var/lib/lichen/credentials/new");
     directory(&obstacle, 0o700).unwrap();
     let report = device.boot();
     assert_eq!((report.file, report.ok()), (Fate::Kept, false));

@@ -189,6 +189,11 @@ pub enum Event {
         /// Why there were none in between.
         why: String,
     },
+    /// The session has ended; its last frame came at this time, in milliseconds since boot.
+    Ended {
+        /// When.
+        at_up_ms: i64,
+    },
     /// The camera is another one or delivers another format, which needs a session of its own.
     Changed,
 }

@@ -48,6 +48,13 @@ impl Supervisor {
     }
 
     pub async fn run(mut self) {
+        self.keep_recording().await;
+        if let Some(at_up_ms) = self.last_frame_up_ms {
+            self.tell(Event::Ended { at_up_ms });
+        }
+    }
+
+    async fn keep_recording(&mut self) {
         let (mut failures, mut number) = (0, 0);
         while !*self.stopped.borrow() {
             let part = self.folder.join(format!("part-{number:03}.mp4"));

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::ffmpeg;
 
 /// How often the file is looked at and, if it has grown, synced. With the length of a fragment this is what a cut can lose.
-const SYNC: Duration = Duration::from_millis(250);
+const SYNC: Duration = Duration::from_millis(100);
 
 /// How long ffmpeg may take to end in good order.
 const GRACE: Duration = Duration::from_secs(5);

@@ -19,6 +19,8 @@ pub enum Outcome {
     Finished(Box<Session>),
     /// It will never have one, for this reason.
     Corrupted(String),
+    /// There is nothing to do any more.
+    Gone,
 }
 
 /// The sessions that have to be processed.
@@ -50,9 +52,12 @@ impl Backlog {
         self.waiting.len() + usize::from(self.current.is_some())
     }
 
-    /// Adds one.
+    /// Adds one, unless it is there already.
     pub fn add(&mut self, id: i64) {
-        self.waiting.push_back(id);
+        let is_current = self.current.as_ref().is_some_and(|(at, _)| *at == id);
+        if !is_current && !self.waiting.contains(&id) {
+            self.waiting.push_back(id);
+        }
     }
 
     /// Begins the next one, if it is time.
@@ -88,7 +93,9 @@ impl Backlog {
 }
 
 async fn one(library: Library, id: i64, reserve_bytes: u64) -> anyhow::Result<Outcome> {
-    let (folder, started_at_ms) = library.folder(id).await?;
+    let Some((folder, started_at_ms)) = library.unprocessed(id).await? else {
+        return Ok(Outcome::Gone);
+    };
     match process(&folder, started_at_ms, reserve_bytes).await {
         Ok(made) => {
             library.finished(id, made).await?;
@@ -99,6 +106,9 @@ async fn one(library: Library, id: i64, reserve_bytes: u64) -> anyhow::Result<Ou
             library.corrupted(id, why.clone()).await?;
             Ok(Outcome::Corrupted(why))
         }
-        Err(Failure::Later(error)) => Err(error),
+        Err(Failure::Later(error)) => {
+            library.put_off(id, format!("{error:#}")).await?;
+            Err(error)
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The one task that decides: it owns the machine, the camera and the session that is being recorded.
 //!
-//! Everybody else has a [`Control`]: buttons and HTTP ask it to start and to stop, lamps, page, metrics and heartbeat read
+//! Everybody else has a [`Control`]: buttons and HTTP ask it to start and to stop, LEDs, page, metrics and heartbeat read
 //! its status from memory, without waiting for it.
 
 mod backlog;
@@ -140,7 +140,7 @@ impl Control {
         self.ask(Does::Stop, by).await
     }
 
-    /// Somebody pressed a button. Does not wait: the lamps tell what came of it.
+    /// Somebody pressed a button. Does not wait: the LEDs tell what came of it.
     pub fn press(&self, does: Does) {
         let (by, reply) = (By::Button, None);
         if self.commands.try_send(Command { does, by, reply }).is_err() {

@@ -4,12 +4,15 @@
 //! The cookie holds no secret: it says until when it is good, signed with the token. So nothing of it has to be kept, it
 //! outlives a restart, and a new token ends all of them.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kit::api::Problem;
@@ -18,25 +21,18 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
+use super::guesses::{Guesses, Turn};
 
 const COOKIE: &str = "recorder-session";
 const LIFETIME_MS: i64 = 30 * 24 * 3600 * 1000;
-/// So many wrong tokens in a minute are answered; after that, no token is looked at until the minute is over.
-const ATTEMPTS: u32 = 10;
-const MINUTE: Duration = Duration::from_secs(60);
+/// A clock that is set right takes nobody's cookie away, if it was wrong by no more than this.
+const SLACK_MS: i64 = 24 * 3600 * 1000;
 
 /// The token, and what is known of those who tried it.
 pub(super) struct Access {
     token: Option<(Secret, hmac::Key)>,
     name: String,
-    wrong: Mutex<Wrong>,
-}
-
-/// Wrong tokens since the beginning of a minute.
-#[derive(Default)]
-struct Wrong {
-    since: Option<Instant>,
-    count: u32,
+    guesses: Mutex<Guesses>,
 }
 
 /// How a caller stands, for the page.
@@ -74,15 +70,19 @@ impl Access {
         Access {
             token: token.map(signed),
             name,
-            wrong: Mutex::default(),
+            guesses: Mutex::default(),
         }
     }
 
     /// How the sender of these headers stands. A wrong token counts here, too: this answer would tell whether it is right.
-    pub(super) fn standing(&self, headers: &HeaderMap) -> Standing {
+    pub(super) async fn standing(&self, headers: &HeaderMap, from: IpAddr) -> Standing {
         let cookie = self.cookie(headers);
+        let holds = match bearer(headers) {
+            Some(guess) if !cookie => self.try_token(guess, from).await.is_ok(),
+            _ => false,
+        };
         Standing {
-            allowed: cookie || self.holds(headers),
+            allowed: cookie || holds,
             cookie,
             token: self.token.is_some(),
             token_name: self.name.clone(),
@@ -90,9 +90,14 @@ impl Access {
     }
 
     /// Whether a request may pass.
-    fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    async fn check(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<(), Refusal> {
         if let Some(guess) = bearer(headers) {
-            return self.try_token(guess, Instant::now());
+            return self.try_token(guess, from).await;
         }
         if self.token.is_none() {
             return Err(Refusal::NoToken);
@@ -104,36 +109,28 @@ impl Access {
         }
     }
 
-    fn try_token(&self, guess: &str, now: Instant) -> Result<(), Refusal> {
+    /// Looks at a token when it is its turn: the right one is let in, however many wrong ones others have tried.
+    async fn try_token(&self, guess: &str, from: IpAddr) -> Result<(), Refusal> {
         let (token, _) = self.token.as_ref().ok_or(Refusal::NoToken)?;
-        let mut wrong = self.wrong.lock().expect("no panic while held");
-        let passed = wrong
-            .since
-            .map(|since| now.saturating_duration_since(since));
-        match passed {
-            Some(passed) if passed < MINUTE => {
-                if wrong.count >= ATTEMPTS {
-                    let left = MINUTE - passed;
-                    return Err(Refusal::TooMany(left.as_secs() + 1));
+        let guesses = || self.guesses.lock().expect("no panic while held");
+        let turn = guesses().turn(from, Instant::now());
+        match turn {
+            Turn::Now => {}
+            Turn::After(wait, is_first) => {
+                if is_first {
+                    tracing::warn!(
+                        "many wrong tokens from {from}: from there they wait for their turn"
+                    );
                 }
+                tokio::time::sleep(wait).await;
             }
-            _ => *wrong = Wrong::default(),
+            Turn::Never(wait) => return Err(Refusal::TooMany(wait.as_secs() + 1)),
         }
-        if token.matches(guess) {
-            return Ok(());
+        if !token.matches(guess) {
+            return Err(Refusal::Wrong);
         }
-        wrong.since.get_or_insert(now);
-        wrong.count += 1;
-        if wrong.count == ATTEMPTS {
-            tracing::warn!(
-                "{ATTEMPTS} wrong tokens within a minute: no token is looked at until it is over"
-            );
-        }
-        Err(Refusal::Wrong)
-    }
-
-    fn holds(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|guess| self.try_token(guess, Instant::now()).is_ok())
+        guesses().was_right(from, Instant::now());
+        Ok(())
     }
 
     /// A new cookie's value.
@@ -160,7 +157,10 @@ impl Access {
         };
         let is_signed =
             unhex(tag).is_some_and(|tag| hmac::verify(key, until.as_bytes(), &tag).is_ok());
-        is_signed && until.parse::<i64>().is_ok_and(|until| now_ms < until)
+        // One that is good for longer was given when the clock was wrong.
+        let lasts = 1..=LIFETIME_MS + SLACK_MS;
+        let left = |until: i64| lasts.contains(&until.saturating_sub(now_ms));
+        is_signed && until.parse().is_ok_and(left)
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
@@ -205,13 +205,33 @@ impl Access {
     }
 }
 
+/// The address from which a request came.
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl Peer {
+    fn of(extensions: &Extensions) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+        Peer(peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.0.ip()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Peer::of(&parts.extensions))
+    }
+}
+
 /// Lets through who may pass.
 pub(super) async fn guard(
     State(Api(sources)): State<Api>,
     request: Request,
     next: Next,
 ) -> Response {
-    match sources.access.check(request.method(), request.headers()) {
+    let from = Peer::of(request.extensions()).0;
+    let (method, headers) = (request.method(), request.headers());
+    match sources.access.check(method, headers, from).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => sources.access.refuse(refusal),
     }
@@ -224,7 +244,11 @@ struct Login {
 }
 
 /// `POST /api/login`: gives a cookie for the token.
-pub(super) async fn log_in(State(Api(sources)): State<Api>, body: Bytes) -> Response {
+pub(super) async fn log_in(
+    State(Api(sources)): State<Api>,
+    Peer(from): Peer,
+    body: Bytes,
+) -> Response {
     let login: Login = match serde_json::from_slice(&body) {
         Ok(login) => login,
         Err(error) => {
@@ -232,7 +256,7 @@ pub(super) async fn log_in(State(Api(sources)): State<Api>, body: Bytes) -> Resp
                 .into_response();
         }
     };
-    if let Err(refusal) = sources.access.try_token(login.token.trim(), Instant::now()) {
+    if let Err(refusal) = sources.access.try_token(login.token.trim(), from).await {
         return sources.access.refuse(refusal);
     }
     let value = sources.access.sign(clock::now_ms() + LIFETIME_MS);

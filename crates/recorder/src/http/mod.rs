@@ -5,6 +5,7 @@
 
 mod access;
 mod clip;
+mod guesses;
 mod metrics;
 mod sessions;
 mod status;
@@ -82,7 +83,10 @@ pub fn routes(sources: Arc<Sources>) -> Router {
         .route("/api/stop", post(status::stop))
         .route("/api/live.jpg", get(status::live))
         .route("/api/sessions", get(sessions::list))
-        .route("/api/sessions/{id}", get(sessions::one))
+        .route(
+            "/api/sessions/{id}",
+            get(sessions::one).delete(sessions::delete),
+        )
         .route("/api/sessions/{id}/thumbnail.jpg", get(sessions::thumbnail))
         .route("/api/sessions/{id}/video.mp4", get(sessions::video))
         .route("/api/sessions/{id}/clip.mp4", get(clip::cut))

@@ -98,6 +98,27 @@ pub(super) async fn one(
     Ok(Json(told(session, &sources.uploads.snapshot())))
 }
 
+/// Deletes a recording of which there is no video, or one that can never be uploaded: nothing else removes them.
+pub(super) async fn delete(
+    State(Api(sources)): State<Api>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Problem> {
+    const WHAT: &str = "the recording was not deleted";
+    let session = find(&sources, id).await?;
+    let uploads = sources.uploads.snapshot();
+    let upload = uploads.statuses.get(&id);
+    let is_rotten = matches!(upload, Some(upload::Status::Corrupted { .. }));
+    let deleted = sources.library.delete(session.id, is_rotten).await;
+    match deleted.map_err(|error| Problem::unavailable(WHAT, &error))? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::new(
+            StatusCode::CONFLICT,
+            WHAT,
+            "only a damaged one can be deleted: the device removes all others when their room is needed",
+        )),
+    }
+}
+
 pub(super) async fn thumbnail(
     State(Api(sources)): State<Api>,
     Path(id): Path<i64>,

@@ -10,9 +10,10 @@ use kit::clock;
 use serde::Serialize;
 
 use super::Api;
-use super::access::Standing;
+use super::access::{Peer, Standing};
 use crate::control;
 use crate::machine::{By, Refused};
+use crate::session::Tally;
 use crate::upload::{self, Snapshot};
 
 /// How the recorder is.
@@ -26,7 +27,32 @@ struct Body {
     access: Standing,
     #[serde(flatten)]
     status: control::Status,
+    joins: Joins,
     uploads: Uploads,
+}
+
+/// The recordings that have no video.
+#[derive(Serialize)]
+struct Joins {
+    /// How many wait to be joined and checked, or are at the moment.
+    waiting: u64,
+    /// How long the one that waits longest has waited.
+    longest_seconds: u64,
+    /// Why it waits, if that has been tried.
+    problem: Option<String>,
+    /// Of how many no video could be made.
+    corrupted: u64,
+}
+
+impl From<Tally> for Joins {
+    fn from(tally: Tally) -> Self {
+        Joins {
+            waiting: tally.processing,
+            longest_seconds: tally.longest.as_secs(),
+            problem: tally.why,
+            corrupted: tally.corrupted,
+        }
+    }
 }
 
 /// How the uploads are, as a whole.
@@ -68,14 +94,19 @@ impl From<Snapshot> for Uploads {
     }
 }
 
-pub(super) async fn status(State(Api(sources)): State<Api>, headers: HeaderMap) -> Response {
+pub(super) async fn status(
+    State(Api(sources)): State<Api>,
+    Peer(from): Peer,
+    headers: HeaderMap,
+) -> Response {
     Json(Body {
         version: sources.kit.service().version,
         now_ms: clock::now_ms(),
         time_zone: TimeZone::system().iana_name().map(str::to_owned),
         uptime_seconds: sources.kit.uptime().as_secs(),
-        access: sources.access.standing(&headers),
+        access: sources.access.standing(&headers, from).await,
         status: sources.control.status(),
+        joins: sources.library.tally().into(),
         uploads: sources.uploads.snapshot().into(),
     })
     .into_response()

@@ -121,7 +121,9 @@ function showDisk() {
   const bar = byId("disk").querySelector("progress");
   bar.hidden = false;
   bar.value = total > 0 ? 1 - free / total : 0;
-  tile("disk", trouble ? "bad" : "good", size(free), trouble ? capital(trouble) : `of ${size(total)}`);
+  const [is, words] = joinWords(status.joins);
+  const more = [trouble ? capital(trouble) : `of ${size(total)}`, words];
+  tile("disk", trouble ? "bad" : is, size(free), more.filter(Boolean).join(" · "));
 }
 
 function showErrors() {
@@ -221,7 +223,20 @@ function card(session) {
     element("span", { class: "thumbnail" }, thumbnail, length), about);
   made.disabled = !session.video;
   made.addEventListener("click", () => openPlayer(session));
-  return made;
+  const damaged = session.state === "corrupted" || session.upload?.status === "corrupted";
+  if (!damaged || session.removed_at_ms) return made;
+  const remove = element("button", { type: "button", class: "plain" }, "Delete");
+  remove.addEventListener("click", () => removeDamaged(session));
+  return element("div", { class: "damaged" }, made, remove);
+}
+
+/// Deletes a recording that nothing else deletes, once its owner is sure.
+async function removeDamaged(session) {
+  if (!confirm(`Delete what is left of the damaged recording of ${moment(session.started_at_ms)}? It cannot be brought back.`)) return;
+  const answer = await send(`api/sessions/${session.id}`, undefined, "DELETE");
+  if (answer.ok) sessions = sessions.filter((other) => other.id !== session.id);
+  else text(byId("answer"), refusal(answer));
+  showSessions();
 }
 
 /// Opens what the address asks for, once it is known.
@@ -239,9 +254,9 @@ async function follow() {
 
 // ---- what one can do
 
-async function send(path, body) {
+async function send(path, body, method = "POST") {
   try {
-    return await ask(path, { method: "POST", body: JSON.stringify(body ?? {}), headers: { "content-type": "application/json" } });
+    return await ask(path, { method, body: JSON.stringify(body ?? {}), headers: { "content-type": "application/json" } });
   } catch {
     return { ok: false, status: 0, body: { error: "the recorder does not answer" } };
   }

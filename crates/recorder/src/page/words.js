@@ -58,6 +58,12 @@ function stateWords(status) {
 /// Why something does not work, if it is that.
 const faultOf = (status, kind) => status.faults.find(([fault]) => fault === kind)?.[1] ?? null;
 
+/// What there is to say about recordings that have no video yet: [kind, words].
+function joinWords({ waiting, problem, corrupted }) {
+  if (waiting > 0 && problem) return ["warn", `${count(waiting, "recording")} waiting to be joined: ${problem}`];
+  return corrupted > 0 ? ["warn", `${count(corrupted, "damaged recording")}, which only you can delete`] : ["good", ""];
+}
+
 /// What became of a session's upload: [kind, words].
 function uploadWords(session, uploading) {
   const upload = session.upload;

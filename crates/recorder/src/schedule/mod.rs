@@ -15,16 +15,16 @@ pub use calendar::Calendar;
 use crate::clock::{Clock, Moment};
 use crate::machine::By;
 
-/// When to record without being asked.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleSettings {
-    /// Whether to record at all times.
-    pub always: bool,
-    /// The windows of time in which to record.
-    pub windows: Vec<Window>,
-    /// The time zone of the windows, such as Europe/Berlin [default: the device's].
-    pub time_zone: Option<String>,
+kit::settings! {
+    /// When to record without being asked.
+    pub struct ScheduleSettings {
+        /// Whether to record at all times.
+        pub always: bool = false;
+        /// The windows of time in which to record.
+        pub windows: Vec<Window> = Vec::new();
+        /// The time zone of the windows, such as Europe/Berlin [default: the device's].
+        pub time_zone: Option<String> = None;
+    }
 }
 
 /// A window of time in which to record.
@@ -70,7 +70,7 @@ pub struct Schedule {
     zone: TimeZone,
 }
 
-/// What somebody said last.
+/// A wish: what somebody said last, with a button or over HTTP. It holds until the schedule speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
     /// Whether a recording is wanted.
@@ -79,6 +79,22 @@ pub struct Wish {
     pub by: By,
     /// When.
     pub at: Moment,
+}
+
+impl Wish {
+    /// When it was given, as far as this clock can tell. A time that is still to come was told by a clock that was wrong, and
+    /// counts as `known`, the moment at which this run of the service learned of the wish: it was given no later than that.
+    pub fn given_ms(&self, known: &Moment, clock: &Clock) -> i64 {
+        match self.is_to_come(clock) {
+            true => clock.told(known),
+            false => clock.told(&self.at),
+        }
+    }
+
+    /// Whether its time is still to come.
+    pub fn is_to_come(&self, clock: &Clock) -> bool {
+        clock.told(&self.at) > clock.now_ms()
+    }
 }
 
 /// What the schedule says.
@@ -99,11 +115,15 @@ impl Schedule {
         }
     }
 
-    /// Whether a recording should be running: the schedule and whoever said otherwise are believed by who spoke last. A
-    /// window that opens or closes speaks at that moment; a schedule for all times speaks at each midnight.
-    pub fn wants(&self, wish: Option<&Wish>, clock: &Clock) -> bool {
-        let wish = wish.map(|wish| (wish.on, clock.told(&wish.at)));
-        wanted(self.plan(clock.now_ms()), wish)
+    /// Whether a recording should be running: the schedule and whoever said at a time whether there should be one are believed
+    /// by who spoke last. A window that opens or closes speaks at that moment; a schedule for all times speaks at each midnight.
+    pub fn wants(&self, wish: Option<(bool, i64)>, now_ms: i64) -> bool {
+        wanted(self.plan(now_ms), wish)
+    }
+
+    /// Whether the schedule has spoken after this time.
+    pub fn has_spoken_since(&self, ms: i64, now_ms: i64) -> bool {
+        self.plan(now_ms).is_some_and(|plan| plan.since_ms > ms)
     }
 
     fn plan(&self, now_ms: i64) -> Option<Plan> {

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const DAY_MS: i64 = 86_400_000;
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -242,10 +244,47 @@ fn a_stop_by_hand_is_remembered_when_the_clock_is_set_right_afterwards() {
         by: By::Button,
         at: clock.moment(),
     };
-    assert!(always.wants(None, &clock));
-    assert!(!always.wants(Some(&wish), &clock));
-    clock.jump(400 * 86_400_000);
-    assert!(!always.wants(Some(&wish), &clock));
+    let wants = || {
+        let given_ms = wish.given_ms(&clock.moment(), &clock);
+        always.wants(Some((wish.on, given_ms)), clock.now_ms())
+    };
+    assert!(always.wants(None, clock.now_ms()));
+    assert!(!wants());
+    clock.jump(400 * DAY_MS);
+    assert!(!wants());
+}
+
+#[test]
+fn a_wish_from_a_future_that_never_came_counts_as_given_when_it_was_known() {
+    let clock = Clock::new();
+    let known = clock.moment();
+    let wish = Wish {
+        on: false,
+        by: By::Http,
+        at: Moment {
+            boot: "another".into(),
+            up_ms: 0,
+            at_ms: clock.now_ms() + 5 * DAY_MS,
+        },
+    };
+    let always = Schedule::new(&ScheduleSettings {
+        always: true,
+        time_zone: Some("UTC".into()),
+        ..ScheduleSettings::default()
+    });
+    let wants = |days: i64| {
+        let given_ms = wish.given_ms(&known, &clock);
+        always.wants(Some((wish.on, given_ms)), clock.now_ms() + days * DAY_MS)
+    };
+    assert!(wish.is_to_come(&clock) && !wants(0));
+    // The next midnight is not that of years to come.
+    assert!(wants(1));
+
+    // A clock that was behind when the service began is put right: the wish was not from the future at all.
+    clock.jump(7 * DAY_MS);
+    assert!(!wish.is_to_come(&clock));
+    assert_eq!(wish.given_ms(&known, &clock), wish.at.at_ms);
+    assert!(wants(0), "two midnights have passed since");
 }
 
 proptest! {

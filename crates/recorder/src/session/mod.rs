@@ -3,28 +3,37 @@
 //! A session is a row in `recorder.sqlite` and a folder of files. While it is recorded, the folder holds parts: a part ends
 //! when the camera fails, and the next one begins when it is back. Afterwards the parts become one video.
 
+mod age;
 mod folder;
+mod keeper;
 mod process;
 mod recover;
 mod space;
 mod store;
+mod tally;
+mod tool;
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use kit::{Actor, Component, Kit, Worker};
+use kit::{Kit, Worker};
 use serde::Serialize;
 
 use crate::camera::Event;
 use crate::clock::{Clock, Moment};
 use crate::schedule::Wish;
 pub use folder::Folder;
+use keeper::{Active, Keeper};
 pub use process::{Failure, Probed, probe, process};
-pub use space::{Disk, SpaceSettings, bytes, disk};
-use space::{Kept, folder_bytes};
+use space::Kept;
+pub use space::{Disk, SpaceSettings, bytes, disk, folder_bytes};
 use store::Store;
 pub use store::{Made, SCHEMA};
+pub use tally::Tally;
+pub use tool::ToolError;
 
 /// The database's file.
 pub const DATABASE: &str = "recorder.sqlite";
@@ -94,23 +103,42 @@ pub type Counts = Vec<(SessionState, u64)>;
 
 /// A handle to the sessions; clones reach the same ones.
 #[derive(Debug, Clone)]
-pub struct Library(Worker<Keeper>);
+pub struct Library {
+    keeper: Worker<Keeper>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What is told without waiting for the worker.
+#[derive(Debug, Default)]
+struct Shared {
+    tally: Tally,
+    /// Whether another database has taken the place of the one that was read.
+    renewed: bool,
+}
 
 impl Library {
     /// Starts the worker that owns the database. The service is ready once what the last run left behind is in order, or
     /// that was tried.
     pub fn start(kit: &Kit, directory: &Path, videos: &Path, clock: Clock) -> anyhow::Result<Self> {
         let (database, videos) = (directory.join(DATABASE), videos.to_owned());
-        let keeper = kit.worker(NAME, BEAT, |component| Keeper {
-            database,
-            videos,
-            clock,
-            component,
-            store: None,
-            recovered: false,
-            suspect: false,
+        let shared = Arc::<Mutex<Shared>>::default();
+        let told = shared.clone();
+        let keeper = kit.worker(NAME, BEAT, |component| {
+            Keeper::new(database, videos, clock, component, told)
         })?;
-        Ok(Library(keeper))
+        Ok(Library { keeper, shared })
+    }
+
+    /// How many sessions still have to be joined, and how many cannot be. Never waits.
+    pub fn tally(&self) -> Tally {
+        let shared = self.shared.lock().expect("no panic while held");
+        shared.tally.clone()
+    }
+
+    /// Whether another database has taken the place of the one that was read, since the last call: all has to be read again.
+    pub(crate) fn is_renewed(&self) -> bool {
+        let mut shared = self.shared.lock().expect("no panic while held");
+        std::mem::take(&mut shared.renewed)
     }
 
     /// The sessions that began in a period, the newest first.
@@ -149,19 +177,36 @@ impl Library {
 
     /// Remembers what somebody said.
     pub(crate) async fn set_wish(&self, wish: Wish) -> anyhow::Result<()> {
-        self.ask(move |store, _| store.set_wish(&wish)).await
+        let asked = self.keeper.ask(move |keeper| {
+            // It is known at least, if it cannot be written down now.
+            keeper.wish = Some(wish.clone());
+            keeper.answer(|store, _| store.set_wish(&wish))
+        });
+        asked.await?
     }
 
-    /// Begins a session, and makes its folder.
-    pub(crate) async fn open(&self, begun: Moment) -> anyhow::Result<Folder> {
+    /// Begins a session, and makes its folder. If it follows another one at once, that will tell what was missed in between.
+    pub(crate) async fn open(&self, begun: Moment, follows: Option<i64>) -> anyhow::Result<Folder> {
         self.ask(move |store, at| {
-            let id = store.add(None, SessionState::Recording, &begun)?;
-            let folder = Folder::of(&at.videos, id);
-            if let Err(error) = folder.make() {
+            let folder = loop {
+                let id = store.add(None, SessionState::Recording, &begun)?;
+                let folder = Folder::of(&at.videos, id);
+                let Err(error) = folder.make() else {
+                    break folder;
+                };
                 store.discard(id)?;
-                let path = folder.path().display();
-                return Err(error).with_context(|| format!("cannot make {path}"));
-            }
+                if error.kind() != io::ErrorKind::AlreadyExists {
+                    let path = folder.path().display();
+                    return Err(error).with_context(|| format!("cannot make {path}"));
+                }
+                tracing::warn!(
+                    session = id,
+                    "there is a folder of another recording already"
+                );
+            };
+            at.is_born(store, folder.id())?;
+            let follows = at.ended.filter(|(id, _)| Some(*id) == follows);
+            at.active = Some(Active::new(folder.id(), begun, follows));
             Ok(folder)
         })
         .await
@@ -169,33 +214,31 @@ impl Library {
 
     /// Takes down what the camera reports of a session.
     pub(crate) async fn note(&self, id: i64, event: Event) -> anyhow::Result<()> {
-        self.ask(move |store, _| match event {
-            Event::Begun(begun) => store.begun(id, &begun),
-            Event::Negotiated { format, .. } => store.format(id, &format),
-            Event::Gap {
-                from_up_ms,
-                to_up_ms,
-                why,
-            } => store.gap(id, from_up_ms, to_up_ms, &why),
-            Event::Frames { .. } | Event::Lost(_) | Event::Changed => Ok(()),
-        })
-        .await
+        self.ask(move |store, at| at.note(store, id, event)).await
     }
 
     /// A session has ended, and has to be processed.
     pub(crate) async fn close(&self, id: i64, note: Option<String>) -> anyhow::Result<()> {
-        self.ask(move |store, at| {
-            store.size(id, folder_bytes(Folder::of(&at.videos, id).path()))?;
-            store.becomes(id, SessionState::Processing, note.as_deref())
-        })
-        .await
+        let asked = self.keeper.ask(move |keeper| {
+            let closed = keeper.answer(|store, at| {
+                store.size(id, folder_bytes(Folder::of(&at.videos, id).path()))?;
+                store.becomes(id, SessionState::Processing, note.as_deref())
+            });
+            // It has ended, even if that could not be written down.
+            keeper.active = None;
+            closed
+        });
+        asked.await?
     }
 
-    /// The folder of a session, and when the session began.
-    pub(crate) async fn folder(&self, id: i64) -> anyhow::Result<(Folder, i64)> {
+    /// The folder of a session that has to be processed, and when the session began; none if it has not to be any more,
+    /// because another database says so.
+    pub(crate) async fn unprocessed(&self, id: i64) -> anyhow::Result<Option<(Folder, i64)>> {
         self.ask(move |store, at| {
-            let session = store.get(id)?.context("its entry is gone")?;
-            Ok((Folder::of(&at.videos, id), session.started_at_ms))
+            let over = [SessionState::Finished, SessionState::Corrupted];
+            let session = store.get(id)?;
+            let session = session.filter(|session| !over.contains(&session.state));
+            Ok(session.map(|session| (Folder::of(&at.videos, id), session.started_at_ms)))
         })
         .await
     }
@@ -219,6 +262,39 @@ impl Library {
             .await
     }
 
+    /// A session could not be processed yet.
+    pub(crate) async fn put_off(&self, id: i64, why: String) -> anyhow::Result<()> {
+        self.ask(move |_, at| {
+            at.waiting.put_off(id, why);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a session of which there is no video, or a finished one whose video `is_rotten`, with all that is left of
+    /// it. Returns whether it is such a one.
+    pub async fn delete(&self, id: i64, is_rotten: bool) -> anyhow::Result<bool> {
+        self.ask(move |store, at| {
+            let state = store.get(id)?.map(|session| session.state);
+            let is_damaged = match state {
+                Some(SessionState::Corrupted) => true,
+                Some(SessionState::Finished) => is_rotten,
+                _ => false,
+            };
+            if !is_damaged {
+                return Ok(false);
+            }
+            let folder = Folder::of(&at.videos, id);
+            folder.set_aside()?;
+            store.discard(id)?;
+            folder.remove()?;
+            tracing::warn!(session = id, "deleted by its owner");
+            at.count(store)?;
+            Ok(true)
+        })
+        .await
+    }
+
     /// Removes what has to be removed to make room, and returns how many bytes the rest has. `sent` says what may be
     /// removed.
     pub(crate) async fn make_room(
@@ -233,20 +309,27 @@ impl Library {
                 .iter()
                 .map(|session| folder_bytes(Folder::of(&at.videos, session.id).path()));
             let used = store.bytes()? + growing.sum::<u64>();
-            let finished = store.all(SessionState::Finished)?.into_iter();
-            let kept: Vec<Kept> = finished
-                .map(|session| Kept {
+            let processing = at.count(store)?.into_iter();
+            let joins =
+                processing.map(|session| Folder::of(&at.videos, session.id).needs_to_join());
+            let join = joins.max().unwrap_or(0);
+            let finished = store.all(SessionState::Finished)?;
+            at.pass(store)?;
+            let ages = store.ages(&finished, &at.passed)?;
+            let kept: Vec<Kept> = std::iter::zip(finished, ages)
+                .map(|(session, age_ms)| Kept {
                     id: session.id,
-                    started_at_ms: session.started_at_ms,
+                    age_ms,
                     bytes: session.bytes,
                     safe: sent(session.id),
                 })
                 .collect();
             let mut left = used;
-            for id in settings.surplus(&kept, disk, used, at.clock.now_ms()) {
-                // First the row: a session that is told to be gone and is not takes room, but nobody looks for it in vain.
+            for id in settings.surplus(&kept, disk, used, join) {
+                let folder = Folder::of(&at.videos, id);
+                folder.set_aside()?;
                 store.removed(id, at.clock.now_ms())?;
-                Folder::of(&at.videos, id).remove()?;
+                folder.remove()?;
                 let session = kept.iter().find(|session| session.id == id);
                 let freed = session.map_or(0, |session| session.bytes);
                 left = left.saturating_sub(freed);
@@ -265,89 +348,9 @@ impl Library {
 
     async fn ask<V: Send + 'static>(
         &self,
-        question: impl FnOnce(&Store, &Keeper) -> anyhow::Result<V> + Send + 'static,
+        question: impl FnOnce(&Store, &mut Keeper) -> anyhow::Result<V> + Send + 'static,
     ) -> anyhow::Result<V> {
-        self.0.ask(move |keeper| keeper.answer(question)).await?
-    }
-}
-
-/// Owns the database and the folders.
-#[derive(Debug)]
-struct Keeper {
-    database: PathBuf,
-    videos: PathBuf,
-    clock: Clock,
-    component: Component,
-    store: Option<Store>,
-    /// Whether what the last run left behind is in order.
-    recovered: bool,
-    /// Whether SQLite has found damage: the file is then checked before it is opened again.
-    suspect: bool,
-}
-
-impl Actor for Keeper {
-    fn start(&mut self) {
-        // What went wrong is on /health, and is tried again with the next question.
-        let _ = self.answer(|_, _| Ok(()));
-    }
-
-    fn stop(mut self) -> anyhow::Result<()> {
-        if let Some(store) = self.store.take() {
-            store.0.close();
-        }
-        Ok(())
-    }
-}
-
-impl Keeper {
-    fn answer<V>(
-        &mut self,
-        question: impl FnOnce(&Store, &Keeper) -> anyhow::Result<V>,
-    ) -> anyhow::Result<V> {
-        let answered = self.opened().and_then(|store| {
-            let answer = question(&store, self);
-            self.store = Some(store);
-            answer
-        });
-        match &answered {
-            Ok(_) => self.component.ok(),
-            Err(error) => {
-                if kit::database::is_damage(error) {
-                    (self.suspect, self.store) = (true, None);
-                }
-                self.component.degraded(format!("{error:#}"));
-            }
-        }
-        answered
-    }
-
-    /// The open database. What the last run left behind is put in order first.
-    fn opened(&mut self) -> anyhow::Result<Store> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => Store::open(&self.database, self.suspect)?,
-        };
-        self.suspect = false;
-        if !self.recovered {
-            recover::recover(&store, &self.videos, &self.clock)?;
-            store.set_clock(&self.clock)?;
-            self.recovered = true;
-        }
-        Ok(store)
-    }
-
-    /// Adds what the files say.
-    fn complete(&self, mut session: Session) -> Session {
-        let folder = Folder::of(&self.videos, session.id);
-        if session.state == SessionState::Finished {
-            session.path = folder.video();
-            let picture = folder.thumbnail();
-            session.thumbnail = picture.exists().then_some(picture);
-        }
-        if session.state == SessionState::Recording {
-            session.bytes = folder_bytes(folder.path());
-            session.duration_ms = self.clock.now_ms() - session.started_at_ms;
-        }
-        session
+        let asked = self.keeper.ask(move |keeper| keeper.answer(question));
+        asked.await?
     }
 }

@@ -4,18 +4,16 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
 use super::folder::Folder;
 use super::recover::{Parts, parts};
 use super::space::{bytes, disk};
 use super::store::Made;
-use crate::camera::command;
+use super::tool::{self, ToolError, low_priority, patience};
 
 /// The width of thumbnails.
 const THUMBNAIL: &str = "scale=320:-2";
@@ -41,6 +39,15 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        match error {
+            ToolError::Refused(why) => Failure::Corrupted(why),
+            ToolError::Failed(_) => Failure::Later(error.into()),
+        }
+    }
+}
+
 /// What ffprobe says of a video.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Probed {
@@ -59,12 +66,7 @@ pub async fn process(folder: &Folder, started_at_ms: i64, reserve: u64) -> Resul
     let mut notes = found.notes.clone();
     // A video that is there already was made before a cut, which may have come while its parts were being removed: it is not
     // made anew of what is left of them.
-    let made = match folder.video() {
-        Some(video) => probe(&video).await.ok().map(|probed| (video, probed)),
-        None => None,
-    };
-    let made = made.filter(|(_, probed)| probed.plays() && probed.frames >= found.frames);
-    let (video, probed) = match made {
+    let (video, probed) = match made(folder, &found).await? {
         Some(made) => made,
         None if found.files.is_empty() => return Err(Failure::Corrupted(nothing(&notes))),
         None => {
@@ -81,7 +83,7 @@ pub async fn process(folder: &Folder, started_at_ms: i64, reserve: u64) -> Resul
     let (hashed, size) = (video.clone(), std::fs::metadata(&video)?.len());
     let sha256 = blocking(move || hash(&hashed)).await?;
     if let Err(error) = thumbnail(&video, &folder.thumbnail(), probed.duration_ms).await {
-        notes.push(format!("there is no picture of it: {error:#}"));
+        notes.push(format!("there is no picture of it: {error}"));
     }
     Ok(Made {
         bytes: size,
@@ -89,6 +91,28 @@ pub async fn process(folder: &Folder, started_at_ms: i64, reserve: u64) -> Resul
         sha256,
         notes,
     })
+}
+
+/// The video that was made before, if it has all that the parts have.
+async fn made(folder: &Folder, parts: &Parts) -> Result<Option<(PathBuf, Probed)>, Failure> {
+    let Some(video) = folder.video() else {
+        return Ok(None);
+    };
+    match probe(&video).await {
+        Ok(probed) => {
+            let is_whole = probed.plays() && probed.frames >= parts.frames;
+            Ok(is_whole.then_some((video, probed)))
+        }
+        Err(ToolError::Refused(why)) if parts.files.is_empty() => {
+            let why = format!("its video cannot be read: {why}");
+            Err(Failure::Corrupted(why))
+        }
+        Err(ToolError::Refused(why)) => {
+            tracing::warn!("the video is made anew of its parts: {why}");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes the parts of a finished session.
@@ -125,10 +149,7 @@ fn wrong(probed: &Probed, parts: &Parts) -> Option<String> {
 
 /// Joins the parts without encoding them anew.
 async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Result<(), Failure> {
-    let (list, new) = (
-        folder.path().join("parts.txt"),
-        folder.path().join("video.new"),
-    );
+    let (list, new) = (folder.path().join("parts.txt"), folder.copy());
     // What a cut or a full disk left of an earlier attempt takes the room that this one needs.
     forget(&new)?;
     let free = disk(folder.path())?.free_bytes;
@@ -136,8 +157,7 @@ async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Res
         // A single part plays as it is; only seeking in it is slow.
         if let [only] = &*parts.files {
             tracing::warn!("too little room for a copy: the recording stays as it was written");
-            std::fs::rename(only, video)?;
-            File::open(folder.path())?.sync_all()?;
+            durable::rename(only, video)?;
             return Ok(());
         }
         let (needed, free) = (bytes(parts.bytes + reserve), bytes(free));
@@ -157,21 +177,21 @@ async fn join(folder: &Folder, parts: &Parts, video: &Path, reserve: u64) -> Res
         .arg(&list);
     joining.args(["-map", "0", "-c", "copy", "-f", "mp4"]);
     joining.args(["-movflags", "+faststart", "-y"]).arg(&new);
-    if let Err(why) = succeed(joining).await? {
+    if let Err(error) = finish("ffmpeg", joining, patience(parts.bytes)).await {
         forget(&new)?;
-        let why = format!("the parts cannot be joined: {why}");
-        // Whoever else filled the disk meanwhile may be the reason; if it is not, trying again is in vain.
-        return Err(match disk(folder.path())?.free_bytes < reserve {
-            true => Failure::Later(anyhow::anyhow!(why)),
-            false => Failure::Corrupted(why),
+        return Err(match error {
+            // Whoever else filled the disk meanwhile may be the reason.
+            ToolError::Refused(why) if disk(folder.path())?.free_bytes >= reserve => {
+                Failure::Corrupted(format!("the parts cannot be joined: {why}"))
+            }
+            error => Failure::Later(anyhow::anyhow!("the parts cannot be joined: {error}")),
         });
     }
-    let (made, at, video) = (new, folder.path().to_owned(), video.to_owned());
+    let video = video.to_owned();
     blocking(move || {
-        File::open(&made)?.sync_all()?;
-        std::fs::rename(&made, &video)?;
-        std::fs::remove_file(&list)?;
-        Ok(File::open(&at)?.sync_all()?)
+        File::open(&new)?.sync_all()?;
+        durable::rename(&new, &video)?;
+        Ok(forget(&list)?)
     })
     .await?;
     Ok(())
@@ -186,27 +206,16 @@ fn forget(path: &Path) -> io::Result<()> {
 }
 
 /// Reads all frames of a video.
-pub async fn probe(video: &Path) -> anyhow::Result<Probed> {
+pub async fn probe(video: &Path) -> Result<Probed, ToolError> {
+    let bytes = std::fs::metadata(video).map_or(0, |file| file.len());
     let mut probing = low_priority("ffprobe");
     probing.args(["-v", "error", "-select_streams", "v:0"]);
     probing.args(["-show_entries", "packet=dts:format=duration"]);
     probing.args(["-of", "csv"]).arg(video);
-    let mut child = probing
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start ffprobe by setpriv and nice")?;
-    let stdout = child.stdout.take().context("ffprobe has no stdout")?;
-    let probed = read(stdout).await?;
-    ensure!(
-        child.wait().await?.success(),
-        "ffprobe cannot read {}",
-        video.display()
-    );
-    Ok(probed)
+    tool::run("ffprobe", probing, patience(bytes), read).await
 }
 
-async fn read(stdout: impl AsyncRead + Unpin) -> anyhow::Result<Probed> {
+async fn read(stdout: impl AsyncRead + Unpin) -> io::Result<Probed> {
     let mut lines = BufReader::new(stdout).lines();
     let (mut probed, mut last) = (Probed::default(), i64::MIN);
     while let Some(line) = lines.next_line().await? {
@@ -230,7 +239,7 @@ async fn read(stdout: impl AsyncRead + Unpin) -> anyhow::Result<Probed> {
 }
 
 /// Makes a picture of a tenth into the video, but not too late: that is not the beginning, when nothing happens.
-async fn thumbnail(video: &Path, picture: &Path, duration_ms: i64) -> anyhow::Result<()> {
+async fn thumbnail(video: &Path, picture: &Path, duration_ms: i64) -> Result<(), ToolError> {
     let seconds = (duration_ms as f64 / 10_000.0).min(30.0);
     let mut making = low_priority("ffmpeg");
     making.args(["-hide_banner", "-nostdin", "-loglevel", "error"]);
@@ -241,26 +250,19 @@ async fn thumbnail(video: &Path, picture: &Path, duration_ms: i64) -> anyhow::Re
     making
         .args(["-f", "image2", "-update", "1", "-y"])
         .arg(picture);
-    succeed(making).await?.map_err(anyhow::Error::msg)
+    finish("ffmpeg", making, patience(0)).await
 }
 
-fn low_priority(program: &str) -> tokio::process::Command {
-    let mut command = command("nice");
-    command.args(["-n", "10", program]);
-    command
-}
-
-/// Runs ffmpeg to its end; returns what it says if it refuses.
-async fn succeed(mut command: tokio::process::Command) -> anyhow::Result<Result<(), String>> {
-    let output = command.output().await;
-    let output = output.context("cannot start ffmpeg by setpriv and nice")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().last().unwrap_or("it does not say why");
-    match output.status.code() {
-        Some(0) => Ok(Ok(())),
-        Some(_) => Ok(Err(last.into())),
-        None => bail!("ffmpeg was killed: {}", output.status),
-    }
+/// Runs a program that writes nothing to its output.
+async fn finish(
+    program: &str,
+    command: tokio::process::Command,
+    patience: std::time::Duration,
+) -> Result<(), ToolError> {
+    let takes = async |mut stdout: tokio::process::ChildStdout| {
+        stdout.read_to_end(&mut Vec::new()).await.map(drop)
+    };
+    tool::run(program, command, patience, takes).await
 }
 
 async fn blocking<V: Send + 'static>(

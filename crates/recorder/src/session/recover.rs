@@ -8,15 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::SessionState;
 use super::folder::Folder;
 use super::process::remove_parts;
 use super::store::Store;
+use super::{Session, SessionState};
 use crate::clock::{Clock, Moment};
 use crate::mp4::{self, Problem};
 
 /// What is said of a session that was not ended.
 const CUT: &str = "it was not ended, because the power or the recorder failed";
+
+/// What is said of a session of which a video could not be made before.
+const AGAIN: &str = "it was tried again after a restart";
 
 /// The parts of a session that can be used.
 #[derive(Debug, Default)]
@@ -60,20 +63,45 @@ pub fn parts(folder: &Folder) -> io::Result<Parts> {
     Ok(parts)
 }
 
-/// Brings files and rows to the same, before anything else is done.
-pub fn recover(store: &Store, videos: &Path, clock: &Clock) -> anyhow::Result<()> {
-    for folder in Folder::all(videos)? {
+/// Brings files and rows to the same, before anything else is done. The session that is being recorded, if there is one, is
+/// left alone.
+pub fn recover(
+    store: &Store,
+    videos: &Path,
+    clock: &Clock,
+    recording: Option<i64>,
+) -> anyhow::Result<()> {
+    Folder::remove_all(videos)?;
+    let others = || {
+        let mut folders = Folder::all(videos)?;
+        folders.retain(|folder| Some(folder.id()) != recording);
+        io::Result::Ok(folders)
+    };
+    for folder in others()? {
         let known = store.get(folder.id())?;
-        if known.is_some_and(|session| session.removed_at_ms.is_some()) {
-            // The cut came while it was being removed.
-            folder.remove()?;
+        if known.is_some_and(|session| !is_of(&folder, &session)) {
+            let all = Folder::all(videos)?;
+            let last = all.iter().map(Folder::id).chain(recording).max();
+            let id = store.last_id()?.max(last.unwrap_or(0)) + 1;
+            tracing::warn!(
+                session = folder.id(),
+                "its folder is that of another recording, {id}"
+            );
+            folder.renumber(id)?;
         }
     }
     for session in store.all(SessionState::Recording)? {
-        tracing::warn!(session = session.id, "{CUT}");
-        store.becomes(session.id, SessionState::Processing, Some(CUT))?;
+        if Some(session.id) != recording {
+            tracing::warn!(session = session.id, "{CUT}");
+            store.becomes(session.id, SessionState::Processing, Some(CUT))?;
+        }
     }
-    for state in [SessionState::Processing, SessionState::Finished] {
+    let left = [
+        SessionState::Processing,
+        SessionState::Finished,
+        SessionState::Corrupted,
+    ];
+    for state in left {
         for session in store.all(state)? {
             let folder = Folder::of(videos, session.id);
             let (is_gone, becomes) = match state {
@@ -85,6 +113,9 @@ pub fn recover(store: &Store, videos: &Path, clock: &Clock) -> anyhow::Result<()
                 tracing::error!(session = session.id, "{note}");
                 store.becomes(session.id, becomes, Some(note))?;
                 store.removed(session.id, clock.now_ms())?;
+            } else if state == SessionState::Corrupted && folder.has_films() {
+                // What failed then may have had nothing to do with its files.
+                store.becomes(session.id, SessionState::Processing, Some(AGAIN))?;
             }
         }
     }
@@ -92,9 +123,9 @@ pub fn recover(store: &Store, videos: &Path, clock: &Clock) -> anyhow::Result<()
         // The cut came between the last two steps.
         remove_parts(&Folder::of(videos, session.id))?;
     }
-    for folder in Folder::all(videos)? {
+    for folder in others()? {
         let id = folder.id();
-        if !store.knows(id)? && folder.has_files() {
+        if !store.knows(id)? && folder.has_films() {
             let note = "its entry was lost, and it was found by its files";
             tracing::warn!(session = id, "{note}");
             let begun = Moment {
@@ -107,6 +138,21 @@ pub fn recover(store: &Store, videos: &Path, clock: &Clock) -> anyhow::Result<()
         }
     }
     Ok(())
+}
+
+/// Whether a folder can be that of the session that has its number. After a restore the row may be about an older one: what is
+/// said of that, such as that it was uploaded and may go, does not hold for what is in the folder.
+fn is_of(folder: &Folder, session: &Session) -> bool {
+    if session.removed_at_ms.is_some() {
+        return !folder.has_films();
+    }
+    if session.state != SessionState::Finished {
+        return true;
+    }
+    match folder.video() {
+        Some(video) => std::fs::metadata(video).is_ok_and(|file| file.len() == session.bytes),
+        None => !folder.has_films(),
+    }
 }
 
 /// When the first file of a folder was written last, which is the best guess of when a lost session began.

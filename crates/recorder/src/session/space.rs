@@ -82,17 +82,32 @@ impl SpaceSettings {
         })
     }
 
-    /// Which of the kept sessions have to be removed; they come with the oldest first.
-    pub fn surplus(&self, kept: &[Kept], disk: Disk, used: u64, now_ms: i64) -> Vec<i64> {
+    /// How large a session may become on such a disk. All of it has to fit a second time while its parts are joined, and
+    /// what is recorded meanwhile a third time: a larger one might never be joined.
+    pub fn largest(&self, disk: Disk) -> u64 {
+        disk.total_bytes.saturating_sub(self.reserve_bytes) / 3
+    }
+
+    /// Which of the kept sessions have to be removed; they come with the oldest first. The one that waits to be joined needs
+    /// `join` bytes for it.
+    pub fn surplus(&self, kept: &[Kept], disk: Disk, used: u64, join: u64) -> Vec<i64> {
         let (mut free, mut used) = (disk.free_bytes, used);
-        let oldest_ms = self
-            .max_days
-            .map(|days| now_ms - i64::from(days) * 86_400_000);
+        let safe = || kept.iter().filter(|session| session.safe);
+        let all_safe: u64 = safe().map(|session| session.bytes).sum();
+        let wanted = match join {
+            0 => 0,
+            // If all together were not enough, they would be removed in vain.
+            join => Some(join + self.reserve_bytes)
+                .filter(|wanted| *wanted <= free + all_safe)
+                .unwrap_or(0),
+        };
+        let wanted = wanted.max(self.min_free_bytes);
+        let most_ms = self.max_days.map(|days| i64::from(days) * 86_400_000);
         let mut surplus = Vec::new();
-        for session in kept.iter().filter(|session| session.safe) {
-            let needed = free < self.min_free_bytes
-                || self.max_bytes.is_some_and(|most| used > most - most / 20);
-            let old = oldest_ms.is_some_and(|oldest| session.started_at_ms < oldest);
+        for session in safe() {
+            let needed =
+                free < wanted || self.max_bytes.is_some_and(|most| used > most - most / 20);
+            let old = most_ms.is_some_and(|most| session.age_ms > most);
             if needed || old {
                 free += session.bytes;
                 used = used.saturating_sub(session.bytes);
@@ -108,8 +123,8 @@ impl SpaceSettings {
 pub struct Kept {
     /// Its number.
     pub id: i64,
-    /// When it began.
-    pub started_at_ms: i64,
+    /// How long ago it began, as far as that is known.
+    pub age_ms: i64,
     /// The size of its files.
     pub bytes: u64,
     /// Whether it may be removed: it is uploaded, or nothing is ever uploaded.
@@ -162,11 +177,11 @@ mod tests {
         }
     }
 
-    /// Sessions of 1 GB each, a day apart, the first one the oldest; `-` is one that is not uploaded.
+    /// Sessions of 1 GB each, the first one ten days old, the others a day younger each; `-` is one that is not uploaded.
     fn kept(safe: &str) -> Vec<Kept> {
         let each = safe.chars().enumerate().map(|(day, safe)| Kept {
             id: day as i64,
-            started_at_ms: day as i64 * 86_400_000,
+            age_ms: (10 - day as i64) * 86_400_000,
             bytes: GB,
             safe: safe != '-',
         });
@@ -200,8 +215,7 @@ mod tests {
     #[test]
     fn the_oldest_are_removed_but_never_what_is_not_uploaded() {
         let surplus = |settings: SpaceSettings, safe: &str, free, used| {
-            let now = 10 * 86_400_000;
-            settings.surplus(&kept(safe), disk(free * GB), used * GB, now)
+            settings.surplus(&kept(safe), disk(free * GB), used * GB, 0)
         };
         // Enough of everything.
         assert_eq!(surplus(settings(None, None), "++++", 9, 4), [0; 0]);
@@ -215,6 +229,27 @@ mod tests {
         );
         // They are old: older than 7 days are the first three.
         assert_eq!(surplus(settings(None, Some(7)), "+-+++", 50, 5), [0, 2]);
+    }
+
+    #[test]
+    fn what_waits_to_be_joined_is_given_room_if_there_can_be_enough() {
+        let surplus = |safe: &str, free, join| {
+            settings(None, None).surplus(&kept(safe), disk(free * GB), 0, join * GB)
+        };
+        // 4 GB and the reserve of 2 GB are needed, which is 1 GB more than is kept free anyway.
+        assert_eq!(surplus("++-++", 5, 4), [0]);
+        assert_eq!(surplus("-+-++", 4, 4), [1, 3]);
+        assert_eq!(surplus("+++++", 5, 3), [0; 0]);
+        // All that may go is not enough: it would be removed in vain.
+        assert_eq!(surplus("-+-++", 5, 7), [0; 0]);
+        assert_eq!(surplus("-+-++", 5, 6), [1, 3, 4]);
+    }
+
+    #[test]
+    fn a_session_never_grows_too_large_to_be_joined_beside_the_next_one() {
+        let largest = settings(None, None).largest(disk(0));
+        assert_eq!(largest, 98 * GB / 3);
+        assert!(3 * largest + 2 * GB <= 100 * GB);
     }
 
     #[test]

@@ -9,28 +9,71 @@ use super::hours::Hours;
 /// YouTube takes parts of multiples of this size.
 pub(super) const CHUNK_UNIT: u64 = 256 << 10;
 
-/// The settings of the uploads. Secrets are credentials: `recorder.upload-token` for tus and PUT, which is optional,
-/// `recorder.s3-access-key-id` and `recorder.s3-secret-access-key`, and `recorder.youtube-client-id`,
-/// `recorder.youtube-client-secret` and `recorder.youtube-refresh-token`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Where to upload to.
-    pub target: Kind,
-    /// The storage, if the target is `s3`.
-    pub s3: S3Settings,
-    /// The server, if the target is `tus`.
-    pub tus: TusSettings,
-    /// The server, if the target is `put`.
-    pub put: PutSettings,
-    /// How videos are published, if the target is `youtube`.
-    pub youtube: YoutubeSettings,
-    /// At most this many bytes are sent in a second; 0 is no limit.
-    pub limit_bytes_per_second: u64,
-    /// The hours in which to upload, in the device's time zone; without them, at any time.
-    pub hours: Option<Hours>,
-    /// How much is sent in one request; what was acknowledged is never sent again.
-    pub chunk_bytes: u64,
+/// No card is read faster.
+const MOST_PER_SECOND: u64 = 10_000_000_000;
+
+kit::settings! {
+    /// The settings of the uploads. Secrets are credentials: `recorder.upload-token` for tus and PUT, which is optional,
+    /// `recorder.s3-access-key-id` and `recorder.s3-secret-access-key`, and `recorder.youtube-client-id`,
+    /// `recorder.youtube-client-secret` and `recorder.youtube-refresh-token`.
+    pub struct Settings {
+        /// Where to upload to.
+        pub target: Kind = Kind::None;
+        /// The storage, if the target is `s3`.
+        pub s3: S3Settings = S3Settings::default();
+        /// The server, if the target is `tus`.
+        pub tus: TusSettings = TusSettings::default();
+        /// The server, if the target is `put`.
+        pub put: PutSettings = PutSettings::default();
+        /// How videos are published, if the target is `youtube`.
+        pub youtube: YoutubeSettings = YoutubeSettings::default();
+        /// At most this many bytes are sent in a second, 10,000 or more; 0 is no limit.
+        pub limit_bytes_per_second: u64 = 0, in 0..=MOST_PER_SECOND;
+        /// The hours in which to upload, in the device's time zone; without them, at any time.
+        pub hours: Option<Hours> = None;
+        /// How much is sent in one request; what was acknowledged is never sent again.
+        pub chunk_bytes: u64 = 8 << 20, in CHUNK_UNIT..=1 << 30;
+    }
+
+    /// A bucket.
+    pub struct S3Settings {
+        /// The storage's address, without the bucket.
+        pub endpoint: String = String::new();
+        /// The bucket's name.
+        pub bucket: String = String::new();
+        /// Its region.
+        pub region: String = bucket::quirks::DEFAULT_REGION.into();
+        /// Whether the bucket is named in the path and not in the host.
+        pub path_style: bool = true;
+        /// What comes before the file's name in the object's key.
+        pub prefix: String = String::new();
+    }
+
+    /// A tus server.
+    pub struct TusSettings {
+        /// The address at which it creates uploads.
+        pub url: String = String::new();
+    }
+
+    /// A server that takes files by HTTP PUT.
+    pub struct PutSettings {
+        /// The address of the folder: the file's name is appended.
+        pub url: String = String::new();
+    }
+
+    /// How videos are published on YouTube.
+    pub struct YoutubeSettings {
+        /// Who may see them.
+        pub privacy: Privacy = Privacy::Private;
+        /// The number of their category; 17 is sports.
+        pub category: u32 = 17, in 1..=999;
+        /// Their description.
+        pub description: String = String::new();
+        /// Where the API is; only tests have another.
+        pub api: String = "https://www.googleapis.com".into();
+        /// Where access tokens are issued; only tests have another.
+        pub token_url: String = "https://oauth2.googleapis.com/token".into();
+    }
 }
 
 /// A kind of target.
@@ -50,60 +93,11 @@ pub enum Kind {
     Youtube,
 }
 
-/// A bucket.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct S3Settings {
-    /// The storage's address, without the bucket.
-    pub endpoint: String,
-    /// The bucket's name.
-    pub bucket: String,
-    /// Its region.
-    pub region: String,
-    /// Whether the bucket is named in the path and not in the host.
-    pub path_style: bool,
-    /// What comes before the file's name in the object's key.
-    pub prefix: String,
-}
-
-/// A tus server.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TusSettings {
-    /// The address at which it creates uploads.
-    pub url: String,
-}
-
-/// A server that takes files by HTTP PUT.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PutSettings {
-    /// The address of the folder: the file's name is appended.
-    pub url: String,
-}
-
-/// How videos are published on YouTube.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct YoutubeSettings {
-    /// Who may see them.
-    pub privacy: Privacy,
-    /// The number of their category; 17 is sports.
-    pub category: u32,
-    /// Their description.
-    pub description: String,
-    /// Where the API is; only tests have another.
-    pub api: String,
-    /// Where access tokens are issued; only tests have another.
-    pub token_url: String,
-}
-
 /// Who may see a video.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Privacy {
     /// Only the channel's owner.
-    #[default]
     Private,
     /// Everybody who knows its address.
     Unlisted,
@@ -135,45 +129,6 @@ impl Privacy {
     }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            target: Kind::None,
-            s3: S3Settings::default(),
-            tus: TusSettings::default(),
-            put: PutSettings::default(),
-            youtube: YoutubeSettings::default(),
-            limit_bytes_per_second: 0,
-            hours: None,
-            chunk_bytes: 8 << 20,
-        }
-    }
-}
-
-impl Default for S3Settings {
-    fn default() -> Self {
-        S3Settings {
-            endpoint: String::new(),
-            bucket: String::new(),
-            region: bucket::quirks::DEFAULT_REGION.into(),
-            path_style: true,
-            prefix: String::new(),
-        }
-    }
-}
-
-impl Default for YoutubeSettings {
-    fn default() -> Self {
-        YoutubeSettings {
-            privacy: Privacy::Private,
-            category: 17,
-            description: String::new(),
-            api: "https://www.googleapis.com".into(),
-            token_url: "https://oauth2.googleapis.com/token".into(),
-        }
-    }
-}
-
 impl Settings {
     /// The first invalid setting, named by its field.
     pub fn check(&self) -> Result<(), String> {
@@ -197,9 +152,10 @@ impl Settings {
         }
         if self.limit_bytes_per_second != 0 {
             let limit = self.limit_bytes_per_second;
-            within([("limit_bytes_per_second", limit, 10_000..=u64::MAX)])?;
+            within([("limit_bytes_per_second", limit, 10_000..=MOST_PER_SECOND)])?;
         }
-        within([("chunk_bytes", self.chunk_bytes, CHUNK_UNIT..=1 << 30)])?;
+        self.in_range("")?;
+        self.youtube.in_range("youtube.")?;
         if !self.chunk_bytes.is_multiple_of(CHUNK_UNIT) {
             return Err(format!("chunk_bytes: must be a multiple of {CHUNK_UNIT}"));
         }
@@ -236,7 +192,7 @@ mod tests {
             ),
             (
                 r#"{"limit_bytes_per_second":5}"#,
-                "limit_bytes_per_second: must be between",
+                "limit_bytes_per_second: must be between 10000 and",
             ),
             (
                 r#"{"chunk_bytes":300000}"#,

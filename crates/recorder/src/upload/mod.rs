@@ -36,6 +36,7 @@ pub use queue::SCHEMA;
 pub use state::{Progress, Snapshot};
 pub use video::{Status, Video};
 
+use crate::clock::Clock;
 use state::Shared;
 
 /// The handle to the uploads; they end soon after it is dropped.
@@ -46,8 +47,13 @@ pub struct Uploads {
 
 impl Uploads {
     /// Starts uploading what is in the queue, which is the table [`SCHEMA`] in `database`.
-    pub fn start(kit: &Kit, settings: Settings, database: &Path) -> anyhow::Result<Self> {
-        Uploads::start_with(kit, settings, database, Duration::from_secs(1))
+    pub fn start(
+        kit: &Kit,
+        settings: Settings,
+        database: &Path,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        Uploads::start_with(kit, settings, database, clock, Duration::from_secs(1))
     }
 
     /// Starts with another length of a second in pauses; tests shorten it.
@@ -55,19 +61,20 @@ impl Uploads {
         kit: &Kit,
         settings: Settings,
         database: &Path,
+        clock: Clock,
         second: Duration,
     ) -> anyhow::Result<Self> {
         if settings.target == config::Kind::None {
             return Ok(Uploads { shared: None });
         }
         let shared = Arc::<Shared>::default();
-        worker::start(kit, settings, database, second, shared.clone())?;
+        worker::start(kit, settings, database, (clock, second), shared.clone())?;
         Ok(Uploads {
             shared: Some(shared),
         })
     }
 
-    /// Adds a video to the queue, unless it was added before. It is on the card a moment later: what was added in the
+    /// Adds a video to the queue. One that was added before is only given its title and time anew. It is on the card a moment later: what was added in the
     /// moment before a power cut has to be added again, as all finished sessions are at each start.
     pub fn add(&self, video: Video) {
         let Some(shared) = &self.shared else { return };
@@ -84,7 +91,8 @@ impl Uploads {
         shared.changed.notify_all();
     }
 
-    /// Tries at once what waits for a later attempt, such as when the network is back.
+    /// Tries at once what waits only because the target could not be used, such as when the network is back. A time that
+    /// the target named is kept, and a video that it does not take waits for its own time.
     pub fn wake(&self) {
         let Some(shared) = &self.shared else { return };
         let mut state = shared.lock();

@@ -59,6 +59,19 @@ impl Place {
     }
 }
 
+/// A target's name for a video, as the journal may have it: in the query of an address and before its host there may be
+/// secrets.
+pub fn without_secrets(name: &str) -> String {
+    let Ok(mut url) = Url::parse(name) else {
+        return name.to_owned();
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    // What has no host has neither of these.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.into()
+}
+
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -92,6 +105,21 @@ mod tests {
             Some("https://videos.example@elsewhere.example/1"),
         ] {
             place.location(header).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_in_an_address_is_left_out() {
+        for (name, told) in [
+            (
+                "https://a.example/files/1?key=x#y",
+                "https://a.example/files/1",
+            ),
+            ("https://me:secret@a.example/1", "https://a.example/1"),
+            ("gym/1.mp4", "gym/1.mp4"),
+            ("dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ] {
+            assert_eq!(without_secrets(name), told);
         }
     }
 

@@ -80,7 +80,7 @@ impl Put {
         }
         let answer = answer?;
         match is_stored(&answer) {
-            true => self.check(&url, video, String::new()),
+            true => self.compare(&url, video),
             false => Err(judge(&self.host, answer)),
         }
     }
@@ -98,6 +98,7 @@ impl Target for Put {
         self.send_whole(job).map_err(|setback| match setback {
             Setback::Final(trouble) => trouble,
             Setback::Passing(why, pause) => Trouble::Target { why, pause },
+            Setback::Foreign(why) => Trouble::Video(why),
             Setback::Gone | Setback::Elsewhere => {
                 Trouble::Video(format!("{} does not keep the video", self.host))
             }
@@ -128,10 +129,10 @@ impl Protocol for Put {
         let answer = self.ask_with(request)?;
         match answer.status() {
             308 if answer.header("location").is_none() => Ok(Reached::Bytes(received(&answer))),
-            _ if is_stored(&answer) => match self.check(location, video, String::new()) {
-                Ok(_) => Ok(Reached::Whole(String::new())),
+            _ if is_stored(&answer) => match self.compare(location, video) {
+                Ok(_) => Ok(Reached::Whole(None)),
                 // It has taken the question for an empty file.
-                Err(Setback::Final(Trouble::Video(_))) => Err(self.takes_no_parts()),
+                Err(Setback::Foreign(_)) => Err(self.takes_no_parts()),
                 Err(setback) => Err(setback),
             },
             404 | 410 => Err(Setback::Gone),
@@ -150,7 +151,7 @@ impl Protocol for Put {
         match answer.status() {
             308 if answer.header("location").is_none() => Ok(Reached::Bytes(received(&answer))),
             _ if is_stored(&answer) => match end == video.bytes {
-                true => Ok(Reached::Whole(String::new())),
+                true => Ok(Reached::Whole(None)),
                 // It has stored this part as if it were the file.
                 false => Err(self.takes_no_parts()),
             },
@@ -164,12 +165,19 @@ impl Protocol for Put {
         }
     }
 
-    fn check(&self, location: &str, video: &Video, _: String) -> Result<String, Setback> {
+    fn check(&self, location: &str, job: &Job) -> Result<String, Setback> {
+        self.compare(location, job.video)
+    }
+}
+
+impl Put {
+    /// Compares the size of the stored file with that of the video.
+    fn compare(&self, location: &str, video: &Video) -> Result<String, Setback> {
         let host = &self.host;
         let answer = self.ask_with(Request::new(Method::HEAD, location))?;
         if !answer.is_success() {
             return Err(match answer.status() {
-                404 | 410 => Trouble::Video(format!("{host} has lost the video")).into(),
+                404 | 410 => Setback::Foreign(format!("{host} has lost the video")),
                 405 | 501 => {
                     let line = answer.status_line();
                     let why = format!(
@@ -186,10 +194,10 @@ impl Protocol for Put {
         let length = answer.header("content-length");
         match length.and_then(|length| length.parse::<u64>().ok()) {
             Some(there) if there == video.bytes => Ok(location.to_owned()),
-            Some(there) => Err(other_size(host, there, video.bytes).into()),
+            Some(there) => Err(other_size(host, there, video.bytes)),
             None => {
                 let why = format!("{host} does not tell the size of the video that it stored");
-                Err(Trouble::Video(why).into())
+                Err(Setback::Foreign(why))
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A row is never deleted here: what was uploaded stays known as such, so that it is never uploaded twice, and what
 //! could not be uploaded is tried again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS uploads (
   why TEXT,                            -- it failed or is corrupted
   target TEXT,                         -- where the upload was begun or completed
   location TEXT,                       -- the target's name for an upload that was begun
+  beginnings INTEGER NOT NULL DEFAULT 0, -- how often it was begun there
   acknowledged INTEGER NOT NULL DEFAULT 0,
   receipt TEXT,                        -- the target's name for the complete video
   failures INTEGER NOT NULL DEFAULT 0,
@@ -77,7 +78,8 @@ impl Queue {
         self.inode == inode(database)
     }
 
-    /// Adds a video. One that is known already is left as it is, unless its content is another one.
+    /// Adds a video. One that is known already is left as it is, unless its content is another one; but when it was recorded
+    /// may have become known better.
     pub fn add(&self, video: &Video, now_ms: i64) -> anyhow::Result<()> {
         let path = video.path.to_str();
         let path = path.with_context(|| format!("{:?} is no UTF-8", video.path))?;
@@ -88,14 +90,30 @@ impl Queue {
              ON CONFLICT (session) DO UPDATE SET
                path = :path, bytes = :bytes, sha256 = :sha256, title = :title,
                recorded_at_ms = :recorded, duration_ms = :duration,
-               status = 'pending', why = NULL, target = NULL, location = NULL, acknowledged = 0,
-               receipt = NULL, failures = 0, due_ms = 0, changed_ms = :now
+               status = 'pending', why = NULL, target = NULL, location = NULL, beginnings = 0,
+               acknowledged = 0, receipt = NULL, failures = 0, due_ms = 0, changed_ms = :now
              WHERE (path, bytes, sha256) <> (:path, :bytes, :sha256)",
             named_params! {
                 ":session": video.session, ":path": path, ":bytes": video.bytes as i64,
                 ":sha256": video.sha256, ":title": video.title,
                 ":recorded": video.recorded_at_ms, ":duration": video.duration_ms, ":now": now_ms,
             },
+        )?;
+        let set = "UPDATE uploads SET title = ?2, recorded_at_ms = ?3
+             WHERE session = ?1 AND (title, recorded_at_ms) <> (?2, ?3)";
+        let known = params![video.session, video.title, video.recorded_at_ms];
+        self.connection.execute(set, known)?;
+        Ok(())
+    }
+
+    /// Corrects the times of a boot that began at `booted_ms`, as far as they were told until `now_ms`, once it is known that
+    /// the clock was wrong by `moved_ms` then.
+    pub fn set_clock(&self, booted_ms: i64, now_ms: i64, moved_ms: i64) -> anyhow::Result<()> {
+        self.connection.execute(
+            "UPDATE uploads SET changed_ms = changed_ms + ?3,
+               due_ms = CASE due_ms WHEN 0 THEN 0 ELSE due_ms + ?3 END
+             WHERE changed_ms BETWEEN ?1 AND ?2",
+            params![booted_ms, now_ms, moved_ms],
         )?;
         Ok(())
     }
@@ -113,18 +131,38 @@ impl Queue {
         Ok(found.optional()?)
     }
 
+    /// The time until the next video is due, if one waits for its time.
+    pub fn next_due(&self, now_ms: i64) -> anyhow::Result<Option<Duration>> {
+        let query = "SELECT min(due_ms) FROM uploads
+             WHERE status IN ('pending', 'uploading', 'failed') AND due_ms > ?1";
+        let due_ms: Option<i64> = self
+            .connection
+            .query_row(query, [now_ms], |row| row.get(0))?;
+        Ok(due_ms.map(|due_ms| Duration::from_millis(due_ms.abs_diff(now_ms))))
+    }
+
+    /// How often the target did not take the video of a session.
+    pub fn failures(&self, session: i64) -> anyhow::Result<u32> {
+        let query = "SELECT failures FROM uploads WHERE session = ?1";
+        Ok(self
+            .connection
+            .query_row(query, [session], |row| row.get(0))?)
+    }
+
     /// The memory of the upload of a session to a target.
     pub fn journal<'q>(&'q self, session: i64, target: &'q str) -> anyhow::Result<Entry<'q>> {
-        let query = "SELECT location FROM uploads WHERE session = ?1 AND target = ?2";
+        let query = "SELECT location, beginnings FROM uploads WHERE session = ?1 AND target = ?2";
+        let row = |row: &Row| Ok((row.get(0)?, row.get(1)?));
         let found = self
             .connection
-            .query_row(query, params![session, target], |row| row.get(0));
-        let location = found.optional()?.flatten();
+            .query_row(query, params![session, target], row);
+        let (location, beginnings) = found.optional()?.unwrap_or_default();
         Ok(Entry {
             queue: self,
             session,
             target,
             location: RefCell::new(location),
+            beginnings: Cell::new(beginnings),
         })
     }
 
@@ -136,6 +174,15 @@ impl Queue {
     /// Marks an upload as interrupted.
     pub fn pending(&self, session: i64, now_ms: i64) -> anyhow::Result<()> {
         self.set(session, "pending", None, now_ms)
+    }
+
+    /// Marks an upload as one whose target has everything, and has to be asked again at a later time.
+    pub fn unfinished(&self, session: i64, pause: Duration, now_ms: i64) -> anyhow::Result<()> {
+        self.pending(session, now_ms)?;
+        let due_ms = now_ms + pause.as_millis() as i64;
+        let set = "UPDATE uploads SET due_ms = ?2 WHERE session = ?1";
+        self.connection.execute(set, [session, due_ms])?;
+        Ok(())
     }
 
     /// Marks a file as changed since it was recorded; it is never sent.
@@ -153,7 +200,7 @@ impl Queue {
     ) -> anyhow::Result<()> {
         self.connection.execute(
             "UPDATE uploads SET status = 'completed', why = NULL, target = ?2, receipt = ?3,
-               location = NULL, acknowledged = bytes, failures = 0, changed_ms = ?4
+               location = NULL, beginnings = 0, acknowledged = bytes, failures = 0, changed_ms = ?4
              WHERE session = ?1",
             params![session, target, receipt, now_ms],
         )?;
@@ -169,10 +216,7 @@ impl Queue {
         is_its_own: bool,
         now_ms: i64,
     ) -> anyhow::Result<()> {
-        let query = "SELECT failures FROM uploads WHERE session = ?1";
-        let before: u32 = self
-            .connection
-            .query_row(query, [session], |row| row.get(0))?;
+        let before = self.failures(session)?;
         let (failures, due_ms) = match is_its_own {
             true => {
                 let failures = before.saturating_add(1);
@@ -181,18 +225,10 @@ impl Queue {
             }
             false => (before, 0),
         };
-        self.connection.execute(
-            "UPDATE uploads SET failures = ?2, due_ms = ?3 WHERE session = ?1",
-            params![session, failures, due_ms],
-        )?;
-        self.set(session, "failed", Some(why), now_ms)
-    }
-
-    /// Makes everything due that failed.
-    pub fn all_due(&self) -> anyhow::Result<()> {
+        let set = "UPDATE uploads SET failures = ?2, due_ms = ?3 WHERE session = ?1";
         self.connection
-            .execute("UPDATE uploads SET due_ms = 0 WHERE status = 'failed'", [])?;
-        Ok(())
+            .execute(set, params![session, failures, due_ms])?;
+        self.set(session, "failed", Some(why), now_ms)
     }
 
     /// The status of every session.
@@ -221,19 +257,23 @@ impl Queue {
         Ok(u64::try_from(bytes).unwrap_or_default())
     }
 
-    /// When an upload was last complete.
-    pub fn last_completed_ms(&self) -> anyhow::Result<Option<i64>> {
-        let query = "SELECT max(changed_ms) FROM uploads WHERE status = 'completed'";
-        Ok(self.connection.query_row(query, [], |row| row.get(0))?)
+    /// When an upload was last complete. What a clock told that was wrong, and is still to come, is not believed.
+    pub fn last_completed_ms(&self, now_ms: i64) -> anyhow::Result<Option<i64>> {
+        let query = "SELECT max(changed_ms) FROM uploads
+             WHERE status = 'completed' AND changed_ms <= ?1";
+        Ok(self
+            .connection
+            .query_row(query, [now_ms], |row| row.get(0))?)
     }
 
     /// The share of the uploads that ended within a day which were successful; none if none ended.
     pub fn success_rate(&self, now_ms: i64) -> anyhow::Result<Option<f64>> {
         let query = "SELECT avg(status = 'completed') FROM uploads
-             WHERE status IN ('completed', 'failed', 'corrupted') AND changed_ms > ?1";
+             WHERE status IN ('completed', 'failed', 'corrupted')
+               AND changed_ms > ?1 AND changed_ms <= ?2";
         let rate = self
             .connection
-            .query_row(query, [now_ms - DAY_MS], |row| row.get(0))?;
+            .query_row(query, [now_ms - DAY_MS, now_ms], |row| row.get(0))?;
         Ok(rate)
     }
 
@@ -274,6 +314,7 @@ pub struct Entry<'q> {
     session: i64,
     target: &'q str,
     location: RefCell<Option<String>>,
+    beginnings: Cell<u32>,
 }
 
 impl Journal for Entry<'_> {
@@ -281,13 +322,30 @@ impl Journal for Entry<'_> {
         self.location.borrow().clone()
     }
 
+    fn beginnings(&self) -> u32 {
+        self.beginnings.get()
+    }
+
     fn begun(&self, location: Option<&str>) -> Result<(), Trouble> {
+        let beginnings = self.beginnings.get() + u32::from(location.is_some());
         let written = self.queue.connection.execute(
-            "UPDATE uploads SET target = ?2, location = ?3, acknowledged = 0 WHERE session = ?1",
-            params![self.session, self.target, location],
+            "UPDATE uploads SET target = ?2, location = ?3, beginnings = ?4, acknowledged = 0
+             WHERE session = ?1",
+            params![self.session, self.target, location, beginnings],
         );
         written.map_err(unwritten)?;
+        self.beginnings.set(beginnings);
         *self.location.borrow_mut() = location.map(str::to_owned);
+        Ok(())
+    }
+
+    fn moved(&self, location: &str) -> Result<(), Trouble> {
+        let written = self.queue.connection.execute(
+            "UPDATE uploads SET location = ?2 WHERE session = ?1",
+            params![self.session, location],
+        );
+        written.map_err(unwritten)?;
+        *self.location.borrow_mut() = Some(location.to_owned());
         Ok(())
     }
 
@@ -321,18 +379,21 @@ mod tests {
             inode: None,
         };
         for session in sessions {
-            let video = Video {
-                session: *session,
-                path: format!("/videos/{session}.mp4").into(),
-                bytes: 100,
-                sha256: "ab".into(),
-                title: String::new(),
-                recorded_at_ms: NOW,
-                duration_ms: 1,
-            };
-            queue.add(&video, NOW).unwrap();
+            queue.add(&video_of(*session), NOW).unwrap();
         }
         queue
+    }
+
+    fn video_of(session: i64) -> Video {
+        Video {
+            session,
+            path: format!("/videos/{session}.mp4").into(),
+            bytes: 100,
+            sha256: "ab".into(),
+            title: String::new(),
+            recorded_at_ms: NOW,
+            duration_ms: 1,
+        }
     }
 
     fn next(queue: &Queue, now_ms: i64) -> Option<i64> {
@@ -355,8 +416,48 @@ mod tests {
         queue.failed(2, "refused", true, NOW).unwrap();
         assert_eq!(next(&queue, NOW + 9 * 60_000), None);
         assert_eq!(next(&queue, NOW + 10 * 60_000), Some(2));
-        queue.all_due().unwrap();
-        assert_eq!(next(&queue, NOW), Some(2));
+        let due = queue.next_due(NOW + 60_000).unwrap();
+        assert_eq!(due, Some(Duration::from_secs(9 * 60)));
+    }
+
+    #[test]
+    fn when_the_clock_is_set_the_times_of_this_boot_are_corrected_and_no_others() {
+        let queue = queue_of(&[1, 2, 3]);
+        let ahead = NOW + 5 * 365 * 24 * HOUR;
+        let booted = ahead - HOUR;
+        queue.completed(1, "put", "1", NOW - 3 * HOUR).unwrap();
+        queue.completed(2, "put", "2", ahead - HOUR / 2).unwrap();
+        queue.failed(3, "refused", true, ahead).unwrap();
+        assert_eq!(queue.last_completed_ms(NOW).unwrap(), Some(NOW - 3 * HOUR));
+        queue.set_clock(booted, ahead, NOW - ahead).unwrap();
+        assert_eq!(queue.last_completed_ms(NOW).unwrap(), Some(NOW - HOUR / 2));
+        assert_eq!(queue.success_rate(NOW).unwrap(), Some(2.0 / 3.0));
+        // A pause is as long as it was.
+        assert_eq!(next(&queue, NOW), None);
+        assert_eq!(next(&queue, NOW + 5 * 60_000), Some(3));
+    }
+
+    #[test]
+    fn a_recording_gets_the_title_of_its_right_time_and_nothing_else_anew() {
+        let queue = queue_of(&[1]);
+        queue.completed(1, "put", "1", NOW).unwrap();
+        let known = Video {
+            title: "another".into(),
+            recorded_at_ms: NOW - HOUR,
+            ..video_of(1)
+        };
+        queue.add(&known, NOW + HOUR).unwrap();
+        let query = "SELECT title, recorded_at_ms, status, changed_ms FROM uploads";
+        let row = queue.connection.query_row(query, [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        let expected = (
+            "another".to_owned(),
+            NOW - HOUR,
+            "completed".to_owned(),
+            NOW,
+        );
+        assert_eq!(row.unwrap(), expected);
     }
 
     #[test]
@@ -376,7 +477,9 @@ mod tests {
         assert_eq!(queue.bytes().unwrap(), 60);
         let again = queue.journal(1, "tus a").unwrap().location();
         assert_eq!(again.as_deref(), Some("https://a/1"));
-        assert_eq!(queue.journal(1, "tus b").unwrap().location(), None);
+        assert_eq!(queue.journal(1, "tus a").unwrap().beginnings(), 1);
+        let other = queue.journal(1, "tus b").unwrap();
+        assert_eq!((other.location(), other.beginnings()), (None, 0));
     }
 
     #[test]
@@ -390,6 +493,7 @@ mod tests {
         assert_eq!(queue.success_rate(NOW + HOUR).unwrap(), Some(0.5));
         let later = queue.success_rate(NOW + 24 * HOUR + 1).unwrap();
         assert_eq!(later, Some(2.0 / 3.0));
-        assert_eq!(queue.last_completed_ms().unwrap(), Some(NOW + HOUR));
+        let last = queue.last_completed_ms(NOW + 24 * HOUR).unwrap();
+        assert_eq!(last, Some(NOW + HOUR));
     }
 }

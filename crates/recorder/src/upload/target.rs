@@ -40,6 +40,8 @@ pub struct Job<'j> {
     pub pace: Arc<Pace>,
     /// The pause after the first setback; it is doubled after each further one.
     pub pause: Duration,
+    /// How often the target did not take this video before.
+    pub failures: u32,
 }
 
 /// The memory of an upload; what was remembered is on the card.
@@ -47,8 +49,14 @@ pub trait Journal {
     /// The server's name for the upload, if it was begun.
     fn location(&self) -> Option<String>;
 
+    /// How often the upload was begun.
+    fn beginnings(&self) -> u32;
+
     /// Remembers the server's name for the upload, or that there is none any more.
     fn begun(&self, location: Option<&str>) -> Result<(), Trouble>;
+
+    /// Remembers another name for the upload that was begun.
+    fn moved(&self, location: &str) -> Result<(), Trouble>;
 
     /// Remembers how many bytes the server has acknowledged.
     fn acknowledged(&self, bytes: u64) -> Result<(), Trouble>;
@@ -68,8 +76,8 @@ pub trait Protocol {
     /// Sends a part.
     fn send(&self, location: &str, video: &Video, part: Part) -> Result<Reached, Setback>;
 
-    /// Checks what the server says of the complete upload; `named` is what it answered at the end of the upload.
-    fn check(&self, location: &str, video: &Video, named: String) -> Result<String, Setback>;
+    /// Checks what the server says of the complete upload. What is not the video is sent anew with the next attempt.
+    fn check(&self, location: &str, job: &Job) -> Result<String, Setback>;
 
     /// The length of the next part; the rest of a video counts as one if it is shorter.
     fn chunk_bytes(&self) -> u64;
@@ -108,8 +116,8 @@ impl Part {
 pub enum Reached {
     /// The server has this many bytes.
     Bytes(u64),
-    /// The server has everything, and names it so.
-    Whole(String),
+    /// The server has everything, at this address if that is another one than the upload's.
+    Whole(Option<String>),
 }
 
 /// Takes a video through a protocol, from wherever its upload stands.
@@ -162,25 +170,20 @@ impl<P: Protocol> Way<'_, P> {
                 self.acknowledged(reached)?;
             }
             Some(Reached::Bytes(at)) if at > whole => {
-                job.journal.begun(None)?;
-                return Err(other_size(protocol.host(), at, whole).into());
+                return Err(other_size(protocol.host(), at, whole));
             }
             Some(Reached::Bytes(at)) if at < whole => {
                 let reached = self.send(&location, at)?;
                 self.acknowledged(reached)?;
             }
-            Some(reached) => {
-                let named = match reached {
-                    Reached::Bytes(_) => String::new(),
-                    Reached::Whole(named) => named,
-                };
-                let checked = protocol.check(&location, job.video, named);
-                if let Err(Setback::Final(Trouble::Video(_))) = checked {
-                    // What is there is not the video: the next attempt begins anew.
+            Some(_) => match protocol.check(&location, job) {
+                Err(Setback::Foreign(why)) => {
+                    // All of it was sent in vain: not again without a pause.
                     job.journal.begun(None)?;
+                    return Err(Trouble::Video(why).into());
                 }
-                return checked.map(Some);
-            }
+                checked => return checked.map(Some),
+            },
         }
         Ok(None)
     }
@@ -203,18 +206,20 @@ impl<P: Protocol> Way<'_, P> {
         match sent? {
             // A success that acknowledges nothing would be repeated for ever.
             Reached::Bytes(there) if there <= at => Err(Setback::Elsewhere),
-            Reached::Bytes(there) if there > end => {
-                job.journal.begun(None)?;
-                Err(other_size(protocol.host(), there, end).into())
-            }
+            Reached::Bytes(there) if there > end => Err(other_size(protocol.host(), there, end)),
             reached => Ok(reached),
         }
     }
 
     fn acknowledged(&mut self, reached: Reached) -> Result<(), Trouble> {
-        let bytes = match reached {
-            Reached::Bytes(bytes) => bytes,
-            Reached::Whole(_) => self.job.video.bytes,
+        let bytes = match &reached {
+            Reached::Bytes(bytes) => *bytes,
+            Reached::Whole(moved) => {
+                if let Some(location) = moved {
+                    self.job.journal.moved(location)?;
+                }
+                self.job.video.bytes
+            }
         };
         self.job.journal.acknowledged(bytes)?;
         if bytes > self.most {
@@ -232,14 +237,10 @@ impl<P: Protocol> Way<'_, P> {
         let (why, pause) = match setback {
             Setback::Final(trouble) => return Err(trouble),
             Setback::Gone => {
-                self.job.journal.begun(None)?;
-                self.most = 0;
                 let why = format!("{host} does not know the upload that it began any more");
-                match self.beginnings < BEGINNINGS {
-                    true => return Ok(()),
-                    false => return Err(Trouble::target(why)),
-                }
+                return self.begin_anew(Trouble::target(why));
             }
+            Setback::Foreign(why) => return self.begin_anew(Trouble::Video(why)),
             Setback::Elsewhere => (format!("{host} expects another part"), None),
             Setback::Passing(why, pause) => (why, pause),
         };
@@ -250,6 +251,16 @@ impl<P: Protocol> Way<'_, P> {
             return Err(Trouble::Target { why, pause });
         }
         self.job.pace.rest(rest).map_err(|_| Trouble::Ended)
+    }
+
+    /// Forgets the upload, so that the next step begins another one, unless that was tried often enough.
+    fn begin_anew(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        self.job.journal.begun(None)?;
+        self.most = 0;
+        match self.beginnings < BEGINNINGS {
+            true => Ok(()),
+            false => Err(trouble),
+        }
     }
 }
 

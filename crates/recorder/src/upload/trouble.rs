@@ -21,6 +21,8 @@ pub enum Trouble {
     Video(String),
     /// The file is not the one that was recorded.
     Corrupted(String),
+    /// The target has all of the video, and has to be asked after this pause whether it is done with it.
+    Unfinished(Duration),
     /// Uploads may not run now.
     Ended,
 }
@@ -30,6 +32,8 @@ pub enum Trouble {
 pub enum Setback {
     /// The server does not know this upload any more: begin anew.
     Gone,
+    /// What the server has there is not this video: begin anew.
+    Foreign(String),
     /// The server has another number of bytes than expected: ask it.
     Elsewhere,
     /// Likely to be over soon: ask the server and go on, after this pause if it named one.
@@ -120,8 +124,8 @@ pub fn portal(host: &str) -> String {
 }
 
 /// What it means that a server says that it has `there` bytes after `sent` were sent.
-pub fn other_size(host: &str, there: u64, sent: u64) -> Trouble {
-    Trouble::Video(format!(
+pub fn other_size(host: &str, there: u64, sent: u64) -> Setback {
+    Setback::Foreign(format!(
         "{host} says that it has {there} bytes, but {sent} were sent"
     ))
 }

@@ -177,14 +177,16 @@ impl Protocol for Tus {
         let answer = self.ask_with(Request::new(Method::HEAD, location))?;
         if !answer.is_success() {
             return Err(match answer.status() {
-                // It hides what it does not have from those who may not see it.
+                // The protocol has it, too, for an upload that is not there or not for everybody to know of.
                 403 => Setback::Gone,
                 _ => self.judge(answer),
             });
         }
         let length = number(&answer, "upload-length");
         if let Some(length) = length.filter(|length| *length != video.bytes) {
-            return Err(other_size(&self.host, length, video.bytes).into());
+            let (host, bytes) = (&self.host, video.bytes);
+            let why = format!("{host} has an upload of {length} bytes, and not of {bytes}, there");
+            return Err(Setback::Foreign(why));
         }
         reached(&self.host, &answer)
     }
@@ -206,11 +208,12 @@ impl Protocol for Tus {
     }
 
     /// Asks once more. A server that has passed a complete upload on may not know it any more: then the
-    /// acknowledgement of its last byte has to suffice.
-    fn check(&self, location: &str, video: &Video, _: String) -> Result<String, Setback> {
-        match self.ask(location, video) {
-            Ok(Reached::Bytes(there)) if there != video.bytes => {
-                Err(other_size(&self.host, there, video.bytes).into())
+    /// acknowledgement of its last byte has to suffice, as the protocol has it.
+    fn check(&self, location: &str, job: &Job) -> Result<String, Setback> {
+        let bytes = job.video.bytes;
+        match self.ask(location, job.video) {
+            Ok(Reached::Bytes(there)) if there != bytes => {
+                Err(other_size(&self.host, there, bytes))
             }
             Ok(_) | Err(Setback::Gone) => Ok(location.to_owned()),
             Err(setback) => Err(setback),

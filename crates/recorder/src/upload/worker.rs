@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use kit::{Component, Heartbeat, Kit, Secret, Shutdown, clock};
+use kit::{Component, Heartbeat, Kit, Secret, Shutdown};
 
 use super::config::{Kind, Settings};
-use super::hours;
+use super::hours::{self, Hours};
 use super::pace::Pace;
+use super::place;
 use super::put::Put;
 use super::queue::Queue;
 use super::s3::S3;
@@ -22,6 +23,7 @@ use super::tus::Tus;
 use super::verify::{Verifier, is_unchanged};
 use super::video::{Status, Video};
 use super::youtube::{Channel, Youtube};
+use crate::clock::Clock;
 
 /// Every request ends, or moves bytes, within a part of this.
 const BEAT: Duration = Duration::from_secs(600);
@@ -36,7 +38,7 @@ pub fn start(
     kit: &Kit,
     settings: Settings,
     database: &Path,
-    second: Duration,
+    (clock, second): (Clock, Duration),
     shared: Arc<Shared>,
 ) -> anyhow::Result<()> {
     shared.lock().snapshot.target = settings.target;
@@ -47,6 +49,8 @@ pub fn start(
         target: open(kit, &settings, &folder).map_err(|error| format!("{error:#}")),
         name: format!("{} {}", settings.target.name(), address(&settings)),
         settings,
+        booted_ms: clock.booted_ms(),
+        clock,
         second,
         verifier: Verifier::default(),
         component: kit.component("uploads"),
@@ -128,16 +132,26 @@ struct Worker {
     /// Tells this target from one that was set before.
     name: String,
     settings: Settings,
+    clock: Clock,
+    /// When this boot began, according to the clock.
+    booted_ms: i64,
     second: Duration,
     verifier: Verifier,
     component: Component,
     shutdown: Shutdown,
     heartbeat: Arc<Heartbeat>,
     shared: Arc<Shared>,
-    /// Nothing is tried before this time.
-    pause: Option<Instant>,
+    /// Nothing is tried meanwhile.
+    pause: Option<Pause>,
     /// How often in a row the target took nothing.
     failures: u32,
+}
+
+/// A pause after the target took nothing.
+struct Pause {
+    until: Instant,
+    /// Whether the target named its length.
+    is_named: bool,
 }
 
 impl Worker {
@@ -206,9 +220,10 @@ impl Worker {
     }
 
     fn turn_with(&mut self, queue: &Queue) -> anyhow::Result<Duration> {
+        self.watch_clock(queue)?;
         self.take_in(queue)?;
-        if std::mem::take(&mut self.shared.lock().is_woken) {
-            queue.all_due()?;
+        let is_named = self.pause.as_ref().is_some_and(|pause| pause.is_named);
+        if std::mem::take(&mut self.shared.lock().is_woken) && !is_named {
             (self.pause, self.failures) = (None, 0);
         }
         self.tell(queue)?;
@@ -216,19 +231,32 @@ impl Worker {
             return Ok(TURN);
         }
         let hours = self.settings.hours;
-        if let Some(closed) = hours.and_then(|hours| hours.opens_in(&hours::now())) {
+        let now_ms = self.clock.now_ms();
+        if let Some(closed) = hours.and_then(|hours| hours.opens_in(&hours::local(now_ms))) {
             return Ok(closed);
         }
-        if let Some(until) = self.pause {
-            let left = until.saturating_duration_since(Instant::now());
+        if let Some(pause) = &self.pause {
+            let left = pause.until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Ok(left);
             }
         }
-        match queue.next(clock::now_ms())? {
+        match queue.next(now_ms)? {
             Some(video) => self.upload(queue, &video).map(|()| Duration::ZERO),
-            None => Ok(TURN),
+            None => Ok(queue.next_due(now_ms)?.unwrap_or(TURN)),
         }
+    }
+
+    /// Corrects what the clock said when somebody has set it.
+    fn watch_clock(&mut self, queue: &Queue) -> anyhow::Result<()> {
+        let Some(moved_ms) = self.clock.set_since(self.booted_ms) else {
+            return Ok(());
+        };
+        let now_ms = self.clock.now_ms();
+        queue.set_clock(self.booted_ms, now_ms - moved_ms, moved_ms)?;
+        // A pause until the next day may be one until a wrong day.
+        (self.booted_ms, self.pause) = (self.booted_ms + moved_ms, None);
+        Ok(())
     }
 
     /// Puts what was added into the queue.
@@ -238,7 +266,7 @@ impl Worker {
             let Some(video) = self.shared.lock().added.first().cloned() else {
                 return Ok(());
             };
-            queue.add(&video, clock::now_ms())?;
+            queue.add(&video, self.clock.now_ms())?;
             self.shared.lock().added.remove(0);
         }
     }
@@ -246,16 +274,21 @@ impl Worker {
     /// Uploads a video, and records the outcome.
     fn upload(&mut self, queue: &Queue, video: &Video) -> anyhow::Result<()> {
         let pace = Arc::new(self.pace());
-        queue.uploading(video.session, clock::now_ms())?;
+        queue.uploading(video.session, self.clock.now_ms())?;
         self.shared.lock().running = Some((video.clone(), pace.clone()));
         self.tell(queue)?;
         let outcome = self.send(queue, video, &pace);
         self.shared.lock().running = None;
-        let (session, now) = (video.session, clock::now_ms());
+        let (session, now) = (video.session, self.clock.now_ms());
         match outcome? {
             Ok(receipt) => {
                 queue.completed(session, &self.name, &receipt, now)?;
+                let receipt = place::without_secrets(&receipt);
                 tracing::info!(session, receipt, "uploaded");
+                self.works();
+            }
+            Err(Trouble::Unfinished(pause)) => {
+                queue.unfinished(session, pause, now)?;
                 self.works();
             }
             Err(Trouble::Ended) => queue.pending(session, now)?,
@@ -274,7 +307,10 @@ impl Worker {
                 self.failures += 1;
                 let [first, longest] = [PAUSE.0, PAUSE.1].map(|seconds| self.second * seconds);
                 let own = kit::jittered(kit::back_off(first, self.failures, longest));
-                self.pause = Some(Instant::now() + pause.unwrap_or(own).max(own));
+                self.pause = Some(Pause {
+                    until: Instant::now() + pause.unwrap_or(own).max(own),
+                    is_named: pause.is_some(),
+                });
                 self.stands_still(why);
             }
         }
@@ -290,9 +326,11 @@ impl Worker {
     fn pace(&self) -> Pace {
         let limit = Some(self.settings.limit_bytes_per_second).filter(|limit| *limit > 0);
         let (hours, shutdown) = (self.settings.hours, self.shutdown.clone());
+        let clock = self.clock.clone();
         let (shared, heartbeat) = (self.shared.clone(), self.heartbeat.clone());
         let must_end = move || {
-            let is_closed = hours.is_some_and(|hours| hours.opens_in(&hours::now()).is_some());
+            let is_open = |hours: Hours| hours.is_open(&hours::local(clock.now_ms()));
+            let is_closed = hours.is_some_and(|hours| !is_open(hours));
             is_closed || shutdown.is_requested() || shared.lock().is_ended
         };
         let sent = self.shared.clone();
@@ -321,6 +359,7 @@ impl Worker {
             journal: &journal,
             pace: pace.clone(),
             pause: self.second,
+            failures: queue.failures(video.session)?,
         };
         let sent = match &self.target {
             Ok(target) => target.upload(&job),
@@ -337,8 +376,9 @@ impl Worker {
     /// Shows the state of the queue.
     fn tell(&self, queue: &Queue) -> anyhow::Result<()> {
         let mut statuses = queue.statuses()?;
-        let success_rate = queue.success_rate(clock::now_ms())?;
-        let last_completed_ms = queue.last_completed_ms()?;
+        let now_ms = self.clock.now_ms();
+        let success_rate = queue.success_rate(now_ms)?;
+        let last_completed_ms = queue.last_completed_ms(now_ms)?;
         let mut queue_bytes = queue.bytes()?;
         let mut state = self.shared.lock();
         for video in &state.added {

@@ -3,6 +3,9 @@
 //!
 //! The refresh token, which is the credential, is exchanged for an access token that is valid for an hour; one that is
 //! refused with 401 is replaced once. The quota is renewed at midnight of Pacific time, so nothing is tried before.
+//!
+//! What was sent is not a video yet: YouTube processes it, and may find that it cannot. So it is asked until it is done. A
+//! video that it has lost or could not process is sent once more; after that, people have to look, and it is only asked.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,13 +21,19 @@ use super::hours::until_quota_is_renewed;
 use super::place::Place;
 use super::put::{content_range, received};
 use super::target::{Job, Part, Protocol, Reached, Target, client, resume};
-use super::trouble::{Setback, Trouble, is_page, judge, other_size, portal};
+use super::trouble::{Setback, Trouble, is_page, judge};
 use super::video::Video;
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 1 << 20;
 /// Titles are at most this long, in characters.
 const LONGEST_TITLE: usize = 100;
+/// How often a video is sent.
+const MOST_SENT: u32 = 2;
+/// So often a video that is not there is looked for later before it counts as lost.
+const LOOKED_FOR: u32 = 3;
+/// The pause before it is asked again whether a video is processed, in multiples of the first pause after a setback.
+const PROCESSING: u32 = 300;
 
 /// The secrets of a channel.
 #[derive(Debug, Clone)]
@@ -68,6 +77,9 @@ struct Tokens {
 #[serde(default)]
 struct Refusal {
     error: RefusalError,
+    /// The answer's first line.
+    #[serde(skip)]
+    line: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,6 +122,21 @@ struct FileDetails {
 #[derive(Deserialize)]
 struct Resources {
     items: Vec<Resource>,
+}
+
+impl Refusal {
+    fn of(answer: Answer) -> Self {
+        let line = answer.status_line();
+        let said = answer.excerpt(LONGEST_ANSWER as u64);
+        let refusal: Refusal = serde_json::from_str(&said).unwrap_or_default();
+        Refusal { line, ..refusal }
+    }
+
+    /// The API's word for why.
+    fn reason(&self) -> &str {
+        let first = self.error.errors.first();
+        first.map_or("", |first| first.reason.as_str())
+    }
 }
 
 impl Youtube {
@@ -213,19 +240,20 @@ impl Youtube {
 
     /// The meaning of a refusal, by the reasons in the API's documentation.
     fn judge(&self, answer: Answer) -> Setback {
-        let (host, line, status) = (&self.host, answer.status_line(), answer.status());
+        let status = answer.status();
         if is_page(&answer) || !(400..500).contains(&status) || matches!(status, 408 | 429) {
-            return judge(host, answer);
+            return judge(&self.host, answer);
         }
-        let said = answer.excerpt(LONGEST_ANSWER as u64);
-        let refusal: Refusal = serde_json::from_str(&said).unwrap_or_default();
-        let reason = refusal.error.errors.first();
-        let reason = reason.map_or("", |first| first.reason.as_str());
+        self.refused(status, &Refusal::of(answer))
+    }
+
+    fn refused(&self, status: u16, refusal: &Refusal) -> Setback {
+        let (host, reason) = (&self.host, refusal.reason());
         let message = match refusal.error.message.is_empty() {
             true => String::new(),
             false => format!(": {}", refusal.error.message),
         };
-        let why = format!("{host} answered {line} ({reason}{message})");
+        let why = format!("{host} answered {} ({reason}{message})", refusal.line);
         match reason {
             "quotaExceeded" | "dailyLimitExceeded" | "uploadLimitExceeded" => Trouble::Target {
                 why: format!("{host} takes no more uploads today ({reason})"),
@@ -243,23 +271,54 @@ impl Youtube {
     }
 
     /// Judges a video by what the API says of it.
-    fn accepted(&self, resource: &Resource, video: &Video) -> Result<(), Setback> {
+    fn accepted(&self, resource: &Resource, job: &Job) -> Result<(), Setback> {
         let (host, status) = (&self.host, &resource.status);
-        if let "failed" | "rejected" | "deleted" = &*status.upload_status {
-            let reason = match status.failure_reason.is_empty() {
-                true => &status.rejection_reason,
-                false => &status.failure_reason,
-            };
+        let reason = match status.failure_reason.is_empty() {
+            true => &status.rejection_reason,
+            false => &status.failure_reason,
+        };
+        let why = || {
             let how = &status.upload_status;
-            return Err(
-                Trouble::Video(format!("{host} says that the video is {how}: {reason}")).into(),
-            );
+            format!("{host} says that the video is {how}: {reason}")
+        };
+        match &*status.upload_status {
+            "processed" => {}
+            // Its answer to an earlier upload of the same bytes was lost.
+            "rejected" if reason == "duplicate" => return Ok(()),
+            "rejected" | "deleted" => return Err(Trouble::Video(why()).into()),
+            "failed" => return Err(self.sent_in_vain(why(), job)),
+            _ => return Err(unfinished(job)),
         }
-        let size = resource.file.file_size.as_ref();
+        let (size, bytes) = (resource.file.file_size.as_ref(), job.video.bytes);
         match size.and_then(|size| size.parse::<u64>().ok()) {
-            Some(there) if there != video.bytes => Err(other_size(host, there, video.bytes).into()),
+            Some(there) if there != bytes => {
+                let why = format!("{host} says that it has {there} bytes, but {bytes} were sent");
+                Err(self.sent_in_vain(why, job))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// What follows when the video that was made of an upload is none: it is sent once more.
+    fn sent_in_vain(&self, why: String, job: &Job) -> Setback {
+        match job.journal.beginnings() < MOST_SENT {
+            true => Setback::Foreign(why),
+            false => {
+                let why = format!("{why}; it was sent twice, and is not sent again");
+                Trouble::Video(why).into()
+            }
+        }
+    }
+
+    /// The address of a video.
+    fn address(&self, id: &str) -> String {
+        let api = self.settings.api.trim_end_matches('/');
+        format!("{api}/youtube/v3/videos?part=status,fileDetails&id={id}")
+    }
+
+    /// The video that is at an address, unless it is that of an upload.
+    fn video_at<'l>(&self, location: &'l str) -> Option<&'l str> {
+        location.strip_prefix(&self.address(""))
     }
 
     fn reached(&self, answer: Answer) -> Result<Reached, Setback> {
@@ -269,7 +328,7 @@ impl Youtube {
                 let said = answer.bytes(LONGEST_ANSWER)?;
                 let id = serde_json::from_slice(&said).map(|resource: Resource| resource.id);
                 match id {
-                    Ok(id) if !id.is_empty() => Ok(Reached::Whole(id)),
+                    Ok(id) if !id.is_empty() => Ok(Reached::Whole(Some(self.address(&id)))),
                     _ => {
                         let why = format!("{} does not say which video it has made", self.host);
                         Err(Trouble::Video(why).into())
@@ -329,6 +388,9 @@ impl Protocol for Youtube {
     }
 
     fn ask(&self, location: &str, video: &Video) -> Result<Reached, Setback> {
+        if self.video_at(location).is_some() {
+            return Ok(Reached::Whole(None));
+        }
         let request = Request::new(Method::PUT, location)
             .header("content-range", format!("bytes */{}", video.bytes));
         self.reached(self.ask_with(request)?)
@@ -343,37 +405,44 @@ impl Protocol for Youtube {
 
     /// Asks for the video. A consent that only allows uploads does not allow that: then the answer to the upload has to
     /// suffice.
-    fn check(&self, _: &str, video: &Video, id: String) -> Result<String, Setback> {
-        if id.is_empty() {
-            let why = format!(
-                "{} has everything, but has not made a video of it yet",
-                self.host
-            );
-            return Err(Setback::Passing(why, None));
+    fn check(&self, location: &str, job: &Job) -> Result<String, Setback> {
+        let Some(id) = self.video_at(location) else {
+            // It has everything, and has not named the video yet.
+            return Err(unfinished(job));
+        };
+        let answer = self.ask_with(Request::get(location))?;
+        if is_page(&answer) {
+            return Err(judge(&self.host, answer));
         }
-        let url = format!(
-            "{}/youtube/v3/videos?part=status,fileDetails&id={id}",
-            self.settings.api.trim_end_matches('/')
-        );
-        let answer = self.ask_with(Request::get(url))?;
         match answer.status() {
-            403 => return Ok(id),
-            200 if is_page(&answer) => return Err(Trouble::target(portal(&self.host)).into()),
             200 => {}
+            403 => {
+                let refusal = Refusal::of(answer);
+                return match refusal.reason() {
+                    "insufficientPermissions" | "forbidden" => Ok(id.to_owned()),
+                    _ => Err(self.refused(403, &refusal)),
+                };
+            }
             _ => return Err(self.judge(answer)),
         }
         let found: Resources = json(answer, &self.host)?;
         match found.items.first() {
-            Some(resource) => self.accepted(resource, video).map(|()| id),
+            Some(resource) => self.accepted(resource, job).map(|()| id.to_owned()),
             None => {
-                let why = format!(
-                    "{} does not know the video {id} that it has made",
-                    self.host
-                );
-                Err(Trouble::Video(why).into())
+                let host = &self.host;
+                let why = format!("{host} does not know the video {id} that it has made");
+                // Others of its servers may not have heard of it yet.
+                match job.failures < LOOKED_FOR {
+                    true => Err(Trouble::Video(why).into()),
+                    false => Err(self.sent_in_vain(why, job)),
+                }
             }
         }
     }
+}
+
+fn unfinished(job: &Job) -> Setback {
+    Trouble::Unfinished(job.pause * PROCESSING).into()
 }
 
 fn json<T: serde::de::DeserializeOwned>(answer: Answer, host: &str) -> Result<T, Setback> {

@@ -122,6 +122,12 @@ impl Recorder {
         self.runtime.block_on(listed).unwrap()
     }
 
+    /// The same, unless they cannot be read at the moment.
+    pub fn sessions_if_readable(&self) -> Option<Vec<Session>> {
+        let listed = self.library.list(i64::MIN, i64::MAX, 1000);
+        self.runtime.block_on(listed).ok()
+    }
+
     pub fn session(&self, id: i64) -> Session {
         self.runtime
             .block_on(self.library.get(id))

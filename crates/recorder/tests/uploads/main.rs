@@ -7,6 +7,7 @@
 )]
 
 mod http;
+mod journal;
 mod kills;
 mod oddities;
 mod put;

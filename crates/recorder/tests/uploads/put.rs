@@ -70,6 +70,7 @@ fn a_server_that_says_another_size_is_asked_again_later_and_gets_it_anew() {
     running.uploads.add(scene.video(2, CHUNK));
     running.completed(2);
     server.state().files.clear();
+    scene.its_time_comes();
     running.uploads.wake();
     running.completed(1);
     assert_eq!(server.bytes(FILE).len() as u64, BYTES);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use kit::testing::eventually;
 use kit::{Credentials, HttpSettings, Kit, Service, database};
+use recorder::clock::Clock;
 use recorder::upload::{SCHEMA, Settings, Snapshot, Status, Uploads, Video};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -29,6 +31,7 @@ pub struct Scene {
 pub struct Running {
     pub uploads: Uploads,
     pub kit: Kit,
+    pub clock: Clock,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -96,6 +99,14 @@ impl Scene {
         database
     }
 
+    /// Makes everything due that waits for its own time, as if that had come.
+    pub fn its_time_comes(&self) {
+        let database = Connection::open(self.folder.join("recorder.sqlite")).unwrap();
+        database.busy_timeout(Duration::from_secs(10)).unwrap();
+        let set = "UPDATE uploads SET due_ms = 0";
+        database.execute(set, []).unwrap();
+    }
+
     /// Starts the uploads.
     pub fn start(&self) -> Running {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,10 +124,12 @@ impl Scene {
         let database = self.create_database();
         let settings = self.settings.clone();
         let second = Duration::from_millis(5);
-        let uploads = Uploads::start_with(&kit, settings, &database, second).unwrap();
+        let clock = Clock::new();
+        let started = Uploads::start_with(&kit, settings, &database, clock.clone(), second);
         Running {
-            uploads,
+            uploads: started.unwrap(),
             kit,
+            clock,
             _runtime: runtime,
         }
     }

@@ -161,9 +161,84 @@ fn a_wrong_offset_is_asked_for_and_a_lock_and_damage_are_waited_out() {
     }
 }
 
+#[test]
+fn an_upload_that_has_another_length_there_is_not_ours_and_begins_anew() {
+    let other = Reply::of(200)
+        .header("upload-offset", "7")
+        .header("upload-length", "7");
+    let asked = asked_of(vec![Reply::of(500), other.clone()]);
+    let expected = ["POST", "PATCH", "HEAD", "POST"].iter();
+    let expected = expected.chain(&["PATCH"; 5]).chain(&["HEAD"]);
+    assert!(asked.iter().eq(expected), "{asked:?}");
+
+    // A server that says so each time is left alone after a while.
+    let script = [Reply::of(500), other].into_iter().cycle().take(100);
+    let server = scripted(script.collect());
+    let why = failure_at(&server);
+    assert!(
+        why.contains("has an upload of 7 bytes, and not of 1048577, there"),
+        "{why}"
+    );
+    let begun = server.asked().into_iter();
+    let begun = begun.filter(|asked| asked.starts_with("POST")).count();
+    assert_eq!(begun, 3);
+}
+
+#[test]
+fn a_server_may_forget_what_it_has_acknowledged_but_not_what_it_has_not() {
+    // The protocol has all three for what is not there any more, or not for whoever asks.
+    for status in [403, 404, 410] {
+        let ends = [1, 2, 3, 4, 5].map(|part| {
+            let offset = BYTES.min(part * CHUNK).to_string();
+            Reply::of(204).header("upload-offset", offset)
+        });
+        let script = ends.into_iter().chain([Reply::of(status)]);
+        let asked = asked_of(script.collect());
+        let expected = ["POST"].iter().chain(&["PATCH"; 5]).chain(&["HEAD"]);
+        assert!(asked.iter().eq(expected), "{status}: {asked:?}");
+
+        let asked = asked_of(vec![Reply::of(500), Reply::of(status)]);
+        let expected = ["POST", "PATCH", "HEAD", "POST"].iter();
+        let expected = expected.chain(&["PATCH"; 5]).chain(&["HEAD"]);
+        assert!(asked.iter().eq(expected), "{status}: {asked:?}");
+    }
+}
+
+#[test]
+fn the_journal_names_an_upload_without_what_may_be_secret_in_its_address() {
+    crate::journal::is_kept();
+    let server = Server::start(|request| {
+        let mut body = Vec::new();
+        request.read_to_end(&mut body)?;
+        Ok(match request.method.as_str() {
+            "POST" => Reply::of(201).header("location", "/files/told?key=s3cret"),
+            "HEAD" => Reply::of(403),
+            _ => Reply::of(204).header("upload-offset", body.len().to_string()),
+        })
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::new(folder.path(), &settings("tus", &server.url()));
+    let running = scene.start();
+    running.uploads.add(scene.video(1, 1));
+    running.completed(1);
+    let lines = crate::journal::lines();
+    assert!(
+        lines.iter().any(|line| line.contains("/files/told")),
+        "{lines:?}"
+    );
+    assert!(
+        !lines.iter().any(|line| line.contains("key=s3cret")),
+        "{lines:?}"
+    );
+}
+
 /// Why the upload to a server fails that answered so.
 fn failure_of(script: Vec<Reply>) -> String {
-    let server = scripted(script);
+    failure_at(&scripted(script))
+}
+
+/// Why the upload to a server fails.
+fn failure_at(server: &Server) -> String {
     let folder = tempfile::tempdir().unwrap();
     let scene = Scene::new(folder.path(), &settings("tus", &server.url()));
     let running = scene.start();
@@ -181,11 +256,11 @@ fn a_server_that_says_another_size_is_not_believed_to_have_the_recording() {
     let script = ends.into_iter().chain([at(BYTES), other]);
     let why = failure_of(script.collect());
     assert!(
-        why.contains("says that it has 7 bytes, but 1048577 were sent"),
+        why.contains("has an upload of 7 bytes, and not of 1048577, there"),
         "{why}"
     );
 
-    let why = failure_of(vec![at(BYTES)]);
+    let why = failure_of(vec![at(BYTES); 3]);
     assert!(
         why.contains("says that it has 1048577 bytes, but 262144 were sent"),
         "{why}"

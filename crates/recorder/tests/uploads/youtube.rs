@@ -1,5 +1,6 @@
 //! YouTube: tokens, quotas, and videos that it does not want.
 
+use kit::testing::eventually;
 use serde_json::json;
 
 use crate::scene::{CHUNK, Scene, settings};
@@ -95,7 +96,15 @@ fn when_the_quota_is_used_up_nothing_is_asked_until_the_next_day() {
         assert_eq!(waiting.problem, Some(why));
         assert_eq!(server.asked(), [""; 0]);
 
+        // Not even the network's return does.
+        running.uploads.wake();
+        let waiting = running.until("it waits", |snapshot| snapshot.problem.is_some());
+        assert_eq!(waiting.queue_size, 3);
+        assert_eq!(server.asked(), [""; 0]);
+
+        // The clock was set, so that nobody knows which day it was.
         server.state().refusal = None;
+        running.clock.jump(24 * 3_600_000);
         running.uploads.wake();
         for session in [1, 2, 3] {
             running.completed(session);
@@ -121,19 +130,127 @@ fn a_rate_limit_is_waited_out() {
 }
 
 #[test]
-fn a_video_that_youtube_refuses_or_has_in_another_size_is_not_complete() {
+fn a_video_counts_as_uploaded_once_it_is_processed() {
+    let server = YoutubeServer::start();
+    server.state().upload_status = Some("uploaded");
+    let (_folder, scene) = scene(&server);
+    let running = scene.start();
+    running.uploads.add(scene.video(1, BYTES));
+    running.uploads.add(scene.video(2, BYTES));
+    let mut looked = 0;
+    eventually("both are sent, and looked at again and again", || {
+        let asked = server.asked();
+        looked += asked
+            .iter()
+            .filter(|asked| asked.starts_with("GET"))
+            .count();
+        (looked >= 6).then_some(())
+    });
+    let waiting = running.uploads.snapshot();
+    assert!(!running.uploads.is_sent(1) && !running.uploads.is_sent(2));
+    assert_eq!((waiting.queue_size, waiting.queue_bytes), (2, 0));
+    assert_eq!((waiting.problem, waiting.success_rate), (None, None));
+
+    // What waits for that outlives a restart, and is not sent again.
+    drop(running);
+    let running = scene.start();
+    server.state().upload_status = None;
+    running.completed(1);
+    running.completed(2);
+    assert_eq!(server.state().begun, 2);
+    assert_eq!(server.state().uploads[&1].0.came, BYTES);
+}
+
+#[test]
+fn what_youtube_has_already_is_not_sent_for_ever() {
     let server = YoutubeServer::start();
     server.state().upload_status = Some("rejected");
+    server.state().reason = Some("duplicate");
+    let (_folder, scene) = scene(&server);
+    let running = scene.start();
+    running.uploads.add(scene.video(1, BYTES));
+    running.completed(1);
+    assert_eq!(server.state().begun, 1);
+}
+
+#[test]
+fn a_video_that_youtube_does_not_want_is_told_and_not_sent_again() {
+    let server = YoutubeServer::start();
+    server.state().upload_status = Some("rejected");
+    server.state().reason = Some("length");
     let (_folder, scene) = scene(&server);
     let running = scene.start();
     running.uploads.add(scene.video(1, BYTES));
     let why = running.failed(1);
-    assert!(why.contains("the video is rejected: duplicate"), "{why}");
-    server.state().upload_status = None;
-    server.state().size = Some(1);
-    running.uploads.add(scene.video(2, BYTES));
-    let why = running.failed(2);
-    assert!(why.contains("says that it has 1 bytes"), "{why}");
+    assert!(why.contains("the video is rejected: length"), "{why}");
+    server.asked();
+    scene.its_time_comes();
+    running.uploads.wake();
+    let asked = eventually("it is looked at again", || {
+        Some(server.asked()).filter(|asked| !asked.is_empty())
+    });
+    assert!(asked[0].starts_with("GET "), "{asked:?}");
+    assert_eq!(server.state().begun, 1);
+}
+
+#[test]
+fn a_video_that_youtube_has_lost_or_failed_to_process_is_sent_once_more() {
+    for what in ["lost", "failed", "another size"] {
+        let server = YoutubeServer::start();
+        match what {
+            "lost" => server.state().knows_none = true,
+            "failed" => {
+                server.state().upload_status = Some("failed");
+                server.state().reason = Some("uploadAborted");
+            }
+            _ => server.state().size = Some(1),
+        }
+        let (_folder, scene) = scene(&server);
+        let running = scene.start();
+        running.uploads.add(scene.video(1, BYTES));
+        let why = running.failed(1);
+        let words = match what {
+            "lost" => "does not know the video 1",
+            "failed" => "the video is failed: uploadAborted",
+            _ => "says that it has 1 bytes",
+        };
+        assert!(why.contains(words), "{why}");
+        let mut looked = 0;
+        eventually("it is sent once more, and then only looked for", || {
+            let asked = server.asked().into_iter();
+            looked += asked.filter(|asked| asked.ends_with("&id=2")).count();
+            scene.its_time_comes();
+            running.uploads.wake();
+            (looked >= 6).then_some(())
+        });
+        assert_eq!(server.state().begun, 2, "{what}");
+        let why = running.failed(1);
+        assert!(why.contains("it was sent twice"), "{why}");
+
+        // It may turn up after all.
+        let mut state = server.state();
+        (state.knows_none, state.upload_status, state.size) = (false, None, None);
+        drop(state);
+        scene.its_time_comes();
+        running.uploads.wake();
+        running.completed(1);
+    }
+}
+
+#[test]
+fn a_quota_that_is_used_up_says_nothing_of_a_video() {
+    let server = YoutubeServer::start();
+    server.state().keeps_silent = Some((403, "quotaExceeded"));
+    let (_folder, scene) = scene(&server);
+    let running = scene.start();
+    running.uploads.add(scene.video(1, BYTES));
+    let why = running.failed(1);
+    assert!(why.contains("takes no more uploads today"), "{why}");
+    drop(running);
+    server.state().keeps_silent = None;
+    let running = scene.start();
+    running.completed(1);
+    assert_eq!(server.state().begun, 1);
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub const REFRESH_TOKEN: &str = "1//refresh-s3cret";
 pub struct State {
     /// The uploads that were begun, with what was said of each.
     pub uploads: BTreeMap<u32, (Received, Value)>,
-    begun: u32,
+    /// How many were begun.
+    pub begun: u32,
     /// Tokens issued so far; only the last one is valid.
     pub issued: u32,
     /// Whether even a new token is refused.
@@ -33,6 +34,12 @@ pub struct State {
     /// What it says of every video.
     pub size: Option<u64>,
     pub upload_status: Option<&'static str>,
+    /// Why it does not want a video.
+    pub reason: Option<&'static str>,
+    /// It knows none of its videos.
+    pub knows_none: bool,
+    /// It does not tell of videos, for this reason.
+    pub keeps_silent: Option<(u16, &'static str)>,
 }
 
 /// The server.
@@ -134,13 +141,26 @@ fn answer(request: &mut Request, state: &mut State) -> io::Result<Reply> {
             if state.is_upload_only {
                 return Ok(refusal(403, "insufficientPermissions"));
             }
+            if let Some((status, reason)) = state.keeps_silent {
+                return Ok(refusal(status, reason));
+            }
+            if state.knows_none {
+                return Ok(said(200, &json!({ "items": [] })));
+            }
             let (received, _) = &state.uploads[&number("id").unwrap()];
             let size = state.size.unwrap_or(received.bytes.len() as u64);
-            let status = state.upload_status.unwrap_or("uploaded");
-            let video = json!({
-                "status": { "uploadStatus": status, "rejectionReason": "duplicate" },
+            let status = state.upload_status.unwrap_or("processed");
+            let mut video = json!({
+                "status": { "uploadStatus": status },
                 "fileDetails": { "fileSize": size.to_string() },
             });
+            let reason_of = match status {
+                "failed" => "failureReason",
+                _ => "rejectionReason",
+            };
+            if let Some(reason) = state.reason {
+                video["status"][reason_of] = reason.into();
+            }
             Ok(said(200, &json!({ "items": [video] })))
         }
         (method, path) => panic!("nobody documents {method} {path}"),

@@ -1,4 +1,4 @@
-//! An ext4 as it is after a mount, read through the cut disk; and the judgement of the program that would mend it.
+//! An ext4 file system on a disk that a power cut left: as it is after a mount, and what `e2fsck` finds in it.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

@@ -47,7 +47,7 @@ struct Answer<T> {
 pub struct Memo<T>(HashMap<String, Vec<Answer<T>>>);
 
 impl<T: Clone> Memo<T> {
-    /// None yet.
+    /// No answers yet.
     pub fn new() -> Self {
         Self(HashMap::new())
     }

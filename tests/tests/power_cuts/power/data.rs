@@ -1,14 +1,11 @@
 //! DATA as a power cut left it, after what the initrd does to it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
 use std::rc::Rc;
 
-use assemble::superblock;
 use rusqlite::{Connection, OpenFlags};
-use testbed::cuts::{Ext4, Memo, Node, Remains, digest};
+use testbed::cuts::{Ext4, Memo, Node, digest};
 use testbed::{Context, Result, bail, ensure};
 
 /// By store path: SHA-256 of its archive, in hex.
@@ -122,24 +119,6 @@ fn holds(
         .lines()
         .try_for_each(&mut whole)?;
     whole(&kernel_of(data, toplevel)?)
-}
-
-/// Once the initrd has mended its superblock, if that was torn.
-pub fn mended(disk: &Remains) -> Result<Cow<'_, Remains>> {
-    let start = disk.partition("DATA")?.start;
-    let whole =
-        superblock::mended(|at, bytes| disk.read(start + at, bytes).map_err(io::Error::other))?;
-    let Some(whole) = whole else {
-        return Ok(Cow::Borrowed(disk));
-    };
-    let mut mended = disk.clone();
-    mended.write(start + superblock::AT, &whole)?;
-    Ok(Cow::Owned(mended))
-}
-
-/// Once its journal is replayed, too.
-pub fn mount(disk: &Remains) -> Result<Ext4> {
-    Ext4::mount(mended(disk)?.as_ref(), disk.partition("DATA")?)
 }
 
 /// Digests of the files of a toplevel's kernel folder, by where the boot script looks for them.

@@ -9,6 +9,7 @@ use testbed::{Context, Error, Log, Mark, Recording, Result, bail, ensure};
 
 use super::boot::Boot;
 use super::data::{self, Data, Hashes, Memory};
+use super::mended::mount;
 use tests::{HOSTNAME, TIME_ZONE, TOKEN};
 
 /// What has to hold after a power cut.
@@ -62,7 +63,7 @@ impl Truth {
 
     fn learn(&mut self, disk: &Remains) -> Result<()> {
         let boot = Boot::read(disk, &mut Memo::new())?;
-        let mounted = data::mount(disk)?;
+        let mounted = mount(disk)?;
         let data = Data::read(&mounted, [], &Hashes::new(), &mut Memory::default())?;
         self.hashes.extend(data.registered);
         let toplevel = boot.chosen.toplevel;
@@ -200,7 +201,7 @@ impl<'t> Judge<'t> {
         let found = match known {
             Some(known) => known.clone(),
             None => {
-                let mounted = data::mount(disk)?;
+                let mounted = mount(disk)?;
                 let key = mounted.fingerprint()?;
                 self.mounted.insert(bytes, key);
                 let (truth, memory) = (self.truth, &mut self.memory);

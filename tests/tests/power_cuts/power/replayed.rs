@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use testbed::cuts::{self, Cut, Ext4, Fate, Fsck, Remains, Sampling};
 use testbed::{Context, Log, Recording, Result, bail, ensure};
 
-use super::data::{self, Memory};
+use super::data::Memory;
 use super::judge::{Expected, Judge, Truth};
+use super::mended::mended;
 
 /// How many of the wrong cuts are shown.
 const SHOWN: usize = 10;
@@ -158,7 +159,7 @@ fn judge_part(
             tally.mended += 1;
             judged = mend(&fsck, disk, truth, &mut judge);
         }
-        if let Ok(Cow::Owned(_)) = data::mended(disk) {
+        if let Ok(Cow::Owned(_)) = mended(disk) {
             tally.torn_superblocks += 1;
         }
         if let Err(wrong) = judged {
@@ -173,7 +174,7 @@ fn judge_part(
 
 /// What the real e2fsck makes of it has to be what was judged.
 fn mend(fsck: &Fsck, disk: &Remains, truth: &Truth, judge: &mut Judge<'_>) -> Result<()> {
-    let mended = fsck.mend(data::mended(disk)?.as_ref(), disk.partition("DATA")?)?;
+    let mended = fsck.mend(mended(disk)?.as_ref(), disk.partition("DATA")?)?;
     let mended = Ext4::mount(&mended, 0..mended.length())?;
     let mended = truth.read_data(&mended, &mut Memory::default());
     let mended = mended.context("after e2fsck -p")?;

@@ -4,32 +4,39 @@ use std::time::{Duration, Instant};
 
 use super::super::network;
 use super::{Active, Task};
+use crate::clock::Moment;
 use crate::machine::{Event, Fault};
-use crate::session::{SessionState, disk};
+use crate::schedule::Wish;
+use crate::session::{SessionState, disk, folder_bytes};
 
 /// How often it looks at what costs more: the camera when nothing is recorded, the network, the ring.
 const SLOW_TICK: Duration = Duration::from_secs(3);
 
-/// A clock that moved more than this against the time since boot was set by somebody.
-const SET_MS: i64 = 2000;
-
 impl Task {
     /// Looks at what changes without telling.
     pub(super) async fn tick(&mut self) {
+        if self.parts.library.is_renewed() {
+            self.loaded = false;
+        }
         if !self.loaded {
             self.load().await;
         }
         self.watch_clock().await;
         self.want().await;
-        let longest = self.parts.longest;
-        let is_long = |active: &Active| active.since.elapsed() > longest;
+        let (longest, largest) = (self.parts.longest, self.parts.space.largest(self.disk));
+        let is_long = |active: &Active| {
+            active.since.elapsed() > longest || folder_bytes(active.folder.path()) > largest
+        };
         if self.active.as_ref().is_some_and(is_long) {
             self.happens(Event::Long).await;
         }
         let is_due = |last: Instant| last.elapsed() >= SLOW_TICK;
         if self.slow_tick.is_none_or(is_due) {
             self.slow_tick = Some(Instant::now());
-            self.network = network::is_there();
+            let was_there = std::mem::replace(&mut self.network, network::is_there());
+            if self.network && !was_there {
+                (self.parts.wake_uploads)();
+            }
             self.watch_space().await;
             if self.active.is_none() {
                 self.watch_camera().await;
@@ -52,7 +59,7 @@ impl Task {
         match loaded.await {
             Ok((wish, unprocessed, finished)) => {
                 self.loaded = true;
-                self.wish = wish;
+                (self.wish, self.known) = (wish, self.parts.clock.moment());
                 for session in unprocessed {
                     self.backlog.add(session.id);
                 }
@@ -67,14 +74,17 @@ impl Task {
         }
     }
 
-    /// Corrects the times of sessions when somebody has set the clock.
+    /// Corrects what is kept with a time of this boot when somebody has set the clock.
     async fn watch_clock(&mut self) {
-        let booted_ms = self.parts.clock.booted_ms();
-        let moved_ms = booted_ms - self.booted_ms;
-        if moved_ms.abs() < SET_MS {
-            return;
+        // It may also have been set while the service was not running.
+        if let Err(error) = self.keep_wish().await {
+            return self.card_failed(error).await;
         }
-        match self.parts.library.set_clock().await {
+        let Some(moved_ms) = self.parts.clock.set_since(self.booted_ms) else {
+            return;
+        };
+        let booted_ms = self.parts.clock.booted_ms();
+        match self.correct().await {
             Ok(sessions) => {
                 self.booted_ms = booted_ms;
                 let seconds = moved_ms / 1000;
@@ -88,10 +98,56 @@ impl Task {
         }
     }
 
+    /// Corrects what is kept by the clock of now; returns how many sessions began in this boot.
+    async fn correct(&mut self) -> anyhow::Result<usize> {
+        let sessions = self.parts.library.set_clock().await?;
+        // What waits for its upload is titled with when it began.
+        let finished = self.parts.library.all(SessionState::Finished).await?;
+        finished.into_iter().for_each(&self.parts.finished);
+        Ok(sessions)
+    }
+
+    /// Keeps the wish with its right time: in the next boot nothing is known of the clock of this one.
+    async fn keep_wish(&mut self) -> anyhow::Result<()> {
+        let Some(wish) = self.wish.clone() else {
+            return Ok(());
+        };
+        let at_ms = self.parts.clock.told(&wish.at);
+        match at_ms == wish.at.at_ms {
+            true => Ok(()),
+            false => {
+                let at = Moment { at_ms, ..wish.at };
+                self.keep(Wish { at, ..wish }).await
+            }
+        }
+    }
+
+    /// Keeps a wish of which more is known now.
+    async fn keep(&mut self, wish: Wish) -> anyhow::Result<()> {
+        self.parts.library.set_wish(wish.clone()).await?;
+        self.wish = Some(wish);
+        Ok(())
+    }
+
     /// Asks the schedule, and whoever said otherwise.
     pub(super) async fn want(&mut self) {
         let (schedule, clock) = (&self.parts.schedule, &self.parts.clock);
-        self.wanted = schedule.wants(self.wish.as_ref(), clock);
+        let now_ms = clock.now_ms();
+        let given_ms = |wish: &Wish| wish.given_ms(&self.known, clock);
+        let given = self.wish.as_ref().map(|wish| (wish.on, given_ms(wish)));
+        self.wanted = schedule.wants(given, now_ms);
+        // A wish from a future that never came is over once the schedule has spoken. Kept as it was, it would be as good as
+        // new after the next start.
+        let to_come = self.wish.clone().filter(|wish| wish.is_to_come(clock));
+        if let (Some(wish), Some((_, at_ms))) = (to_come, given)
+            && schedule.has_spoken_since(at_ms, now_ms)
+        {
+            let known = self.known.clone();
+            let at = Moment { at_ms, ..known };
+            if let Err(error) = self.keep(Wish { at, ..wish }).await {
+                self.card_failed(error).await;
+            }
+        }
         self.happens(Event::Wanted(self.wanted)).await;
     }
 

@@ -17,7 +17,7 @@ use super::backlog::{Backlog, Outcome};
 use super::viewer::Viewer;
 use super::{CameraStatus, Command, Control, Disk, Does, Shared, Status, Trouble};
 use crate::camera::{Camera, Event as CameraEvent, Recording};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::machine::{Effect, Event, Fault, Machine, Refused, State};
 use crate::schedule::{Schedule, Wish};
 use crate::session::{Folder, Library, Session, SpaceSettings, disk};
@@ -49,8 +49,10 @@ pub struct Parts {
     pub clock: Clock,
     /// Whether the files of a finished session may be removed.
     pub sent: Arc<dyn Fn(i64) -> bool + Send + Sync>,
-    /// Takes finished sessions, again after each start.
+    /// Takes finished sessions, again after each start, and when the clock was set.
     pub finished: Box<dyn Fn(Session) + Send + Sync>,
+    /// Is told when uploads may succeed that did not before.
+    pub wake_uploads: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Starts the task. It ends when the service is asked to stop, once what is being recorded is ended in good order.
@@ -78,8 +80,10 @@ pub fn start(kit: &Kit, parts: Parts) -> (Control, JoinHandle<()>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let backlog = Backlog::new(parts.library.clone(), parts.space.reserve_bytes);
+    let now = parts.clock.moment();
     let task = Task {
         booted_ms: parts.clock.booted_ms(),
+        since: (State::Booting, now.clone()),
         parts,
         kit: kit.clone(),
         heartbeat: kit.heartbeat("control", BEAT),
@@ -90,10 +94,12 @@ pub fn start(kit: &Kit, parts: Parts) -> (Control, JoinHandle<()>) {
         machine: Machine::default(),
         loaded: false,
         wish: None,
+        known: now,
         wanted: false,
         active: None,
         backlog,
         camera: CameraStatus::default(),
+        last_frame: None,
         disk,
         used: 0,
         sessions: 0,
@@ -121,20 +127,25 @@ struct Task {
     ticks: Interval,
     slow_tick: Option<Instant>,
     machine: Machine,
+    /// What the machine does, and since when.
+    since: (State, Moment),
     /// Whether the database could be read since the start.
     loaded: bool,
     wish: Option<Wish>,
+    /// When this run learned of the wish.
+    known: Moment,
     wanted: bool,
     active: Option<Active>,
     backlog: Backlog,
     camera: CameraStatus,
+    last_frame: Option<Moment>,
     disk: Disk,
     /// What the recordings take.
     used: u64,
     sessions: u64,
     gaps: u64,
     network: bool,
-    errors: VecDeque<Trouble>,
+    errors: VecDeque<(Moment, String)>,
     viewer: Viewer,
     /// When this boot began, according to the clock.
     booted_ms: i64,
@@ -188,9 +199,12 @@ impl Task {
 
     /// Tells the machine, and does what it says.
     async fn happens(&mut self, event: Event) {
+        let active = self.active.as_ref().map(|active| active.folder.id());
+        // What goes on in another session misses something in between.
+        let follows = active.filter(|_| event == Event::Long);
         for effect in self.machine.on(event) {
             match effect {
-                Effect::Open => self.open().await,
+                Effect::Open => self.open(follows).await,
                 Effect::Close => {
                     // A camera that failed ends no recording.
                     let ends = |(fault, _): &(Fault, &str)| *fault != Fault::Camera;
@@ -222,9 +236,8 @@ impl Task {
 
     fn trouble(&mut self, what: String) {
         tracing::error!("{what}");
-        let at_ms = self.parts.clock.now_ms();
         self.errors.truncate(ERRORS - 1);
-        self.errors.push_front(Trouble { at_ms, what });
+        self.errors.push_front((self.parts.clock.moment(), what));
     }
 
     async fn command(&mut self, command: Command) {
@@ -262,6 +275,7 @@ impl Task {
         }
         tracing::info!(by = ?wish.by, on = wish.on, "somebody decided about recording");
         let kept = self.parts.library.set_wish(wish.clone()).await;
+        self.known = wish.at.clone();
         self.wish = Some(wish);
         if let Err(error) = kept {
             self.card_failed(error).await;
@@ -274,13 +288,15 @@ impl Task {
     }
 
     /// Begins a session.
-    async fn open(&mut self) {
+    async fn open(&mut self, follows: Option<i64>) {
         // A camera can be opened once.
         self.viewer.stop();
-        match self.parts.library.open(self.parts.clock.moment()).await {
+        let begun = self.parts.clock.moment();
+        match self.parts.library.open(begun, follows).await {
             Ok(folder) => {
                 tracing::info!(session = folder.id(), "recording");
                 self.sessions += 1;
+                self.gaps += u64::from(follows.is_some());
                 let recording = self.parts.camera.record(folder.path());
                 self.active = Some(Active {
                     folder,
@@ -348,7 +364,7 @@ impl Task {
             CameraEvent::Frames { count, fps } => {
                 self.camera.frames += count;
                 self.camera.fps = *fps;
-                self.camera.last_frame_ms = Some(self.parts.clock.now_ms());
+                self.last_frame = Some(self.parts.clock.moment());
                 self.camera.problem = None;
                 return;
             }
@@ -362,7 +378,7 @@ impl Task {
                 self.gaps += 1;
                 tracing::warn!(session = id, "recording again after: {why}");
             }
-            CameraEvent::Begun(_) | CameraEvent::Changed => {}
+            CameraEvent::Begun(_) | CameraEvent::Ended { .. } | CameraEvent::Changed => {}
         }
         if let Err(error) = self.parts.library.note(id, event).await {
             self.trouble(format!(
@@ -385,37 +401,52 @@ impl Task {
                 let (duration_ms, bytes) = (session.duration_ms, session.bytes);
                 tracing::info!(session = id, duration_ms, bytes, "finished");
                 (self.parts.finished)(*session);
+                (self.parts.wake_uploads)();
             }
+            Ok(Outcome::Gone) => {}
             Ok(Outcome::Corrupted(why)) => self.trouble(format!("session {id}: {why}")),
-            Err(error) => self.trouble(format!("session {id} cannot be processed yet: {error:#}")),
+            Err(error) => {
+                // It is tried again for as long as it takes, which is to be seen in the status: an error it is once.
+                let what = format!("session {id} cannot be processed yet");
+                let is_known = |(_, known): &(Moment, String)| known.starts_with(&what);
+                match self.errors.iter().any(is_known) {
+                    true => tracing::warn!("{what}: {error:#}"),
+                    false => self.trouble(format!("{what}: {error:#}")),
+                }
+            }
         }
         self.process().await;
     }
 
     /// Shows how it is.
-    fn publish(&self) {
-        let now_ms = self.parts.clock.now_ms();
-        let state = self.machine.state();
-        let mut status = self.shared.status.lock().expect("no panic while held");
-        let since_ms = match status.state == state {
-            true => status.since_ms,
-            false => now_ms,
-        };
+    fn publish(&mut self) {
+        let (clock, state) = (&self.parts.clock, self.machine.state());
+        if self.since.0 != state {
+            self.since = (state, clock.moment());
+        }
         let faults = self.machine.faults();
-        *status = Status {
+        let errors = self.errors.iter().map(|(at, what)| Trouble {
+            at_ms: clock.told(at),
+            what: what.clone(),
+        });
+        let status = Status {
             state,
-            since_ms,
+            since_ms: clock.told(&self.since.1),
             session: self.active.as_ref().map(|active| active.folder.id()),
             should_record: self.wanted,
-            next_start_ms: self.parts.schedule.next_start_ms(now_ms),
+            next_start_ms: self.parts.schedule.next_start_ms(clock.now_ms()),
             faults: faults.map(|(fault, why)| (fault, why.to_owned())).collect(),
-            camera: self.camera.clone(),
+            camera: CameraStatus {
+                last_frame_ms: self.last_frame.as_ref().map(|at| clock.told(at)),
+                ..self.camera.clone()
+            },
             disk: self.disk,
             processing: self.backlog.len(),
             sessions: self.sessions,
             gaps: self.gaps,
             network: self.network,
-            errors: self.errors.iter().cloned().collect(),
+            errors: errors.collect(),
         };
+        *self.shared.status.lock().expect("no panic while held") = status;
     }
 }

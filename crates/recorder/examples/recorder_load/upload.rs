@@ -1,13 +1,7 @@
 //! Uploads a file over HTTP PUT, and does the same with curl; the server, in a process of its own, throws everything away.
 //!
-//! `cargo bench -p recorder --bench upload`. What the recorder takes includes that it compares the file with its SHA-256
-//! before it sends it, writes its progress to the card after each part, and asks for the size afterwards; how long the
-//! SHA-256 alone takes is measured as well.
-
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what a comparison writes need not survive a cut"
-)]
+//! What the recorder takes includes that it compares the file with its SHA-256 before it sends it, writes its progress to
+//! the card after each part, and asks for the size afterwards; how long the SHA-256 alone takes is measured as well.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use kit::{Credentials, HttpSettings, Kit, ProcessUsage, Service, database};
+use recorder::clock::Clock;
 use recorder::upload::{SCHEMA, Settings, Status, Uploads, Video};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -25,10 +20,11 @@ const BYTES: u64 = 512 << 20;
 /// How often each uploads, in turn: a machine is not as fast in one minute as in the next.
 const ROUNDS: i64 = 5;
 
-fn main() -> anyhow::Result<()> {
-    if std::env::args().any(|argument| argument == "sink") {
-        return sink();
-    }
+/// The argument with which this program is the server.
+pub const SINK: &str = "sink";
+
+/// Uploads in turn, and compares.
+pub fn measure() -> anyhow::Result<Value> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("video.mp4");
     let mut content = vec![0; BYTES as usize];
@@ -54,16 +50,14 @@ fn main() -> anyhow::Result<()> {
         curls.push(curl(&sink, &name)?);
     }
     let rate = |seconds: f64| (BYTES as f64 / 1e6 / seconds).round();
-    let result = json!({
+    Ok(json!({
         "bytes": BYTES,
         "recorder_mb_per_second": rate(median(&mut ours)),
         "recorder_sending_mb_per_second": rate(median(&mut sent)),
         "recorder_cpu_seconds": (median(&mut cpu) * 100.0).round() / 100.0,
         "curl_mb_per_second": rate(median(&mut curls)),
         "sha256_mb_per_second": rate(sum_seconds),
-    });
-    println!("{result:#}");
-    Ok(())
+    }))
 }
 
 fn median(of: &mut [f64]) -> f64 {
@@ -100,7 +94,7 @@ fn recorder(
     schema.open(&database)?.close();
     let settings: Value = json!({ "target": "put", "put": { "url": sink.url() } });
     let settings: Settings = serde_json::from_value(settings)?;
-    let uploads = Uploads::start(&kit, settings, &database)?;
+    let uploads = Uploads::start(&kit, settings, &database, Clock::new())?;
     let (began, mut first) = (Instant::now(), None);
     uploads.add(Video {
         session,
@@ -148,7 +142,7 @@ struct Sink {
 impl Sink {
     fn start() -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("sink")
+            .arg(SINK)
             .stdout(Stdio::piped())
             .spawn()?;
         let mut port = String::new();
@@ -173,7 +167,7 @@ impl Drop for Sink {
 }
 
 /// A server that throws away what is put, and says that it has it.
-fn sink() -> anyhow::Result<()> {
+pub fn sink() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?.port());
     for stream in listener.incoming() {

@@ -1,0 +1,104 @@
+//! Builds what stories need: their inputs, and the program that contains them.
+
+use super::inputs::Inputs;
+use crate::command::{program, stdout_of};
+use crate::store;
+use crate::ui;
+use crate::verbs::build::{self, Made};
+use crate::vm;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+
+/// The input that lists every image by its name.
+pub const IMAGES: &str = "images";
+
+/// Builds everything that any story may use.
+pub fn built(workspace: &Workspace) -> Result<Inputs> {
+    let mut inputs = Inputs::default();
+    let mut made = None;
+    for appliance in workspace.appliances() {
+        made = Some(image(workspace, &appliance, &mut inputs)?);
+    }
+    let nix = made.context("there is no appliance to test")?.nix;
+    // For stories that examine every image, whichever there are.
+    let mut images = [workspace.appliances(), workspace.test_images()].concat();
+    images.sort();
+    let list = workspace.build("log")?.join("images.txt");
+    fs::write(&list, images.join("\n"))
+        .with_context(|| format!("cannot write {}", list.display()))?;
+    inputs.file(IMAGES, &list)?;
+    let tools = vm::tools::build(workspace, &nix)?;
+    let checks = nix.build("packages.x86_64-linux.check-tools", None)?;
+    inputs.trees(&[
+        ("test tools", tools.root()),
+        ("check tools", &checks.output),
+    ])?;
+    let hat = nix.build("packages.x86_64-linux.fake-hat", None)?;
+    inputs.file("fake-hat", &hat.output.join("bin/fake-hat"))?;
+    let generations = nix
+        .build("packages.x86_64-linux.test-generations", None)?
+        .output;
+    for name in workspace.test_generations() {
+        let file = |end: &str| generations.join(format!("{name}.{end}"));
+        let files = ["toplevel", "tar.zst", "registration"].map(file);
+        inputs.files(&format!("generation {name}"), &files[0], &files)?;
+    }
+    // Commands of the owner use this program, and the Nix of this machine.
+    let lichen = std::env::current_exe().context("cannot tell where this program is")?;
+    inputs.file("lichen", &lichen)?;
+    let version = stdout_of(store::nix("nix").arg("--version"))?;
+    let digest = format!(
+        "{}, {}",
+        inputs.digest("lichen").unwrap_or_default(),
+        version.trim()
+    );
+    inputs.versioned("lichen", &digest);
+    Ok(inputs)
+}
+
+/// Builds an image. Its derivation is an input, too: a build step can change without changing the image.
+pub fn image<'w>(workspace: &'w Workspace, name: &str, inputs: &mut Inputs) -> Result<Made<'w>> {
+    let made = build::image(workspace, name, false)?;
+    inputs.file(&format!("image {name}"), &made.image)?;
+    let steps = made.derivation.display().to_string();
+    inputs.known(&format!("steps {name}"), Some(&made.derivation), &steps);
+    Ok(made)
+}
+
+/// Compiles the program that contains the stories.
+pub fn compiled(workspace: &Workspace) -> Result<PathBuf> {
+    ui::say("compiling the stories");
+    let log = workspace.build("log")?.join("stories-compiled.log");
+    let mut cargo = program("cargo");
+    // Build only this program, but with the features of the whole workspace: otherwise its dependencies would have
+    // fewer features than in the host's tests, and fifty crates would be compiled a second time.
+    cargo.args(["test", "--workspace", "--test", "stories", "--no-run"]);
+    cargo.args([
+        "--color",
+        "never",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    cargo.current_dir(workspace.root());
+    let errors =
+        fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let output = cargo.stderr(errors).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
+        crate::fail!(hint: format!("the whole log is {}", log.display()), "the stories do not compile");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let found = messages.find_map(|message| {
+        let stories = message["target"]["name"] == "stories";
+        message["executable"]
+            .as_str()
+            .filter(|_| stories)
+            .map(PathBuf::from)
+    });
+    found.context("cargo did not build the story program")
+}

@@ -1,0 +1,137 @@
+//! Selects the stories that were asked for.
+
+use super::story::{Story, Wanted};
+use crate::ui;
+use anyhow::Result;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// How many names are offered in place of an unknown one.
+const NEAREST: usize = 3;
+
+/// The stories that were asked for, and the slow ones among the others. A name that no story has is an error.
+///
+/// The full name of a story selects it, slow or not. A part of a name selects the usual stories that contain it, and the
+/// slow ones with `--slow`, or if there are no others.
+pub fn of(stories: Vec<Story>, wanted: &Wanted<'_>) -> Result<(Vec<Story>, Vec<Story>)> {
+    // Asking why includes slow stories.
+    let slow = wanted.slow || wanted.why;
+    let Some(part) = wanted.containing else {
+        let (asked, others) = stories.into_iter().partition(|story| slow || !story.slow);
+        return Ok((asked, others));
+    };
+    let containing = stories.iter().filter(|story| story.name.contains(part));
+    let usual = containing.clone().filter(|story| !story.slow).count();
+    let named = |story: &Story| {
+        let own = story.name.rsplit("::").next().unwrap_or_default();
+        [own, &story.name].contains(&part)
+    };
+    let asked = |story: &Story| {
+        let whole = slow || usual == 0 || !story.slow || named(story);
+        story.name.contains(part) && whole
+    };
+    let left_out = containing.filter(|story| !asked(story)).count();
+    if left_out > 0 {
+        ui::say(format!(
+            "{} left out; --slow includes them",
+            ui::count(left_out, "slow story is", "slow stories are")
+        ));
+    }
+    let nearest = nearest(part, stories.iter().map(|story| story.name.as_str()));
+    let (asked, others): (Vec<_>, Vec<_>) = stories.into_iter().partition(asked);
+    if asked.is_empty() {
+        crate::fail!(
+            hint: format!("the nearest names: {}; ./lichen test --why :: shows all", nearest.join(", ")),
+            "no story's name contains '{part}'"
+        );
+    }
+    let others = others.into_iter().filter(|story| story.slow).collect();
+    Ok((asked, others))
+}
+
+/// The names that have the most pairs of neighbouring letters in common with `wanted`; of these, the shortest.
+fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let wanted = pairs(wanted);
+    let mut names: Vec<&str> = names.collect();
+    names.sort_by_cached_key(|name| {
+        let common = pairs(name).intersection(&wanted).count();
+        (Reverse(common), name.len())
+    });
+    names.truncate(NEAREST);
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn pairs(text: &str) -> BTreeSet<(char, char)> {
+    text.chars().zip(text.chars().skip(1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::hint_of;
+
+    fn stories() -> Vec<Story> {
+        [
+            ("boot::the_first_boot_ends_healthy", false),
+            ("boot::the_image_boots_on_a_raspberry_pi_4", true),
+            ("deploy::a_broken_release_is_undone", false),
+            ("reproducible::every_step_gives_the_same_bytes", true),
+        ]
+        .map(|(name, slow)| Story::of_test(name, slow))
+        .into()
+    }
+
+    fn asked(part: &str, slow: bool) -> Vec<String> {
+        let wanted = Wanted {
+            containing: Some(part),
+            slow,
+            ..Wanted::default()
+        };
+        let (asked, _) = of(stories(), &wanted).unwrap();
+        asked.into_iter().map(|story| story.name).collect()
+    }
+
+    const FIRST: &str = "boot::the_first_boot_ends_healthy";
+    const SLOW: &str = "boot::the_image_boots_on_a_raspberry_pi_4";
+
+    #[test]
+    fn a_story_that_is_named_runs_though_it_is_slow() {
+        assert_eq!(asked(SLOW, false), [SLOW]);
+        assert_eq!(asked("the_image_boots_on_a_raspberry_pi_4", false), [SLOW]);
+        assert_eq!(asked("raspberry", false), [SLOW], "no other contains it");
+        assert_eq!(asked("reproducible", false).len(), 1);
+    }
+
+    #[test]
+    fn a_part_of_a_name_selects_usual_stories_and_with_slow_all() {
+        assert_eq!(asked("boot", false), [FIRST]);
+        assert_eq!(asked("boot", true), [FIRST, SLOW]);
+    }
+
+    #[test]
+    fn without_a_name_the_slow_ones_are_the_others() {
+        let (asked, others) = of(stories(), &Wanted::default()).unwrap();
+        assert_eq!((asked.len(), others.len()), (2, 2));
+        assert!(others.iter().all(|story| story.slow));
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_an_error_with_the_nearest_names() {
+        for (wrong, meant) in [
+            ("bot::the_first_boot_ends_healthy", FIRST),
+            ("deploy::a_broken_release_is_un_done", "deploy::a_broken"),
+            ("reproducable", "reproducible::"),
+        ] {
+            let wanted = Wanted {
+                containing: Some(wrong),
+                ..Wanted::default()
+            };
+            let error = of(stories(), &wanted).unwrap_err();
+            let said = error.to_string();
+            assert_eq!(said, format!("no story's name contains '{wrong}'"));
+            let hint = hint_of(&error).unwrap();
+            let first = hint.strip_prefix("the nearest names: ").unwrap();
+            assert!(first.starts_with(meant), "{hint}");
+        }
+    }
+}
