@@ -58,7 +58,7 @@ kit::settings! {
         /// A target that takes longer has failed.
         pub timeout_seconds: f64 = 10.0, in 0.01..=60.0;
         /// A target that tells more bytes has failed.
-        pub max_bytes: usize = 10_000_000, in 1..;
+        pub max_bytes: usize = 10_000_000, in 1..=67_108_864;
         /// A target that tells more series has failed.
         pub max_series: usize = 5_000, in 1..=100_000;
         /// A target that tells a longer line has failed.
@@ -72,7 +72,7 @@ kit::settings! {
     /// How much may wait.
     pub struct QueueSettings {
         /// Most bytes on disk; when there are more, the oldest samples are given up.
-        pub max_bytes: u64 = 268_435_456, in 65_536..;
+        pub max_bytes: u64 = 268_435_456, in 65_536..=1_099_511_627_776;
     }
 
     /// Where metrics are sent to.

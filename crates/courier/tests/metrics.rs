@@ -8,8 +8,7 @@
 mod support;
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::TcpListener;
 
 use courier::clock::Clock;
 use serde_json::json;
@@ -146,9 +145,12 @@ fn what_is_refused_is_counted_and_costs_nothing_else() {
             .values("constant{exported_customer=theirs}")
             .is_empty()
     );
-    let lost = count(&courier, "courier_lost_samples_total{reason=\"refused\"}");
-    assert!(lost >= 9.0, "{lost}");
-    let reason = reason(&courier, "metrics").unwrap();
+    // What has arrived is counted when all of its batch is decided.
+    let lost = "courier_lost_samples_total{reason=\"refused\"}";
+    eventually("what is refused is counted", || {
+        (count(&courier, lost) >= 9.0).then_some(())
+    });
+    let reason = eventually("it says so", || reason(&courier, "metrics"));
     assert!(
         reason.contains("refused for good") && reason.contains("out of order sample of constant"),
         "{reason}"
@@ -297,24 +299,18 @@ fn a_redirect_carries_nothing_to_another_host() {
 fn a_target_that_hangs_delays_no_other_and_is_down() {
     let directory = tempfile::tempdir().unwrap();
     let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
-    let waiting = Arc::<AtomicUsize>::default();
-    let waits = waiting.clone();
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let hanging = Server::start(move |_| {
-        waits.fetch_add(1, Ordering::SeqCst);
-        let _ = released.lock().unwrap().recv();
-        Answer::new(200)
-    });
+    // The kernel takes its connections, and nobody answers.
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", hanging.local_addr().unwrap());
     let mut config = metrics(&target, &receiver.url());
     config["scrape"]["timeout_seconds"] = json!(0.2);
     let targets = config["scrape"]["targets"].as_array_mut().unwrap();
-    targets.push(json!({ "job": "hangs", "url": hanging.url("/") }));
+    targets.push(json!({ "job": "hangs", "url": url }));
     let courier = start(directory.path(), config);
-    arrive(&receiver, 3);
-    assert_eq!(count(&courier, "courier_target_up{target=\"hangs\"}"), 0.0);
-    let reason = reason(&courier, "target hangs").unwrap();
+    let reason = eventually("it says so", || reason(&courier, "target hangs"));
     assert!(reason.contains("within 0.2 s"), "{reason}");
-    drop(release);
+    assert_eq!(count(&courier, "courier_target_up{target=\"hangs\"}"), 0.0);
+    arrive(&receiver, 3);
+    is_complete(&receiver);
     courier.stop();
 }

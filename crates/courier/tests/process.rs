@@ -52,7 +52,7 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
             ),
             (
                 r#"{"queue":{"max_bytes":1}}"#,
-                "queue.max_bytes: must be at least 65536",
+                "queue.max_bytes: must be between 65536 and 1099511627776",
             ),
             ("", "EOF while parsing"),
         ],
