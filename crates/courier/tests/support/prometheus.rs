@@ -23,7 +23,7 @@ pub enum Takes {
     Nothing(Answer),
 }
 
-/// Series by their labels as text, without `instance`, `customer`, `location` and `job`.
+/// Series by their labels as text, without `instance`, `customer`, `location` and the job `it`.
 type Stored = BTreeMap<String, BTreeMap<i64, u64>>;
 
 #[derive(Debug, Default)]
@@ -128,7 +128,7 @@ impl State {
             assert_eq!(common.len(), COMMON.len(), "{series:?}");
             let own = own
                 .iter()
-                .filter(|label| label.name != "job" && label.name != "__name__");
+                .filter(|l| l.name != "__name__" && (&*l.name, &*l.value) != ("job", "it"));
             let own: Vec<_> = own.map(|l| format!("{}={}", l.name, l.value)).collect();
             let name = series.labels.iter().find(|l| l.name == "__name__").unwrap();
             let name = match own.is_empty() {
