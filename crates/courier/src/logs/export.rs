@@ -50,7 +50,7 @@ impl<R: BufRead> Entries<R> {
     }
 
     /// The next whole entry; none if there are no more.
-    pub fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub fn read(&mut self) -> io::Result<Option<Entry>> {
         let mut entry = Entry::default();
         loop {
             // A name is never long, but a value that follows it in the same line may be.
@@ -163,7 +163,7 @@ mod tests {
 
     fn read(bytes: &[u8], longest: usize) -> Vec<Entry> {
         let mut entries = Entries::new(bytes, longest);
-        std::iter::from_fn(|| entries.next().unwrap()).collect()
+        std::iter::from_fn(|| entries.read().unwrap()).collect()
     }
 
     const ONE: &[u8] = b"__CURSOR=s=a;i=1\n__REALTIME_TIMESTAMP=1700000000000001\n__MONOTONIC_TIMESTAMP=5\n_BOOT_ID=b\n\

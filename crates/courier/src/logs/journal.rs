@@ -86,7 +86,7 @@ impl Journal {
         let mut size = 0;
         let mut is_first = true;
         while let Some(entry) = entries
-            .next()
+            .read()
             .with_context(|| format!("cannot read {program}"))?
         {
             if let (true, Some(cursor)) = (std::mem::take(&mut is_first), cursor) {

@@ -44,7 +44,7 @@ impl Parts {
     /// So many items, in their order.
     pub fn of(items: usize) -> Self {
         Parts {
-            left: vec![0..items],
+            left: std::iter::once(0..items).collect(),
             budget: BUDGET,
             delivered: Delivered::default(),
         }
