@@ -7,11 +7,11 @@ let
 in
 {
   "every appliance tells it, and leaves no lines in the journal by that" = {
-    expr = lines [ "ExecStart" "LogLevelMax" "SuccessExitStatus" ] (unit "lichen-vitals.service");
+    expr = lines [ "ExecStart" "LogLevelMax" "SuccessExitStatus" ] (unit "lichenctl-vitals.service");
     expected = [ "ExecStart=/usr/bin/lichenctl vitals" "LogLevelMax=notice" "SuccessExitStatus=1" ];
   };
   "it is told every minute" = {
-    expr = [ (lines [ "OnBootSec" "OnUnitActiveSec" ] (unit "lichen-vitals.timer")) evaluated.config.systemd.timers.lichen-vitals.wantedBy ];
+    expr = [ (lines [ "OnBootSec" "OnUnitActiveSec" ] (unit "lichenctl-vitals.timer")) evaluated.config.systemd.timers.lichenctl-vitals.wantedBy ];
     expected = [ [ "OnBootSec=20s" "OnUnitActiveSec=1min" ] [ "timers.target" ] ];
   };
 }
