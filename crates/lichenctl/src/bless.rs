@@ -2,6 +2,7 @@
 //! Nix's profile agree with the generation that was booted.
 
 use crate::confirm;
+use crate::fallback;
 use crate::generations::{self, BOOTED, Booted, CURRENT, Running};
 use crate::health::Health;
 use crate::journal::{self, note};
@@ -109,6 +110,9 @@ pub fn reconcile(root: &Root) -> Result<()> {
         );
         journal::error(&text);
         journal::say(&text);
+        if let Some(state) = state {
+            fallback::trial_failed(root, failed, &why_it_failed(root), state.seq);
+        }
     }
     if let Some(before) = profile::reconcile(root, generation, &toplevel)? {
         note(&format!(
@@ -116,4 +120,11 @@ pub fn reconcile(root: &Root) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Why the generation on trial was given up: as the last reset has it.
+fn why_it_failed(root: &Root) -> String {
+    let told = recovery::published(root);
+    let last = told.and_then(|told| told.resets.last().map(ToString::to_string));
+    last.unwrap_or_else(|| "it was never blessed".to_owned())
 }

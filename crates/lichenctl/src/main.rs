@@ -14,7 +14,7 @@ use lichenctl::update::{self, Extent};
 use lichenctl::{
     bless, generations, grow, hints, journal, provision, receive, recovery, reset, retention,
 };
-use lichenctl::{service_data, stage, status, systemd};
+use lichenctl::{service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
 use protocol::progress::{self, Event, Failure};
 use protocol::provision::Report;
@@ -151,6 +151,9 @@ enum Verb {
         /// What happens
         when: When,
     },
+    /// Tell what the device knows of itself as metrics (runs every minute)
+    #[command(hide = true)]
+    Vitals,
     /// Make Nix's system profile agree with the booted generation (runs at every boot)
     Reconcile,
     /// Restore service data if the previous generation had changed their version (runs at every boot)
@@ -292,6 +295,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             When::Tick => recovery::tick(&root)?,
             When::End => recovery::end(&root)?,
         },
+        Verb::Vitals => vitals::publish(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::RestoreState => service_data::at_boot(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),

@@ -17,5 +17,6 @@ pub mod provision;
 pub mod recovery;
 pub mod status;
 pub mod transfer;
+pub mod vitals;
 
 pub use generation::Generation;

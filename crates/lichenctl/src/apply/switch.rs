@@ -3,6 +3,7 @@
 use super::change::await_confirmation;
 use super::origin::Origin;
 use super::{ApplyError, How};
+use crate::fallback;
 use crate::health::{self, Health};
 use crate::journal::{self, note, say};
 use crate::live::{self, Change, Step};
@@ -69,6 +70,9 @@ pub(super) fn live(
         return Err(ApplyError::Unsuccessful { what, then }.into());
     }
     say(&format!("{what}; going back"));
+    if let Some(generation) = generation {
+        fallback::fell_back(root, generation, &problems.join("; "));
+    }
     let then = match back(root, origin, change.stack) {
         Ok(then) => then,
         Err(error) => {

@@ -18,6 +18,7 @@ use self::decide::{Situation, Step, decide};
 use self::evidence::Evidence;
 use self::ledger::{Boot, Ledger};
 use crate::apply;
+use crate::fallback;
 use crate::generations::{self, Booted, Running};
 use crate::journal::{self, note};
 use crate::lock::GenerationsLock;
@@ -153,6 +154,8 @@ fn act(root: &Root, unit: &str, turn: bool) -> Result<()> {
             note(&why);
             if let Err(error) = go_back(root, &running, to, &lock) {
                 journal::error(&format!("cannot go back to generation {to}: {error:#}"));
+            } else if let Some(from) = running.generation {
+                fallback::fell_back(root, from, &why);
             }
             systemd::reboot_soon()?;
         }

@@ -2,11 +2,11 @@
 //! that each of them serves with its own.
 
 use super::ledger::Ledger;
+use crate::openmetrics::{Families, labels};
 use crate::root::Root;
 use anyhow::Result;
 use protocol::recovery::{Reason, Recovery};
 use serde::Deserialize;
-use std::fmt::Write;
 use std::fs;
 
 /// What is told, as JSON.
@@ -43,64 +43,38 @@ pub fn published(root: &Root) -> Option<Recovery> {
 }
 
 fn metrics(told: &Recovery) -> String {
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        for (labels, value) in samples {
-            let _ = writeln!(text, "{name}{suffix}{labels} {value}");
-        }
-    };
+    let mut families = Families::default();
     let count = |reason| told.counts.get(&reason).copied().unwrap_or(0);
-    let counts =
-        Reason::ALL.map(|reason| (format!("{{reason=\"{}\"}}", reason.word()), count(reason)));
-    family(
+    families.counters(
         "lichen_resets",
-        "counter",
         "Resets of the device by their reasons",
-        &counts,
+        Reason::ALL.map(|reason| (labels(&[("reason", reason.word())]), count(reason))),
     );
-    if let Some(last) = told.resets.last() {
-        let labels = format!(
-            "{{reason=\"{}\",why=\"{}\"}}",
-            last.reason.word(),
-            escaped(&last.why)
-        );
-        family(
-            "lichen_last_reset",
-            "gauge",
-            "Why the device was reset last",
-            &[(labels, 1)],
-        );
-    }
-    let number = |n: usize| [(String::new(), n as u64)];
-    family(
+    let last = told.resets.last();
+    families.gauges(
+        "lichen_last_reset",
+        "Why the device was reset last",
+        last.map(|last| {
+            let labels = labels(&[("reason", last.reason.word()), ("why", &last.why)]);
+            (labels, 1)
+        }),
+    );
+    families.gauge(
         "lichen_recovery_reboots",
-        "gauge",
         "Reboots by recovery within the last day",
-        &number(told.reboots),
+        Some(told.reboots),
     );
-    family(
+    families.gauge(
         "lichen_recovery_reboots_limit",
-        "gauge",
         "How many there may be",
-        &number(told.limit),
+        Some(told.limit),
     );
-    family(
+    families.gauge(
         "lichen_recovery_waiting",
-        "gauge",
         "Services without which the device stays up",
-        &number(told.waiting.len()),
+        Some(told.waiting.len()),
     );
-    text
-}
-
-/// A label's value.
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    families.text()
 }
 
 #[cfg(test)]
