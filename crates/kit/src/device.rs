@@ -9,7 +9,9 @@ use crate::soc;
 
 const FOLDER: &str = "/run/lichen";
 /// What a device tells that had a power cut and is well.
-const SIMULATED: &str = include_str!("device.metrics");
+const SIMULATED: &str = concat!(include_str!("device.metrics"), include_str!("link.metrics"));
+/// Each is written by a program of its own.
+const METRICS: [&str; 2] = ["metrics", "link.metrics"];
 
 /// The device's metrics, in the OpenMetrics format without its end; empty where there are none.
 pub(crate) fn metrics() -> String {
@@ -25,10 +27,10 @@ pub(crate) fn recovery() -> Value {
 }
 
 fn metrics_of(folder: &Path) -> String {
-    let text = fs::read_to_string(folder.join("metrics")).unwrap_or_default();
+    let read = |name| fs::read_to_string(folder.join(name)).ok();
     // A line that is cut off would spoil those of the service after it.
-    let whole = text.ends_with('\n');
-    if whole { text } else { String::new() }
+    let whole = |text: &String| text.ends_with('\n');
+    METRICS.into_iter().filter_map(read).filter(whole).collect()
 }
 
 fn recovery_of(folder: &Path) -> Value {
@@ -55,8 +57,9 @@ mod tests {
         assert_eq!(metrics_of(folder.path()), "lichen_recovery_reboots 1\n");
         assert_eq!(recovery_of(folder.path())["reboots"], 1);
         put("metrics", "lichen_recovery_reboots 1\nlichen_rec");
+        put("link.metrics", "lichen_link_up 1\n");
         put("recovery.json", "{\"reboots\":");
-        assert_eq!(metrics_of(folder.path()), "");
+        assert_eq!(metrics_of(folder.path()), "lichen_link_up 1\n");
         assert_eq!(recovery_of(folder.path()), Value::Null);
     }
 }

@@ -1,6 +1,7 @@
 //! The status document: the state of a device, as JSON for programs and on one screen for people.
 
 use crate::Generation;
+use crate::link::{Link, Tunnel};
 use crate::provision::{Fate, Report};
 use crate::recovery::Recovery;
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,12 @@ pub struct Status {
     /// Why the device was reset, and what recovery has done; null until the first boot that tells.
     #[serde(default)]
     pub recovery: Option<Recovery>,
+    /// Whether a gateway answers, and what was done while none did; null where nothing watches the network.
+    #[serde(default)]
+    pub link: Option<Link>,
+    /// The WireGuard interfaces.
+    #[serde(default)]
+    pub tunnels: Vec<Tunnel>,
     /// The space on DATA.
     pub data: Option<Usage>,
     /// The temperature of the SoC.
@@ -213,6 +220,13 @@ impl fmt::Display for Status {
         )?;
         if let Some(following) = &self.update {
             line("update", update_words(following))?;
+        }
+        if let Some(link) = &self.link {
+            line("network", lines(link.words(self.uptime_seconds)))?;
+        }
+        if !self.tunnels.is_empty() {
+            let words = self.tunnels.iter().flat_map(Tunnel::words);
+            line("WireGuard", lines(words))?;
         }
         line("DATA", self.data.map_or_else(unknown, usage_words))?;
         line(
@@ -381,7 +395,8 @@ fn usage_words(usage: Usage) -> String {
     )
 }
 
-fn duration(seconds: u64) -> String {
+/// A time in words.
+pub(crate) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
