@@ -110,26 +110,56 @@ fn a_program_that_is_killed_or_lacks_memory_makes_no_recording_corrupted() {
     }
 }
 
+/// A recorder that records what a script says instead of ffmpeg, and gives up a part after a second.
+fn told(directory: &Path, script: &str) -> Program {
+    let path = instead(directory, "ffmpeg", script);
+    let mut config = settings(directory);
+    let changes = json!({
+        "camera": { "frame_deadline_seconds": 1.0 },
+        "schedule": { "always": true },
+    });
+    merge(&mut config, changes);
+    let mut command = command(env!("CARGO_BIN_EXE_recorder"));
+    Program::start(command.env("PATH", path), directory, config).ready()
+}
+
 #[test]
 fn a_file_that_does_not_grow_is_noticed_although_frames_are_reported() {
     let directory = tempfile::tempdir().unwrap();
-    let reports = "#!/bin/sh\ni=0\nwhile sleep 0.2; do i=$((i + 1)); echo frame=$i; echo progress=continue; done\n";
-    let path = instead(directory.path(), "ffmpeg", reports);
-    let mut config = settings(directory.path());
-    let camera = json!({ "frame_deadline_seconds": 1.0 });
-    merge(
-        &mut config,
-        json!({ "camera": camera, "schedule": { "always": true } }),
-    );
-    let mut command = command(env!("CARGO_BIN_EXE_recorder"));
-    let program = Program::start(command.env("PATH", path), directory.path(), config).ready();
+    let reports = "#!/bin/sh
+        i=0
+        while sleep 0.2; do i=$((i + 1)); echo frame=$i; echo progress=continue; done";
+    let program = told(directory.path(), reports);
     let status = eventually("it is noticed", || {
         let status = program.get("/api/status")?.json();
         status["camera"]["problem"].is_string().then_some(status)
     });
-    let told = "the file did not grow for 2 s";
-    assert_eq!(status["camera"]["problem"], told, "{status}");
+    let why = "the file did not grow for 2 s";
+    assert_eq!(status["camera"]["problem"], why, "{status}");
     assert_eq!(status["state"], "recording");
+    program.kill();
+}
+
+#[test]
+fn a_camera_whose_first_frame_takes_long_has_a_file_that_grows() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = "#!/bin/sh
+        for part; do :; done
+        echo head > $part; echo frame=0; echo progress=continue
+        sleep 4
+        i=0
+        while sleep 0.2; do
+            i=$((i + 1)); echo frame=$i; echo progress=continue
+            [ $i -lt 3 ] || echo $i >> $part
+        done";
+    let program = told(directory.path(), slow);
+    let status = eventually("it records", || {
+        let status = program.get("/api/status")?.json();
+        let camera = &status["camera"];
+        let is_enough = camera["frames"].as_u64() >= Some(15) || camera["problem"].is_string();
+        is_enough.then_some(status)
+    });
+    assert_eq!(status["camera"]["problem"], json!(null), "{status}");
     program.kill();
 }
 
