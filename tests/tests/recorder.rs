@@ -199,7 +199,7 @@ fn a_plug_pulled_costs_a_second_and_a_recorder_that_does_not_stay_up_a_reboot() 
     // Starting it anew does not help: then a reboot may, unless somebody helps before.
     let pending = |wanted: &str| {
         machine.wait_until(&format!("the reboot to be {wanted}"), SOON, || {
-            let now = machine.try_sh("systemctl is-active recorder-reboot.timer")?;
+            let now = machine.try_sh("systemctl is-active lichen-recover@recorder.timer")?;
             ensure!(now.stdout.trim() == wanted, "it is {}", now.stdout);
             Ok(())
         })

@@ -14,7 +14,9 @@ mod generation;
 pub mod lichen_toml;
 pub mod progress;
 pub mod provision;
+pub mod recovery;
 pub mod status;
 pub mod transfer;
+pub mod vitals;
 
 pub use generation::Generation;
