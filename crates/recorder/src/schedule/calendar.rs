@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 /// How many steps a search takes at most: a step is a day, and the 29th of February can be 8 years away; within an hour that
 /// summer time skips or repeats, it is a second.
@@ -238,6 +238,7 @@ impl Calendar {
         {
             limit = limit.checked_add(now.duration_since(first)).ok()?;
         }
+        let mut latest = None;
         for _ in 0..STEPS {
             let found = self.on(limit.date()).then(|| self.last_time(limit.time()));
             let Some(time) = found.flatten() else {
@@ -245,18 +246,26 @@ impl Calendar {
                 continue;
             };
             let at = DateTime::from_parts(limit.date(), time);
-            match zone.to_timestamp(at) {
-                Ok(moment) if moment <= now => return Some(moment),
-                // A local time that summer time skips comes later than it says.
-                _ => limit = at.checked_sub(SECOND).ok()?,
+            if let Ok(moment) = zone.to_timestamp(at)
+                && moment <= now
+            {
+                latest = latest.max(Some(moment));
+                // A local time that was skipped looks earlier than the others, and may have come later.
+                if skipped_at(moment, zone).is_none() {
+                    break;
+                }
             }
+            limit = at.checked_sub(SECOND).ok()?;
         }
-        None
+        latest
     }
 
     /// The first moment after `now`.
     pub fn next(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let mut limit = zone.to_datetime(now).checked_add(SECOND).ok()?;
+        // In an hour after others were skipped, local times that look earlier are still to come.
+        let from = skipped_at(now, zone).unwrap_or_else(|| zone.to_datetime(now));
+        let mut limit = from.checked_add(SECOND).ok()?;
+        let mut earliest: Option<Timestamp> = None;
         for _ in 0..STEPS {
             let found = self.on(limit.date()).then(|| self.first_time(limit.time()));
             let Some(time) = found.flatten() else {
@@ -264,12 +273,18 @@ impl Calendar {
                 continue;
             };
             let at = DateTime::from_parts(limit.date(), time);
-            match zone.to_timestamp(at) {
-                Ok(moment) if moment > now => return Some(moment),
-                _ => limit = at.checked_add(SECOND).ok()?,
+            if let Ok(moment) = zone.to_timestamp(at)
+                && moment > now
+            {
+                earliest = Some(earliest.map_or(moment, |earliest| earliest.min(moment)));
+                // One that is skipped comes later than it says; others may come before it.
+                if !is_skipped(at, zone) {
+                    break;
+                }
             }
+            limit = at.checked_add(SECOND).ok()?;
         }
-        None
+        earliest
     }
 
     fn last_time(&self, limit: Time) -> Option<Time> {
@@ -329,6 +344,20 @@ impl Calendar {
             (hour, minute, second) = (hour + 1, 0, 0);
         }
     }
+}
+
+/// The local time that summer time skipped and that comes at this moment instead, if there is one.
+fn skipped_at(moment: Timestamp, zone: &TimeZone) -> Option<DateTime> {
+    let set = zone.preceding(moment + SECOND).next()?;
+    let unset = zone.to_offset(set.timestamp() - SECOND).to_datetime(moment);
+    let comes = zone.to_timestamp(unset).ok();
+    (is_skipped(unset, zone) && comes == Some(moment)).then_some(unset)
+}
+
+/// Whether clocks never show this local time, because summer time skips it.
+fn is_skipped(local: DateTime, zone: &TimeZone) -> bool {
+    let offset = zone.to_ambiguous_timestamp(local).offset();
+    matches!(offset, AmbiguousOffset::Gap { .. })
 }
 
 impl fmt::Display for Calendar {

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::process::Command;
 
+use jiff::ToSpan;
 use proptest::prelude::*;
 
 use super::*;
@@ -285,6 +287,52 @@ fn a_wish_from_a_future_that_never_came_counts_as_given_when_it_was_known() {
     assert!(!wish.is_to_come(&clock));
     assert_eq!(wish.given_ms(&known, &clock), wish.at.at_ms);
     assert!(wants(0), "two midnights have passed since");
+}
+
+/// Each moment within two days of a day, found by looking at every minute.
+fn moments(times: &str, day: &str, zone: &TimeZone) -> BTreeSet<Timestamp> {
+    let (hours, minutes) = times.split_once(':').unwrap();
+    let has = |list: &str, number: i8| {
+        list == "*" || list.split(',').any(|each| each.parse() == Ok(number))
+    };
+    let day = at(day).to_zoned(TimeZone::UTC).date().at(0, 0, 0, 0);
+    let shown = (-2 * 24 * 60..3 * 24 * 60).map(|minute: i64| day + minute.minutes());
+    let named = shown.filter(|at| has(hours, at.hour()) && has(minutes, at.minute()));
+    named.map(|at| zone.to_timestamp(at).unwrap()).collect()
+}
+
+#[test]
+fn no_moment_is_missed_where_clocks_are_set() {
+    for (set, zone) in [
+        ("2021-03-28T01:00:00Z", "Europe/Berlin"),
+        ("2021-10-31T01:00:00Z", "Europe/Berlin"),
+        // Half an hour.
+        ("2026-04-04T15:00:00Z", "Australia/Lord_Howe"),
+        ("2026-10-03T15:30:00Z", "Australia/Lord_Howe"),
+        // At midnight.
+        ("2026-04-05T03:00:00Z", "America/Santiago"),
+        ("2026-09-06T04:00:00Z", "America/Santiago"),
+    ] {
+        let zone = TimeZone::get(zone).unwrap();
+        for text in [
+            "02:30",
+            "*:*",
+            "2:10,35",
+            "1,2:05,55",
+            "00:15",
+            "23:45",
+            "3:00",
+        ] {
+            let (calendar, all) = (calendar(text), moments(text, set, &zone));
+            for minute in -5 * 60..5 * 60 {
+                let now = at(set) + minute.minutes();
+                let told = (calendar.last(now, &zone), calendar.next(now, &zone));
+                let last = all.range(..=now).next_back().copied();
+                let next = all.range(now + 1.second()..).next().copied();
+                assert_eq!(told, (last, next), "{text} at {now}");
+            }
+        }
+    }
 }
 
 proptest! {
