@@ -262,7 +262,7 @@ fn lines_from_before_the_time_was_known_are_dated_by_what_is_known_now() {
         text: "early",
         at_us: clock.now_ms() * 1000,
         up_us: clock.up_ms() * 1000,
-        boot: &clock.boot().to_owned(),
+        boot: clock.boot(),
     });
     let courier = start_with(
         directory.path(),
