@@ -116,27 +116,30 @@ mod tests {
     use durable::scratch;
     use std::os::unix::fs::symlink;
 
-    struct Device(tempfile::TempDir, Root);
+    struct Device {
+        _dir: tempfile::TempDir,
+        root: Root,
+    }
 
     impl Device {
         fn new() -> Self {
             let dir = scratch();
             let root = Root::new(dir.path());
-            let device = Self(dir, root);
+            let device = Self { _dir: dir, root };
             device.put("class/net/lo/carrier", "1\n");
             device.put("class/net/wg0/carrier", "1\n");
             device
         }
 
         fn put(&self, path: &str, text: &str) {
-            let path = self.1.at("sys").join(path);
+            let path = self.root.at("sys").join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap();
         }
 
         /// An interface as the kernel shows it: links to its device, whose driver is a module.
         fn plug(&self, name: &str, bus: &str, driver: &str, radio: bool) {
-            let sys = self.1.at("sys");
+            let sys = self.root.at("sys");
             let device = sys.join("devices").join(name);
             let module = sys.join("module").join(driver);
             for folder in [&device, &module, &sys.join("bus").join(bus)] {
@@ -166,7 +169,7 @@ mod tests {
             device.put(&format!("module/{module}/initstate"), "live\n");
         }
         device.put("class/net/eth0/carrier", "1\n");
-        let found = interfaces(&device.1, &[]);
+        let found = interfaces(&device.root, &[]);
         let found: Vec<_> = found
             .iter()
             .map(|i| (i.name.as_str(), i.radio, i.carrier, i.driver.as_deref()))
@@ -180,7 +183,7 @@ mod tests {
                 ("wlan2", true, false, None),
             ]
         );
-        let named = interfaces(&device.1, &["wlan0".into(), "lo".into()]);
+        let named = interfaces(&device.root, &["wlan0".into(), "lo".into()]);
         assert_eq!(named.len(), 1);
     }
 

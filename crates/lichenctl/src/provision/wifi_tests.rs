@@ -16,14 +16,17 @@ fn of(ssid: &str, passphrase: Option<&str>) -> (String, String) {
 }
 
 /// A device with its stored settings and iwd's folder.
-struct Device(tempfile::TempDir, Root);
+struct Device {
+    _dir: tempfile::TempDir,
+    root: Root,
+}
 
 impl Device {
     fn new() -> Self {
         let dir = scratch();
         let root = Root::new(dir.path());
         fs::create_dir_all(root.at("var/lib/lichen")).unwrap();
-        Self(dir, root)
+        Self { _dir: dir, root }
     }
 
     /// The device boots, after this was provisioned.
@@ -34,23 +37,23 @@ impl Device {
             ..Default::default()
         };
         let settings = toml::to_string(&settings).unwrap();
-        let path = self.1.at("var/lib/lichen/provision.toml");
+        let path = self.root.at("var/lib/lichen/provision.toml");
         durable::update(&path, settings.as_bytes(), 0o600).unwrap();
-        apply(&self.1, &wifi).unwrap();
+        apply(&self.root, &wifi).unwrap();
     }
 
     /// iwd joins the network, and adds the key that it has derived.
     fn joins(&self, ssid: &str) {
-        let path = self.1.at(IWD).join(format!("{ssid}.psk"));
+        let path = self.root.at(IWD).join(format!("{ssid}.psk"));
         let text = fs::read_to_string(&path).unwrap();
         let derived = text.replace("]\n", "]\nPreSharedKey=00\n");
         durable::update(&path, derived.as_bytes(), 0o600).unwrap();
-        works(&self.1, ssid, "psk").unwrap();
+        works(&self.root, ssid, "psk").unwrap();
     }
 
     /// The networks that iwd knows, with their passphrases.
     fn known(&self) -> Vec<String> {
-        let files = fs::read_dir(self.1.at(IWD)).unwrap().flatten();
+        let files = fs::read_dir(self.root.at(IWD)).unwrap().flatten();
         let mut known: Vec<_> = files
             .map(|file| {
                 let text = fs::read_to_string(file.path()).unwrap();
@@ -66,16 +69,16 @@ impl Device {
 
     /// No gateway answers, and the device connects again.
     fn connects_again(&self) {
-        other_passphrase(&self.1).unwrap();
+        other_passphrase(&self.root).unwrap();
     }
 }
 
 #[test]
 fn the_network_that_worked_last_stays_until_another_one_works() {
     let device = Device::new();
-    assert!(!knows_any(&device.1));
+    assert!(!knows_any(&device.root));
     device.boots_with("attic", "correct horse");
-    assert!(knows_any(&device.1));
+    assert!(knows_any(&device.root));
     device.joins("attic");
     device.boots_with("celar", "with a typo");
     assert_eq!(
@@ -98,7 +101,7 @@ fn the_network_that_worked_last_stays_until_another_one_works() {
 fn a_network_that_somebody_added_by_hand_is_never_taken_away() {
     let device = Device::new();
     device.boots_with("attic", "correct horse");
-    let path = device.1.at(IWD).join("guests.psk");
+    let path = device.root.at(IWD).join("guests.psk");
     durable::update(&path, b"[Security]\nPassphrase=by hand\n", 0o600).unwrap();
     device.joins("guests");
     device.boots_with("cellar", "staple battery");
@@ -135,7 +138,7 @@ fn a_passphrase_that_does_not_work_takes_turns_with_the_one_that_did() {
     device.joins("attic");
     device.connects_again();
     assert_eq!(device.known(), ["attic.psk worse horse"]);
-    assert!(!device.1.at(BEFORE).exists());
+    assert!(!device.root.at(BEFORE).exists());
 }
 
 #[test]
