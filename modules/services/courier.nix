@@ -64,9 +64,11 @@ in
         # Where nobody sets the clock, there is nothing to wait for.
         clock = lib.optionalAttrs (! config.services.timesyncd.enable) { synchronized = null; };
       };
+      # A device that does not stay in touch still measures: it is not interrupted for that.
+      worthReboot = false;
       definition = {
         description = "Carries metrics and logs away";
-        startLimitIntervalSec = 0; # who tells of all other failures must not be one for good
+        startLimitIntervalSec = 0; # it is tried for ever, since it tells of all other failures
         serviceConfig = {
           # journalctl, its child, reads the journal.
           SupplementaryGroups = [ "systemd-journal" ];
