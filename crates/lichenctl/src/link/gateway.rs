@@ -51,9 +51,8 @@ impl Ip {
             let said = self.run(&["-j", family, "route", "show", "default"])?;
             gateways.extend(routes(&said)?);
         }
-        let among = |gateway: &Gateway| {
-            interfaces.is_empty() || interfaces.iter().any(|i| *i == gateway.interface)
-        };
+        let among =
+            |gateway: &Gateway| interfaces.is_empty() || interfaces.contains(&gateway.interface);
         let mut seen = BTreeSet::new();
         gateways.retain(|gateway| {
             among(gateway) && seen.insert((gateway.interface.clone(), gateway.address.clone()))

@@ -74,10 +74,14 @@ pub fn reload(driver: &str) -> Result<()> {
     unloaded.map(drop)
 }
 
+/// Objects by their paths, as `GetManagedObjects` gives them.
 #[derive(Deserialize)]
 struct Reply {
-    data: Vec<BTreeMap<String, BTreeMap<String, BTreeMap<String, Property>>>>,
+    data: Vec<BTreeMap<String, Interfaces>>,
 }
+
+/// The properties of an object, by the interface that has them.
+type Interfaces = BTreeMap<String, BTreeMap<String, Property>>;
 
 #[derive(Deserialize)]
 struct Property {

@@ -249,7 +249,10 @@ impl<'a> Watch<'a> {
         }
         journal::log(&format!("{why}: connecting again"));
         self.kept.counts.reconnects += 1;
-        let mut done = cables.fold(Ok(()), |done, name| done.and(device.reconfigure(name)));
+        let mut done = Ok(());
+        for name in cables {
+            done = done.and(device.reconfigure(name));
+        }
         if iwd {
             let other = provision::other_wifi_passphrase(self.root);
             // iwd joins what it can reach of what it knows. Told to disconnect, it would not join anything by itself.
@@ -260,10 +263,13 @@ impl<'a> Watch<'a> {
 
     fn reload(&mut self, why: &str, device: &mut dyn Device) -> Result<()> {
         self.kept.counts.reloads += 1;
-        let drivers = self.drivers.iter().map(String::as_str);
-        let names: Vec<_> = drivers.clone().collect();
+        let names: Vec<&str> = self.drivers.iter().map(String::as_str).collect();
         journal::log(&format!("{why}: loading {} again", names.join(", ")));
-        drivers.fold(Ok(()), |done, driver| done.and(device.reload(driver)))
+        let mut done = Ok(());
+        for driver in names {
+            done = done.and(device.reload(driver));
+        }
+        done
     }
 
     fn reboot(&mut self, why: &str, silent: Duration, device: &mut dyn Device) -> Result<()> {
