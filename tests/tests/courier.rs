@@ -50,7 +50,7 @@ fn three_hours_of_outage_and_three_power_cuts_cost_no_sample_and_no_line() -> Re
         written.extend(carried.logged()?.pop());
         target.is_scraped(half_a_part)?;
         machine.pull_plug()?;
-        interrupted.push(target.scrapes() as f64);
+        interrupted.push(target.scrapes_in_the_end() as f64);
         is_back(&machine)?;
         carried.is_told()?;
     }

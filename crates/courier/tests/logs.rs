@@ -85,16 +85,7 @@ fn what_has_arrived_is_not_sent_again_after_a_restart_and_what_has_not_is() {
 fn lines_that_are_refused_are_counted_and_cost_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let (journal, loki) = (Journal::new(directory.path()), Loki::start());
-    let now_us = kit::clock::now_ms() * 1000;
-    let write = |unit, text: &str, ago_s: i64| {
-        journal.write(&Entry {
-            unit,
-            text,
-            at_us: now_us - ago_s * 1_000_000,
-            up_us: 1,
-            boot: "another",
-        });
-    };
+    let write = |unit, text: &str, ago_s| write(&journal, unit, text, ago_s);
     write("x.service", "too old", 8 * 86_400);
     write("x.service", "first", 20);
     write("x.service", &"long".repeat(300), 19);
@@ -135,6 +126,66 @@ fn a_receipt_that_is_lost_costs_nothing_as_the_receiver_knows_the_lines() {
     let courier = start(directory.path(), journal.settings(&loki.url()));
     eventually("it was sent again", || (loki.doubles() == 1).then_some(()));
     assert_eq!(loki.lines("x.service"), ["one"]);
+    assert_eq!(loki.server.asked(), 4);
+    courier.stop();
+}
+
+/// A line of another boot, so many seconds old.
+fn write(journal: &Journal, unit: &str, text: &str, ago_s: i64) {
+    journal.write(&Entry {
+        unit,
+        text,
+        at_us: (kit::clock::now_ms() - ago_s * 1000) * 1000,
+        up_us: 1,
+        boot: "another",
+    });
+}
+
+#[test]
+fn what_has_arrived_and_is_sent_again_is_never_counted_as_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, loki) = (Journal::new(directory.path()), Loki::start());
+    // The first two are farther apart than Loki accepts. Of what comes then, it refuses one line, and takes the others.
+    write(&journal, "x.service", "yesterday", 86_400);
+    write(&journal, "x.service", "hours ago", 7200);
+    write(&journal, "x.service", "now", 20);
+    write(&journal, "x.service", &"long".repeat(300), 19);
+    write(&journal, "x.service", "last", 10);
+    loki.answers(Answer::hang_up());
+    let courier = start(directory.path(), journal.settings(&loki.url()));
+    lines_arrive(
+        &loki,
+        "x.service",
+        &["yesterday", "hours ago", "now", "last"],
+    );
+    eventually("all are counted", || {
+        (count(&courier, "courier_sent_lines_total") >= 4.0).then_some(())
+    });
+    assert_eq!(
+        count(&courier, "courier_lost_lines_total{reason=\"refused\"}"),
+        1.0
+    );
+    assert!(loki.doubles() > 0);
+    courier.stop();
+}
+
+#[test]
+fn a_token_that_has_expired_costs_no_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, loki) = (Journal::new(directory.path()), Loki::start());
+    for status in [401, 403, 401] {
+        loki.answers(Answer::new(status));
+    }
+    journal.line("x.service", "one");
+    let courier = start(directory.path(), journal.settings(&loki.url()));
+    lines_arrive(&loki, "x.service", &["one"]);
+    eventually("all is well", || {
+        support::reason(&courier, "logs").is_none().then_some(())
+    });
+    assert_eq!(
+        count(&courier, "courier_lost_lines_total{reason=\"refused\"}"),
+        0.0
+    );
     assert_eq!(loki.server.asked(), 4);
     courier.stop();
 }
@@ -211,7 +262,7 @@ fn lines_from_before_the_time_was_known_are_dated_by_what_is_known_now() {
         text: "early",
         at_us: clock.now_ms() * 1000,
         up_us: clock.up_ms() * 1000,
-        boot: &clock.boot().to_owned(),
+        boot: clock.boot(),
     });
     let courier = start_with(
         directory.path(),

@@ -127,6 +127,34 @@ fn a_receiver_that_is_busy_is_asked_again_and_one_that_says_when_not_before() {
 }
 
 #[test]
+fn a_token_that_has_expired_costs_nothing_of_what_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let courier = start(directory.path(), metrics(&target, &receiver.url()));
+    arrive(&receiver, 3);
+    for status in [401, 403, 407] {
+        receiver.takes(Takes::Nothing(Answer::new(status)));
+        let asked = receiver.server.asked();
+        eventually("it is asked again, and again", || {
+            (receiver.server.asked() >= asked + 3).then_some(())
+        });
+        eventually("it says so", || {
+            reason(&courier, "metrics").filter(|why| why.contains(&format!("answers {status}")))
+        });
+    }
+    target.is_scraped(10);
+    receiver.takes(Takes::Anything);
+    let all = target.scrapes() as usize;
+    arrive(&receiver, all);
+    is_complete(&receiver);
+    assert_eq!(
+        count(&courier, "courier_lost_samples_total{reason=\"refused\"}"),
+        0.0
+    );
+    courier.stop();
+}
+
+#[test]
 fn what_is_refused_is_counted_and_costs_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let (target, receiver) = (

@@ -208,7 +208,7 @@ mod tests {
         };
         let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec());
         let body = body.unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", to.server.port())).unwrap();
+        let mut stream = TcpStream::connect(to.server.address()).unwrap();
         let head = format!(
             "POST /api/v1/write HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
             body.len()

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// What [`Server::settles`] asks for.
+const SETTLED: &str = "/settled";
+
 /// A request.
 #[derive(Debug)]
 pub struct Asked {
@@ -101,14 +104,22 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.address.port()
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How many requests have come.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all requests that were made until now have been answered, even those of somebody who is gone meanwhile:
+    /// they are taken in the order in which they came, and this one comes last.
+    pub fn settles(&self) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(&stream, "GET {SETTLED} HTTP/1.1\r\n\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
     }
 
     /// Opens its port, the same as before.
@@ -177,8 +188,13 @@ fn serve(
         .map_or(0, |text| text.parse().unwrap_or(0));
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body)?;
-    asked.fetch_add(1, Ordering::SeqCst);
-    let answer = make(request);
+    let answer = match request.path == SETTLED {
+        true => Answer::new(204),
+        false => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            make(request)
+        }
+    };
     if answer.hangs_up {
         return Ok(());
     }

@@ -68,6 +68,12 @@ impl Target {
         self.scrapes.load(Ordering::SeqCst)
     }
 
+    /// How often it was asked by somebody who is gone now, and whose last request may still be on its way.
+    pub fn scrapes_in_the_end(&self) -> u64 {
+        self.server.settles();
+        self.scrapes()
+    }
+
     /// Waits until it was asked so many more times.
     pub fn is_scraped(&self, times: u64) -> Result<()> {
         let wanted = self.scrapes() + times;
@@ -90,8 +96,9 @@ pub struct Carried<'m> {
 impl<'m> Carried<'m> {
     /// The courier of `machine`, which is told of these by [`Self::is_told`].
     pub fn of(machine: &'m Machine, target: &Target, metrics: &Prometheus, logs: &Loki) -> Self {
-        let on_host =
-            |server: &Server, path: &str| format!("http://{HOST}:{}{path}", server.port());
+        let on_host = |server: &Server, path: &str| {
+            format!("http://{HOST}:{}{path}", server.address().port())
+        };
         Self {
             machine,
             target: on_host(&target.server, "/metrics"),

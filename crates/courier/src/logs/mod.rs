@@ -4,6 +4,10 @@
 //! a [mark](crate::mark), the cursor of the last line of which the receiver has said that it has it. Lines go in the
 //! journal's order, since a stream has to be in order for Loki. What the journal gives up before it was sent is counted, and
 //! told in the stream itself. Courier's own lines are left out: they would be about sending them.
+//!
+//! What is in a request may have to be sent again: when its receipt was lost, after a cut, and in parts when the receiver
+//! refuses some of it. Loki knows a line again only as long as it is not too far behind the newest of its stream; if it is,
+//! Loki refuses a line that it has. So the lines of a request are near to each other in time.
 
 pub mod export;
 pub mod journal;
@@ -32,6 +36,9 @@ const PERIOD: Duration = Duration::from_secs(180);
 /// How often to look whether the time is known.
 const LOOK: Duration = Duration::from_secs(1);
 const MARK: &str = "logs";
+/// How far the lines of a request are from the first of them. No two are farther apart than the hour that Loki accepts
+/// (half of its `max_chunk_age`), not even when the clock was set in between.
+const NEAR_US: u64 = 30 * 60 * 1_000_000;
 /// The name of this service in the journal.
 const OWN: &str = "courier";
 const OWN_UNIT: &str = "courier.service";
@@ -157,11 +164,13 @@ impl Sender {
         }
         let (most, bytes) = self.most;
         let piece = self.journal.read(self.cursor.as_deref(), most, bytes);
-        let piece = piece.map_err(|error| NotYet {
+        let mut piece = piece.map_err(|error| NotYet {
             why: format!("the journal cannot be read: {error:#}"),
             after: None,
         })?;
-        self.has_more = piece.has_more;
+        let near = self.how_many_are_near(&piece.entries);
+        self.has_more = piece.has_more || near < piece.entries.len();
+        piece.entries.truncate(near);
         let Some(cursor) = piece.entries.last().map(|entry| entry.cursor.clone()) else {
             return Ok(None);
         };
@@ -179,6 +188,15 @@ impl Sender {
             cursor,
             parts,
         }))
+    }
+
+    /// How many of the first entries may be in a request together.
+    fn how_many_are_near(&self, entries: &[Entry]) -> usize {
+        let mut dates = entries.iter().map(|entry| self.date(entry)).peekable();
+        let first = dates.peek().copied().unwrap_or_default();
+        dates
+            .take_while(|date| date.abs_diff(first) <= NEAR_US)
+            .count()
     }
 
     /// What of it is sent.

@@ -178,15 +178,16 @@ impl Reader {
     }
 }
 
-/// Looks what is in a file, up to its first damage.
+/// Looks what is in a file, up to its first damage. What cannot be read is damaged: a card that has lost a block must not
+/// keep the service from starting.
 pub fn look(path: &Path) -> io::Result<Content> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut content = Content::default();
-    if let Some((_, at)) = head(&file)? {
+    if let Ok(Some((_, at))) = head(&file) {
         content.length = at;
         let mut last = None;
-        while let Some(block) = block(&file, content.length, FRAME)? {
+        while let Ok(Some(block)) = block(&file, content.length, FRAME) {
             content.length = block.end;
             content.frames.push((block.samples, block.end));
             last = Some(block.body);

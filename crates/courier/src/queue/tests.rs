@@ -5,6 +5,8 @@ use crate::clock::Moment;
 use crate::labels::Labels;
 use codec::Sample;
 
+mod cuts;
+
 fn frame(number: i64) -> Frame {
     let series = |name| Labels::new(&[("__name__", name), ("job", "test")]);
     let sample = |name, value| Sample {
@@ -265,6 +267,16 @@ fn what_is_damaged_while_it_waits_is_counted_and_never_blocks() {
     flip(&files[0], fs::metadata(&files[0]).unwrap().len() - 1);
     assert_eq!(drain(&mut queue), [0, 1, 3]);
     assert_eq!(place.stats.how_many_lost(Lost::Damaged), 2);
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_costs_only_itself() {
+    let place = Place::new();
+    place.open().append(frame(0)).unwrap();
+    // A folder stands for what the card does not give any more.
+    fs::create_dir(segment::path(&place.directory.path().join("queue"), 2)).unwrap();
+    assert_eq!(place.drain(), [0]);
+    assert_eq!(place.files("damaged").len(), 1);
 }
 
 #[test]

@@ -275,3 +275,16 @@ fn a_target_that_never_ends_takes_no_more_than_is_allowed() {
     assert_eq!(fake.fails(), "it has more than 100000 series");
     assert!(fake.target.seen.is_empty());
 }
+
+#[test]
+fn fifty_megabytes_are_not_read_to_their_end() {
+    let mut fake = Fake::with(Limits {
+        bytes: 10_000_000,
+        ..limits()
+    });
+    let line = format!("# {}\n", "x".repeat(97));
+    let text = line.repeat(500_000);
+    fake.answers(&format!("200 OK\r\nContent-Type: {TEXT}"), &text);
+    assert_eq!(fake.fails(), "its metrics have more than 10000000 bytes");
+    assert_eq!(fake.tells("a 1\n"), ["a 1"]);
+}

@@ -109,7 +109,10 @@ impl Receiver {
                 );
                 Verdict::Later(why, after)
             }
-            // These are about who asks, where and how often, not about what was sent.
+            // These are about who asks, where and how often, not about what was sent. Remote-write's specification forbids
+            // to send again after any 4xx but 429, lest a sender blocks itself with what will never be taken. Here that
+            // would throw away all that waits, while a token that has expired is being replaced, or a proxy mended. It
+            // blocks nothing but what would meet the same answer, is told, and what waits is bounded.
             401 | 403 | 404 | 405 | 407 | 408 | 425 | 429 => {
                 Verdict::Later(format!("{host} answers {status}"), after)
             }

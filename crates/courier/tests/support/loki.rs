@@ -1,7 +1,9 @@
 //! A receiver of logs that takes and refuses as Loki documents it.
 //!
-//! Lines that are too old, too long, or too far behind the newest line of their stream are refused with 400 and named, while
-//! the others of the same request are stored. A line that is there already (same stream, time and text) is stored once.
+//! Lines that are too old, too new, too long, or too far behind the newest line of their stream are refused with 400 and
+//! named, while the others of the same request are stored. A line that is there already (same stream, time and text) is
+//! stored once, but only the last one of its stream is known again for ever: any other is refused when it has fallen too far
+//! behind in the meantime, although it is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -11,16 +13,29 @@ use prost::Message;
 
 use super::server::{Answer, Asked, Server};
 
+const NS: i128 = 1_000_000_000;
 /// `reject_old_samples_max_age`.
-const OLDEST_S: i64 = 7 * 86_400;
+const OLDEST: i128 = 7 * 86_400 * NS;
+/// `creation_grace_period`.
+const NEWEST: i128 = 600 * NS;
 /// Half of `max_chunk_age`.
-const BEHIND_S: i64 = 3600;
+const BEHIND: i128 = 3600 * NS;
 /// `max_line_size`, but shorter.
 const LONGEST: usize = 1000;
 
+/// A line with its time in ns.
+type Line = (i128, String);
+
+#[derive(Debug, Default)]
+struct Stream {
+    lines: BTreeSet<Line>,
+    /// What came last.
+    last: Option<Line>,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    streams: BTreeMap<String, BTreeSet<(i128, String)>>,
+    streams: BTreeMap<String, Stream>,
     doubles: usize,
     /// What it answers before it looks at anything, the last one first.
     answers: Vec<Answer>,
@@ -57,14 +72,14 @@ impl Loki {
     }
 
     /// The same, with times in ns.
-    pub fn timed(&self, unit: &str) -> Vec<(i128, String)> {
+    pub fn timed(&self, unit: &str) -> Vec<Line> {
         let state = self.state.lock().unwrap();
         let of_unit = format!("unit=\"{unit}\"");
         let streams = state
             .streams
             .iter()
             .filter(|(labels, _)| labels.contains(&of_unit));
-        let lines: BTreeSet<_> = streams.flat_map(|(_, lines)| lines.clone()).collect();
+        let lines: BTreeSet<_> = streams.flat_map(|(_, of)| of.lines.clone()).collect();
         lines.into_iter().collect()
     }
 
@@ -102,11 +117,10 @@ impl State {
             .decompress_vec(&asked.body)
             .unwrap();
         let request = PushRequest::decode(&body[..]).unwrap();
-        let now = kit::clock::now_ms() / 1000;
         let (mut refused, mut count) = (Vec::new(), 0);
         for stream in request.streams {
             let labels = &stream.labels;
-            let lines = self.streams.entry(labels.clone()).or_default();
+            let known = self.streams.entry(labels.clone()).or_default();
             assert!(stream.entries.is_sorted_by_key(|entry| {
                 let at = entry.timestamp.unwrap();
                 (at.seconds, at.nanos)
@@ -114,27 +128,10 @@ impl State {
             for entry in stream.entries {
                 count += 1;
                 let at = entry.timestamp.unwrap();
-                let newest = lines
-                    .last()
-                    .map_or(i64::MIN, |(at, _)| (at / 1_000_000_000) as i64);
-                if now - at.seconds > OLDEST_S {
-                    refused.push(format!(
-                        "entry for stream '{labels}' has timestamp too old: {}",
-                        at.seconds
-                    ));
-                } else if newest.saturating_sub(at.seconds) > BEHIND_S {
-                    refused.push(format!(
-                        "entry too far behind, entry timestamp is: {}",
-                        at.seconds
-                    ));
-                } else if entry.line.len() > LONGEST {
-                    refused.push(format!(
-                        "Max entry size '{LONGEST}' bytes exceeded for stream '{labels}'"
-                    ));
-                } else {
-                    let nanos = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
-                    let new = lines.insert((nanos, entry.line));
-                    self.doubles += usize::from(!new);
+                let at = i128::from(at.seconds) * NS + i128::from(at.nanos);
+                match known.take((at, entry.line)) {
+                    Ok(is_new) => self.doubles += usize::from(!is_new),
+                    Err(why) => refused.push(format!("entry for stream '{labels}' {why}: {at}")),
                 }
             }
         }
@@ -146,5 +143,30 @@ impl State {
                 .kind("text/plain; charset=utf-8")
                 .body(refused.join("\n")),
         }
+    }
+}
+
+impl Stream {
+    /// Whether the line is new, or why it is refused.
+    fn take(&mut self, line: Line) -> Result<bool, &'static str> {
+        let (at, now) = (line.0, i128::from(kit::clock::now_ms()) * 1_000_000);
+        let newest = self.lines.last().map_or(at, |(newest, _)| *newest);
+        if now - at > OLDEST {
+            return Err("has timestamp too old");
+        }
+        if at - now > NEWEST {
+            return Err("has timestamp too new");
+        }
+        if line.1.len() > LONGEST {
+            return Err("exceeds the maximum size");
+        }
+        if self.last.as_ref() == Some(&line) {
+            return Ok(false);
+        }
+        if newest - at > BEHIND {
+            return Err("is too far behind");
+        }
+        self.last = Some(line.clone());
+        Ok(self.lines.insert(line))
     }
 }

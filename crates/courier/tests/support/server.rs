@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// What [`Server::settles`] asks for.
+const SETTLED: &str = "/settled";
+
 /// A request.
 #[derive(Debug)]
 pub struct Asked {
@@ -91,9 +94,19 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// How many requests have come.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all requests that were made until now have been answered, even those of somebody who was killed
+    /// meanwhile: they are taken in the order in which they came, and this one comes last.
+    pub fn settles(&self) {
+        kit::testing::call(self.address, "GET", SETTLED, &[], "");
     }
 
     /// Opens its port, the same as before.
@@ -162,8 +175,13 @@ fn serve(
         .map_or(0, |text| text.parse().unwrap_or(0));
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body)?;
-    asked.fetch_add(1, Ordering::SeqCst);
-    let answer = make(request);
+    let answer = match request.path == SETTLED {
+        true => Answer::new(204),
+        false => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            make(request)
+        }
+    };
     if answer.hangs_up {
         return Ok(());
     }
