@@ -15,7 +15,7 @@ in
       description = ''
         Services, by the names of their units, that are worth a reboot: when three restarts within ten minutes did not help, the
         device is rebooted, and when that does not help, it goes back to the generation that was good before. The services
-        of this project are among them by themselves.
+        of this project are among them by themselves, except the courier: without it a device still measures.
       '';
     };
     rebootsPerDay = mkOption {

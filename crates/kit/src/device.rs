@@ -13,10 +13,11 @@ const FOLDER: &str = "/run/lichen";
 /// What a device tells that had a power cut and is well.
 const SIMULATED: &str = concat!(
     include_str!("device.metrics"),
+    include_str!("link.metrics"),
     include_str!("vitals.metrics")
 );
 /// Each is written by a program of its own.
-const METRICS: [&str; 2] = ["metrics", VITALS];
+const METRICS: [&str; 3] = ["metrics", "link.metrics", VITALS];
 /// This one is written every minute.
 const VITALS: &str = "vitals.metrics";
 /// What is older is not true any more, and no value at all can be noticed.
@@ -74,10 +75,12 @@ mod tests {
         assert_eq!(metrics_of(folder.path()), "lichen_recovery_reboots 1\n");
         assert_eq!(recovery_of(folder.path())["reboots"], 1);
         put("metrics", "lichen_recovery_reboots 1\nlichen_rec");
+        put("link.metrics", "lichen_link_up 1\n");
         put("recovery.json", "{\"reboots\":");
-        assert_eq!(metrics_of(folder.path()), "");
+        assert_eq!(metrics_of(folder.path()), "lichen_link_up 1\n");
         assert_eq!(recovery_of(folder.path()), Value::Null);
     }
+
     #[test]
     fn what_is_not_told_every_minute_any_more_is_not_passed_on() {
         let folder = tempfile::tempdir().unwrap();

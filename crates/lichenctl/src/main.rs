@@ -12,7 +12,7 @@ use lichenctl::state::Generation;
 use lichenctl::toplevel::Toplevel;
 use lichenctl::update::{self, Extent};
 use lichenctl::{
-    bless, generations, grow, hints, journal, provision, receive, recovery, reset, retention,
+    bless, generations, grow, hints, journal, link, provision, receive, recovery, reset, retention,
 };
 use lichenctl::{service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
@@ -145,6 +145,9 @@ enum Verb {
         /// Its unit
         unit: String,
     },
+    /// Watch the network, and heal it while no gateway answers (runs by itself)
+    #[command(hide = true)]
+    Heal,
     /// Keep the ledger of resets (runs at every boot, while recovery is at work, and at the end)
     #[command(hide = true)]
     Resets {
@@ -290,6 +293,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Arrive => bless::arrive(&root)?,
         Verb::Recover { unit } => recovery::recover(&root, &unit)?,
+        Verb::Heal => link::heal(&root)?,
         Verb::Resets { when } => match when {
             When::Begin => recovery::begin(&root)?,
             When::Tick => recovery::tick(&root)?,

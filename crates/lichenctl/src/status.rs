@@ -6,6 +6,7 @@
 use crate::confirm;
 use crate::facts;
 use crate::generations::{self, Booted, Running};
+use crate::link;
 use crate::lock;
 use crate::provision;
 use crate::record;
@@ -67,6 +68,11 @@ pub fn collect(root: &Root) -> Status {
         update: record::following(root),
         recovery: recovery::published(root),
         vitals: Some(vitals::collect(root)),
+        link: link::published(root),
+        tunnels: match root.is_device() {
+            true => link::tunnels(record::now()),
+            false => Vec::new(),
+        },
         data: usage(&root.at("run/data")),
         soc_celsius: soc.temperature(),
         undervoltage: soc.under_voltage(),

@@ -12,6 +12,7 @@ pub mod command;
 pub mod delta;
 mod generation;
 pub mod lichen_toml;
+pub mod link;
 pub mod progress;
 pub mod provision;
 pub mod recovery;

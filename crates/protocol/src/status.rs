@@ -1,6 +1,7 @@
 //! The status document: the state of a device, as JSON for programs and on one screen for people.
 
 use crate::Generation;
+use crate::link::{Link, Tunnel};
 use crate::provision::{Fate, Report};
 use crate::recovery::Recovery;
 use crate::vitals::{Refusal, Vitals};
@@ -170,6 +171,12 @@ pub struct Status {
     /// What the device knows of itself; null from versions that do not report it.
     #[serde(default)]
     pub vitals: Option<Vitals>,
+    /// Whether a gateway answers, and what was done while none did; null where nothing watches the network.
+    #[serde(default)]
+    pub link: Option<Link>,
+    /// The WireGuard interfaces.
+    #[serde(default)]
+    pub tunnels: Vec<Tunnel>,
     /// The space on DATA.
     pub data: Option<Usage>,
     /// The temperature of the SoC.
@@ -229,6 +236,13 @@ impl fmt::Display for Status {
         )?;
         if let Some(following) = &self.update {
             line("update", update_words(following))?;
+        }
+        if let Some(link) = &self.link {
+            line("network", lines(link.words(self.uptime_seconds)))?;
+        }
+        if !self.tunnels.is_empty() {
+            let words = self.tunnels.iter().flat_map(Tunnel::words);
+            line("WireGuard", lines(words))?;
         }
         line("DATA", self.data.map_or_else(unknown, usage_words))?;
         if let Some(vitals) = &self.vitals {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::lichen_toml::Problem;
+use crate::link::{Gateway, Peer};
 use crate::provision::Applied;
 
 fn said(name: &str, said: &str) -> Service {
@@ -53,6 +54,8 @@ fn status() -> Status {
         update: None,
         recovery: None,
         vitals: None,
+        link: None,
+        tunnels: Vec::new(),
         data: Some(Usage {
             size: 30 << 30,
             used: 3 << 30,
@@ -124,6 +127,35 @@ fn what_is_wrong_is_on_the_same_screen() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+#[test]
+fn the_network_and_the_key_of_a_tunnel_are_on_the_same_screen() {
+    let mut status = status();
+    status.link = Some(Link {
+        gateways: vec![Gateway {
+            interface: "eth0".into(),
+            address: "10.0.2.2".into(),
+            answers: Some(true),
+        }],
+        ..Link::default()
+    });
+    status.tunnels = vec![Tunnel {
+        interface: "wg0".into(),
+        public_key: Some("OWN=".into()),
+        peers: vec![Peer {
+            public_key: "HOME=".into(),
+            endpoint: Some("192.0.2.1:51820".into()),
+            handshake_seconds_ago: Some(35),
+        }],
+    }];
+    let expected = "\
+network     10.0.2.2 on eth0 answers
+WireGuard   wg0: OWN=
+              peer HOME= at 192.0.2.1:51820: handshake 35 s ago
+";
+    let text = status.to_string();
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

@@ -44,12 +44,12 @@ pub fn announce(root: &Root, reason: Reason, why: &str) {
 }
 
 /// Reboots since `why`, where no service is to blame: a network, for instance, that nothing else brings back. Like each reboot
-/// by recovery, it is written down before it happens and counts for the limit. Says whether it happens: not beyond the limit,
-/// nor while a generation is on trial, whose blessing decides.
+/// by recovery, it is written down before it happens and counts for the limit. Says whether it happens: not beyond half of the
+/// limit, so that services keep the other half, nor while a generation is on trial, whose blessing decides.
 pub fn reboot(root: &Root, why: &str) -> Result<bool> {
     // A change of generation that is under way may be the cause, and undoes itself.
     let _lock = GenerationsLock::wait(root)?;
-    let left = count(root)?.spent() < publish::limit(root);
+    let left = count(root)?.spent() < publish::limit(root).div_ceil(2);
     let may = left && !on_trial(root, Running::read(root).generation);
     if may {
         reboot_from(root, None, why)?;
@@ -167,7 +167,10 @@ fn act(root: &Root, unit: &str, turn: bool) -> Result<()> {
 fn reboot_from(root: &Root, generation: Option<Generation>, why: &str) -> Result<()> {
     spend(root, generation, why)?;
     note(&format!("{why}: rebooting"));
-    systemd::reboot_soon()
+    match root.is_device() {
+        true => systemd::reboot_soon(),
+        false => Ok(()),
+    }
 }
 
 /// The earlier generation boots next, on trial: if it does not become healthy either, the one that runs boots again.
@@ -276,7 +279,8 @@ fn login(said: &str) -> Option<String> {
     Some(format!("{who} from {whence}"))
 }
 
-fn uptime(root: &Root) -> Result<u64> {
+/// Seconds since the kernel started, which no clock moves.
+pub(crate) fn uptime(root: &Root) -> Result<u64> {
     let uptime = text(root, "proc/uptime")?;
     let seconds = uptime.split('.').next().and_then(|s| s.parse().ok());
     seconds.with_context(|| format!("/proc/uptime says {uptime:?}"))

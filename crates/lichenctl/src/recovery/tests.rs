@@ -65,14 +65,25 @@ fn a_reboot_that_cannot_be_counted_is_not_made() {
 }
 
 #[test]
-fn no_reboot_is_made_beyond_the_limit() {
-    let dir = scratch();
-    let root = Root::new(dir.path());
-    put(&root, "proc/uptime", "700.00 5.00\n");
-    put(&root, "etc/lichen/recovery.json", "{\"reboots\":1}");
-    spend(&root, None, "the network stays away").unwrap();
-    assert!(!reboot(&root, "the network stays away").unwrap());
-    assert_eq!(Ledger::load(&root).spent(), 1);
+fn a_network_that_stays_away_leaves_services_half_of_the_reboots() {
+    for (limit, allowed) in [(4, 2), (1, 1), (0, 0)] {
+        let dir = scratch();
+        let root = Root::new(dir.path());
+        let settings = format!("{{\"reboots\":{limit}}}");
+        put(&root, "etc/lichen/recovery.json", &settings);
+        let mut reboots = 0;
+        for n in 0..10 {
+            boots(&root, &n.to_string());
+            reboots += usize::from(reboot(&root, "the network stays away").unwrap());
+        }
+        assert_eq!((reboots, Ledger::load(&root).spent()), (allowed, allowed));
+        let resets = published(&root).unwrap().resets;
+        let told = resets.iter().map(ToString::to_string);
+        let told = told.filter(|words| words == "recovery: the network stays away");
+        assert_eq!(told.count(), allowed);
+        // It says nothing against any generation.
+        assert_eq!(Ledger::load(&root).in_vain(Some(Generation(1))), 0);
+    }
 }
 
 #[test]
