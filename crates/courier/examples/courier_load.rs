@@ -16,9 +16,6 @@
 mod programs;
 #[path = "courier_load/receiver.rs"]
 mod receiver;
-#[expect(dead_code, reason = "the tests use all of it")]
-#[path = "../tests/support/server.rs"]
-mod server;
 
 use std::path::Path;
 use std::thread::sleep;

@@ -33,8 +33,12 @@ struct Done {
     green: bool,
 }
 
-/// Compiles and runs all host tests. Their whole output is kept in `build/log/host-tests.log`.
-pub fn run(workspace: &Workspace) -> Result<()> {
+/// The variable that names the root of Debian's Prometheus, which a test would otherwise ask Nix for.
+const CHECK_TOOLS: &str = "CHECK_TOOLS";
+
+/// Compiles and runs all host tests, some of them with `check_tools`, the root of Debian's Prometheus. Their whole output is
+/// kept in `build/log/host-tests.log`.
+pub fn run(workspace: &Workspace, check_tools: &Path) -> Result<()> {
     let logs = workspace.build("log")?;
     ui::say("compiling the host tests");
     let programs = cargo::test_programs(workspace, &ALL, &logs.join("host-tests-compiled.log"))?;
@@ -42,17 +46,22 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let mut file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut live = Live::new();
     let mut tally = Tally::default();
-    run_all(jobs(workspace, programs), &logs, &mut live, |done, live| {
-        writeln!(file, "{}:\n{}", done.name, done.said).context("cannot write the log")?;
-        tally.take(&done);
-        for line in summary(&done) {
-            println!("host tests: {line}");
-        }
-        if !done.green {
-            live.line(&format!("FAILED: {}\n{}", done.name, failures(&done.said)));
-        }
-        Ok(())
-    })?;
+    run_all(
+        jobs(workspace, programs, check_tools),
+        &logs,
+        &mut live,
+        |done, live| {
+            writeln!(file, "{}:\n{}", done.name, done.said).context("cannot write the log")?;
+            tally.take(&done);
+            for line in summary(&done) {
+                println!("host tests: {line}");
+            }
+            if !done.green {
+                live.line(&format!("FAILED: {}\n{}", done.name, failures(&done.said)));
+            }
+            Ok(())
+        },
+    )?;
     live.clear();
     if !tally.failed.is_empty() {
         crate::fail!(hint: format!("the whole log is {}", log.display()), "host tests: {}", tally.words());
@@ -67,7 +76,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
 /// The programs, and the examples in documentation. What takes longest comes first: cargo, which compiles those examples,
 /// and the programs in `tests/`.
-fn jobs(workspace: &Workspace, mut programs: Vec<TestProgram>) -> Vec<Job> {
+fn jobs(workspace: &Workspace, mut programs: Vec<TestProgram>, check_tools: &Path) -> Vec<Job> {
     programs.sort_by_key(|program| !program.integration);
     let mut documentation = bound("cargo");
     documentation
@@ -83,7 +92,8 @@ fn jobs(workspace: &Workspace, mut programs: Vec<TestProgram>) -> Vec<Job> {
         command
             .args(["--color", "never"])
             .current_dir(&program.folder)
-            .env("CARGO_MANIFEST_DIR", &program.folder);
+            .env("CARGO_MANIFEST_DIR", &program.folder)
+            .env(CHECK_TOOLS, check_tools);
         Job {
             name: program.name,
             command,

@@ -3,6 +3,7 @@
 use crate::root::Root;
 use crate::state::{BootState, Generation, State};
 use anyhow::{Context, Result};
+use protocol::status::Standing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -239,6 +240,18 @@ impl fmt::Display for Generations {
             )?;
         }
         Ok(())
+    }
+}
+
+/// The standing of the generation that runs.
+pub(crate) fn standing(running: Option<Generation>, state: Option<State>) -> Standing {
+    let (Some(running), Some(state)) = (running, state) else {
+        return Standing::Unknown;
+    };
+    match state.trial {
+        _ if running == state.good => Standing::Good,
+        Some(trial) if trial.generation == running => Standing::Trial,
+        _ => Standing::Other,
     }
 }
 

@@ -129,3 +129,29 @@ fn without_boot_it_is_an_error_with_a_hint() {
         "{error:#}"
     );
 }
+
+#[test]
+fn the_running_generation_is_good_on_trial_or_neither() {
+    let state = |good, trial: Option<u64>| {
+        let trial = trial.map(|n| Trial {
+            generation: Generation(n),
+            tries: 0,
+        });
+        Some(State {
+            seq: 1,
+            good: Generation(good),
+            trial,
+        })
+    };
+    for (running, state, expected) in [
+        (Some(1), state(1, None), Standing::Good),
+        (Some(1), state(1, Some(2)), Standing::Good),
+        (Some(2), state(1, Some(2)), Standing::Trial),
+        (Some(3), state(1, Some(2)), Standing::Other),
+        (Some(3), state(1, None), Standing::Other),
+        (None, state(1, None), Standing::Unknown),
+        (Some(1), None, Standing::Unknown),
+    ] {
+        assert_eq!(standing(running.map(Generation), state), expected);
+    }
+}

@@ -1,5 +1,7 @@
 //! The root of the device's tree: `/`, or another directory in tests and with `--root`.
 
+use anyhow::{Context, Result};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The root of the tree that is read and written.
@@ -20,5 +22,16 @@ impl Root {
     /// Whether this is the running device and not just a directory: only then the kernel and systemd are involved.
     pub fn is_device(&self) -> bool {
         self.0 == Path::new("/")
+    }
+
+    /// Seconds since the kernel started, which no clock moves.
+    pub fn uptime(&self) -> Result<u64> {
+        let text =
+            fs::read_to_string(self.at("proc/uptime")).context("cannot read /proc/uptime")?;
+        let seconds = text
+            .split(['.', ' '])
+            .next()
+            .and_then(|s| s.trim().parse().ok());
+        seconds.with_context(|| format!("/proc/uptime says {text:?}"))
     }
 }

@@ -12,9 +12,9 @@ use crate::provision;
 use crate::record;
 use crate::recovery;
 use crate::root::Root;
-use crate::state::{BootState, Generation, State};
+use crate::state::{BootState, State};
 use crate::vitals;
-use protocol::status::{self, Standing, Status, Usage};
+use protocol::status::{self, Status, Usage};
 use soc::Soc;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -33,7 +33,7 @@ pub fn collect(root: &Root) -> Status {
     };
     Status {
         hostname: text(&root.at("proc/sys/kernel/hostname")),
-        standing: standing(running.generation, boot),
+        standing: generations::standing(running.generation, boot),
         generation: running.generation,
         toplevel: running.toplevel,
         booted: Booted::read(root).generation,
@@ -62,7 +62,7 @@ pub fn collect(root: &Root) -> Status {
                 .map(str::to_owned)
                 .collect()
         }),
-        uptime_seconds: uptime(root),
+        uptime_seconds: root.uptime().ok(),
         facts: facts::collect(root),
         provision: provision::report(root),
         update: record::following(root),
@@ -89,23 +89,6 @@ fn document(state: State) -> status::BootState {
             tries: trial.tries,
         }),
     }
-}
-
-pub(crate) fn standing(running: Option<Generation>, state: Option<State>) -> Standing {
-    let (Some(running), Some(state)) = (running, state) else {
-        return Standing::Unknown;
-    };
-    match state.trial {
-        _ if running == state.good => Standing::Good,
-        Some(trial) if trial.generation == running => Standing::Trial,
-        _ => Standing::Other,
-    }
-}
-
-/// Seconds since the kernel started.
-pub(crate) fn uptime(root: &Root) -> Option<u64> {
-    let uptime = text(&root.at("proc/uptime"))?;
-    uptime.split(['.', ' ']).next()?.parse().ok()
 }
 
 fn text(path: &Path) -> Option<String> {

@@ -1,38 +1,12 @@
 use super::*;
 use crate::lock::GenerationsLock;
-use crate::state::Trial;
 use durable::{atomic_write, scratch};
+use protocol::status::Standing;
 
 fn put(root: &Root, path: &str, text: &str) {
     let path = root.at(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-}
-
-#[test]
-fn the_running_generation_is_good_on_trial_or_neither() {
-    let state = |good, trial: Option<u64>| {
-        let trial = trial.map(|n| Trial {
-            generation: Generation(n),
-            tries: 0,
-        });
-        Some(State {
-            seq: 1,
-            good: Generation(good),
-            trial,
-        })
-    };
-    for (running, state, expected) in [
-        (Some(1), state(1, None), Standing::Good),
-        (Some(1), state(1, Some(2)), Standing::Good),
-        (Some(2), state(1, Some(2)), Standing::Trial),
-        (Some(3), state(1, Some(2)), Standing::Other),
-        (Some(3), state(1, None), Standing::Other),
-        (None, state(1, None), Standing::Unknown),
-        (Some(1), None, Standing::Unknown),
-    ] {
-        assert_eq!(standing(running.map(Generation), state), expected);
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use courier::send::remote_write::WriteRequest;
 use prost::Message;
 
-use crate::server::{Answer, Asked, Server};
+use fake_receiver::{Answer, Asked, Server};
 
 /// What has come.
 #[derive(Debug, Default, Clone, Copy)]

@@ -8,9 +8,6 @@
 
 pub mod debian;
 pub mod journal;
-pub mod loki;
-pub mod prometheus;
-pub mod server;
 
 use std::path::Path;
 use std::process::Command;
@@ -22,10 +19,8 @@ use courier::config::Config;
 pub use kit::testing::{Program, Running, command, eventually, finished, merge, nobody};
 use serde_json::{Value, json};
 
+pub use fake_receiver::{Answer, Asked, Loki, Prometheus, Server, Takes};
 pub use journal::Journal;
-pub use loki::Loki;
-pub use prometheus::{Prometheus, Takes};
-pub use server::{Answer, Server};
 
 /// A target whose counter `scrapes_total` grows with each scrape.
 pub struct Target {

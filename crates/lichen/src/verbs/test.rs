@@ -44,10 +44,11 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     sources::check_room()?;
     if all {
         gate::run(workspace)?;
-        host_tests::run(workspace)?;
     }
     let nix = sources::sources(workspace, "checks", &Wanted::Everything, false)?;
     if all {
+        let check_tools = nix.build("packages.x86_64-linux.check-tools", None)?;
+        host_tests::run(workspace, &check_tools.output)?;
         checks(&nix)?;
     }
     if !args.quick {

@@ -56,7 +56,7 @@ pub fn heal(root: &Root) -> Result<()> {
     let pause = PAUSE.min(watch.settings.patience.look_every());
     let ip = Ip::new();
     loop {
-        let now = Duration::from_secs(recovery::uptime(root)?);
+        let now = Duration::from_secs(root.uptime()?);
         let gateways = ip.gateways(&watch.settings.interfaces);
         watch.look(now, gateways, &mut Hands { root });
         sleep(pause);

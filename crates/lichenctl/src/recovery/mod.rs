@@ -82,7 +82,7 @@ pub fn begin(root: &Root) -> Result<()> {
 
 /// Runs when userspace ends in good order. Unless somebody has said why, it was asked for; the last login tells by whom.
 pub fn end(root: &Root) -> Result<()> {
-    let uptime = uptime(root)?;
+    let uptime = root.uptime()?;
     let known = Ledger::load(root).ends();
     let who = (!known && root.is_device())
         .then(last_login)
@@ -237,7 +237,7 @@ fn start(unit: &str) -> Result<()> {
 }
 
 fn count(root: &Root) -> Result<Ledger> {
-    let uptime = uptime(root)?;
+    let uptime = root.uptime()?;
     let (ledger, ()) = Ledger::change(root, |ledger| ledger.run_until(uptime))?;
     Ok(ledger)
 }
@@ -277,13 +277,6 @@ fn login(said: &str) -> Option<String> {
     let (_, who) = (words.next()?, words.next()?);
     let (_, whence) = (words.next()?, words.next()?);
     Some(format!("{who} from {whence}"))
-}
-
-/// Seconds since the kernel started, which no clock moves.
-pub(crate) fn uptime(root: &Root) -> Result<u64> {
-    let uptime = text(root, "proc/uptime")?;
-    let seconds = uptime.split('.').next().and_then(|s| s.parse().ok());
-    seconds.with_context(|| format!("/proc/uptime says {uptime:?}"))
 }
 
 fn text(root: &Root, path: &str) -> Result<String> {

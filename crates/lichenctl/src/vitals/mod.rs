@@ -11,11 +11,10 @@ mod wifi;
 
 use self::io_errors::IoErrors;
 use crate::fallback::Fallbacks;
-use crate::generations::{Booted, CURRENT, Running};
+use crate::generations::{self, Booted, CURRENT, Running};
 use crate::record;
 use crate::root::Root;
 use crate::state::{BootState, Generation};
-use crate::status;
 use crate::sys;
 use anyhow::Result;
 use protocol::status::{Following, Standing};
@@ -82,10 +81,10 @@ impl Told {
         Self {
             generation: running.generation,
             booted: Booted::read(root).generation == running.generation,
-            standing: status::standing(running.generation, boot),
+            standing: generations::standing(running.generation, boot),
             toplevel: running.toplevel,
             boot_readable: boot.is_some(),
-            uptime: status::uptime(root).unwrap_or(0),
+            uptime: root.uptime().unwrap_or(0),
             update: record::following(root),
             vitals: collect(root),
             board: [
