@@ -125,11 +125,17 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(root: &'a Root, settings: Settings) -> Self {
+        let mut kept = Kept::load(root);
+        if kept.reloading {
+            // This reset helped as little as a reboot.
+            kept.in_vain = kept.in_vain.saturating_add(1);
+            (kept.reloading, kept.reload_resets) = (false, true);
+        }
         Self {
             root,
             healer: Healer::new(settings.patience),
             settings,
-            kept: Kept::load(root),
+            kept,
             drivers: BTreeSet::new(),
             tunnels: tunnel::Watch::default(),
             last_outage: None,
@@ -150,7 +156,7 @@ impl<'a> Watch<'a> {
         let reach = gateway::reach(&gateways);
         let before = self.healer.silence();
         let reboots = self.kept.answered.then_some(self.kept.in_vain);
-        let radio = !self.drivers.is_empty();
+        let radio = !self.drivers.is_empty() && !self.kept.reload_resets;
         let step = self.healer.observe(now, reach, radio, reboots);
         if reach == Reach::Answers {
             self.answers(now, before);
@@ -196,6 +202,7 @@ impl<'a> Watch<'a> {
         }
         self.kept.answered = true;
         (self.kept.in_vain, self.kept.silent) = (0, 0);
+        self.kept.reload_resets = false;
     }
 
     /// The Wi-Fi that works is kept, whatever is provisioned later.
@@ -265,14 +272,22 @@ impl<'a> Watch<'a> {
     }
 
     fn reload(&mut self, why: &str, device: &mut dyn Device) -> Result<()> {
+        // Written first: a driver that panics would do so again after each boot.
         self.kept.counts.reloads += 1;
+        self.kept.reloading = true;
+        let saved = self.kept.save(self.root);
+        if saved.is_err() {
+            self.kept.reloading = false;
+            return saved;
+        }
         let names: Vec<&str> = self.drivers.iter().map(String::as_str).collect();
         journal::log(&format!("{why}: loading {} again", names.join(", ")));
         let mut done = Ok(());
         for driver in names {
             done = done.and(device.reload(driver));
         }
-        done
+        self.kept.reloading = false;
+        done.and(self.kept.save(self.root))
     }
 
     fn reboot(&mut self, why: &str, silent: Duration, device: &mut dyn Device) -> Result<()> {

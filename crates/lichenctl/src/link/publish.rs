@@ -21,6 +21,10 @@ pub struct Kept {
     pub answered: bool,
     /// How many reboots in a row have not brought a gateway back.
     pub in_vain: u32,
+    /// A driver is being loaded again. After a boot: it took the kernel with it.
+    pub reloading: bool,
+    /// That has happened since a gateway answered last, so no driver is loaded again until one does.
+    pub reload_resets: bool,
     /// How long it had been silent in the boots before this one, in seconds of running.
     pub silent: u64,
     /// How often what was done.

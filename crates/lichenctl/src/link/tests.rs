@@ -8,6 +8,8 @@ struct Bench {
     interfaces: Vec<Interface>,
     joined: BTreeSet<(String, String)>,
     may_reboot: bool,
+    /// Loading the driver again is the end of everything.
+    panics: bool,
 }
 
 impl Device for Bench {
@@ -31,6 +33,7 @@ impl Device for Bench {
 
     fn reload(&mut self, driver: &str) -> Result<()> {
         self.done.push(format!("reload {driver}"));
+        assert!(!self.panics, "{driver} takes the kernel with it");
         Ok(())
     }
 
@@ -58,6 +61,7 @@ fn bench() -> Bench {
         ],
         joined: [("attic".to_owned(), "psk".to_owned())].into(),
         may_reboot: true,
+        panics: false,
     }
 }
 
@@ -182,4 +186,35 @@ fn what_cannot_be_seen_is_no_silence() {
         watch.look(Duration::from_secs(at), broken, &mut bench);
     }
     assert_eq!(bench.done, [""; 0]);
+}
+
+#[test]
+fn a_driver_that_takes_the_kernel_with_it_is_not_loaded_again_until_a_gateway_has_answered() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    bench.panics = true;
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    let silence = || during(&mut watch, &mut bench, 1..20, false);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(silence)).unwrap_err();
+    assert_eq!(bench.done.last().unwrap(), "reload brcmfmac");
+
+    bench.panics = false;
+    let reloads = |bench: &Bench| {
+        let reloads = bench.done.iter().filter(|done| done.starts_with("reload"));
+        reloads.count()
+    };
+    for _boot in 0..2 {
+        bench.done.clear();
+        let mut watch = Watch::new(&root, settings());
+        during(&mut watch, &mut bench, 0..100, false);
+        assert_eq!(reloads(&bench), 0);
+        assert!(bench.done.iter().all(|done| !done.starts_with("reboot")));
+        // The reset helped as little as a reboot, and is counted once.
+        assert_eq!(Kept::load(&root).in_vain, 1);
+    }
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    during(&mut watch, &mut bench, 1..15, false);
+    assert_eq!(reloads(&bench), 1);
 }
