@@ -112,7 +112,7 @@ fn gateway(gateway: &Gateway) -> String {
     let answers = match gateway.answers {
         Some(true) => "answers",
         Some(false) => "does not answer",
-        None => "has not answered yet",
+        None => "may or may not answer",
     };
     format!("{address} on {interface} {answers}")
 }

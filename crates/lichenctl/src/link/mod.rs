@@ -116,6 +116,8 @@ struct Watch<'a> {
     kept: Kept,
     /// Also of radios that have gone since.
     drivers: BTreeSet<String>,
+    /// As they were found last.
+    gateways: Vec<Gateway>,
     tunnels: tunnel::Watch,
     last_outage: Option<Outage>,
     /// When iwd was asked last what it has joined, in this time of answers.
@@ -137,6 +139,7 @@ impl<'a> Watch<'a> {
             settings,
             kept,
             drivers: BTreeSet::new(),
+            gateways: Vec::new(),
             tunnels: tunnel::Watch::default(),
             last_outage: None,
             asked: None,
@@ -147,15 +150,19 @@ impl<'a> Watch<'a> {
     fn look(&mut self, now: Duration, gateways: Result<Vec<Gateway>>, device: &mut dyn Device) {
         let gateways = match gateways {
             Ok(gateways) => gateways,
-            Err(error) => return self.complain(&error),
+            Err(error) => {
+                self.complain(&error);
+                return self.blind(now, device);
+            }
         };
+        self.gateways.clone_from(&gateways);
         let interfaces = device.interfaces(&self.settings.interfaces);
         let drivers = interfaces.iter().filter_map(|i| i.driver.clone());
         self.drivers.extend(drivers);
 
         let reach = gateway::reach(&gateways);
         let before = self.healer.silence();
-        let reboots = self.kept.answered.then_some(self.kept.in_vain);
+        let reboots = self.reboots();
         let radio = !self.drivers.is_empty() && !self.kept.reload_resets;
         let step = self.healer.observe(now, reach, radio, reboots);
         if reach == Reach::Answers {
@@ -180,8 +187,31 @@ impl<'a> Watch<'a> {
                 Err(error) => self.complain(&error),
             }
         }
+        self.tell();
+    }
+
+    /// The gateways cannot be looked at. No other program is started then, which might hang as well.
+    fn blind(&mut self, now: Duration, device: &mut dyn Device) {
+        for gateway in &mut self.gateways {
+            gateway.answers = None;
+        }
+        if let Some(long) = self.healer.blind(now, self.reboots()) {
+            let why = format!("the network cannot be looked at for {}", words(long));
+            if let Err(error) = self.reboot(&why, long, device) {
+                self.complain(&error);
+            }
+        }
+        self.tell();
+    }
+
+    /// How many reboots in a row were in vain; none if no gateway has ever answered.
+    fn reboots(&self) -> Option<u32> {
+        self.kept.answered.then_some(self.kept.in_vain)
+    }
+
+    fn tell(&mut self) {
         let silent = self.healer.silence().map(|(since, _)| since.as_secs());
-        let link = publish::link(gateways, silent, self.last_outage, &self.kept);
+        let link = publish::link(self.gateways.clone(), silent, self.last_outage, &self.kept);
         let told = self.kept.save(self.root);
         if let Err(error) = told.and_then(|()| publish::publish(self.root, &link)) {
             self.complain(&error);

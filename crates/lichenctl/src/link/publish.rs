@@ -51,7 +51,8 @@ impl Kept {
 pub fn publish(root: &Root, link: &Link) -> Result<()> {
     durable::directory(&root.at("run/lichen"), 0o755)?;
     durable::update(&root.at(PUBLISHED), &serde_json::to_vec(link)?, 0o644)?;
-    durable::update(&root.at(METRICS), metrics(link).as_bytes(), 0o644).map(drop)
+    // Also what has not changed: services do not pass on what is old.
+    durable::atomic_write(&root.at(METRICS), metrics(link).as_bytes(), 0o644)
 }
 
 /// What was told last.
@@ -136,6 +137,20 @@ mod tests {
             ..Link::default()
         };
         assert!(metrics(&silent).contains("\nlichen_link_up 0\n"));
+    }
+
+    /// What is told of the network is passed on only while it is new.
+    #[test]
+    fn metrics_are_told_anew_each_time() {
+        let dir = scratch();
+        let root = Root::new(dir.path());
+        let told = || {
+            publish(&root, &Link::default()).unwrap();
+            fs::File::open(root.at(METRICS)).unwrap()
+        };
+        let long_ago = std::time::UNIX_EPOCH;
+        told().set_modified(long_ago).unwrap();
+        assert!(told().metadata().unwrap().modified().unwrap() > long_ago);
     }
 
     #[test]

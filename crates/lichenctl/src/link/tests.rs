@@ -218,3 +218,21 @@ fn a_driver_that_takes_the_kernel_with_it_is_not_loaded_again_until_a_gateway_ha
     during(&mut watch, &mut bench, 1..15, false);
     assert_eq!(reloads(&bench), 1);
 }
+
+#[test]
+fn a_device_that_cannot_look_any_more_reboots_and_does_nothing_else() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    for at in (60..3760).step_by(30) {
+        let broken = Err(anyhow::anyhow!("ip: no end within 10 s"));
+        watch.look(Duration::from_secs(at), broken, &mut bench);
+    }
+    assert_eq!(
+        bench.done,
+        ["reboot: the network cannot be looked at for 60 min"]
+    );
+    let told = published(&root).unwrap().gateways;
+    assert_eq!((told.len(), told[0].answers), (1, None));
+}
