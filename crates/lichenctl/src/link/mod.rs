@@ -163,7 +163,10 @@ impl<'a> Watch<'a> {
         let reach = gateway::reach(&gateways);
         let before = self.healer.silence();
         let reboots = self.reboots();
-        let radio = !self.drivers.is_empty() && !self.kept.reload_resets;
+        // A radio that has no network to join is not what is missing.
+        let radio = !self.drivers.is_empty()
+            && !self.kept.reload_resets
+            && provision::knows_wifi(self.root);
         let step = self.healer.observe(now, reach, radio, reboots);
         if reach == Reach::Answers {
             self.answers(now, before);

@@ -236,3 +236,14 @@ fn a_device_that_cannot_look_any_more_reboots_and_does_nothing_else() {
     let told = published(&root).unwrap().gateways;
     assert_eq!((told.len(), told[0].answers), (1, None));
 }
+
+#[test]
+fn a_radio_that_has_no_network_to_join_keeps_its_driver() {
+    let (_dir, root) = device();
+    durable::remove(&root.at("var/lib/iwd/attic.psk")).unwrap();
+    let mut bench = bench();
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    during(&mut watch, &mut bench, 1..100, false);
+    assert!(bench.done.iter().all(|done| !done.starts_with("reload")));
+}
