@@ -26,8 +26,9 @@ pub struct Interface {
     pub driver: Option<String>,
 }
 
-/// Those of this device that are hardware, or those of them that are named.
-pub fn interfaces(root: &Root, named: &[String]) -> Vec<Interface> {
+/// Those of this device that are hardware, or behind which a gateway has `answered`, such as a bridge; of them, those that are
+/// named, if any is.
+pub fn interfaces(root: &Root, named: &[String], answered: &BTreeSet<String>) -> Vec<Interface> {
     let folder = fs::read_dir(root.at("sys/class/net"));
     let mut found: Vec<_> = folder
         .into_iter()
@@ -37,7 +38,8 @@ pub fn interfaces(root: &Root, named: &[String]) -> Vec<Interface> {
             let name = entry.file_name().into_string().ok()?;
             let path = entry.path();
             let wanted = named.is_empty() || named.contains(&name);
-            (wanted && path.join("device").exists()).then(|| read(root, name, &path))
+            let counts = path.join("device").exists() || answered.contains(&name);
+            (wanted && counts).then(|| read(root, name, &path))
         })
         .collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -173,7 +175,7 @@ mod tests {
             device.put(&format!("module/{module}/initstate"), "live\n");
         }
         device.put("class/net/eth0/carrier", "1\n");
-        let found = interfaces(&device.root, &[]);
+        let found = interfaces(&device.root, &[], &BTreeSet::new());
         let found: Vec<_> = found
             .iter()
             .map(|i| (i.name.as_str(), i.radio, i.carrier, i.driver.as_deref()))
@@ -187,8 +189,14 @@ mod tests {
                 ("wlan2", true, false, None),
             ]
         );
-        let named = interfaces(&device.root, &["wlan0".into(), "lo".into()]);
+        let named = interfaces(
+            &device.root,
+            &["wlan0".into(), "lo".into()],
+            &BTreeSet::new(),
+        );
         assert_eq!(named.len(), 1);
+        let bridge = interfaces(&device.root, &["wg0".into()], &["wg0".into()].into());
+        assert_eq!(bridge.len(), 1);
     }
 
     #[test]

@@ -65,7 +65,11 @@ pub fn heal(root: &Root) -> Result<()> {
 
 /// What is done on a device, and seen of it; a test does and sees something else.
 trait Device {
-    fn interfaces(&mut self, named: &[String]) -> Vec<interface::Interface>;
+    fn interfaces(
+        &mut self,
+        named: &[String],
+        answered: &BTreeSet<String>,
+    ) -> Vec<interface::Interface>;
     fn joined(&mut self) -> Result<BTreeSet<(String, String)>>;
     /// Has the interface connect again.
     fn reconfigure(&mut self, interface: &str) -> Result<()>;
@@ -81,8 +85,12 @@ struct Hands<'a> {
 }
 
 impl Device for Hands<'_> {
-    fn interfaces(&mut self, named: &[String]) -> Vec<interface::Interface> {
-        interface::interfaces(self.root, named)
+    fn interfaces(
+        &mut self,
+        named: &[String],
+        answered: &BTreeSet<String>,
+    ) -> Vec<interface::Interface> {
+        interface::interfaces(self.root, named, answered)
     }
 
     fn joined(&mut self) -> Result<BTreeSet<(String, String)>> {
@@ -156,7 +164,7 @@ impl<'a> Watch<'a> {
             }
         };
         self.gateways.clone_from(&gateways);
-        let interfaces = device.interfaces(&self.settings.interfaces);
+        let interfaces = device.interfaces(&self.settings.interfaces, &self.kept.answered);
         let drivers = interfaces.iter().filter_map(|i| i.driver.clone());
         self.drivers.extend(drivers);
 
@@ -170,6 +178,9 @@ impl<'a> Watch<'a> {
         let step = self.healer.observe(now, reach, radio, reboots);
         if reach == Reach::Answers {
             self.answers(now, before);
+            let there = gateways.iter().filter(|g| g.answers == Some(true));
+            let there = there.map(|g| g.interface.clone());
+            self.kept.answered.extend(there);
             let by_radio = |g: &Gateway| {
                 let radio = |i: &interface::Interface| i.radio && i.name == g.interface;
                 g.answers == Some(true) && interfaces.iter().any(radio)
@@ -209,7 +220,7 @@ impl<'a> Watch<'a> {
 
     /// How many reboots in a row were in vain; none if no gateway has ever answered.
     fn reboots(&self) -> Option<u32> {
-        self.kept.answered.then_some(self.kept.in_vain)
+        (!self.kept.answered.is_empty()).then_some(self.kept.in_vain)
     }
 
     fn tell(&mut self) {
@@ -233,7 +244,6 @@ impl<'a> Watch<'a> {
                 "a gateway answers again, after {seconds} s without"
             ));
         }
-        self.kept.answered = true;
         (self.kept.in_vain, self.kept.silent) = (0, 0);
         self.kept.reload_resets = false;
     }
@@ -280,9 +290,9 @@ impl<'a> Watch<'a> {
     ) -> Result<()> {
         // Without a cable, or a network to join, there is nothing to connect. Nor is there in a network that never had a
         // gateway, whose connections would only be cut.
-        let answered = self.kept.answered;
+        let answered = self.kept.answered.clone();
         let cables = interfaces.iter();
-        let cables = cables.filter(|i| !i.radio && i.carrier && answered);
+        let cables = cables.filter(|i| !i.radio && i.carrier && answered.contains(&i.name));
         let mut cables = cables.map(|i| i.name.as_str()).peekable();
         let iwd = interfaces.iter().any(|i| i.radio)
             && self.root.at(IWD).exists()

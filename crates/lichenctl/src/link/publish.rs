@@ -4,6 +4,7 @@ use crate::root::Root;
 use anyhow::Result;
 use protocol::link::{Counts, Gateway, Link, Outage};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
@@ -17,8 +18,8 @@ const METRICS: &str = "run/lichen/link.metrics";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Kept {
-    /// Whether a gateway has ever answered on this card. No reboot brings back what never was.
-    pub answered: bool,
+    /// The interfaces behind which a gateway has ever answered on this card. No reboot brings back what never was.
+    pub answered: BTreeSet<String>,
     /// How many reboots in a row have not brought a gateway back.
     pub in_vain: u32,
     /// A driver is being loaded again. After a boot: it took the kernel with it.
@@ -159,7 +160,7 @@ mod tests {
         let root = Root::new(dir.path());
         assert_eq!(Kept::load(&root), Kept::default());
         let kept = Kept {
-            answered: true,
+            answered: ["eth0".to_owned()].into(),
             in_vain: 2,
             ..Kept::default()
         };

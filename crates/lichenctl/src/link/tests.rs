@@ -13,7 +13,7 @@ struct Bench {
 }
 
 impl Device for Bench {
-    fn interfaces(&mut self, _: &[String]) -> Vec<Interface> {
+    fn interfaces(&mut self, _: &[String], _: &BTreeSet<String>) -> Vec<Interface> {
         self.interfaces.clone()
     }
 
@@ -108,7 +108,7 @@ fn a_silent_gateway_has_everything_connected_again_then_reloaded_then_a_reboot()
     );
     // The radio is gone altogether: its driver is remembered.
     during(&mut watch, &mut bench, 1..4, false);
-    assert_eq!(bench.done, ["reconfigure eth0", "restart iwd"]);
+    assert_eq!(bench.done, ["restart iwd"]);
     let told = published(&root).unwrap();
     assert_eq!(told.silent_since, Some(60));
     assert_eq!(told.counts.reconnects, 1);
@@ -246,4 +246,27 @@ fn a_radio_that_has_no_network_to_join_keeps_its_driver() {
     during(&mut watch, &mut bench, 0..1, true);
     during(&mut watch, &mut bench, 1..100, false);
     assert!(bench.done.iter().all(|done| !done.starts_with("reload")));
+}
+
+#[test]
+fn only_what_had_a_gateway_is_configured_anew() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    bench.interfaces.push(interface("br0", false, None));
+    let behind = |interface: &str, answers| {
+        let gateway = gateway(answers).unwrap().remove(0);
+        let interface = interface.to_owned();
+        Ok(vec![Gateway {
+            interface,
+            ..gateway
+        }])
+    };
+    let mut watch = Watch::new(&root, settings());
+    watch.look(Duration::ZERO, behind("wlan0", true), &mut bench);
+    watch.look(Duration::ZERO, behind("br0", true), &mut bench);
+    for at in (30..240).step_by(30) {
+        watch.look(Duration::from_secs(at), behind("br0", false), &mut bench);
+    }
+    // A second cable leads to a network that never had one.
+    assert_eq!(bench.done, ["reconfigure br0", "restart iwd"]);
 }
