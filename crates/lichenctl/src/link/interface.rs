@@ -65,6 +65,13 @@ fn read(root: &Root, name: String, path: &Path) -> Interface {
     }
 }
 
+/// Whether it is WireGuard's, or a program's that makes a tunnel.
+pub fn is_tunnel(root: &Root, name: &str) -> bool {
+    let path = root.at("sys/class/net").join(name);
+    let told = fs::read_to_string(path.join("uevent")).unwrap_or_default();
+    path.join("tun_flags").exists() || told.lines().any(|line| line == "DEVTYPE=wireguard")
+}
+
 /// Loads a driver again, and what depends on it.
 pub fn reload(driver: &str) -> Result<()> {
     let long = Duration::from_secs(60);
@@ -197,6 +204,16 @@ mod tests {
         assert_eq!(named.len(), 1);
         let bridge = interfaces(&device.root, &["wg0".into()], &["wg0".into()].into());
         assert_eq!(bridge.len(), 1);
+    }
+
+    #[test]
+    fn a_tunnel_is_no_modem() {
+        let device = Device::new();
+        let tunnel = |name: &str| is_tunnel(&device.root, name);
+        device.put("class/net/wg0/uevent", "DEVTYPE=wireguard\nINTERFACE=wg0\n");
+        device.put("class/net/tun0/tun_flags", "0x1001\n");
+        device.put("class/net/ppp0/uevent", "DEVTYPE=ppp\nINTERFACE=ppp0\n");
+        assert_eq!(["wg0", "tun0", "ppp0"].map(tunnel), [true, true, false]);
     }
 
     #[test]

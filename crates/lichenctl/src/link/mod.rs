@@ -57,7 +57,7 @@ pub fn heal(root: &Root) -> Result<()> {
     let ip = Ip::new();
     loop {
         let now = Duration::from_secs(root.uptime()?);
-        let gateways = ip.gateways(&watch.settings.interfaces);
+        let gateways = ip.gateways(root, &watch.settings.interfaces);
         watch.look(now, gateways, &mut Hands { root });
         sleep(pause);
     }
