@@ -155,7 +155,7 @@ impl Sender {
             return Ok(true);
         }
         self.delivered(sending);
-        Ok(self.has_more || self.journal.has_changed())
+        Ok(self.has_more)
     }
 
     /// The next lines.
