@@ -238,7 +238,9 @@ fn lines_that_the_journal_lost_with_the_power_hide_none_of_the_next_boot() {
             boot,
         });
     };
-    ["one", "two", "three"].map(|text| write("first", text));
+    for text in ["one", "two", "three"] {
+        write("first", text);
+    }
     let courier = start(directory.path(), config.clone());
     lines_arrive(&loki, "x.service", &["one", "two", "three"]);
     courier.stop();
@@ -247,8 +249,9 @@ fn lines_that_the_journal_lost_with_the_power_hide_none_of_the_next_boot() {
     write("second", "four");
     let courier = start(directory.path(), config);
     lines_arrive(&loki, "x.service", &["one", "two", "three", "four"]);
-    ["five", "six"].map(|text| write("second", text));
-    write("third", "seven");
+    for (boot, text) in [("second", "five"), ("second", "six"), ("third", "seven")] {
+        write(boot, text);
+    }
     let all = ["one", "two", "three", "four", "five", "six", "seven"];
     lines_arrive(&loki, "x.service", &all);
     assert_eq!(loki.doubles(), 0);
