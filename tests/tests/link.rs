@@ -16,12 +16,14 @@ fn a_gateway_that_falls_silent_is_connected_to_again_and_at_last_costs_a_reboot(
         answers(&status(&machine)?)
     })?;
 
-    // Whatever the gateway says by ARP is not heard, for a while; nor is anybody else who calls through it.
-    let table = "arp silence";
+    // Whatever the gateways say is not heard for a while, by ARP or IPv6; nor is anybody else who calls through them.
+    let silence = "'{ type filter hook input priority 0; policy drop; }'";
     let deaf = format!(
-        "nft add table {table} && nft add chain {table} in '{{ type filter hook input priority 0; policy drop; }}' \
-         && ip neigh flush dev $(ip route show default | sed 's/.* dev \\([^ ]*\\).*/\\1/;q') ; \
-         until grep -q 'reconnects_total [1-9]' /run/lichen/link.metrics; do sleep 1; done; nft delete table {table}"
+        "for family in arp ip6; do \
+           nft add table $family silence && nft add chain $family silence in {silence}; done; \
+         ip -4 neigh flush all; ip -6 neigh flush all; \
+         until grep -q 'reconnects_total [1-9]' /run/lichen/link.metrics; do sleep 1; done; \
+         for family in arp ip6; do nft delete table $family silence; done"
     );
     machine.write_file("/run/deaf", deaf.as_bytes())?;
     machine.sh("systemd-run --quiet --collect sh /run/deaf")?;
