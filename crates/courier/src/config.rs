@@ -40,7 +40,13 @@ pub struct Config {
     pub logs: LogsSettings,
     /// How it is known that the time is right.
     pub clock: ClockSettings,
+    /// Whether it is its own receiver, at [`SINK`], because it simulates its surroundings.
+    #[serde(skip)]
+    pub simulated: bool,
 }
+
+/// The path at which a simulated courier takes what it sends, and forgets it.
+pub const SINK: &str = "/sink";
 
 kit::settings! {
     /// Where the queue and the marks are.
@@ -153,6 +159,7 @@ impl Default for Config {
             metrics: MetricsSettings::default(),
             logs: LogsSettings::default(),
             clock: ClockSettings::default(),
+            simulated: false,
         }
     }
 }
@@ -246,16 +253,17 @@ impl Configuration for Config {
         Ok(())
     }
 
-    /// It scrapes itself, and sends to nobody who answers.
+    /// It scrapes itself, and sends to itself.
     fn simulate(&mut self) {
         let port = self.http.metrics_port.unwrap_or(self.http.port);
-        let nobody = "http://127.0.0.1:9/".to_owned();
+        let itself = format!("http://127.0.0.1:{}{SINK}", self.http.port);
         self.scrape.targets = vec![Target {
             job: "courier".into(),
             url: format!("http://127.0.0.1:{port}/metrics"),
         }];
         self.scrape.interval_seconds = self.scrape.interval_seconds.min(1.0);
-        self.metrics.url.get_or_insert(nobody);
+        self.metrics.url.get_or_insert(itself);
+        self.simulated = true;
         self.clock.synchronized = None;
         // A simulation is tried on a machine that has no state directory.
         if self.directory().is_none() {

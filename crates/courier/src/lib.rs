@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
 use kit::{Condition, Kit};
 
 use clock::{Boots, Clock};
@@ -84,7 +86,11 @@ pub async fn run_with(clock: Clock, config: Config, kit: Kit) -> anyhow::Result<
     let numbers = stats.clone();
     kit.register_metrics(move |table| numbers.tell(table));
     kit.describe(move || in_words(&stats));
-    kit.serve(Router::new()).await
+    let mut routes = Router::new();
+    if config.simulated {
+        routes = routes.route(config::SINK, post(async || StatusCode::NO_CONTENT));
+    }
+    kit.serve(routes).await
 }
 
 /// Keeps when this boot began as soon as that is known.
