@@ -25,7 +25,7 @@ let
 in
 {
   options.services.courier = kit.options {
-    what = "the courier, which carries metrics and logs away";
+    what = "the courier, which sends metrics and logs away";
     port = 9102;
     serves = "health and the courier's own metrics";
   } // {
@@ -52,9 +52,9 @@ in
         '';
       };
       keep = names "scrape.keep" "Names of the metrics that are kept, in which `*` stands for any characters; all if the list is empty.";
-      drop = names "scrape.drop" "Names of metrics that are dropped, also of those to be kept.";
+      drop = names "scrape.drop" "Names of metrics that are dropped, even if {option}`services.courier.scrape.keep` names them.";
     };
-    queue.maxBytes = setting "queue.max_bytes" (types.ints.between 65536 1099511627776) 268435456 "Most bytes of metrics that wait on the disk; when there are more, the oldest are given up, and counted. Logs wait in the journal, within the limits of {option}`services.journald`.";
+    queue.maxBytes = setting "queue.max_bytes" (types.ints.between 65536 1099511627776) 268435456 "How many bytes of metrics may wait on the disk. When there are more, the oldest are given up and counted. Logs wait in the journal, within the limits of {option}`services.journald`.";
   };
 
   config = mkIf cfg.enable (mkMerge [
@@ -88,7 +88,7 @@ in
       assertions = [
         {
           assertion = cfg.remoteWrite.url != null || cfg.loki.url != null;
-          message = "services.courier is enabled, but has nobody to carry anything to: set services.courier.remoteWrite.url, services.courier.loki.url, or both.";
+          message = "services.courier is enabled, but has no receiver: set services.courier.remoteWrite.url, services.courier.loki.url, or both.";
         }
         {
           assertion = lib.length (lib.attrNames targets) <= 32;
@@ -101,8 +101,8 @@ in
       ]
       # A message does not repeat an address: it may have a password in it.
       ++ each (_: isAddress) (name: _: "${name} is no address: it must begin with http:// or https://, and a host must follow.") addresses
-      ++ each (_: url: ! hasPassword url) (name: _: "${name} has a user or a password in it, which everybody on the build machine could read. They belong into lichen.toml: see docs/how-to/secrets.md.") addresses
-      ++ each (name: _: isLabel name) (name: _: "services.courier.labels: \"${name}\" is no name of a label: it may have letters, digits and _, and begins with no digit and not with __.") cfg.labels
+      ++ each (_: url: ! hasPassword url) (name: _: "${name} has a user or a password in it, which everybody on the build machine could read. They belong in lichen.toml: see docs/how-to/secrets.md.") addresses
+      ++ each (name: _: isLabel name) (name: _: "services.courier.labels: \"${name}\" is no name of a label: it may have letters, digits and _, and must not begin with a digit or with __.") cfg.labels
       ++ each (name: _: ! builtins.elem name own) (name: _: "services.courier.labels.${name}: the courier itself sets this label; choose another name.") cfg.labels
       ++ each (_: value: value != "" && bytes value <= 256) (name: value: "services.courier.labels.${name} must have 1 to 256 bytes; it has ${toString (bytes value)}.") cfg.labels;
     }

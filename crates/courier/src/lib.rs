@@ -1,4 +1,4 @@
-//! Carries a device's metrics and logs away, and never loses them.
+//! Sends a device's metrics and logs away; what cannot be sent waits, within limits.
 //!
 //! The *scraper* puts what targets tell into the [queue], on disk; *metrics* is sent from there. *Logs* are read from the
 //! journal, which is their queue. Each is a worker, so that none waits for another, and nothing is sent before the time is

@@ -5,6 +5,6 @@ use std::process::ExitCode;
 use kit::CommandLine;
 
 fn main() -> ExitCode {
-    let about = "Carries a device's metrics and logs away, and never loses them";
+    let about = "Sends a device's metrics and logs away; what cannot be sent waits";
     CommandLine::new(kit::service!("courier"), about, courier::run).main()
 }

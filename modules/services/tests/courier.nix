@@ -108,7 +108,7 @@ in
     expr = map failed [ { remoteWrite.url = null; loki.url = push; } { remoteWrite.url = null; } ];
     expected = [
       [ ]
-      [ "services.courier is enabled, but has nobody to carry anything to: set services.courier.remoteWrite.url, services.courier.loki.url, or both." ]
+      [ "services.courier is enabled, but has no receiver: set services.courier.remoteWrite.url, services.courier.loki.url, or both." ]
     ];
   };
   "an address is one, and a target's is, too" = {
@@ -124,7 +124,7 @@ in
   "a password on the page is refused, and not repeated" = {
     expr = map failed [ { loki.url = "https://me:hush@loki.example.org/"; } { loki.url = "https://loki.example.org/?to=me@x"; } ];
     expected = [
-      [ "services.courier.loki.url has a user or a password in it, which everybody on the build machine could read. They belong into lichen.toml: see docs/how-to/secrets.md." ]
+      [ "services.courier.loki.url has a user or a password in it, which everybody on the build machine could read. They belong in lichen.toml: see docs/how-to/secrets.md." ]
       [ ]
     ];
   };
@@ -138,8 +138,8 @@ in
       { instance = "rack7"; _1 = "ä"; }
     ];
     expected = [
-      [ "services.courier.labels: \"my-customer\" is no name of a label: it may have letters, digits and _, and begins with no digit and not with __." ]
-      [ "services.courier.labels: \"__meta\" is no name of a label: it may have letters, digits and _, and begins with no digit and not with __." ]
+      [ "services.courier.labels: \"my-customer\" is no name of a label: it may have letters, digits and _, and must not begin with a digit or with __." ]
+      [ "services.courier.labels: \"__meta\" is no name of a label: it may have letters, digits and _, and must not begin with a digit or with __." ]
       [ "services.courier.labels.job: the courier itself sets this label; choose another name." ]
       [ "services.courier.labels.customer must have 1 to 256 bytes; it has 0." ]
       [ "services.courier.labels.customer must have 1 to 256 bytes; it has 257." ]
