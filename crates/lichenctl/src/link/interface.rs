@@ -202,7 +202,7 @@ mod tests {
             &BTreeSet::new(),
         );
         assert_eq!(named.len(), 1);
-        let bridge = interfaces(&device.root, &["wg0".into()], &["wg0".into()].into());
+        let bridge = interfaces(&device.root, &["wg0".into()], &["wg0".to_owned()].into());
         assert_eq!(bridge.len(), 1);
     }
 

@@ -209,7 +209,8 @@ impl<'a> Watch<'a> {
         for gateway in &mut self.gateways {
             gateway.answers = None;
         }
-        if let Some(long) = self.healer.blind(now, self.reboots()) {
+        let reboots = self.reboots();
+        if let Some(long) = self.healer.blind(now, reboots) {
             let why = format!("the network cannot be looked at for {}", words(long));
             if let Err(error) = self.reboot(&why, long, device) {
                 self.complain(&error);
@@ -290,7 +291,7 @@ impl<'a> Watch<'a> {
     ) -> Result<()> {
         // Without a cable, or a network to join, there is nothing to connect. Nor is there in a network that never had a
         // gateway, whose connections would only be cut.
-        let answered = self.kept.answered.clone();
+        let answered = &self.kept.answered;
         let cables = interfaces.iter();
         let cables = cables.filter(|i| !i.radio && i.carrier && answered.contains(&i.name));
         let mut cables = cables.map(|i| i.name.as_str()).peekable();
