@@ -23,7 +23,8 @@ in
       default = true;
       description = ''
         Whether the device does something about a network in which no gateway answers, and looks up the endpoints of WireGuard
-        again when their handshakes are stale.
+        again when their handshakes are stale. Without it, a new `lichen.toml` replaces a Wi-Fi network or passphrase that worked
+        at once.
       '';
     };
     interfaces = mkOption {
@@ -31,26 +32,27 @@ in
       default = [ ];
       example = [ "wlan0" ];
       description = ''
-        The interfaces that count. None: all. As long as a gateway answers on one of them, nothing is done; so name the one
-        that leads to the internet if another one has a gateway that does not.
+        The interfaces that count; all if the list is empty. As long as a gateway answers on one of them, nothing is done. Name
+        the interface that leads to the internet if another one has a gateway that does not.
       '';
     };
-    reconnectAfter = seconds 120 "Seconds without an answer after which the device connects again. It does so for ever, after twice the time each, up to an hour.";
-    reloadDriverAfter = seconds 600 "Seconds after which it loads the driver of its radio again, if that is a module; for ever, up to an hour apart.";
+    reconnectAfter = seconds 120 "Seconds without an answer after which the device connects again; then again and again, each time after twice as long, at most an hour.";
+    reloadDriverAfter = seconds 600 "Seconds without an answer after which it loads the driver of its radio again, if that is a module; then again and again, each time after twice as long, at most an hour.";
     rebootAfter = mkOption {
       type = types.nullOr types.ints.positive;
       default = 3600;
       description = ''
-        Seconds after which it reboots; null: never. If that does not help, the next reboot is after twice the time, up to a day. They
-        count among {option}`lichen.recovery.rebootsPerDay`, and take no more than half of it. A device on which no gateway has ever
-        answered is not rebooted.
+        Seconds without an answer after which it reboots; null: never. Each reboot that did not help doubles the time until the
+        next one, up to a day. They count among {option}`lichen.recovery.rebootsPerDay`, and take no more than half of it. A device
+        on which no gateway has ever answered is not rebooted.
       '';
     };
   };
 
   config = lib.mkIf cfg.enable {
     environment.etc."lichen/link.json".text = settings;
-    systemd.services.lichen-heal = {
+    # Its name must not begin with lichen-: a switch leaves those units alone, but has to start, restart and stop this one.
+    systemd.services.lichenctl-heal = {
       description = "Heal the network while no gateway answers";
       wantedBy = [ "multi-user.target" ];
       after = [ "systemd-networkd.service" ];

@@ -13,23 +13,34 @@ in
       default = [ ];
       example = [ "prometheus-node-exporter" ];
       description = ''
-        Services, by the names of their units, that are worth a reboot: when three restarts within ten minutes did not help, the
-        device is rebooted, and when that does not help, it goes back to the generation that was good before. The services
-        of this project are among them by themselves, except the courier: without it a device still measures.
+        Services, by the names of their units, for which the device reboots: if three restarts within ten minutes do not
+        help, it reboots, and if two reboots do not help, it goes back to the generation that was good before. The services of
+        this project are included, except the courier, without which a device still measures.
       '';
     };
     rebootsPerDay = mkOption {
       type = types.ints.unsigned;
       default = 4;
       description = ''
-        How often recovery may reboot within 24 hours in which the device runs. Then it stays up without the service, says so
-        in its status and metrics, and tries to start the service every ten minutes. 0: recovery never reboots.
+        How often recovery may reboot within 24 hours in which the device runs; reboots by {option}`lichen.network.heal`
+        count, too. After that it stays up without the service, says so in its status and metrics, and tries to start the
+        service every ten minutes. 0: recovery never reboots.
       '';
     };
   };
 
   config = {
     environment.etc."lichen/recovery.json".text = builtins.toJSON { reboots = cfg.rebootsPerDay; };
+
+    assertions = map
+      (name:
+        let restart = config.systemd.services.${name}.serviceConfig.Restart; in
+        {
+          assertion = lib.elem restart [ "always" "on-failure" ];
+          message = "lichen.recovery.services: a reboot for ${name} comes after restarts that did not help, but systemd restarts it only if "
+            + "systemd.services.${name}.serviceConfig.Restart is \"always\" or \"on-failure\", and it is ${builtins.toJSON restart}.";
+        })
+      cfg.services;
 
     systemd.services = lib.genAttrs cfg.services
       (name: {

@@ -81,7 +81,7 @@ fn impatient(machine: &Machine, reboot_after: &str) -> Result<()> {
         r#"{{"reconnect_after":20,"reload_driver_after":600,"reboot_after":{reboot_after},"interfaces":[],"tunnels":[]}}"#
     );
     machine.write_file("/etc/lichen/link.json", settings.as_bytes())?;
-    machine.sh("systemctl restart lichen-heal").map(drop)
+    machine.sh("systemctl restart lichenctl-heal").map(drop)
 }
 
 /// Whether a gateway answers now.

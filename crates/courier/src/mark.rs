@@ -78,7 +78,8 @@ fn read(file: &File, at: u64) -> Option<(u64, Vec<u8>)> {
     (number > 0 && checksum(&header[..12], &value) == word(12)).then_some((number, value))
 }
 
-fn checksum(head: &[u8], body: &[u8]) -> u32 {
+/// The checksum of what is written in two pieces.
+pub fn checksum(head: &[u8], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(head);
     hasher.update(body);

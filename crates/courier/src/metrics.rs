@@ -3,7 +3,7 @@
 //! What is oldest goes first, as long as nothing is late. After an outage it depends on the receiver: one that takes old
 //! samples after new ones gets what is new first, and the rest whenever there is nothing new; one that does not gets
 //! everything in its order, as it would refuse the old for ever once it has the new. Which of the two it is, is tried with a
-//! series of courier's own, which costs nothing but itself.
+//! series of courier's own.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,8 +21,10 @@ use crate::send::remote_write::{self, Point};
 use crate::send::{Receiver, Verdict};
 use crate::stats::{Lost, Outcome, Stats, What};
 
-/// Longer than any request takes.
-const PERIOD: Duration = Duration::from_secs(180);
+/// Longer than anything but requests takes.
+const PERIOD: Duration = Duration::from_secs(60);
+/// Most requests in a turn: two that try what the receiver takes, and one with samples.
+const REQUESTS: u32 = 3;
 /// How often to look whether the time is known.
 const LOOK: Duration = Duration::from_secs(1);
 /// The series with which it is tried what the receiver takes.
@@ -76,7 +78,8 @@ pub fn start(
     let labels = config.labels();
     let labels = labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
     let labels: Vec<_> = labels.chain([(NAME, PROBE), ("job", "courier")]).collect();
-    kit.worker("metrics", PERIOD, |component| Sender {
+    let timeout = Duration::from_secs_f64(settings.timeout_seconds);
+    kit.worker("metrics", PERIOD + timeout * REQUESTS, |component| Sender {
         receiver,
         queue,
         clock,
@@ -179,7 +182,7 @@ impl Sender {
                 at_ms: sample.at_ms.unwrap_or(at_ms),
             }));
         }
-        let parts = Parts::of(points.len());
+        let parts = Parts::of(points.len(), self.batch_samples);
         Ok(Some(Sending {
             batch,
             points,

@@ -8,6 +8,8 @@
 mod support;
 
 use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use courier::clock::Clock;
 use serde_json::{Value, json};
@@ -216,6 +218,73 @@ fn what_the_journal_gave_up_is_counted_and_told_in_its_place() {
         count(&courier, "courier_lost_lines_total{reason=\"vacuumed\"}"),
         2.0
     );
+    courier.stop();
+}
+
+#[test]
+fn lines_that_the_journal_lost_with_the_power_hide_none_of_the_next_boot() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, loki) = (Journal::new(directory.path()), Loki::start());
+    let config = journal.settings(&loki.url());
+    let mut at_us = (kit::clock::now_ms() - 1000) * 1000;
+    let mut write = |boot, text| {
+        at_us += 1;
+        let (unit, up_us) = ("x.service", at_us);
+        journal.write(&Entry {
+            unit,
+            text,
+            at_us,
+            up_us,
+            boot,
+        });
+    };
+    for text in ["one", "two", "three"] {
+        write("first", text);
+    }
+    let courier = start(directory.path(), config.clone());
+    lines_arrive(&loki, "x.service", &["one", "two", "three"]);
+    courier.stop();
+    journal.cut(2);
+    // The first of them has a number below the one that has arrived, the last one above it.
+    write("second", "four");
+    let courier = start(directory.path(), config);
+    lines_arrive(&loki, "x.service", &["one", "two", "three", "four"]);
+    for (boot, text) in [("second", "five"), ("second", "six"), ("third", "seven")] {
+        write(boot, text);
+    }
+    let all = ["one", "two", "three", "four", "five", "six", "seven"];
+    lines_arrive(&loki, "x.service", &all);
+    assert_eq!(loki.doubles(), 0);
+    assert_eq!(
+        count(&courier, "courier_lost_lines_total{reason=\"vacuumed\"}"),
+        0.0
+    );
+    courier.stop();
+}
+
+#[test]
+fn the_journal_is_looked_at_no_more_often_than_it_is_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::new(directory.path()));
+    // Something on the device logs each connection.
+    let (asked, again) = (Arc::<Mutex<Vec<Instant>>>::default(), journal.clone());
+    let into = asked.clone();
+    let server = Server::start(move |_| {
+        into.lock().unwrap().push(Instant::now());
+        again.line("x.service", "a connection");
+        Answer::new(204)
+    });
+    journal.line("x.service", "one");
+    let mut config = journal.settings(&server.url("/loki/api/v1/push"));
+    merge(&mut config, json!({ "logs": { "interval_seconds": 0.5 } }));
+    let courier = start(directory.path(), config);
+    let asked = eventually("it was asked four times", || {
+        let asked = asked.lock().unwrap().clone();
+        (asked.len() >= 4).then_some(asked)
+    });
+    // The first look may have taken a while.
+    let took = asked[3] - asked[0];
+    assert!(took >= Duration::from_millis(750), "{took:?}");
     courier.stop();
 }
 

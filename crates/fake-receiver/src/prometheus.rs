@@ -37,6 +37,7 @@ struct State {
     /// What was stored, in the order in which it came.
     order: Vec<(String, i64, f64)>,
     doubles: usize,
+    largest: usize,
     headers: Vec<(String, String)>,
 }
 
@@ -103,6 +104,11 @@ impl Prometheus {
         self.state.lock().unwrap().doubles
     }
 
+    /// Most samples in one request.
+    pub fn largest(&self) -> usize {
+        self.state.lock().unwrap().largest
+    }
+
     /// A header of the last request.
     pub fn header(&self, name: &str) -> Option<String> {
         let state = self.state.lock().unwrap();
@@ -147,6 +153,7 @@ impl State {
                 samples.push((name.clone(), sample.timestamp, sample.value));
             }
         }
+        self.largest = self.largest.max(samples.len());
         let refused = samples.iter().find(|(name, at, value)| match takes {
             Takes::AllBut(bad) => name.starts_with(bad),
             Takes::InOrder => self.stored.get(name).is_some_and(|series| {

@@ -17,10 +17,10 @@ const SIMULATED: &str = concat!(
     include_str!("vitals.metrics")
 );
 /// Each is written by a program of its own.
-const METRICS: [&str; 3] = ["metrics", "link.metrics", VITALS];
-/// This one is written every minute.
-const VITALS: &str = "vitals.metrics";
-/// What is older is not true any more, and no value at all can be noticed.
+const METRICS: [&str; 3] = [CHANGES, "link.metrics", "vitals.metrics"];
+/// This one is written when it changes, the others every minute.
+const CHANGES: &str = "metrics";
+/// What is older than this is not true any more, and no value at all can be noticed.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 
 /// The device's metrics, in the OpenMetrics format without its end; empty where there are none.
@@ -43,7 +43,7 @@ fn metrics_of(folder: &Path) -> String {
         let written = fs::metadata(&file).and_then(|file| file.modified()).ok()?;
         // The clock may have been set back since.
         let age = now.duration_since(written).unwrap_or_default();
-        let current = name != VITALS || age < FRESH;
+        let current = name == CHANGES || age < FRESH;
         current.then(|| fs::read_to_string(file).ok()).flatten()
     };
     // A line that is cut off would spoil those of the service after it.
@@ -93,12 +93,10 @@ mod tests {
             fs::remove_file(folder.path().join(name)).unwrap();
             text
         };
-        assert_eq!(told(VITALS, FRESH / 2), "v\n");
-        assert_eq!(told(VITALS, FRESH), "");
-        assert_eq!(
-            told("metrics", FRESH),
-            "m\n",
-            "this is told when it changes"
-        );
+        for (name, text) in [("link.metrics", "l\n"), ("vitals.metrics", "v\n")] {
+            assert_eq!(told(name, FRESH / 2), text);
+            assert_eq!(told(name, FRESH), "");
+        }
+        assert_eq!(told(CHANGES, FRESH), "m\n", "this is told when it changes");
     }
 }

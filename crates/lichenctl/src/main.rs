@@ -366,7 +366,7 @@ fn factory_reset(root: &Root, yes: bool) -> Result<()> {
     let what = "factory reset: rebooting";
     journal::note(what);
     recovery::announce(root, Reason::Asked, what);
-    systemd::reboot_soon()
+    recovery::set_off(root, systemd::reboot_soon)
 }
 
 fn print<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) -> Result<()> {

@@ -165,6 +165,8 @@ pub fn restarts() -> Result<u64> {
 pub struct Failure {
     /// Whether it is failed now.
     pub failed: bool,
+    /// Whether it had ended well, and systemd refused to start it again so soon.
+    pub refused: bool,
     /// How often it was restarted automatically since somebody started it.
     pub restarts: u64,
     /// The status with which its main process ended.
@@ -173,7 +175,7 @@ pub struct Failure {
 
 /// How the service failed, if it did.
 pub fn failure(unit: &str) -> Result<Failure> {
-    let properties = "--property=ActiveState,NRestarts,ExecMainStatus";
+    let properties = "--property=ActiveState,Result,NRestarts,ExecMainStatus";
     Ok(failure_of(&output(&["show", properties, "--", unit])?))
 }
 
@@ -185,6 +187,7 @@ fn failure_of(text: &str) -> Failure {
     let number = |name| value(name).and_then(|value| value.parse().ok());
     Failure {
         failed: value("ActiveState") == Some("failed"),
+        refused: value("Result") == Some("start-limit-hit"),
         restarts: number("NRestarts").unwrap_or(0),
         exit_status: number("ExecMainStatus").unwrap_or(0),
     }

@@ -42,9 +42,11 @@ fn how_a_service_failed_is_read_from_its_properties() {
     let text = "ExecMainStatus=64\nNRestarts=3\nActiveState=failed\n";
     let failure = Failure {
         failed: true,
+        refused: false,
         restarts: 3,
         exit_status: 64,
     };
     assert_eq!(failure_of(text), failure);
     assert!(!failure_of("ActiveState=active\n").failed);
+    assert!(failure_of("ActiveState=failed\nResult=start-limit-hit\n").refused);
 }

@@ -21,7 +21,7 @@ pub enum Step {
 pub struct Gateway {
     /// The interface it is behind.
     pub interface: String,
-    /// Its address.
+    /// Its address; empty if the route has no gateway, as that of a modem by PPP.
     pub address: String,
     /// Whether it answers; null if that cannot be said at this moment.
     pub answers: Option<bool>,
@@ -112,9 +112,12 @@ fn gateway(gateway: &Gateway) -> String {
     let answers = match gateway.answers {
         Some(true) => "answers",
         Some(false) => "does not answer",
-        None => "has not answered yet",
+        None => "may or may not answer",
     };
-    format!("{address} on {interface} {answers}")
+    match address.as_str() {
+        "" => format!("a route without a gateway on {interface}"),
+        address => format!("{address} on {interface} {answers}"),
+    }
 }
 
 fn counted(count: u64, what: &str) -> String {

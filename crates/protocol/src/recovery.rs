@@ -26,10 +26,13 @@ pub enum Reason {
     Trial,
     /// A service did not stay up, or something else that a reboot may help.
     Recovery,
+    /// One that only a later release knows.
+    #[serde(other)]
+    Other,
 }
 
 impl Reason {
-    /// All of them.
+    /// All that this release gives.
     pub const ALL: [Self; 8] = [
         Self::Power,
         Self::PowerOrWatchdog,
@@ -52,6 +55,7 @@ impl Reason {
             Self::Update => "update",
             Self::Trial => "trial",
             Self::Recovery => "recovery",
+            Self::Other => "other",
         }
     }
 }
@@ -67,6 +71,7 @@ impl fmt::Display for Reason {
             Self::Update => "update",
             Self::Trial => "trial given up",
             Self::Recovery => "recovery",
+            Self::Other => "a reason that only a later release knows",
         })
     }
 }

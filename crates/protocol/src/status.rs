@@ -191,7 +191,11 @@ pub struct Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unknown = || "unknown".to_owned();
-        let mut line = |name: &str, value: String| writeln!(f, "{name:<12}{value}");
+        let mut line = |name: &str, value: String| {
+            // Some values are what others said, which must not reach the terminal as commands.
+            let value = value.replace(|c: char| c.is_control() && c != '\n', "");
+            writeln!(f, "{name:<12}{value}")
+        };
         let up = self
             .uptime_seconds
             .map_or_else(String::new, |seconds| format!(", up {}", duration(seconds)));

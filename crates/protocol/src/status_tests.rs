@@ -287,3 +287,15 @@ fn what_the_device_knows_of_itself_is_on_the_screen() {
         assert!(text.contains(line), "{line}: {text}");
     }
 }
+
+#[test]
+fn what_a_device_says_moves_nothing_on_the_terminal() {
+    let status = Status {
+        failed_units: Some(vec!["\u{1b}]0;x\u{7}a\u{9b}.service\r".into()]),
+        ..status()
+    };
+    let text = status.to_string();
+    assert!(text.contains("1 failed: ]0;xa.service\n"), "{text}");
+    let moves = |c: char| c.is_control() && c != '\n';
+    assert!(!text.contains(moves), "{text:?}");
+}

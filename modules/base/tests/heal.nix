@@ -21,7 +21,7 @@ in
     fails = true;
   };
   "who does not want it has nothing of it" = {
-    expr = let e = etc { lichen.network.heal.enable = false; }; in [ (e ? "lichen/link.json") (e ? "systemd/system/lichen-heal.service") ];
+    expr = let e = etc { lichen.network.heal.enable = false; }; in [ (e ? "lichen/link.json") (e ? "systemd/system/lichenctl-heal.service") ];
     expected = [ false false ];
   };
   "the endpoints of tunnels are known to it, where they are given" = {
@@ -35,7 +35,7 @@ in
   };
   "it may change the network and drivers, and little else" = {
     expr = lines [ "CapabilityBoundingSet" "ProtectSystem" "ReadWritePaths" "NoNewPrivileges" "Restart" ]
-      (etc { })."systemd/system/lichen-heal.service".text;
+      (etc { })."systemd/system/lichenctl-heal.service".text;
     expected = [
       "CapabilityBoundingSet=CAP_NET_ADMIN"
       "CapabilityBoundingSet=CAP_SYS_MODULE"
@@ -46,5 +46,11 @@ in
       "ReadWritePaths=-/var/lib/iwd"
       "Restart=always"
     ];
+  };
+  "a switch restarts it, like whatever its settings change: it leaves units alone that begin with lichen-" = {
+    expr = lib.attrNames (lib.filterAttrs
+      (name: service: lib.hasPrefix "lichen-" name && service.restartTriggers != [ ])
+      (eval { }).config.systemd.services);
+    expected = [ ];
   };
 }

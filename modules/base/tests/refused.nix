@@ -35,6 +35,8 @@ in
     "systemd.services.x runs as the group i2c, which doesn't exist. Set hardware.i2c.enable.";
   "a service with nothing to run" = failed { systemd.services.x.serviceConfig.Restart = "always"; }
     "Service `x' has nothing to run: neither `script' nor `serviceConfig.ExecStart', and Debian ships no unit of that name.";
+  "a reboot for a service that systemd does not restart" = failed { lichen.recovery.services = [ "x" ]; systemd.services.x.serviceConfig = { ExecStart = "x"; Restart = "no"; }; }
+    "lichen.recovery.services: a reboot for x comes after restarts that did not help, but systemd restarts it only if systemd.services.x.serviceConfig.Restart is \"always\" or \"on-failure\", and it is \"no\".";
   "a file system that isn't the configuration's" = failed { fileSystems."/var".device = "/dev/sda1"; }
     "fileSystems.\"/var\": /var is mounted by the initrd and can't be configured.";
   "two files for one path" = failed { environment.etc.a = { target = "x"; text = ""; }; environment.etc.b = { target = "x"; text = ""; }; }

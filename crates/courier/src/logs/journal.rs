@@ -3,7 +3,9 @@
 //!
 //! It is started when something in the journal has changed, and ends when all has been read, so that it takes no memory in
 //! between. It is asked for what is at the cursor and after it. If the first entry is not the one of the cursor, the journal
-//! has given that one up, and perhaps others after it.
+//! has given that one up, and perhaps others after it. Or the power was cut before it was on the disk: then the next boot's
+//! entries have the same numbers again, and whoever asks for what follows the cursor's is not told of those below it. So the
+//! next boot is read from its beginning.
 
 use std::fs;
 use std::io::{BufReader, Read as _};
@@ -40,6 +42,8 @@ pub struct Piece {
     pub missing: u64,
     /// Whether there may be more.
     pub has_more: bool,
+    /// Whether the entry of the cursor is still there.
+    follows: bool,
 }
 
 impl Journal {
@@ -66,14 +70,37 @@ impl Journal {
         most: usize,
         bytes: usize,
     ) -> anyhow::Result<Piece> {
+        let Some(cursor) = cursor else {
+            return self.piece("--boot", None, most, bytes);
+        };
+        let from = format!("--cursor={cursor}");
+        let piece = self.piece(&from, Some(cursor), most, bytes)?;
+        let boot = part(cursor, "b").unwrap_or_default();
+        let is_of_boot = |entry: &Entry| entry.boot == boot;
+        if piece.follows || boot.is_empty() || piece.entries.first().is_some_and(is_of_boot) {
+            return Ok(piece);
+        }
+        // An error says that the cursor's boot has been given up, too, or that there is none after it.
+        let next = self.piece(&format!("--boot={boot}+1"), None, most, bytes);
+        let next = next.ok().filter(|next| !next.entries.is_empty());
+        Ok(next.map_or(piece, |next| Piece {
+            // There may be further boots.
+            has_more: true,
+            ..next
+        }))
+    }
+
+    fn piece(
+        &mut self,
+        from: &str,
+        cursor: Option<&str>,
+        most: usize,
+        bytes: usize,
+    ) -> anyhow::Result<Piece> {
         let changed = self.changed();
         let program = self.program.display();
         let mut command = Command::new(&self.program);
-        command.args(["--output=export", "--quiet", "--no-pager", FIELDS]);
-        match cursor {
-            Some(cursor) => command.arg(format!("--cursor={cursor}")),
-            None => command.arg("--boot"),
-        };
+        command.args(["--output=export", "--quiet", "--no-pager", FIELDS, from]);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -90,7 +117,8 @@ impl Journal {
             .with_context(|| format!("cannot read {program}"))?
         {
             if let (true, Some(cursor)) = (std::mem::take(&mut is_first), cursor) {
-                if is_same(cursor, &entry.cursor) {
+                piece.follows = is_same(cursor, &entry.cursor);
+                if piece.follows {
                     continue;
                 }
                 piece.missing = missing(cursor, &entry.cursor);

@@ -31,8 +31,8 @@ use crate::stats::{LostLines, Outcome, Stats, What};
 use export::Entry;
 use journal::{Journal, Piece};
 
-/// Longer than any request and any reading takes.
-const PERIOD: Duration = Duration::from_secs(180);
+/// Longer than anything but a request takes.
+const PERIOD: Duration = Duration::from_secs(60);
 /// How often to look whether the time is known.
 const LOOK: Duration = Duration::from_secs(1);
 const MARK: &str = "logs";
@@ -62,7 +62,8 @@ pub fn start(
     let cursor = cursor.and_then(|bytes| String::from_utf8(bytes).ok());
     let settings = &config.logs;
     let (program, folders) = (settings.journalctl.clone(), settings.journals.clone());
-    kit.worker("logs", PERIOD, |component| Sender {
+    let timeout = Duration::from_secs_f64(settings.timeout_seconds);
+    kit.worker("logs", PERIOD + timeout, |component| Sender {
         receiver,
         labels: config.labels(),
         journal: Journal::new(program, folders, settings.max_line_bytes),
@@ -154,7 +155,7 @@ impl Sender {
             return Ok(true);
         }
         self.delivered(sending);
-        Ok(self.has_more || self.journal.has_changed())
+        Ok(self.has_more)
     }
 
     /// The next lines.
@@ -182,7 +183,7 @@ impl Sender {
         }
         self.stats
             .oldest(What::Logs, lines.first().map(|line| line.at_us / 1000));
-        let parts = Parts::of(lines.len());
+        let parts = Parts::of(lines.len(), self.most.0);
         Ok(Some(Sending {
             lines,
             cursor,

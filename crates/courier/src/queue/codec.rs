@@ -115,7 +115,8 @@ impl Encoder {
         put(&mut bytes, own.len() as u64);
         for (index, at) in own {
             put(&mut bytes, index as u64);
-            put(&mut bytes, zigzag(at - at_ms));
+            // A target may tell any time.
+            put(&mut bytes, zigzag(at.wrapping_sub(at_ms)));
         }
         bytes
     }

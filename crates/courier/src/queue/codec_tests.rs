@@ -86,7 +86,8 @@ fn a_time_of_its_own_stays_with_its_sample() {
     let own = [
         (5, 1.0, None),
         (3, 2.0, Some(-7)),
-        (4, 3.0, Some(i64::MAX / 4)),
+        (4, 3.0, Some(i64::MAX)),
+        (6, 4.0, Some(i64::MIN)),
     ];
     is_read_as_written(&[frame(2000, &own), frame(4000, &own)]);
 }

@@ -145,6 +145,9 @@ impl Queue {
             let (length, damaged) = (content.length, content.damaged);
             tracing::warn!(segment = number, length, damaged, "a segment was cut off");
             self.stats.cut_off(damaged);
+            let lost = content.lost.iter().filter(|(_, end)| *end > acknowledged);
+            let lost = lost.map(|(samples, _)| samples).sum();
+            self.stats.lost(Lost::Damaged, lost);
         }
         if content.frames.is_empty() {
             // One without anything was just being created when the power was cut.
@@ -187,12 +190,7 @@ impl Queue {
         self.last_ms = frame.moment.at_ms;
         self.unwritten.push_back(frame);
         let written = self.write_all();
-        while self
-            .unwritten
-            .iter()
-            .map(|f| f.samples.len())
-            .sum::<usize>()
-            > UNWRITTEN_SAMPLES
+        while self.samples_unwritten() > UNWRITTEN_SAMPLES
             && let Some(frame) = self.unwritten.pop_front()
         {
             self.stats
@@ -354,6 +352,7 @@ impl Queue {
         if batch.segment == IN_MEMORY {
             let last = batch.frames.last().map(|frame| frame.moment.up_ms);
             (self.unwritten).retain(|frame| Some(frame.moment.up_ms) > last);
+            self.tell();
             return Ok(());
         }
         let Some(segment) = self.segments.get_mut(&batch.segment) else {
@@ -366,13 +365,14 @@ impl Queue {
         segment.samples = segment.samples.saturating_sub(samples.sum());
         let done = segment.frames == 0;
         let is_written = self.writer.is_some() && batch.segment == self.next - 1;
-        self.put_mark()?;
+        let marked = self.put_mark();
         durable::cut::point("mark");
+        // What is gone is not sent again either, and a disk that has no room for the mark needs it.
         if done && !is_written {
             self.forget(batch.segment);
         }
         self.tell();
-        Ok(())
+        marked
     }
 
     /// How many frames wait.
@@ -386,8 +386,13 @@ impl Queue {
     }
 
     fn tell(&self) {
-        let samples = self.segments.values().map(|segment| segment.samples).sum();
+        let samples = self.segments.values().map(|segment| segment.samples);
+        let samples = samples.sum::<u64>() + self.samples_unwritten() as u64;
         self.stats.waiting(self.bytes(), samples);
+    }
+
+    fn samples_unwritten(&self) -> usize {
+        self.unwritten.iter().map(|frame| frame.samples.len()).sum()
     }
 
     fn give_up_oldest(&mut self) {

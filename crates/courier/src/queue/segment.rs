@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::codec::{Decoder, Encoder, Frame, Unreadable, moment};
 use crate::clock::Moment;
+use crate::mark::checksum;
 
 /// What the names of segments end with.
 pub const EXTENSION: &str = "segment";
@@ -54,6 +55,9 @@ pub struct Content {
     pub damaged: u64,
     /// Samples in it, and the position after them, for each frame.
     pub frames: Vec<(u64, u64)>,
+    /// The same of frames that are lost, as they follow the damage or are damaged themselves; none if nothing whole follows
+    /// it, as then the last frame was only being written.
+    pub lost: Vec<(u64, u64)>,
     /// When the last frame was measured.
     pub last: Option<Moment>,
 }
@@ -196,7 +200,43 @@ pub fn look(path: &Path) -> io::Result<Content> {
         content.last = last.and_then(|bytes| moment(&mut &bytes[..]).ok());
     }
     content.damaged = size - content.length;
+    if content.damaged > 0 {
+        content.lost = lost(&file, content.length, size).unwrap_or_default();
+    }
     Ok(content)
+}
+
+/// Whole frames after a damage, with the samples in them and the position after them, and before each a damaged one that ends
+/// where it begins.
+fn lost(file: &File, from: u64, until: u64) -> io::Result<Vec<(u64, u64)>> {
+    let mut rest = vec![0; (until - from) as usize];
+    file.read_exact_at(&mut rest, from)?;
+    let (mut lost, mut damaged) = (Vec::new(), None);
+    let mut at = 0;
+    while let Some(next) = rest[at..].windows(FRAME.len()).position(|it| it == FRAME) {
+        at += next;
+        if let Some(block) = block(file, from + at as u64, FRAME)? {
+            lost.extend(damaged.take().filter(|(_, end)| *end == from + at as u64));
+            lost.push((block.samples, block.end));
+            at = (block.end - from) as usize;
+        } else {
+            let header = rest.get(at..at + HEADER as usize);
+            damaged = header.map(|header| {
+                let word = |from: usize| word(header, from);
+                (
+                    word(8).into(),
+                    from + at as u64 + HEADER + u64::from(word(4)),
+                )
+            });
+            at += FRAME.len();
+        }
+    }
+    Ok(lost)
+}
+
+/// The number at this position of a header.
+fn word(header: &[u8], from: usize) -> u32 {
+    u32::from_le_bytes(header[from..from + 4].try_into().expect("four"))
 }
 
 /// Cuts off what is damaged, durably.
@@ -230,7 +270,7 @@ fn block(file: &File, at: u64, kind: &[u8; 4]) -> io::Result<Option<Block>> {
     if !read(file, &mut header, at)? {
         return Ok(None);
     }
-    let word = |from: usize| u32::from_le_bytes(header[from..from + 4].try_into().expect("four"));
+    let word = |from: usize| word(&header, from);
     let length = word(4) as usize;
     if header[..4] != *kind || length > LARGEST {
         return Ok(None);
@@ -272,11 +312,4 @@ fn unpacked(body: &[u8]) -> Result<Vec<u8>, Unreadable> {
         .and_then(|size| usize::try_from(size).ok());
     let size = size.filter(|size| *size <= LARGEST).ok_or(Unreadable)?;
     zstd::bulk::decompress(body, size).map_err(|_| Unreadable)
-}
-
-fn checksum(head: &[u8], body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(head);
-    hasher.update(body);
-    hasher.finalize()
 }

@@ -257,6 +257,27 @@ fn a_damaged_segment_costs_only_itself() {
 }
 
 #[test]
+fn what_follows_a_damage_is_lost_and_counted_and_what_was_never_whole_is_not() {
+    let place = Place::new();
+    let mut queue = place.open();
+    let lengths: Vec<u64> = (0..5)
+        .map(|n| {
+            queue.append(frame(n)).unwrap();
+            queue.bytes()
+        })
+        .collect();
+    drop(queue);
+    let path = &place.files("segment")[0];
+    flip(path, lengths[1] + 20);
+    drop(place.open());
+    assert_eq!(place.stats.how_many_lost(Lost::Damaged), 6);
+    // The power was cut while the last one was being written.
+    flip(path, lengths[1] - 1);
+    assert_eq!(place.drain(), [0]);
+    assert_eq!(place.stats.how_many_lost(Lost::Damaged), 6);
+}
+
+#[test]
 fn what_is_damaged_while_it_waits_is_counted_and_never_blocks() {
     let place = Place::new();
     let mut queue = place.open();
@@ -330,6 +351,7 @@ fn what_the_disk_does_not_take_waits_in_memory_and_is_written_when_it_does() {
     for n in 1..4 {
         queue.append(frame(n)).unwrap_err();
     }
+    assert_eq!(place.stats.samples_waiting(), 8);
     let batch = queue.next(Order::OldestFirst, 2).unwrap();
     assert_eq!(numbers(&batch), [0]);
     queue.acknowledge(&batch).unwrap();
@@ -341,6 +363,22 @@ fn what_the_disk_does_not_take_waits_in_memory_and_is_written_when_it_does() {
     drop(queue);
     assert_eq!(place.drain(), [1, 2, 3, 4]);
     assert_eq!(place.stats.how_many_lost(Lost::NotWritten), 0);
+}
+
+#[test]
+fn what_has_arrived_makes_room_even_if_that_cannot_be_marked() {
+    let place = Place::new();
+    let mut queue = place.open();
+    (0..2).for_each(|n| queue.append(frame(n)).unwrap());
+    queue.begin_anew();
+    queue.append(frame(2)).unwrap();
+    queue.mark = Mark::open(Path::new("/dev/full")).unwrap().0;
+    let batch = queue.next(Order::OldestFirst, 4).unwrap();
+    queue.acknowledge(&batch).unwrap_err();
+    assert_eq!(place.files("segment").len(), 1);
+    assert_eq!(place.stats.samples_waiting(), 2);
+    drop(queue);
+    assert_eq!(place.drain(), [2]);
 }
 
 #[test]

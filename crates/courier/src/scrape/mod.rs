@@ -26,7 +26,7 @@ const AT_ONCE: usize = 2;
 const SLOW: Duration = Duration::from_secs(1);
 /// What a thread that scrapes needs of stack.
 const STACK: usize = 512 << 10;
-/// Longer than any scrape and any disk takes.
+/// Longer than any disk takes.
 const PERIOD: Duration = Duration::from_secs(120);
 
 /// Starts to scrape. `told` is called after each round.
@@ -64,7 +64,9 @@ pub fn start(
     });
     let targets = targets.collect();
     let interval = Duration::from_secs_f64(settings.interval_seconds);
-    kit.worker("scraper", PERIOD, move |component| Scraper {
+    // In the first round it is not known yet which targets are slow. If all of them hang, that is no reason to start anew.
+    let round = timeout * settings.targets.len().div_ceil(AT_ONCE) as u32;
+    kit.worker("scraper", PERIOD + round, move |component| Scraper {
         targets,
         interval,
         due: Instant::now(),

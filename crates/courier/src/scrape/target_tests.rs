@@ -265,6 +265,7 @@ fn bad_targets_are_named_and_nothing_of_them_is_kept() {
 #[test]
 fn a_target_that_never_ends_takes_no_more_than_is_allowed() {
     let mut fake = Fake::with(Limits {
+        timeout: Duration::from_secs(60),
         bytes: 10_000_000,
         series: 100_000,
         ..limits()

@@ -1,8 +1,8 @@
 //! One receiver of what is sent, and what its answers mean.
 //!
 //! An answer is about what was sent, or about whether anything can be sent at the moment. Only in the first case is something
-//! given up: with 400 and the like the receiver says that it will never take it. Whatever else it is (no answer, 429, 5xx, a
-//! password that is not right any more, a page in HTML from whoever sits in between, a redirect), the same is tried again
+//! given up: with 400, 409, 413 and 422 the receiver says that it will never take it. Whatever else it is (no answer, 429, 5xx,
+//! a password that is not right any more, a page in HTML from whoever sits in between, a redirect), the same is tried again
 //! later, and nothing is lost. A redirect is never followed: it would bring data and passwords to a host that nobody named.
 
 pub mod loki;
@@ -109,17 +109,15 @@ impl Receiver {
                 );
                 Verdict::Later(why, after)
             }
-            // These are about who asks, where and how often, not about what was sent. Remote-write's specification forbids
-            // to send again after any 4xx but 429, lest a sender blocks itself with what will never be taken. Here that
-            // would throw away all that waits, while a token that has expired is being replaced, or a proxy mended. It
-            // blocks nothing but what would meet the same answer, is told, and what waits is bounded.
-            401 | 403 | 404 | 405 | 407 | 408 | 425 | 429 => {
-                Verdict::Later(format!("{host} answers {status}"), after)
-            }
-            400..=499 => {
+            // Only these are about what was sent.
+            400 | 409 | 413 | 422 => {
                 let said = answer.excerpt(EXCERPT);
                 Verdict::Refused(format!("{host} answers {status}: {said}"))
             }
+            // Any other is about who asks, where and how often. Remote-write's specification forbids to send again after any
+            // 4xx but 429, lest a sender blocks itself with what will never be taken. Here that would throw away all that
+            // waits, while a token that has expired is being replaced, a bill paid, or a firewall mended. It blocks nothing
+            // but what would meet the same answer, is told, and what waits is bounded.
             _ => Verdict::Later(format!("{host} answers {status}"), after),
         }
     }

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use super::Verdict;
 
-/// How many further requests a refused one may cost. A single culprit among two thousand is found with 22.
+/// How many further requests may be refused before something is taken. A single culprit among two thousand is found with 22.
 const BUDGET: usize = 40;
+/// For so many items that are taken, a further request may be refused: as long as no more than about one in a hundred is a
+/// culprit, none of the others is lost.
+const TAKEN_FOR_ONE: usize = 4;
 
 /// Items that are being sent, all at once or in parts.
 #[derive(Debug)]
@@ -41,10 +44,11 @@ pub struct NotYet {
 }
 
 impl Parts {
-    /// So many items, in their order.
-    pub fn of(items: usize) -> Self {
+    /// So many items in their order, with at most so many in a request.
+    pub fn of(items: usize, most: usize) -> Self {
+        let starts = (0..items).step_by(most).rev();
         Parts {
-            left: std::iter::once(0..items).collect(),
+            left: starts.map(|start| start..items.min(start + most)).collect(),
             budget: BUDGET,
             delivered: Delivered::default(),
         }
@@ -75,7 +79,10 @@ impl Parts {
                 self.delivered.refused += part.len();
                 self.delivered.why = Some(why);
             }
-            Verdict::Taken | Verdict::Later(..) => self.delivered.taken += part.len(),
+            Verdict::Taken | Verdict::Later(..) => {
+                self.delivered.taken += part.len();
+                self.budget += part.len() / TAKEN_FOR_ONE;
+            }
         }
         Ok(())
     }
@@ -92,7 +99,7 @@ mod tests {
 
     /// Delivers 2000 items to a receiver that refuses each part that `refuses`; how it went, and the parts that were sent.
     fn deliver(refuses: impl Fn(&Range<usize>) -> bool) -> (Delivered, Vec<Range<usize>>) {
-        let (mut parts, mut sent) = (Parts::of(2000), Vec::new());
+        let (mut parts, mut sent) = (Parts::of(2000, 2000), Vec::new());
         while let Some(part) = parts.next() {
             sent.push(part.clone());
             let verdict = match refuses(&part) {
@@ -117,6 +124,26 @@ mod tests {
     }
 
     #[test]
+    fn a_series_that_is_refused_again_and_again_costs_no_other() {
+        // One of 200 series is bad, and ten scrapes of them are sent at once.
+        let (delivered, sent) = deliver(|part| part.clone().any(|item| item % 200 == 77));
+        assert_eq!((delivered.taken, delivered.refused), (1990, 10));
+        assert!(sent.len() < 200, "{}", sent.len());
+    }
+
+    #[test]
+    fn many_items_go_in_several_requests_in_their_order() {
+        let mut parts = Parts::of(7, 3);
+        let mut sent = Vec::new();
+        while let Some(part) = parts.next() {
+            sent.push(part);
+            parts.judged(Verdict::Taken).unwrap();
+        }
+        assert_eq!(sent, [0..3, 3..6, 6..7]);
+        assert_eq!(Parts::of(0, 3).next(), None);
+    }
+
+    #[test]
     fn a_receiver_that_refuses_everything_costs_few_requests() {
         let (delivered, sent) = deliver(|_| true);
         assert_eq!((delivered.taken, delivered.refused), (0, 2000));
@@ -125,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_has_to_be_sent_again_stays_and_nothing_else_is() {
-        let mut parts = Parts::of(4);
+        let mut parts = Parts::of(4, 4);
         parts.judged(Verdict::Refused("no".into())).unwrap();
         parts.judged(Verdict::Taken).unwrap();
         let not_yet = parts.judged(Verdict::Later("busy".into(), None));

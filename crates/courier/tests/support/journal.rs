@@ -1,7 +1,8 @@
 //! A journal for tests, and a `journalctl` that reads it: a program that answers as the real one does.
 //!
 //! Each entry is a file, named by its number. Asked for a cursor, it gives what is at that number and after it, so that what
-//! was removed in between is missing as it is in a journal that was vacuumed.
+//! was removed in between is missing as it is in a journal that was vacuumed. Asked for the boot after another, it gives that
+//! boot's entries.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,8 +14,17 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = r#"#!/bin/sh
 from=0
+boot=.*
 for argument; do
   case $argument in
+    --boot=*+1)
+      before=${argument#--boot=}
+      last=$(grep -l "^_BOOT_ID=${before%+1}$" "$0".d/* | tail -n 1)
+      [ "$last" ] || { echo "no such boot" >&2; exit 1; }
+      from=$((1${last##*/} - 1000000 + 1))
+      next=$0.d/$(printf %06d $from)
+      [ -e "$next" ] || { echo "no such boot" >&2; exit 1; }
+      boot=$(sed -n s/^_BOOT_ID=//p "$next") ;;
     --cursor=*) number=${argument#*;i=}; from=$((0x${number%%;*})) ;;
     --output=export | --quiet | --no-pager | --output-fields=* | --boot) ;;
     *) echo "$argument?" >&2; exit 1 ;;
@@ -22,7 +32,7 @@ for argument; do
 done
 for entry in "$0".d/*; do
   number=${entry##*/}
-  [ "$((1$number - 1000000))" -lt "$from" ] || cat "$entry"
+  [ "$((1$number - 1000000))" -lt "$from" ] || ! grep -q "^_BOOT_ID=$boot$" "$entry" || cat "$entry"
 done
 "#;
 
@@ -106,11 +116,23 @@ impl Journal {
 
     /// Gives up so many of the oldest entries.
     pub fn vacuum(&self, entries: usize) {
+        for file in &self.files()[..entries] {
+            fs::remove_file(file).unwrap();
+        }
+    }
+
+    /// Loses so many of the newest entries, as with the power what is not on the disk yet; further ones get their numbers.
+    pub fn cut(&self, entries: usize) {
+        for file in self.files().iter().rev().take(entries) {
+            fs::remove_file(file).unwrap();
+        }
+        self.next.fetch_sub(entries as u64, Ordering::SeqCst);
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.folder()).unwrap();
         let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         files.sort();
-        for file in &files[..entries] {
-            fs::remove_file(file).unwrap();
-        }
+        files
     }
 }

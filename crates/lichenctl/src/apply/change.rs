@@ -122,7 +122,7 @@ impl<'a> Change<'a> {
             let what = format!("soft-rebooting into generation {generation}");
             note(&what);
             recovery::announce(root, Reason::Update, &what);
-            systemd::soft_reboot_soon()?;
+            recovery::set_off(root, systemd::soft_reboot_soon)?;
             next_root.keep();
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl<'a> Change<'a> {
                 let what = format!("rebooting into generation {generation}");
                 note(&what);
                 recovery::announce(root, Reason::Update, &what);
-                systemd::reboot_soon()?;
+                recovery::set_off(root, systemd::reboot_soon)?;
             }
             Method::TrialBoot => note(&format!("generation {generation} boots next")),
             _ if first_boot => note(&format!(

@@ -209,7 +209,7 @@ fn target(
 }
 
 /// The generation on trial, if it is the one that was booted or that a soft-reboot is about to start.
-fn on_trial(root: &Root) -> Result<Option<Generation>> {
+pub(crate) fn on_trial(root: &Root) -> Result<Option<Generation>> {
     let state = BootState::load(&root.at("boot"))?.state();
     let booted = Booted::soon(root).unwrap_or_else(|| Booted::read(root));
     let trial = state.trial.map(|trial| trial.generation);

@@ -82,7 +82,7 @@ pub(super) fn live(
                 Reason::Trial,
                 &format!("{what}; switching back failed"),
             );
-            systemd::reboot_soon()?;
+            recovery::set_off(root, systemd::reboot_soon)?;
             format!(
                 "switching back failed, too ({error:#}); rebooting into the previous generation"
             )

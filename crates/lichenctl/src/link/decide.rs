@@ -76,6 +76,8 @@ struct Silence {
 pub struct Healer {
     patience: Patience,
     silence: Option<Silence>,
+    /// The same for the time in which nothing can be seen at all.
+    blindness: Option<Silence>,
 }
 
 impl Healer {
@@ -84,7 +86,16 @@ impl Healer {
         Self {
             patience,
             silence: None,
+            blindness: None,
         }
+    }
+
+    /// Nothing can be seen, as a driver hangs perhaps. Says for how long, if it is time to reboot: nothing else would help.
+    pub fn blind(&mut self, now: Duration, reboots: Option<u32>) -> Option<Duration> {
+        let begin = || self.patience.begin(now, reboots);
+        let blindness = self.blindness.get_or_insert_with(begin);
+        let due = blindness.reboot.as_mut()?.take(now);
+        due.then(|| now.saturating_sub(blindness.since))
     }
 
     /// Since when no gateway has answered, if none does, and what was done last.
@@ -101,6 +112,7 @@ impl Healer {
         radio: bool,
         reboots: Option<u32>,
     ) -> Option<Step> {
+        self.blindness = None;
         match reach {
             Reach::Unknown => return None,
             Reach::Answers => {

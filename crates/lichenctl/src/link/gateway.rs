@@ -5,6 +5,8 @@
 
 use super::command;
 use super::decide::Reach;
+use super::interface;
+use crate::root::Root;
 use anyhow::{Context, Result};
 use protocol::link::Gateway;
 use serde::Deserialize;
@@ -21,6 +23,9 @@ struct Route {
     gateway: Option<String>,
     via: Option<Via>,
     dev: Option<String>,
+    /// Of a route that leads nowhere, such as `unreachable`.
+    #[serde(rename = "type")]
+    kind: Option<String>,
     #[serde(default)]
     nexthops: Vec<Route>,
     #[serde(default)]
@@ -45,11 +50,11 @@ impl Ip {
     }
 
     /// The gateways on these interfaces, or on all if none is named. An answer is one of the last minute.
-    pub fn gateways(&self, interfaces: &[String]) -> Result<Vec<Gateway>> {
+    pub fn gateways(&self, root: &Root, interfaces: &[String]) -> Result<Vec<Gateway>> {
         let mut gateways = Vec::new();
         for family in ["-4", "-6"] {
             let said = self.run(&["-j", family, "route", "show", "default"])?;
-            gateways.extend(routes(&said)?);
+            gateways.extend(routes(&said, |name| interface::is_tunnel(root, name))?);
         }
         let among =
             |gateway: &Gateway| interfaces.is_empty() || interfaces.contains(&gateway.interface);
@@ -58,7 +63,7 @@ impl Ip {
             among(gateway) && seen.insert((gateway.interface.clone(), gateway.address.clone()))
         });
         for gateway in &mut gateways {
-            if gateway.answers.is_none() {
+            if gateway.answers.is_none() && !gateway.address.is_empty() {
                 gateway.answers = self.answers(gateway)?;
             }
         }
@@ -87,21 +92,26 @@ pub fn reach(gateways: &[Gateway]) -> Reach {
     }
 }
 
-/// The gateways in what `ip -j route show default` prints. A route without one, as through a tunnel, tells nothing.
-fn routes(said: &str) -> Result<Vec<Gateway>> {
+/// The gateways in what `ip -j route show default` prints. A route without one, as that of a modem by PPP, may work, which
+/// nobody can be asked about; one through a tunnel tells nothing.
+fn routes(said: &str, is_tunnel: impl Fn(&str) -> bool) -> Result<Vec<Gateway>> {
     let mut gateways = Vec::new();
-    for route in list::<Route>(said)? {
+    let there = |route: &Route| route.kind.as_deref().is_none_or(|kind| kind == "unicast");
+    for route in list::<Route>(said)?.into_iter().filter(there) {
         let hops = match route.nexthops.is_empty() {
             true => vec![route],
             false => route.nexthops,
         };
         for hop in hops {
             let address = hop.gateway.or(hop.via.map(|via| via.host));
-            let Some((address, interface)) = address.zip(hop.dev) else {
-                continue;
-            };
+            let Some(interface) = hop.dev else { continue };
             let down = |flag: &String| flag == "linkdown" || flag == "dead";
             let answers = hop.flags.iter().any(down).then_some(false);
+            let address = match address {
+                Some(address) => address,
+                None if answers.is_some() || is_tunnel(&interface) => continue,
+                None => String::new(),
+            };
             gateways.push(Gateway {
                 interface,
                 address,

@@ -5,7 +5,7 @@ use std::time::Instant;
 #[test]
 fn gateways_are_read_from_routes_of_both_families() {
     let found = |said: &str| -> Vec<_> {
-        let gateways = routes(said).unwrap().into_iter();
+        let gateways = routes(said, |name| name == "wg0").unwrap().into_iter();
         gateways
             .map(|g| (g.interface, g.address, g.answers))
             .collect()
@@ -37,7 +37,10 @@ fn gateways_are_read_from_routes_of_both_families() {
     let by_ipv6 =
         r#"[{"dst":"default","via":{"family":"inet6","host":"fe80::1"},"dev":"eth0","flags":[]}]"#;
     assert_eq!(found(by_ipv6), [at("eth0", "fe80::1", None)]);
-    assert!(routes("Object \"x\" is unknown").is_err());
+    let modem = r#"[{"dst":"default","dev":"ppp0","flags":[]},{"dst":"default","dev":"ppp1","flags":["linkdown"]},
+        {"type":"unreachable","dst":"default","dev":"lo","metric":4294967295,"flags":[]}]"#;
+    assert_eq!(found(modem), [at("ppp0", "", None)]);
+    assert!(routes("Object \"x\" is unknown", |_| false).is_err());
 }
 
 #[test]
@@ -105,7 +108,7 @@ impl Drop for Namespace {
 fn a_gateway_is_asked_for_and_answers_or_not() {
     let namespace = Namespace::new();
     let ip = namespace.ip();
-    let found = || ip.gateways(&[]).unwrap();
+    let found = || ip.gateways(&Root::new("/"), &[]).unwrap();
     assert_eq!(found().len(), 2);
     assert_eq!(reach(&found()), Reach::Silent);
     // An old entry proves nothing; that it is asked for does.
@@ -139,5 +142,5 @@ fn a_gateway_is_asked_for_and_answers_or_not() {
         put(address, "failed");
         assert_eq!(answers(address), Some(false));
     }
-    assert_eq!(ip.gateways(&["eth0".into()]).unwrap(), []);
+    assert_eq!(ip.gateways(&Root::new("/"), &["eth0".into()]).unwrap(), []);
 }

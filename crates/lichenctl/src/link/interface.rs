@@ -26,8 +26,9 @@ pub struct Interface {
     pub driver: Option<String>,
 }
 
-/// Those of this device that are hardware, or those of them that are named.
-pub fn interfaces(root: &Root, named: &[String]) -> Vec<Interface> {
+/// Those of this device that are hardware, or behind which a gateway has `answered`, such as a bridge; of them, those that are
+/// named, if any is.
+pub fn interfaces(root: &Root, named: &[String], answered: &BTreeSet<String>) -> Vec<Interface> {
     let folder = fs::read_dir(root.at("sys/class/net"));
     let mut found: Vec<_> = folder
         .into_iter()
@@ -37,7 +38,8 @@ pub fn interfaces(root: &Root, named: &[String]) -> Vec<Interface> {
             let name = entry.file_name().into_string().ok()?;
             let path = entry.path();
             let wanted = named.is_empty() || named.contains(&name);
-            (wanted && path.join("device").exists()).then(|| read(root, name, &path))
+            let counts = path.join("device").exists() || answered.contains(&name);
+            (wanted && counts).then(|| read(root, name, &path))
         })
         .collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -61,6 +63,13 @@ fn read(root: &Root, name: String, path: &Path) -> Interface {
         carrier,
         driver: driver.filter(loadable),
     }
+}
+
+/// Whether it is WireGuard's, or a program's that makes a tunnel.
+pub fn is_tunnel(root: &Root, name: &str) -> bool {
+    let path = root.at("sys/class/net").join(name);
+    let told = fs::read_to_string(path.join("uevent")).unwrap_or_default();
+    path.join("tun_flags").exists() || told.lines().any(|line| line == "DEVTYPE=wireguard")
 }
 
 /// Loads a driver again, and what depends on it.
@@ -173,7 +182,7 @@ mod tests {
             device.put(&format!("module/{module}/initstate"), "live\n");
         }
         device.put("class/net/eth0/carrier", "1\n");
-        let found = interfaces(&device.root, &[]);
+        let found = interfaces(&device.root, &[], &BTreeSet::new());
         let found: Vec<_> = found
             .iter()
             .map(|i| (i.name.as_str(), i.radio, i.carrier, i.driver.as_deref()))
@@ -187,8 +196,24 @@ mod tests {
                 ("wlan2", true, false, None),
             ]
         );
-        let named = interfaces(&device.root, &["wlan0".into(), "lo".into()]);
+        let named = interfaces(
+            &device.root,
+            &["wlan0".into(), "lo".into()],
+            &BTreeSet::new(),
+        );
         assert_eq!(named.len(), 1);
+        let bridge = interfaces(&device.root, &["wg0".into()], &["wg0".into()].into());
+        assert_eq!(bridge.len(), 1);
+    }
+
+    #[test]
+    fn a_tunnel_is_no_modem() {
+        let device = Device::new();
+        let tunnel = |name: &str| is_tunnel(&device.root, name);
+        device.put("class/net/wg0/uevent", "DEVTYPE=wireguard\nINTERFACE=wg0\n");
+        device.put("class/net/tun0/tun_flags", "0x1001\n");
+        device.put("class/net/ppp0/uevent", "DEVTYPE=ppp\nINTERFACE=ppp0\n");
+        assert_eq!(["wg0", "tun0", "ppp0"].map(tunnel), [true, true, false]);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn heal(root: &Root) -> Result<()> {
     let ip = Ip::new();
     loop {
         let now = Duration::from_secs(root.uptime()?);
-        let gateways = ip.gateways(&watch.settings.interfaces);
+        let gateways = ip.gateways(root, &watch.settings.interfaces);
         watch.look(now, gateways, &mut Hands { root });
         sleep(pause);
     }
@@ -65,7 +65,11 @@ pub fn heal(root: &Root) -> Result<()> {
 
 /// What is done on a device, and seen of it; a test does and sees something else.
 trait Device {
-    fn interfaces(&mut self, named: &[String]) -> Vec<interface::Interface>;
+    fn interfaces(
+        &mut self,
+        named: &[String],
+        answered: &BTreeSet<String>,
+    ) -> Vec<interface::Interface>;
     fn joined(&mut self) -> Result<BTreeSet<(String, String)>>;
     /// Has the interface connect again.
     fn reconfigure(&mut self, interface: &str) -> Result<()>;
@@ -81,8 +85,12 @@ struct Hands<'a> {
 }
 
 impl Device for Hands<'_> {
-    fn interfaces(&mut self, named: &[String]) -> Vec<interface::Interface> {
-        interface::interfaces(self.root, named)
+    fn interfaces(
+        &mut self,
+        named: &[String],
+        answered: &BTreeSet<String>,
+    ) -> Vec<interface::Interface> {
+        interface::interfaces(self.root, named, answered)
     }
 
     fn joined(&mut self) -> Result<BTreeSet<(String, String)>> {
@@ -116,6 +124,8 @@ struct Watch<'a> {
     kept: Kept,
     /// Also of radios that have gone since.
     drivers: BTreeSet<String>,
+    /// As they were found last.
+    gateways: Vec<Gateway>,
     tunnels: tunnel::Watch,
     last_outage: Option<Outage>,
     /// When iwd was asked last what it has joined, in this time of answers.
@@ -125,12 +135,19 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(root: &'a Root, settings: Settings) -> Self {
+        let mut kept = Kept::load(root);
+        if kept.reloading {
+            // This reset helped as little as a reboot.
+            kept.in_vain = kept.in_vain.saturating_add(1);
+            (kept.reloading, kept.reload_resets) = (false, true);
+        }
         Self {
             root,
             healer: Healer::new(settings.patience),
             settings,
-            kept: Kept::load(root),
+            kept,
             drivers: BTreeSet::new(),
+            gateways: Vec::new(),
             tunnels: tunnel::Watch::default(),
             last_outage: None,
             asked: None,
@@ -141,19 +158,29 @@ impl<'a> Watch<'a> {
     fn look(&mut self, now: Duration, gateways: Result<Vec<Gateway>>, device: &mut dyn Device) {
         let gateways = match gateways {
             Ok(gateways) => gateways,
-            Err(error) => return self.complain(&error),
+            Err(error) => {
+                self.complain(&error);
+                return self.blind(now, device);
+            }
         };
-        let interfaces = device.interfaces(&self.settings.interfaces);
+        self.gateways.clone_from(&gateways);
+        let interfaces = device.interfaces(&self.settings.interfaces, &self.kept.answered);
         let drivers = interfaces.iter().filter_map(|i| i.driver.clone());
         self.drivers.extend(drivers);
 
         let reach = gateway::reach(&gateways);
         let before = self.healer.silence();
-        let reboots = self.kept.answered.then_some(self.kept.in_vain);
-        let radio = !self.drivers.is_empty();
+        let reboots = self.reboots();
+        // A radio that has no network to join is not what is missing.
+        let radio = !self.drivers.is_empty()
+            && !self.kept.reload_resets
+            && provision::knows_wifi(self.root);
         let step = self.healer.observe(now, reach, radio, reboots);
         if reach == Reach::Answers {
             self.answers(now, before);
+            let there = gateways.iter().filter(|g| g.answers == Some(true));
+            let there = there.map(|g| g.interface.clone());
+            self.kept.answered.extend(there);
             let by_radio = |g: &Gateway| {
                 let radio = |i: &interface::Interface| i.radio && i.name == g.interface;
                 g.answers == Some(true) && interfaces.iter().any(radio)
@@ -174,8 +201,31 @@ impl<'a> Watch<'a> {
                 Err(error) => self.complain(&error),
             }
         }
+        self.tell();
+    }
+
+    /// The gateways cannot be looked at. No other program is started then, which might hang as well.
+    fn blind(&mut self, now: Duration, device: &mut dyn Device) {
+        for gateway in &mut self.gateways {
+            gateway.answers = None;
+        }
+        if let Some(long) = self.healer.blind(now, self.reboots()) {
+            let why = format!("the network cannot be looked at for {}", words(long));
+            if let Err(error) = self.reboot(&why, long, device) {
+                self.complain(&error);
+            }
+        }
+        self.tell();
+    }
+
+    /// How many reboots in a row were in vain; none if no gateway has ever answered.
+    fn reboots(&self) -> Option<u32> {
+        (!self.kept.answered.is_empty()).then_some(self.kept.in_vain)
+    }
+
+    fn tell(&mut self) {
         let silent = self.healer.silence().map(|(since, _)| since.as_secs());
-        let link = publish::link(gateways, silent, self.last_outage, &self.kept);
+        let link = publish::link(self.gateways.clone(), silent, self.last_outage, &self.kept);
         let told = self.kept.save(self.root);
         if let Err(error) = told.and_then(|()| publish::publish(self.root, &link)) {
             self.complain(&error);
@@ -194,8 +244,8 @@ impl<'a> Watch<'a> {
                 "a gateway answers again, after {seconds} s without"
             ));
         }
-        self.kept.answered = true;
         (self.kept.in_vain, self.kept.silent) = (0, 0);
+        self.kept.reload_resets = false;
     }
 
     /// The Wi-Fi that works is kept, whatever is provisioned later.
@@ -240,9 +290,9 @@ impl<'a> Watch<'a> {
     ) -> Result<()> {
         // Without a cable, or a network to join, there is nothing to connect. Nor is there in a network that never had a
         // gateway, whose connections would only be cut.
-        let answered = self.kept.answered;
+        let answered = self.kept.answered.clone();
         let cables = interfaces.iter();
-        let cables = cables.filter(|i| !i.radio && i.carrier && answered);
+        let cables = cables.filter(|i| !i.radio && i.carrier && answered.contains(&i.name));
         let mut cables = cables.map(|i| i.name.as_str()).peekable();
         let iwd = interfaces.iter().any(|i| i.radio)
             && self.root.at(IWD).exists()
@@ -265,14 +315,22 @@ impl<'a> Watch<'a> {
     }
 
     fn reload(&mut self, why: &str, device: &mut dyn Device) -> Result<()> {
+        // Written first: a driver that panics would do so again after each boot.
         self.kept.counts.reloads += 1;
+        self.kept.reloading = true;
+        let saved = self.kept.save(self.root);
+        if saved.is_err() {
+            self.kept.reloading = false;
+            return saved;
+        }
         let names: Vec<&str> = self.drivers.iter().map(String::as_str).collect();
         journal::log(&format!("{why}: loading {} again", names.join(", ")));
         let mut done = Ok(());
         for driver in names {
             done = done.and(device.reload(driver));
         }
-        done
+        self.kept.reloading = false;
+        done.and(self.kept.save(self.root))
     }
 
     fn reboot(&mut self, why: &str, silent: Duration, device: &mut dyn Device) -> Result<()> {

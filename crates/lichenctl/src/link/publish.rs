@@ -4,6 +4,7 @@ use crate::root::Root;
 use anyhow::Result;
 use protocol::link::{Counts, Gateway, Link, Outage};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
@@ -17,10 +18,14 @@ const METRICS: &str = "run/lichen/link.metrics";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Kept {
-    /// Whether a gateway has ever answered on this card. No reboot brings back what never was.
-    pub answered: bool,
+    /// The interfaces behind which a gateway has ever answered on this card. No reboot brings back what never was.
+    pub answered: BTreeSet<String>,
     /// How many reboots in a row have not brought a gateway back.
     pub in_vain: u32,
+    /// A driver is being loaded again. After a boot: it took the kernel with it.
+    pub reloading: bool,
+    /// That has happened since a gateway answered last, so no driver is loaded again until one does.
+    pub reload_resets: bool,
     /// How long it had been silent in the boots before this one, in seconds of running.
     pub silent: u64,
     /// How often what was done.
@@ -47,7 +52,8 @@ impl Kept {
 pub fn publish(root: &Root, link: &Link) -> Result<()> {
     durable::directory(&root.at("run/lichen"), 0o755)?;
     durable::update(&root.at(PUBLISHED), &serde_json::to_vec(link)?, 0o644)?;
-    durable::update(&root.at(METRICS), metrics(link).as_bytes(), 0o644).map(drop)
+    // Also what has not changed: services do not pass on what is old.
+    durable::atomic_write(&root.at(METRICS), metrics(link).as_bytes(), 0o644)
 }
 
 /// What was told last.
@@ -134,13 +140,27 @@ mod tests {
         assert!(metrics(&silent).contains("\nlichen_link_up 0\n"));
     }
 
+    /// What is told of the network is passed on only while it is new.
+    #[test]
+    fn metrics_are_told_anew_each_time() {
+        let dir = scratch();
+        let root = Root::new(dir.path());
+        let told = || {
+            publish(&root, &Link::default()).unwrap();
+            fs::File::open(root.at(METRICS)).unwrap()
+        };
+        let long_ago = std::time::UNIX_EPOCH;
+        told().set_modified(long_ago).unwrap();
+        assert!(told().metadata().unwrap().modified().unwrap() > long_ago);
+    }
+
     #[test]
     fn what_is_kept_outlives_a_boot_and_damage_is_no_end() {
         let dir = scratch();
         let root = Root::new(dir.path());
         assert_eq!(Kept::load(&root), Kept::default());
         let kept = Kept {
-            answered: true,
+            answered: ["eth0".to_owned()].into(),
             in_vain: 2,
             ..Kept::default()
         };

@@ -8,10 +8,12 @@ struct Bench {
     interfaces: Vec<Interface>,
     joined: BTreeSet<(String, String)>,
     may_reboot: bool,
+    /// Loading the driver again is the end of everything.
+    panics: bool,
 }
 
 impl Device for Bench {
-    fn interfaces(&mut self, _: &[String]) -> Vec<Interface> {
+    fn interfaces(&mut self, _: &[String], _: &BTreeSet<String>) -> Vec<Interface> {
         self.interfaces.clone()
     }
 
@@ -31,6 +33,7 @@ impl Device for Bench {
 
     fn reload(&mut self, driver: &str) -> Result<()> {
         self.done.push(format!("reload {driver}"));
+        assert!(!self.panics, "{driver} takes the kernel with it");
         Ok(())
     }
 
@@ -58,6 +61,7 @@ fn bench() -> Bench {
         ],
         joined: [("attic".to_owned(), "psk".to_owned())].into(),
         may_reboot: true,
+        panics: false,
     }
 }
 
@@ -104,7 +108,7 @@ fn a_silent_gateway_has_everything_connected_again_then_reloaded_then_a_reboot()
     );
     // The radio is gone altogether: its driver is remembered.
     during(&mut watch, &mut bench, 1..4, false);
-    assert_eq!(bench.done, ["reconfigure eth0", "restart iwd"]);
+    assert_eq!(bench.done, ["restart iwd"]);
     let told = published(&root).unwrap();
     assert_eq!(told.silent_since, Some(60));
     assert_eq!(told.counts.reconnects, 1);
@@ -182,4 +186,87 @@ fn what_cannot_be_seen_is_no_silence() {
         watch.look(Duration::from_secs(at), broken, &mut bench);
     }
     assert_eq!(bench.done, [""; 0]);
+}
+
+#[test]
+fn a_driver_that_takes_the_kernel_with_it_is_not_loaded_again_until_a_gateway_has_answered() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    bench.panics = true;
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    let silence = || during(&mut watch, &mut bench, 1..20, false);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(silence)).unwrap_err();
+    assert_eq!(bench.done.last().unwrap(), "reload brcmfmac");
+
+    bench.panics = false;
+    let reloads = |bench: &Bench| {
+        let reloads = bench.done.iter().filter(|done| done.starts_with("reload"));
+        reloads.count()
+    };
+    for _boot in 0..2 {
+        bench.done.clear();
+        let mut watch = Watch::new(&root, settings());
+        during(&mut watch, &mut bench, 0..100, false);
+        assert_eq!(reloads(&bench), 0);
+        assert!(bench.done.iter().all(|done| !done.starts_with("reboot")));
+        // The reset helped as little as a reboot, and is counted once.
+        assert_eq!(Kept::load(&root).in_vain, 1);
+    }
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    during(&mut watch, &mut bench, 1..15, false);
+    assert_eq!(reloads(&bench), 1);
+}
+
+#[test]
+fn a_device_that_cannot_look_any_more_reboots_and_does_nothing_else() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    for at in (60..3760).step_by(30) {
+        let broken = Err(anyhow::anyhow!("ip: no end within 10 s"));
+        watch.look(Duration::from_secs(at), broken, &mut bench);
+    }
+    assert_eq!(
+        bench.done,
+        ["reboot: the network cannot be looked at for 60 min"]
+    );
+    let told = published(&root).unwrap().gateways;
+    assert_eq!((told.len(), told[0].answers), (1, None));
+}
+
+#[test]
+fn a_radio_that_has_no_network_to_join_keeps_its_driver() {
+    let (_dir, root) = device();
+    durable::remove(&root.at("var/lib/iwd/attic.psk")).unwrap();
+    let mut bench = bench();
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    during(&mut watch, &mut bench, 1..100, false);
+    assert!(bench.done.iter().all(|done| !done.starts_with("reload")));
+}
+
+#[test]
+fn only_what_had_a_gateway_is_configured_anew() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    bench.interfaces.push(interface("br0", false, None));
+    let behind = |interface: &str, answers| {
+        let gateway = gateway(answers).unwrap().remove(0);
+        let interface = interface.to_owned();
+        Ok(vec![Gateway {
+            interface,
+            ..gateway
+        }])
+    };
+    let mut watch = Watch::new(&root, settings());
+    watch.look(Duration::ZERO, behind("wlan0", true), &mut bench);
+    watch.look(Duration::ZERO, behind("br0", true), &mut bench);
+    for at in (30..240).step_by(30) {
+        watch.look(Duration::from_secs(at), behind("br0", false), &mut bench);
+    }
+    // A second cable leads to a network that never had one.
+    assert_eq!(bench.done, ["reconfigure br0", "restart iwd"]);
 }

@@ -4,7 +4,7 @@ use crate::state::Generation;
 
 /// After so many reboots within a day that did not help, an earlier generation may.
 const IN_VAIN: usize = 2;
-/// So many automatic restarts precede a failure that counts. With fewer, somebody restarted the service by hand too often.
+/// So many automatic restarts exhaust systemd's limit of starts. With fewer, somebody restarted the service by hand too often.
 const RESTARTS: u64 = 3;
 
 /// All that the decision depends on.
@@ -12,12 +12,16 @@ const RESTARTS: u64 = 3;
 pub struct Situation {
     /// Whether the service is still failed.
     pub failed: bool,
+    /// Whether it had ended well, and systemd refused to start it again so soon.
+    pub refused: bool,
     /// How often systemd restarted it in a row.
     pub restarts: u64,
     /// Whether it ended because of its configuration, which no reboot changes.
     pub misconfigured: bool,
     /// Whether the generation was booted on trial: then its blessing decides.
     pub on_trial: bool,
+    /// Whether BOOT can be read: without it, a reboot may be the device's last.
+    pub bootable: bool,
     /// Reboots by recovery within the last day, and how many there may be.
     pub spent: usize,
     /// See `spent`.
@@ -45,12 +49,15 @@ pub enum Step {
 
 /// Decides.
 pub fn decide(now: Situation) -> Step {
-    let in_vain = now.misconfigured || now.in_vain >= IN_VAIN;
+    let in_vain = now.misconfigured || now.in_vain >= IN_VAIN.min(now.limit);
+    let by_hand = now.refused && now.restarts < RESTARTS;
     match now.before {
         _ if !now.failed || now.on_trial => Step::Leave,
-        _ if now.restarts < RESTARTS && !now.misconfigured => Step::Start,
-        _ if now.spent >= now.limit => Step::StayUp,
+        _ if by_hand && !now.misconfigured => Step::Start,
+        _ if !now.bootable || now.limit == 0 => Step::StayUp,
+        // Even beyond the limit: the device goes back from a generation once.
         Some(before) if in_vain => Step::GoBack(before),
+        _ if now.spent >= now.limit => Step::StayUp,
         None if now.misconfigured => Step::StayUp,
         _ => Step::Reboot,
     }
@@ -62,9 +69,11 @@ mod tests {
 
     const BAD: Situation = Situation {
         failed: true,
+        refused: false,
         restarts: 3,
         misconfigured: false,
         on_trial: false,
+        bootable: true,
         spent: 0,
         limit: 4,
         in_vain: 0,
@@ -95,6 +104,27 @@ mod tests {
         }
     }
 
+    /// The network, or another service, may have taken the other reboots.
+    #[test]
+    fn the_limit_does_not_keep_a_device_from_going_back() {
+        for (limit, in_vain, step) in [
+            (4, 2, Step::GoBack(Generation(1))),
+            (2, 2, Step::GoBack(Generation(1))),
+            (1, 1, Step::GoBack(Generation(1))),
+            (4, 1, Step::StayUp),
+            (0, 0, Step::StayUp),
+        ] {
+            let spent = limit;
+            let situation = Situation {
+                spent,
+                limit,
+                in_vain,
+                ..BAD
+            };
+            assert_eq!(decide(situation), step, "{situation:?}");
+        }
+    }
+
     #[test]
     fn who_must_not_be_rebooted_is_not() {
         let runs = Situation {
@@ -105,12 +135,25 @@ mod tests {
             on_trial: true,
             ..BAD
         };
-        let by_hand = Situation { restarts: 0, ..BAD };
+        let by_hand = Situation {
+            refused: true,
+            restarts: 0,
+            ..BAD
+        };
+        // It is not restarted automatically: to start it at each failure would have no end.
+        let fails_at_once = Situation { restarts: 0, ..BAD };
+        let lost = Situation {
+            bootable: false,
+            in_vain: 2,
+            ..BAD
+        };
         let never = Situation { limit: 0, ..BAD };
         for (situation, step) in [
             (runs, Step::Leave),
             (on_trial, Step::Leave),
             (by_hand, Step::Start),
+            (fails_at_once, Step::Reboot),
+            (lost, Step::StayUp),
             (never, Step::StayUp),
         ] {
             assert_eq!(decide(situation), step, "{situation:?}");

@@ -3,14 +3,13 @@
 use super::ledger::Ending;
 use crate::root::Root;
 use protocol::recovery::Reason;
-use std::fs;
+use std::collections::BTreeSet;
+use std::{fs, mem};
 
 /// Linux' WDIOF_CARDRESET: the watchdog has reset the machine.
 const CARD_RESET: u64 = 0x20;
 /// The watchdogs that tell whether they have reset the machine. The Raspberry Pi's does not: its driver restarts by it, too.
 const TELLING: [&str; 1] = ["i6300ESB timer"];
-/// The longest words that are kept of a panic, in characters.
-const WORDS: usize = 200;
 
 /// What was left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,10 +21,11 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Reads it from the kernel's file systems.
-    pub fn read(root: &Root) -> Self {
+    /// Reads it from the kernel's file systems. The records of panics that were `seen` at an earlier boot are still there if
+    /// nothing could put them away; then those of this boot are.
+    pub fn read(root: &Root, seen: &mut BTreeSet<u32>) -> Self {
         Self {
-            panic: panic(root),
+            panic: panic(root, seen),
             watchdog: watchdog(root),
         }
     }
@@ -56,23 +56,28 @@ fn watchdog(root: &Root) -> Option<bool> {
     (told || TELLING.contains(&text("identity")?.as_str())).then_some(told)
 }
 
-/// The last words of the latest record that the kernel before this one left in memory that a reset spares.
-fn panic(root: &Root) -> Option<String> {
+/// The last words of the record that the kernel before this one left in memory that a reset spares.
+fn panic(root: &Root, seen: &mut BTreeSet<u32>) -> Option<String> {
     let records = fs::read_dir(root.at("sys/fs/pstore")).ok()?;
     let mut records: Vec<_> = records
         .flatten()
         .map(|record| record.path())
         .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("dmesg-"))
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // The kernel could not unpack the others.
+            name.starts_with("dmesg-") && !name.ends_with(".enc.z")
         })
         .collect();
     records.sort();
-    let read = |path| Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned());
+    let records = records.into_iter().filter_map(|path| fs::read(path).ok());
+    let records: Vec<_> = records
+        .map(|record| (crc32fast::hash(&record), record))
+        .collect();
+    let seen_before = mem::replace(seen, records.iter().map(|(digest, _)| *digest).collect());
     records
-        .into_iter()
-        .filter_map(read)
-        .find_map(|record| last_words(&record))
+        .iter()
+        .filter(|(digest, _)| !seen_before.contains(digest))
+        .find_map(|(_, record)| last_words(&String::from_utf8_lossy(record)))
 }
 
 /// The line that says why, or else the last one: without level and time stamp.
@@ -80,8 +85,7 @@ fn last_words(record: &str) -> Option<String> {
     let lines = record.lines().map(plain).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.collect();
     let why = lines.iter().find(|line| line.starts_with("Kernel panic"));
-    let words = why.or(lines.last())?;
-    Some(words.chars().take(WORDS).collect())
+    why.or(lines.last()).map(|words| (*words).to_owned())
 }
 
 /// `<0>[   12.345678] words` → `words`.
@@ -176,21 +180,24 @@ mod tests {
     fn a_panic_leaves_its_last_words() {
         let dir = scratch();
         let root = Root::new(dir.path());
-        assert_eq!(panic(&root), None);
+        let panic = || panic(&root, &mut BTreeSet::new());
+        assert_eq!(panic(), None);
         put(
             &root,
             "sys/fs/pstore/console-ramoops-0",
             "Kernel panic - not syncing: not a record\n",
         );
-        assert_eq!(panic(&root), None);
+        let packed = "sys/fs/pstore/dmesg-ramoops-0.enc.z";
+        put(&root, packed, "\u{1}\u{2}\n");
+        assert_eq!(panic(), None);
         put(
             &root,
-            "sys/fs/pstore/dmesg-ramoops-0",
+            "sys/fs/pstore/dmesg-ramoops-1",
             "Panic#1 Part1\n<6>[   81.000001] sysrq: Trigger a crash\n\
              <0>[   81.000100] Kernel panic - not syncing: sysrq triggered crash\n<4>[   81.000200] Call trace:\n",
         );
         assert_eq!(
-            panic(&root).unwrap(),
+            panic().unwrap(),
             "Kernel panic - not syncing: sysrq triggered crash"
         );
     }
@@ -202,6 +209,5 @@ mod tests {
             "Unable to handle [x]"
         );
         assert_eq!(last_words("\n"), None);
-        assert_eq!(last_words(&"é".repeat(500)).unwrap().chars().count(), WORDS);
     }
 }

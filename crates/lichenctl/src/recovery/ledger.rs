@@ -19,6 +19,8 @@ const LOCK: &str = "run/lichen/recovery.lock";
 const KEPT: usize = 16;
 /// How many generations are remembered as blessed.
 const BLESSED: usize = 8;
+/// The longest words about a reset, in characters.
+const WORDS: usize = 200;
 /// The day of the limit, in seconds of running.
 pub const DAY: u64 = 24 * 60 * 60;
 
@@ -67,6 +69,15 @@ pub struct Ledger {
     blessed: BTreeSet<Generation>,
     resets: Vec<Reset>,
     counts: BTreeMap<Reason, u64>,
+    /// The digests of the records of panics that were there at the last boot.
+    pub(super) records: BTreeSet<u32>,
+}
+
+/// In one line that is not too long, and changes nothing on a terminal.
+fn line(words: &str) -> String {
+    let words = words.chars();
+    let words = words.map(|c| if c.is_whitespace() { ' ' } else { c });
+    words.filter(|c| !c.is_control()).take(WORDS).collect()
 }
 
 impl Ledger {
@@ -125,7 +136,7 @@ impl Ledger {
             let Boot { generation, at, .. } = *boot;
             self.resets.push(Reset {
                 reason,
-                why,
+                why: line(&why),
                 generation,
                 at,
             });
@@ -137,7 +148,13 @@ impl Ledger {
 
     /// Says how this boot ends. What was said first stands: a reboot is also seen by those who did not ask for it.
     pub fn end(&mut self, reason: Reason, why: String) {
+        let why = line(&why);
         self.ending.get_or_insert(Ending { reason, why });
+    }
+
+    /// The boot does not end as was said.
+    pub fn go_on(&mut self) {
+        self.ending = None;
     }
 
     /// Whether it was said how this boot ends.

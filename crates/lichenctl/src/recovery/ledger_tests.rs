@@ -105,6 +105,9 @@ fn a_damaged_ledger_is_an_empty_one() {
     // What a later version writes besides is ignored.
     durable::atomic_write(&root.at(FILE), b"{\"boot\": \"a\", \"moon\": 1}", 0o600).unwrap();
     assert_eq!(Ledger::load(&root).boot, "a");
+    let later = br#"{"boot": "a", "counts": {"moon": 1}, "ending": {"reason": "moon", "why": ""}}"#;
+    durable::atomic_write(&root.at(FILE), later, 0o600).unwrap();
+    assert_eq!(Ledger::load(&root).boot, "a", "nor does its reason matter");
 }
 
 #[derive(Clone, Debug)]

@@ -21,10 +21,10 @@ use crate::apply;
 use crate::fallback;
 use crate::generations::{self, Booted, Running};
 use crate::journal::{self, note};
-use crate::lock::GenerationsLock;
+use crate::lock::{Busy, GenerationsLock};
 use crate::record;
 use crate::root::Root;
-use crate::state::{BootState, Generation};
+use crate::state::Generation;
 use crate::systemd;
 use anyhow::{Context, Result};
 use protocol::recovery::Reason;
@@ -45,16 +45,33 @@ pub fn announce(root: &Root, reason: Reason, why: &str) {
 
 /// Reboots since `why`, where no service is to blame: a network, for instance, that nothing else brings back. Like each reboot
 /// by recovery, it is written down before it happens and counts for the limit. Says whether it happens: not beyond half of the
-/// limit, so that services keep the other half, nor while a generation is on trial, whose blessing decides.
+/// limit, so that services keep the other half, nor while a generation is on trial, whose blessing decides, nor while BOOT
+/// cannot be read.
 pub fn reboot(root: &Root, why: &str) -> Result<bool> {
-    // A change of generation that is under way may be the cause, and undoes itself.
-    let _lock = GenerationsLock::wait(root)?;
+    // A change of generation that is under way may be the cause, and undoes itself. It may also be waiting for a sender whom
+    // the network keeps away, so nobody waits for it.
+    let lock = GenerationsLock::take(root);
+    if lock.as_ref().is_err_and(|error| error.is::<Busy>()) {
+        return Ok(false);
+    }
+    let _lock = lock?;
     let left = count(root)?.spent() < publish::limit(root).div_ceil(2);
-    let may = left && !on_trial(root, Running::read(root).generation);
+    let may = left && on_boot(root).is_some_and(|boot| !boot.on_trial);
     if may {
         reboot_from(root, None, why)?;
     }
     Ok(may)
+}
+
+/// Sets off a reset that was [announced](announce). If that fails, the boot goes on, and what was said does not count.
+pub fn set_off(root: &Root, by: impl FnOnce() -> Result<()>) -> Result<()> {
+    by().inspect_err(|_| {
+        if let Err(error) = Ledger::change(root, Ledger::go_on) {
+            journal::error(&format!(
+                "a reset that failed is still announced: {error:#}"
+            ));
+        }
+    })
 }
 
 /// Records that `generation` was blessed; until then, `good` was the good one.
@@ -70,7 +87,8 @@ pub fn begin(root: &Root) -> Result<()> {
         at: record::now(),
     };
     let begun = Ledger::change(root, |ledger| {
-        ledger.begin(&boot, |ending| Evidence::read(root).judge(ending))
+        let evidence = Evidence::read(root, &mut ledger.records);
+        ledger.begin(&boot, |ending| evidence.judge(ending))
     });
     let (ledger, reset) = begun?;
     let told = publish::publish(root, &ledger)?;
@@ -157,7 +175,7 @@ fn act(root: &Root, unit: &str, turn: bool) -> Result<()> {
             } else if let Some(from) = running.generation {
                 fallback::fell_back(root, from, &why);
             }
-            systemd::reboot_soon()?;
+            set_off(root, systemd::reboot_soon)?;
         }
     }
     Ok(())
@@ -168,7 +186,7 @@ fn reboot_from(root: &Root, generation: Option<Generation>, why: &str) -> Result
     spend(root, generation, why)?;
     note(&format!("{why}: rebooting"));
     match root.is_device() {
-        true => systemd::reboot_soon(),
+        true => set_off(root, systemd::reboot_soon),
         false => Ok(()),
     }
 }
@@ -189,17 +207,17 @@ fn situation(
     running: Option<Generation>,
     unit: &str,
 ) -> Result<Situation> {
-    let there = generations::on_boot(root).unwrap_or_default();
-    let there: Vec<_> = there
-        .into_iter()
-        .map(|(generation, _)| generation)
-        .collect();
+    let boot = on_boot(root);
+    let bootable = boot.is_some();
+    let OnBoot { on_trial, there } = boot.unwrap_or_default();
     let failure = systemd::failure(unit)?;
     Ok(Situation {
         failed: failure.failed,
+        refused: failure.refused,
         restarts: failure.restarts,
         misconfigured: failure.exit_status == MISCONFIGURED,
-        on_trial: on_trial(root, running),
+        on_trial,
+        bootable,
         spent: ledger.spent(),
         limit: publish::limit(root),
         in_vain: ledger.in_vain(running),
@@ -207,11 +225,32 @@ fn situation(
     })
 }
 
-/// Whether the running generation was booted and is not blessed yet.
-fn on_trial(root: &Root, running: Option<Generation>) -> bool {
-    let booted = Booted::read(root).generation;
-    let state = BootState::load(&root.at("boot"));
-    running == booted && state.is_ok_and(|state| booted != Some(state.state().good))
+/// What BOOT says.
+#[derive(Default)]
+struct OnBoot {
+    /// Whether the generation that was booted is on trial.
+    on_trial: bool,
+    /// The generations that can be booted.
+    there: Vec<Generation>,
+}
+
+/// Reads it. None if that fails: nobody knows then whether a reboot would find anything to boot.
+fn on_boot(root: &Root) -> Option<OnBoot> {
+    let read = || {
+        let on_trial = apply::on_trial(root)?.is_some();
+        let there = generations::on_boot(root)?;
+        let there = there.into_iter().map(|(generation, _)| generation);
+        anyhow::Ok(OnBoot {
+            on_trial,
+            there: there.collect(),
+        })
+    };
+    let read = read().inspect_err(|error| {
+        journal::error(&format!(
+            "recovery does not reboot, as there may be nothing to boot: {error:#}"
+        ));
+    });
+    read.ok()
 }
 
 /// Writes down a reboot by recovery.

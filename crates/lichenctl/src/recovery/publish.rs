@@ -55,7 +55,10 @@ fn metrics(told: &Recovery) -> String {
         "lichen_last_reset",
         "Why the device was reset last",
         last.map(|last| {
-            let labels = labels(&[("reason", last.reason.word()), ("why", &last.why)]);
+            // Who had logged in, and from where, is not for everybody who may read the metrics.
+            let asked = last.reason == Reason::Asked;
+            let why = if asked { "" } else { &last.why };
+            let labels = labels(&[("reason", last.reason.word()), ("why", why)]);
             (labels, 1)
         }),
     );

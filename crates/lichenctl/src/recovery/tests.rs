@@ -1,10 +1,19 @@
 use super::*;
+use crate::state::{State, Trial, encode};
 use durable::scratch;
 
 fn put(root: &Root, path: &str, text: &str) {
     let path = root.at(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap();
+}
+
+/// BOOT, on which generation 1 is good.
+fn boot_partition(root: &Root, trial: Option<Trial>) {
+    let (seq, good) = (1, Generation(1));
+    let state = encode(State { seq, good, trial });
+    fs::create_dir_all(root.at("boot/gen")).unwrap();
+    durable::atomic_write(&root.at("boot/st0.env"), &state, 0o600).unwrap();
 }
 
 fn boots(root: &Root, id: &str) {
@@ -71,6 +80,7 @@ fn a_network_that_stays_away_leaves_services_half_of_the_reboots() {
         let root = Root::new(dir.path());
         let settings = format!("{{\"reboots\":{limit}}}");
         put(&root, "etc/lichen/recovery.json", &settings);
+        boot_partition(&root, None);
         let mut reboots = 0;
         for n in 0..10 {
             boots(&root, &n.to_string());
@@ -84,6 +94,126 @@ fn a_network_that_stays_away_leaves_services_half_of_the_reboots() {
         // It says nothing against any generation.
         assert_eq!(Ledger::load(&root).in_vain(Some(Generation(1))), 0);
     }
+}
+
+/// A device that may reboot.
+fn device() -> (tempfile::TempDir, Root) {
+    let dir = scratch();
+    let root = Root::new(dir.path());
+    put(&root, "etc/lichen/recovery.json", "{\"reboots\":4}");
+    boot_partition(&root, None);
+    boots(&root, "a");
+    (dir, root)
+}
+
+#[test]
+fn a_device_that_may_not_find_anything_to_boot_is_not_rebooted() {
+    for gone in ["boot", "boot/st0.env", "boot/gen"] {
+        let (_dir, root) = device();
+        fs::rename(root.at(gone), root.at("gone")).unwrap();
+        assert!(!reboot(&root, "x").unwrap(), "without {gone}");
+        assert_eq!(Ledger::load(&root).spent(), 0, "without {gone}");
+        fs::rename(root.at("gone"), root.at(gone)).unwrap();
+        assert!(reboot(&root, "x").unwrap(), "with {gone}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_change_of_generation_to_be_refused_a_reboot() {
+    let (_dir, root) = device();
+    let busy = GenerationsLock::take(&root).unwrap();
+    // A reboot that waits shows as a failure, and not as a test that never ends.
+    let (tell, told) = std::sync::mpsc::channel();
+    let asked = root.clone();
+    std::thread::spawn(move || tell.send(reboot(&asked, "x").unwrap()));
+    let answer = told.recv_timeout(std::time::Duration::from_secs(10));
+    assert_eq!(answer, Ok(false));
+    drop(busy);
+    assert!(reboot(&root, "x").unwrap());
+}
+
+#[test]
+fn a_blessing_decides_only_about_the_generation_that_is_on_trial() {
+    let trial = |generation| {
+        let generation = Generation(generation);
+        Some(Trial {
+            generation,
+            tries: 2,
+        })
+    };
+    // The second case is neither good nor on trial: nothing else will ever decide about it.
+    for (booted, trial, allowed) in [(2, trial(2), false), (2, trial(3), true), (1, None, true)] {
+        let (_dir, root) = device();
+        boot_partition(&root, trial);
+        put(
+            &root,
+            "proc/cmdline",
+            &format!("lichen.generation={booted}\n"),
+        );
+        assert_eq!(reboot(&root, "x").unwrap(), allowed, "{booted} {trial:?}");
+    }
+}
+
+#[test]
+fn a_reset_that_cannot_be_set_off_is_not_the_reason_of_the_next() {
+    let (_dir, root) = device();
+    announce(&root, Reason::Update, "into generation 2");
+    set_off(&root, || anyhow::bail!("systemd is gone")).unwrap_err();
+    boots(&root, "b");
+    let last = published(&root).unwrap().resets.pop().unwrap();
+    assert_eq!(last.reason, Reason::PowerOrWatchdog);
+}
+
+#[test]
+fn a_record_of_a_panic_that_stays_is_told_once() {
+    let (_dir, root) = device();
+    let record = |n, why| {
+        let path = format!("sys/fs/pstore/dmesg-ramoops-{n}");
+        put(
+            &root,
+            &path,
+            &format!("<0>[    8.1] Kernel panic - {why}\n"),
+        );
+    };
+    let last = || published(&root).unwrap().resets.pop().unwrap();
+    record(0, "one");
+    boots(&root, "b");
+    assert_eq!(
+        last().to_string(),
+        "panic of the kernel: Kernel panic - one"
+    );
+    boots(&root, "c");
+    assert_eq!(last().reason, Reason::PowerOrWatchdog);
+    record(1, "two");
+    boots(&root, "d");
+    assert_eq!(
+        last().to_string(),
+        "panic of the kernel: Kernel panic - two"
+    );
+}
+
+#[test]
+fn a_reason_is_one_short_line_and_tells_the_neighbours_nothing_of_who_logged_in() {
+    let (_dir, root) = device();
+    announce(
+        &root,
+        Reason::Trial,
+        &format!("\u{1b}[2Ja\nb{}", "é".repeat(500)),
+    );
+    boots(&root, "b");
+    let why = published(&root).unwrap().resets.pop().unwrap().why;
+    assert!(why.starts_with("[2Ja béé"), "{why}");
+    assert_eq!(why.chars().count(), 200);
+
+    announce(
+        &root,
+        Reason::Asked,
+        "the last login was by root from 192.168.1.7",
+    );
+    boots(&root, "c");
+    let metrics = fs::read_to_string(root.at("run/lichen/metrics")).unwrap();
+    let label = "lichen_last_reset{reason=\"asked\",why=\"\"} 1";
+    assert!(metrics.contains(label), "{metrics}");
 }
 
 #[test]
