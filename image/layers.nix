@@ -73,6 +73,9 @@ rec {
     "postgresql-17:arm64" = [ "usr/lib/postgresql/*/lib/bitcode{,/**}" "usr/lib/postgresql/*/lib/llvmjit*" ];
     "prometheus:arm64" = [ "usr/lib/systemd/system/prometheus.service" ];
     "prometheus-alertmanager:arm64" = [ "usr/lib/systemd/system/prometheus-alertmanager.service" ];
+    "prometheus-nginx-exporter:arm64" = [ "usr/lib/systemd/system/prometheus-nginx-exporter.service" ];
+    "prometheus-postgres-exporter:arm64" = [ "usr/lib/systemd/system/prometheus-postgres-exporter.service" ];
+    "prometheus-redis-exporter:arm64" = [ "usr/lib/systemd/system/prometheus-redis-exporter.service" ];
     "valkey-server:arm64" = [ "usr/lib/systemd/system/valkey-server{,@}.service" ];
   };
   kernel = tree: layer "kernel" {

@@ -18,7 +18,7 @@ let
     "postgresql/pg_hba.conf".text = cfg.authentication;
     "postgresql/pg_ident.conf".text = cfg.identMap;
     # Run at every start, and changes only what is not yet as it should be.
-    "postgresql/setup.sql".text = sql.ensured { inherit (cfg) ensureDatabases ensureUsers; };
+    "postgresql/setup.sql".text = sql.ensured { inherit (cfg) ensureDatabases ensureUsers; } + cfg.setup;
   } // lib.optionalAttrs (cfg.initialScript != null) { "postgresql/initial.sql".source = cfg.initialScript; };
   # A script may also be one that only the device has.
   initialKnown = cfg.initialScript != null && (builtins.isPath cfg.initialScript || lib.hasPrefix builtins.storeDir cfg.initialScript);
@@ -99,6 +99,7 @@ in
       });
     };
     checkConfig = option types.bool true "Whether the build starts the server with this configuration.";
+    setup = mkOption { type = types.lines; default = ""; internal = true; description = "SQL of other modules, run at every start after the databases and roles are made."; };
     superUser = mkOption { type = types.str; default = "postgres"; internal = true; readOnly = true; description = "The role that may do everything."; };
   };
 
