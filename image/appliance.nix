@@ -149,7 +149,7 @@ let
     components = debComponents ++ crateComponents;
   };
 in {
-  inherit toplevel;
+  inherit toplevel configurationsJudged;
   image = disk.image {
     inherit name toplevel;
     boot = boot.folder {
