@@ -13,12 +13,12 @@ setexpr kernel_at ${base} + 0x400000
 setexpr fdt_at ${base} + 0x7000000
 setexpr scratch_at ${base} + 0x7f00000
 setexpr initrd_at ${base} + 0x9000000
+setexpr words_at ${base} + 0xb000000
 setexpr kernel_comp_addr_r ${base} + 0xc000000
 setenv kernel_comp_size 0x4000000
 
 # --- the state: st0.env and st1.env, 512 bytes each, the higher seq wins; numbers are hexadecimal
-setenv seq0 0; setenv seq1 0
-setenv seq; setenv good; setenv next; setenv tries
+setenv seq0 0; setenv seq1 0; setenv seq; setenv good; setenv next; setenv tries
 if load ${part} ${scratch_at} st0.env && env import -c ${scratch_at} 0x200 seq good next tries; then
   setenv seq0 ${seq}; setenv good0 "${good}"; setenv next0 "${next}"; setenv tries0 "${tries}"
 else echo "state slot 0 is not valid"; fi
@@ -35,8 +35,7 @@ fi
 if test -z "${good}"; then setenv good 1; fi
 echo "state: seq=${seq} good=${good} next=${next} tries=${tries}"
 
-setenv chosen ${good}
-setenv trial
+setenv chosen ${good}; setenv trial
 if test -n "${next}" && test "${next}" != "${good}"; then
   if test -n "${tries}" && itest ${tries} -gt 0; then
     setexpr tries ${tries} - 1
@@ -68,16 +67,18 @@ for generation in ${chosen} ${good}; do
       setenv initrd_size ${filesize}
       # The firmware's device tree knows the Pi 5's stepping and memory. The Pi 4's comes with the kernel, but
       # not on QEMU's raspi4b: it has no PCIe, says so in the tree that it hands over, and Linux's own would hang it.
-      setenv fdt ${fdt_addr}
-      setenv console
+      setenv fdt ${fdt_addr}; setenv console; setenv words
       if test "${board}" != "qemu-arm"; then
-        setenv fdt ${fdtcontroladdr}
-        setenv console "console=tty1"
+        setenv fdt ${fdtcontroladdr}; setenv console "console=tty1"
         if fdt addr ${fdtcontroladdr} && fdt get value pcie /scb/pcie@7d500000 compatible; then
           if load ${part} ${fdt_at} ${kdir}/dtb/${fdtfile}; then setenv fdt ${fdt_at}; fi
         fi
       fi
-      setenv bootargs "lichen.generation=${generation} ${trial} ${args} ${console} ${extra}"
+      # Memory that no reset clears: after the next boot it tells what a kernel said last when it panicked.
+      if fdt addr ${fdt} && fdt move ${fdt} ${fdt_at} 0x140000 && fdt rsvmem add ${words_at} 0x20000; then
+        setenv fdt ${fdt_at}; setenv words "ramoops.mem_address=0x${words_at} ramoops.mem_size=0x20000 ramoops.record_size=0x10000 ramoops.max_reason=1 ramoops.ecc=1"
+      fi
+      setenv bootargs "lichen.generation=${generation} ${trial} ${args} ${console} ${words} ${extra}"
       booti ${kernel_at} ${initrd_at}:${initrd_size} ${fdt}
       echo "generation ${generation} does not boot"
     fi

@@ -52,6 +52,7 @@ let
     rack = 903;
     energy = 904;
     kiosk = 905;
+    courier = 906;
   };
   fixed = import ./debian/accounts.nix;
 in

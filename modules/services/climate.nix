@@ -34,7 +34,6 @@ in
       };
       definition = {
         description = "Temperature and humidity of the server room";
-        startLimitIntervalSec = 0; # a sensor room without a monitor is worse than a restart too many
         serviceConfig = {
           SupplementaryGroups = lib.optional (!cfg.simulate) "i2c";
           DeviceAllow = lib.optional (!cfg.simulate) "char-i2c rw";

@@ -26,7 +26,6 @@ in
     (kit.service "home-energy-dashboard" {
       definition = {
         description = "Prices and usage of electricity";
-        startLimitIntervalSec = 0; # a display that is dark is worse than a restart too many
         serviceConfig = memory // { ExecStart = "${kit.program} dashboard"; };
       };
       data.version = "1"; # the version of SCHEMA in crates/energy, whose tests compare the two

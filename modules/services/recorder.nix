@@ -81,13 +81,7 @@ in
       definition = {
         description = "The recorder of a camera";
         path = [ pkgs.ffmpeg ];
-        # Three times within ten minutes a start anew has to help; what it does not help, a reboot may.
-        startLimitIntervalSec = 600;
-        startLimitBurst = 4;
-        onFailure = [ "recorder-reboot.timer" ];
-        conflicts = [ "recorder-reboot.timer" ];
         serviceConfig = {
-          RestartMode = "direct"; # so that it has failed only when it is not started any more
           SupplementaryGroups = [ "video" "gpio" ] ++ lib.optional sound "audio";
           DeviceAllow = [ "char-video4linux rw" "char-gpiochip rw" ] ++ lib.optional sound "char-alsa rw";
           StateDirectory = "recorder recorder-videos";
@@ -109,17 +103,6 @@ in
       data.version = "1"; # the version of SCHEMA in crates/recorder, whose tests compare the two
     })
     {
-      systemd.timers.recorder-reboot = {
-        description = "Reboot, since the recorder does not stay up";
-        # A device that needs somebody's help has to be there long enough to be helped. Starting the recorder ends this.
-        timerConfig.OnBootSec = "10min";
-      };
-      systemd.services.recorder-reboot = {
-        description = "Reboot, since the recorder does not stay up";
-        unitConfig.SuccessAction = "reboot";
-        script = "echo 'the recorder has failed four times within ten minutes: rebooting'";
-        serviceConfig.Type = "oneshot";
-      };
       # Kinds of devices that a service may use are looked up when it starts, and a camera may be plugged in later.
       boot.kernelModules = [ "videodev" ] ++ lib.optional sound "snd";
       users.groups.gpio = { };

@@ -42,9 +42,6 @@ in
       settings.data.directory = "/var/lib/ticker";
       definition = {
         description = "Market data, from feeds to files";
-        # Restarts slow down to one a minute; what has crashed twenty times in half an hour needs a human.
-        startLimitIntervalSec = 1800;
-        startLimitBurst = 20;
         serviceConfig = memory // {
           ExecStart = "${kit.program} run --stats-interval ${toString cfg.statsInterval}";
           LimitNOFILE = 65535;

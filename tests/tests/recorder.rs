@@ -155,16 +155,17 @@ fn a_button_records_and_whatever_fails_what_was_recorded_is_kept_and_uploaded() 
     // The network is down: the last recording waits for it, and arrives when it is back.
     bucket.down();
     recorder.stop()?;
+    recorder.is("ready")?;
+    recorder.comes_to("the last recording to wait", |status| {
+        let uploads = &status["uploads"];
+        uploads["problem"].is_string() && uploads["queue_size"].as_u64() >= Some(1)
+    })?;
+    nothing_failed(&machine)?;
+    bucket.up();
+    // They are played while the uploads pause.
     for video in recorder.keeps(4)? {
         ensure!(video.played.frames >= 10, "{video:?}");
     }
-    let status = recorder.status()?;
-    ensure!(
-        status["uploads"]["queue_size"].as_u64() >= Some(1),
-        "{status}"
-    );
-    nothing_failed(&machine)?;
-    bucket.up();
     recorder.uploads_all(&bucket.folder())?;
     recorder_is_healthy(&machine)
 }
@@ -198,7 +199,7 @@ fn a_plug_pulled_costs_a_second_and_a_recorder_that_does_not_stay_up_a_reboot() 
     // Starting it anew does not help: then a reboot may, unless somebody helps before.
     let pending = |wanted: &str| {
         machine.wait_until(&format!("the reboot to be {wanted}"), SOON, || {
-            let now = machine.try_sh("systemctl is-active recorder-reboot.timer")?;
+            let now = machine.try_sh("systemctl is-active lichen-recover@recorder.timer")?;
             ensure!(now.stdout.trim() == wanted, "it is {}", now.stdout);
             Ok(())
         })

@@ -28,6 +28,7 @@ mod config;
 mod credentials;
 #[cfg(feature = "database")]
 pub mod database;
+mod device;
 mod disk;
 mod health;
 mod http;

@@ -20,6 +20,11 @@ pub(crate) fn simulate() {
     SIMULATED.get_or_init(Instant::now);
 }
 
+/// Whether the hardware is simulated in this process.
+pub(crate) fn is_simulated() -> bool {
+    SIMULATED.get().is_some()
+}
+
 impl Default for Soc {
     /// The system-on-chip of this machine.
     fn default() -> Self {

@@ -48,6 +48,7 @@ mod tests {
                 ssid: "the \"attic\"".into(),
                 passphrase: Some(Secret::from("correct \\ horse".to_owned())),
                 country: Some("DE".into()),
+                hidden: true,
             }),
             ssh: Some(Ssh {
                 authorized_keys: vec![KEY.into()],

@@ -3,6 +3,7 @@
 mod ask;
 mod boot_phases;
 mod bootstrap;
+mod cargo;
 mod command;
 mod crates_io;
 mod debian;
@@ -10,6 +11,7 @@ mod failure;
 mod flash;
 mod gate;
 mod hash;
+mod host_tests;
 mod imager;
 mod lichen_toml;
 mod nix;
@@ -51,7 +53,7 @@ Look after:
   logs HOST         Show a device's journal [-f] [-u UNIT]
   lock              Resolve the package lists with apt's own solver [--check]
   fetch [APPLIANCE] Download all locked packages and crates, or those of an appliance; builds then need no network
-  test [STORY]      Run the tests [--quick] [--slow] [--fresh] [--why STORY]
+  test [STORY...]   Run the tests [--quick] [--slow] [--fresh] [--why STORY]
   bench [APPLIANCE] Measure builds, sizes, booting, memory and latency; prints a table [--runs N]
   docs              Write the reference of all options
 

@@ -2,16 +2,19 @@
 //! Nix's profile agree with the generation that was booted.
 
 use crate::confirm;
+use crate::fallback;
 use crate::generations::{self, BOOTED, Booted, CURRENT, Running};
 use crate::health::Health;
 use crate::journal::{self, note};
 use crate::lock::GenerationsLock;
 use crate::profile;
 use crate::record;
+use crate::recovery;
 use crate::root::Root;
 use crate::service_data;
 use crate::state::BootState;
 use anyhow::{Context, Result};
+use protocol::recovery::Reason;
 use std::collections::BTreeSet;
 
 /// Blesses the running generation if it is healthy and, where required, confirmed. With `wait`, waits for its health
@@ -38,7 +41,11 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         health.check(&none)
     };
     if let Err(unhealthy) = judged {
-        journal::error(&format!("generation {generation} is {unhealthy}"));
+        let why = format!("generation {generation} is {unhealthy}");
+        journal::error(&why);
+        if wait {
+            recovery::announce(root, Reason::Trial, &why);
+        }
         return Err(unhealthy).with_context(|| format!("generation {generation}"));
     }
     if let Some((booted, awaited)) = confirm::demanded(root)
@@ -51,13 +58,19 @@ pub fn bless(root: &Root, wait: bool) -> Result<()> {
         );
         confirm::wait_trial(root, generation, &awaited)
             .with_context(|| format!("generation {generation}"))
-            .inspect_err(|error| journal::error(&format!("{error:#}; rebooting")))?;
+            .inspect_err(|error| {
+                journal::error(&format!("{error:#}; rebooting"));
+                recovery::announce(root, Reason::Trial, &format!("{error:#}"));
+            })?;
     }
     let _lock = GenerationsLock::wait(root)?;
     // Another process may have written the state meanwhile.
-    BootState::load(&root.at("boot"))?
-        .bless(generation)?
-        .write()?;
+    let state = BootState::load(&root.at("boot"))?;
+    let good = state.state().good;
+    state.bless(generation)?.write()?;
+    if let Err(error) = recovery::blessed(root, good, generation) {
+        journal::error(&format!("{error:#}"));
+    }
     note(&format!("generation {generation} is healthy and blessed"));
     let toplevel = running.toplevel.unwrap_or_default();
     service_data::settle(root, &toplevel)
@@ -97,6 +110,9 @@ pub fn reconcile(root: &Root) -> Result<()> {
         );
         journal::error(&text);
         journal::say(&text);
+        if let Some(state) = state {
+            fallback::trial_failed(root, failed, &why_it_failed(root), state.seq);
+        }
     }
     if let Some(before) = profile::reconcile(root, generation, &toplevel)? {
         note(&format!(
@@ -104,4 +120,11 @@ pub fn reconcile(root: &Root) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Why the generation on trial was given up: as the last reset has it.
+fn why_it_failed(root: &Root) -> String {
+    let told = recovery::published(root);
+    let last = told.and_then(|told| told.resets.last().map(ToString::to_string));
+    last.unwrap_or_else(|| "it was never blessed".to_owned())
 }

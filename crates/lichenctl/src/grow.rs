@@ -151,7 +151,7 @@ impl Partition {
 }
 
 /// The `major:minor` number of the device mounted at `folder`; the topmost if there are several mounts.
-fn mounted_device<'a>(mountinfo: &'a str, folder: &str) -> Option<&'a str> {
+pub(crate) fn mounted_device<'a>(mountinfo: &'a str, folder: &str) -> Option<&'a str> {
     let fields = |line: &'a str| -> Option<(&'a str, &'a str)> {
         let mut fields = line.split(' ').skip(2);
         Some((fields.next()?, fields.nth(1)?))

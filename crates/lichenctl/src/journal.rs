@@ -38,6 +38,11 @@ pub fn note(text: &str) {
     say(text);
 }
 
+/// Reports to the journal only: for what runs all the time, whose output is in the journal, too.
+pub fn log(text: &str) {
+    send(5, text);
+}
+
 /// Reports an error to the journal only: the caller of this function prints it.
 pub fn error(text: &str) {
     send(3, text);

@@ -106,7 +106,7 @@ pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<Problem>> {
     let held = held
         .into_iter()
         .filter(|unit| !units.restart.contains(unit));
-    let start = units.start.iter().cloned().chain(held).collect();
+    let start: Vec<_> = units.start.iter().cloned().chain(held).collect();
     announce(Step::Stopping, &stop);
     try_to(Step::Stopping, systemd::tell("stop", &stop));
     let fstab = fs::read(root.at("etc/fstab")).ok();
@@ -137,6 +137,8 @@ pub fn activate(root: &Root, change: Change<'_>) -> Result<Vec<Problem>> {
     for restore in restores {
         try_to(Step::RestoringData, service_data::restore(root, restore));
     }
+    // systemd refuses to start a unit that was started too often, by whomever, until that is reset.
+    let _ = systemd::tell("reset-failed", &[&units.restart[..], &start].concat());
     for (verb, step, list) in [
         ("reload", Step::Reloading, &units.reload),
         ("restart", Step::Restarting, &units.restart),

@@ -11,11 +11,14 @@ use lichenctl::root::Root;
 use lichenctl::state::Generation;
 use lichenctl::toplevel::Toplevel;
 use lichenctl::update::{self, Extent};
-use lichenctl::{bless, generations, grow, hints, journal, provision, receive, reset, retention};
-use lichenctl::{service_data, stage, status, systemd};
+use lichenctl::{
+    bless, generations, grow, hints, journal, link, provision, receive, recovery, reset, retention,
+};
+use lichenctl::{service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
 use protocol::progress::{self, Event, Failure};
 use protocol::provision::Report;
+use protocol::recovery::Reason;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -136,6 +139,24 @@ enum Verb {
     /// Record a soft-reboot (runs after each one)
     #[command(hide = true)]
     Arrive,
+    /// Decide what to do about a service that systemd has given up starting (runs by itself)
+    #[command(hide = true)]
+    Recover {
+        /// Its unit
+        unit: String,
+    },
+    /// Watch the network, and heal it while no gateway answers (runs by itself)
+    #[command(hide = true)]
+    Heal,
+    /// Keep the ledger of resets (runs at every boot, while recovery is at work, and at the end)
+    #[command(hide = true)]
+    Resets {
+        /// What happens
+        when: When,
+    },
+    /// Tell what the device knows of itself as metrics (runs every minute)
+    #[command(hide = true)]
+    Vitals,
     /// Make Nix's system profile agree with the booted generation (runs at every boot)
     Reconcile,
     /// Restore service data if the previous generation had changed their version (runs at every boot)
@@ -144,6 +165,16 @@ enum Verb {
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
     Grow,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum When {
+    /// Userspace begins
+    Begin,
+    /// Time has passed
+    Tick,
+    /// Userspace ends in good order
+    End,
 }
 
 #[derive(clap::Args)]
@@ -261,6 +292,14 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", serde_json::to_string(&received)?);
         }
         Verb::Arrive => bless::arrive(&root)?,
+        Verb::Recover { unit } => recovery::recover(&root, &unit)?,
+        Verb::Heal => link::heal(&root)?,
+        Verb::Resets { when } => match when {
+            When::Begin => recovery::begin(&root)?,
+            When::Tick => recovery::tick(&root)?,
+            When::End => recovery::end(&root)?,
+        },
+        Verb::Vitals => vitals::publish(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::RestoreState => service_data::at_boot(&root)?,
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
@@ -324,7 +363,9 @@ fn factory_reset(root: &Root, yes: bool) -> Result<()> {
     }
     let _lock = GenerationsLock::take(root)?;
     reset::request(root)?;
-    journal::note("factory reset: rebooting");
+    let what = "factory reset: rebooting";
+    journal::note(what);
+    recovery::announce(root, Reason::Asked, what);
     systemd::reboot_soon()
 }
 

@@ -2,13 +2,14 @@
 //! an update that failed here or that was rolled back.
 
 use crate::channel::Config;
-use crate::generations::{self, TRIES};
+use crate::generations::{self, Running, TRIES};
 use crate::journal::note;
 use crate::root::Root;
 use crate::state::State;
 use anyhow::Result;
 use protocol::channel::Channel;
 use protocol::status::{Following, Last};
+use protocol::vitals::Refusal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,12 +32,20 @@ pub struct Record {
     pub begun: Option<(String, u64)>,
     /// The last run.
     pub last: Option<Last>,
+    /// When the channel was reached last, and was one to follow: seconds since 1970, by the device's clock.
+    pub reached: Option<u64>,
+    /// The toplevel that it named while another one ran, and since when.
+    pub ahead: Option<(String, u64)>,
 }
 
 /// A run that ends now.
-pub fn ended(ok: bool, said: String) -> Last {
-    let at = now();
-    Last { at, ok, said }
+pub fn ended(refusal: Option<Refusal>, said: String) -> Last {
+    Last {
+        at: now(),
+        ok: refusal.is_none(),
+        said,
+        refusal,
+    }
 }
 
 /// Seconds since 1970, by the device's clock.
@@ -52,10 +61,20 @@ pub fn now() -> u64 {
 /// The channel and the last result; none if no channel is followed.
 pub fn following(root: &Root) -> Option<Following> {
     let config = Config::load(root).ok()??;
-    let last = Record::load(root).last;
+    let Record {
+        last,
+        reached,
+        ahead,
+        ..
+    } = Record::load(root);
+    let ago = |at: u64| now().checked_sub(at);
+    let running = Running::read(root).toplevel;
+    let ahead = ahead.filter(|(toplevel, _)| running.as_ref() != Some(toplevel));
     Some(Following {
         channel: config.channel,
-        seconds_ago: last.as_ref().and_then(|last| now().checked_sub(last.at)),
+        seconds_ago: last.as_ref().and_then(|last| ago(last.at)),
+        reached_seconds_ago: reached.map(|at| ago(at).unwrap_or(0)),
+        behind_seconds: ahead.map(|(_, since)| ago(since).unwrap_or(0)),
         last,
     })
 }
@@ -118,6 +137,15 @@ impl Record {
     pub fn accept(&mut self, channel: &Channel) {
         let highest = self.sequences.entry(key(channel)).or_default();
         *highest = channel.sequence.max(*highest);
+    }
+
+    /// Records that a channel to follow was reached now, and names this toplevel, which runs or does not.
+    pub fn reach(&mut self, toplevel: &str, runs: bool) {
+        self.reached = Some(now());
+        let known = self.ahead.take().filter(|(ahead, _)| ahead == toplevel);
+        if !runs {
+            self.ahead = known.or_else(|| Some((toplevel.to_owned(), now())));
+        }
     }
 
     /// Whether it failed here: it was not healthy, or its activation was interrupted too often.

@@ -6,11 +6,14 @@
 use crate::confirm;
 use crate::facts;
 use crate::generations::{self, Booted, Running};
+use crate::link;
 use crate::lock;
 use crate::provision;
 use crate::record;
+use crate::recovery;
 use crate::root::Root;
 use crate::state::{BootState, Generation, State};
+use crate::vitals;
 use protocol::status::{self, Standing, Status, Usage};
 use soc::Soc;
 use std::fs;
@@ -59,15 +62,17 @@ pub fn collect(root: &Root) -> Status {
                 .map(str::to_owned)
                 .collect()
         }),
-        uptime_seconds: text(&root.at("proc/uptime")).and_then(|uptime| {
-            uptime
-                .split(['.', ' '])
-                .next()
-                .and_then(|seconds| seconds.parse().ok())
-        }),
+        uptime_seconds: uptime(root),
         facts: facts::collect(root),
         provision: provision::report(root),
         update: record::following(root),
+        recovery: recovery::published(root),
+        vitals: Some(vitals::collect(root)),
+        link: link::published(root),
+        tunnels: match root.is_device() {
+            true => link::tunnels(record::now()),
+            false => Vec::new(),
+        },
         data: usage(&root.at("run/data")),
         soc_celsius: soc.temperature(),
         undervoltage: soc.under_voltage(),
@@ -86,7 +91,7 @@ fn document(state: State) -> status::BootState {
     }
 }
 
-fn standing(running: Option<Generation>, state: Option<State>) -> Standing {
+pub(crate) fn standing(running: Option<Generation>, state: Option<State>) -> Standing {
     let (Some(running), Some(state)) = (running, state) else {
         return Standing::Unknown;
     };
@@ -95,6 +100,12 @@ fn standing(running: Option<Generation>, state: Option<State>) -> Standing {
         Some(trial) if trial.generation == running => Standing::Trial,
         _ => Standing::Other,
     }
+}
+
+/// Seconds since the kernel started.
+pub(crate) fn uptime(root: &Root) -> Option<u64> {
+    let uptime = text(&root.at("proc/uptime"))?;
+    uptime.split(['.', ' ']).next()?.parse().ok()
 }
 
 fn text(path: &Path) -> Option<String> {

@@ -1,6 +1,7 @@
-//! Two ioctls that neither std nor rustix provides: growing a partition that the kernel knows, and growing a mounted
-//! ext4. The only unsafe code of this crate; the alternative would be to ship programs for just these calls.
-#![expect(unsafe_code, reason = "these are ioctls")]
+//! Calls of the kernel that neither std nor rustix provides: growing a partition that the kernel knows, growing a mounted
+//! ext4, and asking how right the clock is. The only unsafe code of this crate; the alternative would be to ship programs for
+//! just these calls.
+#![expect(unsafe_code, reason = "these are calls of the kernel")]
 
 use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
 use std::ffi::{c_int, c_longlong, c_void};
@@ -62,4 +63,18 @@ pub(crate) fn resize_ext4(folder: &File, blocks: u64) -> io::Result<()> {
     // SAFETY: EXT4_IOC_RESIZE_FS reads one u64.
     unsafe { ioctl(folder, Setter::<EXT4_IOC_RESIZE_FS, u64>::new(blocks)) }?;
     Ok(())
+}
+
+/// Whether the kernel takes its clock for synchronised, and by how many seconds it may be wrong then.
+pub(crate) fn clock() -> io::Result<(bool, f64)> {
+    // SAFETY: a timex of zeros is valid. Its modes are 0, so that the kernel changes nothing and fills it in.
+    let state = unsafe {
+        let mut state: libc::timex = std::mem::zeroed();
+        if libc::adjtimex(&raw mut state) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        state
+    };
+    let synchronized = state.status & libc::STA_UNSYNC == 0;
+    Ok((synchronized, state.maxerror as f64 / 1e6))
 }

@@ -160,6 +160,36 @@ pub fn restarts() -> Result<u64> {
         .sum())
 }
 
+/// How a service failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether it is failed now.
+    pub failed: bool,
+    /// How often it was restarted automatically since somebody started it.
+    pub restarts: u64,
+    /// The status with which its main process ended.
+    pub exit_status: u64,
+}
+
+/// How the service failed, if it did.
+pub fn failure(unit: &str) -> Result<Failure> {
+    let properties = "--property=ActiveState,NRestarts,ExecMainStatus";
+    Ok(failure_of(&output(&["show", properties, "--", unit])?))
+}
+
+fn failure_of(text: &str) -> Failure {
+    let value = |name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once('='));
+        lines.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let number = |name| value(name).and_then(|value| value.parse().ok());
+    Failure {
+        failed: value("ActiveState") == Some("failed"),
+        restarts: number("NRestarts").unwrap_or(0),
+        exit_status: number("ExecMainStatus").unwrap_or(0),
+    }
+}
+
 /// Runs a systemctl verb on units; does nothing for an empty list. The error contains systemctl's message.
 pub fn tell(verb: &str, units: &[String]) -> Result<()> {
     if units.is_empty() {

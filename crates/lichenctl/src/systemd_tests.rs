@@ -36,3 +36,15 @@ fn what_a_process_runs_is_below_usr_whichever_usr_that_was() {
         ["/usr/bin/climate", "/usr/lib/aarch64-linux-gnu/libc.so.6"]
     );
 }
+
+#[test]
+fn how_a_service_failed_is_read_from_its_properties() {
+    let text = "ExecMainStatus=64\nNRestarts=3\nActiveState=failed\n";
+    let failure = Failure {
+        failed: true,
+        restarts: 3,
+        exit_status: 64,
+    };
+    assert_eq!(failure_of(text), failure);
+    assert!(!failure_of("ActiveState=active\n").failed);
+}

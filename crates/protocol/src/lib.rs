@@ -12,9 +12,12 @@ pub mod command;
 pub mod delta;
 mod generation;
 pub mod lichen_toml;
+pub mod link;
 pub mod progress;
 pub mod provision;
+pub mod recovery;
 pub mod status;
 pub mod transfer;
+pub mod vitals;
 
 pub use generation::Generation;

@@ -8,6 +8,7 @@
 //! ssid = "attic"
 //! passphrase = "correct horse"        # left out: an open network
 //! country = "DE"
+//! hidden = true                       # it does not announce its name; left out: it does
 //! [ssh]
 //! authorized_keys = ["ssh-ed25519 AAAA… me@laptop"]    # root's
 //! [secrets]
@@ -86,6 +87,9 @@ pub struct Wifi {
     pub passphrase: Option<Secret>,
     /// The country whose rules for radio apply, as ISO 3166's two letters.
     pub country: Option<String>,
+    /// Whether it does not announce its name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
 }
 
 /// `[ssh]`
@@ -253,7 +257,7 @@ impl Reader<'_> {
     }
 
     fn wifi(&mut self, wifi: &DeTable<'_>, parent: &DeTable<'_>) -> Option<Wifi> {
-        self.only(wifi, "wifi", &["ssid", "passphrase", "country"]);
+        self.only(wifi, "wifi", &["ssid", "passphrase", "country", "hidden"]);
         let ssid = self.text(wifi, "wifi", "ssid", |text| {
             let fits = (1..=32).contains(&text.len()) && !text.chars().any(char::is_control);
             fits.then_some(())
@@ -272,6 +276,7 @@ impl Reader<'_> {
                 "`{text}` is not a country; allowed: two letters, like DE"
             ))
         });
+        let hidden = self.flag(wifi, "wifi", "hidden");
         if wifi.get("ssid").is_none() {
             let at = parent
                 .iter()
@@ -287,6 +292,7 @@ impl Reader<'_> {
             ssid: ssid?,
             passphrase: passphrase.map(Secret),
             country: country.map(|c| c.to_ascii_uppercase()),
+            hidden,
         })
     }
 
@@ -376,6 +382,18 @@ impl Reader<'_> {
             Err(message) => {
                 self.problem(value.span().start, &path, message);
                 None
+            }
+        }
+    }
+
+    /// Whether it is `true`; false if it is not there.
+    fn flag(&mut self, table: &DeTable<'_>, path: &str, key: &str) -> bool {
+        match table.get(key).map(|value| (value, value.get_ref())) {
+            None => false,
+            Some((_, DeValue::Boolean(flag))) => *flag,
+            Some((value, _)) => {
+                self.wrong_type(value, &join(path, key), "true or false, without quotes");
+                false
             }
         }
     }

@@ -1,7 +1,10 @@
 //! The status document: the state of a device, as JSON for programs and on one screen for people.
 
 use crate::Generation;
+use crate::link::{Link, Tunnel};
 use crate::provision::{Fate, Report};
+use crate::recovery::Recovery;
+use crate::vitals::{Refusal, Vitals};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -95,6 +98,12 @@ pub struct Following {
     pub last: Option<Last>,
     /// How many seconds ago that was; null if the clock was set back since.
     pub seconds_ago: Option<u64>,
+    /// How many seconds ago the channel was reached last, and was one to follow; null if it never was.
+    #[serde(default)]
+    pub reached_seconds_ago: Option<u64>,
+    /// For how many seconds the channel has named something else than what runs; null if it does not.
+    #[serde(default)]
+    pub behind_seconds: Option<u64>,
 }
 
 /// The result of an update run.
@@ -106,6 +115,9 @@ pub struct Last {
     pub ok: bool,
     /// Its final message.
     pub said: String,
+    /// Why it did not succeed; null also from versions that do not report it.
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
 }
 
 /// The state of a device. A field that is null could not be determined, or this board does not have it.
@@ -153,6 +165,18 @@ pub struct Status {
     /// The channel that is followed, if one is.
     #[serde(default)]
     pub update: Option<Following>,
+    /// Why the device was reset, and what recovery has done; null until the first boot that tells.
+    #[serde(default)]
+    pub recovery: Option<Recovery>,
+    /// What the device knows of itself; null from versions that do not report it.
+    #[serde(default)]
+    pub vitals: Option<Vitals>,
+    /// Whether a gateway answers, and what was done while none did; null where nothing watches the network.
+    #[serde(default)]
+    pub link: Option<Link>,
+    /// The WireGuard interfaces.
+    #[serde(default)]
+    pub tunnels: Vec<Tunnel>,
     /// The space on DATA.
     pub data: Option<Usage>,
     /// The temperature of the SoC.
@@ -176,7 +200,7 @@ impl fmt::Display for Status {
             self.facts.appliance.clone().unwrap_or_else(unknown),
         )?;
         line("generation", self.generation_words())?;
-        line("toplevel", self.toplevel.clone().unwrap_or_else(unknown))?;
+        line("toplevel", self.toplevel_words())?;
         line("next boot", self.next_boot_words())?;
         if let Some(awaited) = &self.confirmation {
             line("confirm", confirmation_words(awaited))?;
@@ -189,6 +213,17 @@ impl fmt::Display for Status {
                 .map_or_else(unknown, health_words),
         )?;
         line("units", self.units_words())?;
+        if let Some(fallback) = self.vitals.as_ref().and_then(|v| v.fallback.as_ref()) {
+            line("fell back", fallback.to_string())?;
+        }
+        if let Some(recovery) = &self.recovery {
+            if !recovery.resets.is_empty() {
+                line("resets", lines(recovery.reset_words()))?;
+            }
+            if let Some(words) = recovery.words() {
+                line("recovery", words)?;
+            }
+        }
         if let Some(services @ [_, ..]) = self.facts.services.as_deref() {
             let words = services.iter().map(|s| format!("{}: {}", s.name, s.said));
             line("services", lines(words))?;
@@ -202,7 +237,26 @@ impl fmt::Display for Status {
         if let Some(following) = &self.update {
             line("update", update_words(following))?;
         }
+        if let Some(link) = &self.link {
+            line("network", lines(link.words(self.uptime_seconds)))?;
+        }
+        if !self.tunnels.is_empty() {
+            let words = self.tunnels.iter().flat_map(Tunnel::words);
+            line("WireGuard", lines(words))?;
+        }
         line("DATA", self.data.map_or_else(unknown, usage_words))?;
+        if let Some(vitals) = &self.vitals {
+            let card = vitals.card.as_ref();
+            let words = card.map(|card| card.words(self.uptime_seconds));
+            line("card", words.unwrap_or_else(unknown))?;
+            match vitals.wifi.as_deref() {
+                None => line("Wi-Fi", unknown())?,
+                Some([]) => {}
+                Some(wifi) => line("Wi-Fi", lines(wifi.iter().map(ToString::to_string)))?,
+            }
+            let time = vitals.time.as_ref();
+            line("time", time.map_or_else(unknown, ToString::to_string))?;
+        }
         line(
             "memory",
             self.facts.memory.map_or_else(unknown, usage_words),
@@ -231,6 +285,14 @@ impl Status {
                 "none: a toplevel on test, which the next boot replaces".to_owned()
             }
             Standing::Unknown => number,
+        }
+    }
+
+    fn toplevel_words(&self) -> String {
+        let toplevel = self.toplevel.as_deref().unwrap_or("unknown");
+        match self.vitals.as_ref().and_then(|v| v.version.as_ref()) {
+            Some(version) => format!("{toplevel}, version {version}"),
+            None => toplevel.to_owned(),
         }
     }
 
@@ -278,6 +340,16 @@ impl Status {
         }
         if self.throttled == Some(true) {
             words += ", throttled";
+        }
+        let untold: Vec<_> = [
+            (self.undervoltage, "undervoltage"),
+            (self.throttled, "throttling"),
+        ]
+        .into_iter()
+        .filter_map(|(told, what)| told.is_none().then_some(what))
+        .collect();
+        if !untold.is_empty() {
+            words += &format!("; {} cannot be told", untold.join(" and "));
         }
         words
     }
@@ -354,7 +426,16 @@ fn update_words(following: &Following) -> String {
         |seconds| format!("checked {} ago", duration(seconds)),
     );
     let failed = if last.ok { "" } else { "failed: " };
-    format!("{channel}, {when}: {failed}{}", last.said)
+    let mut words = format!("{channel}, {when}: {failed}{}", last.said);
+    if last.refusal == Some(Refusal::Unreachable)
+        && let Some(seconds) = following.reached_seconds_ago
+    {
+        words += &format!("; it was reached {} ago", duration(seconds));
+    }
+    if let Some(seconds) = following.behind_seconds {
+        words += &format!("; the device has been behind it for {}", duration(seconds));
+    }
+    words
 }
 
 fn usage_words(usage: Usage) -> String {
@@ -369,7 +450,8 @@ fn usage_words(usage: Usage) -> String {
     )
 }
 
-fn duration(seconds: u64) -> String {
+/// A time in words.
+pub(crate) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::lichen_toml::Problem;
+use crate::link::{Gateway, Peer};
 use crate::provision::Applied;
 
 fn said(name: &str, said: &str) -> Service {
@@ -51,6 +52,10 @@ fn status() -> Status {
             ..Report::default()
         }),
         update: None,
+        recovery: None,
+        vitals: None,
+        link: None,
+        tunnels: Vec::new(),
         data: Some(Usage {
             size: 30 << 30,
             used: 3 << 30,
@@ -77,7 +82,7 @@ services    climate: ok
 provision   Wi-Fi attic, 1 SSH key
 DATA        3.0 of 30.0 GiB used (10 %)
 memory      0.2 of 1.0 GiB used (25 %)
-SoC         54.2 °C
+SoC         54.2 °C; undervoltage and throttling cannot be told
 ";
     assert_eq!(status().to_string(), expected);
 }
@@ -125,6 +130,35 @@ fn what_is_wrong_is_on_the_same_screen() {
 }
 
 #[test]
+fn the_network_and_the_key_of_a_tunnel_are_on_the_same_screen() {
+    let mut status = status();
+    status.link = Some(Link {
+        gateways: vec![Gateway {
+            interface: "eth0".into(),
+            address: "10.0.2.2".into(),
+            answers: Some(true),
+        }],
+        ..Link::default()
+    });
+    status.tunnels = vec![Tunnel {
+        interface: "wg0".into(),
+        public_key: Some("OWN=".into()),
+        peers: vec![Peer {
+            public_key: "HOME=".into(),
+            endpoint: Some("192.0.2.1:51820".into()),
+            handshake_seconds_ago: Some(35),
+        }],
+    }];
+    let expected = "\
+network     10.0.2.2 on eth0 answers
+WireGuard   wg0: OWN=
+              peer HOME= at 192.0.2.1:51820: handshake 35 s ago
+";
+    let text = status.to_string();
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn who_follows_a_channel_sees_what_came_of_it() {
     let mut status = status();
     let mut see = |last: Option<(bool, Option<u64>)>| {
@@ -134,8 +168,11 @@ fn who_follows_a_channel_sees_what_came_of_it() {
                 at: 1764021100,
                 ok,
                 said: "stable 7 runs already".into(),
+                refusal: None,
             }),
             seconds_ago: last.and_then(|(_, ago)| ago),
+            reached_seconds_ago: None,
+            behind_seconds: None,
         });
         let text = status.to_string();
         text.lines()
@@ -171,4 +208,82 @@ fn an_awaited_confirmation_is_shown() {
     let text = waiting.to_string();
     let line = "confirm     generation 13 stays only if `lichenctl confirm` arrives within 60 s after it becomes healthy\n";
     assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn a_channel_that_is_out_of_reach_or_ahead_is_told_with_its_time() {
+    let mut following = Following {
+        channel: "stable".into(),
+        last: Some(Last {
+            at: 1764021100,
+            ok: false,
+            said: "https://x: no route".into(),
+            refusal: Some(Refusal::Unreachable),
+        }),
+        seconds_ago: Some(7200),
+        reached_seconds_ago: Some(9 * 86400),
+        behind_seconds: None,
+    };
+    assert_eq!(
+        update_words(&following),
+        "stable, checked 2 h 0 min ago: failed: https://x: no route; it was reached 9 d 0 h ago"
+    );
+    following.behind_seconds = Some(3600);
+    following.last.as_mut().unwrap().refusal = Some(Refusal::Failed);
+    assert_eq!(
+        update_words(&following),
+        "stable, checked 2 h 0 min ago: failed: https://x: no route; the device has been behind it for 1 h 0 min"
+    );
+}
+
+#[test]
+fn what_the_device_knows_of_itself_is_on_the_screen() {
+    use crate::vitals::{Card, Fallback, Time, Wifi};
+    let mut status = status();
+    status.undervoltage = Some(false);
+    status.throttled = Some(true);
+    status.vitals = Some(Vitals {
+        version: Some("26.11.20261124".into()),
+        fallbacks: 2,
+        fallback: Some(Fallback {
+            from: Generation(11),
+            why: "generation 11 is not healthy".into(),
+            at: 1764021100,
+            seconds_ago: Some(7200),
+        }),
+        card: Some(Card {
+            disk: "mmcblk0".into(),
+            written: Some(5_000_000),
+            io_errors: Some(0),
+            ..Card::default()
+        }),
+        wifi: Some(vec![Wifi {
+            interface: "wlan0".into(),
+            signal_dbm: Some(-56),
+        }]),
+        time: Some(Time {
+            synchronized: true,
+            error_seconds: Some(0.25),
+        }),
+    });
+    let text = status.to_string();
+    for line in [
+        "toplevel    /nix/store/x-climate, version 26.11.20261124\n",
+        "fell back   from generation 11, 2 h 0 min ago: generation 11 is not healthy\n",
+        "card        mmcblk0: 5000 kB written since boot, 1578 kB a day; no errors\n",
+        "Wi-Fi       wlan0: -56 dBm\n",
+        "time        synchronised, wrong by at most 0.2 s\n",
+        "SoC         54.2 °C, throttled\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    status.vitals = Some(Vitals::default());
+    let text = status.to_string();
+    for line in [
+        "card        unknown\n",
+        "Wi-Fi       unknown\n",
+        "time        unknown\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }

@@ -19,8 +19,8 @@ use crate::leds::{self, Pattern, Patterns};
 /// The time limit for a turn.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// How often the LEDs are set; the fastest pattern needs half of it.
-const TURN: Duration = Duration::from_millis(50);
+/// How long it takes at most until the LEDs show what has changed: nobody sees it.
+const TURN: Duration = Duration::from_millis(200);
 
 /// How often a chip that is not there is looked for.
 const RETRY: Duration = Duration::from_secs(5);
@@ -291,7 +291,12 @@ impl Panel {
                 *shown = Some(lit);
             }
         }
-        let pressed = lines.request.wait_edge_event(TURN);
+        let changes = lines
+            .leds
+            .iter()
+            .filter_map(|(_, pattern, _)| pattern.changes_in(at_ms));
+        let wait = changes.map(Duration::from_millis).fold(TURN, Duration::min);
+        let pressed = lines.request.wait_edge_event(wait);
         if !pressed.context("cannot wait for buttons")? {
             return Ok(());
         }

@@ -26,13 +26,26 @@ pub enum Pattern {
 impl Pattern {
     /// Whether the LED is lit at this time.
     pub fn is_lit(self, at_ms: u64) -> bool {
-        let within = |part_ms: u64, of_ms: u64| at_ms % of_ms < part_ms;
+        match self.rhythm() {
+            None => self == Pattern::On,
+            Some((lit_ms, of_ms)) => at_ms % of_ms < lit_ms,
+        }
+    }
+
+    /// In how many milliseconds that changes; never, if it stays as it is.
+    pub fn changes_in(self, at_ms: u64) -> Option<u64> {
+        let (lit_ms, of_ms) = self.rhythm()?;
+        let into_ms = at_ms % of_ms;
+        Some(if into_ms < lit_ms { lit_ms } else { of_ms } - into_ms)
+    }
+
+    /// How long it is lit at a time, and how long after it was lit it is lit again, in milliseconds.
+    fn rhythm(self) -> Option<(u64, u64)> {
         match self {
-            Pattern::Off => false,
-            Pattern::On => true,
-            Pattern::Blink => within(500, 1000),
-            Pattern::Flicker => within(125, 250),
-            Pattern::Flash => within(100, 2000),
+            Pattern::Off | Pattern::On => None,
+            Pattern::Blink => Some((500, 1000)),
+            Pattern::Flicker => Some((125, 250)),
+            Pattern::Flash => Some((100, 2000)),
         }
     }
 }
@@ -123,6 +136,19 @@ mod tests {
         assert_eq!(lit(Pattern::Blink), "####....####....");
         assert_eq!(lit(Pattern::Flicker), "#.#.#.#.#.#.#.#.");
         assert_eq!(lit(Pattern::Flash), "#...............");
+    }
+
+    #[test]
+    fn who_looks_whenever_a_pattern_changes_misses_nothing() {
+        for pattern in [Pattern::Blink, Pattern::Flicker, Pattern::Flash] {
+            for at_ms in 0..4000 {
+                let changes_ms = at_ms + pattern.changes_in(at_ms).unwrap();
+                let is_as_now = |ms| pattern.is_lit(ms) == pattern.is_lit(at_ms);
+                assert!((at_ms..changes_ms).all(is_as_now), "{pattern:?} {at_ms}");
+                assert!(!is_as_now(changes_ms), "{pattern:?} {at_ms}");
+            }
+        }
+        assert_eq!(Pattern::On.changes_in(5), None);
     }
 
     #[test]

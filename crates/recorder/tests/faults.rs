@@ -14,11 +14,19 @@ use kit::testing::{Program, command};
 use serde_json::json;
 use support::*;
 
+/// Puts a script into the way of a program.
+fn instead(directory: &Path, program: &str, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let tools = directory.join("tools");
+    std::fs::create_dir_all(&tools).unwrap();
+    std::fs::write(tools.join(program), script).unwrap();
+    std::fs::set_permissions(tools.join(program), PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
+}
+
 /// Puts a program into the way that fails once like this, and then is what it stands for.
 fn fails_once(directory: &Path, program: &str, when: &str, how: &str) -> String {
-    use std::os::unix::fs::PermissionsExt;
-    let (tools, flag) = (directory.join("tools"), directory.join("has-failed"));
-    std::fs::create_dir_all(&tools).unwrap();
+    let flag = directory.join("has-failed");
     let real = std::process::Command::new("which")
         .arg(program)
         .output()
@@ -28,9 +36,7 @@ fn fails_once(directory: &Path, program: &str, when: &str, how: &str) -> String 
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in *{when}*) [ -e {flag} ] || {{ : > {flag}; {how}; }};; esac\nexec {real} \"$@\"\n"
     );
-    std::fs::write(tools.join(program), script).unwrap();
-    std::fs::set_permissions(tools.join(program), PermissionsExt::from_mode(0o755)).unwrap();
-    format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
+    instead(directory, program, &script)
 }
 
 /// A recorder that nobody has told to record, whose programs are found in these folders.
@@ -102,6 +108,59 @@ fn a_program_that_is_killed_or_lacks_memory_makes_no_recording_corrupted() {
         assert!(directory.path().join("has-failed").exists());
         program.kill();
     }
+}
+
+/// A recorder that records what a script says instead of ffmpeg, and gives up a part after a second.
+fn told(directory: &Path, script: &str) -> Program {
+    let path = instead(directory, "ffmpeg", script);
+    let mut config = settings(directory);
+    let changes = json!({
+        "camera": { "frame_deadline_seconds": 1.0 },
+        "schedule": { "always": true },
+    });
+    merge(&mut config, changes);
+    let mut command = command(env!("CARGO_BIN_EXE_recorder"));
+    Program::start(command.env("PATH", path), directory, config).ready()
+}
+
+#[test]
+fn a_file_that_does_not_grow_is_noticed_although_frames_are_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let reports = "#!/bin/sh
+        i=0
+        while sleep 0.2; do i=$((i + 1)); echo frame=$i; echo progress=continue; done";
+    let program = told(directory.path(), reports);
+    let status = eventually("it is noticed", || {
+        let status = program.get("/api/status")?.json();
+        status["camera"]["problem"].is_string().then_some(status)
+    });
+    let why = "the file did not grow for 2 s";
+    assert_eq!(status["camera"]["problem"], why, "{status}");
+    assert_eq!(status["state"], "recording");
+    program.kill();
+}
+
+#[test]
+fn a_camera_whose_first_frame_takes_long_has_a_file_that_grows() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = "#!/bin/sh
+        for part; do :; done
+        echo head > $part; echo frame=0; echo progress=continue
+        sleep 4
+        i=0
+        while sleep 0.2; do
+            i=$((i + 1)); echo frame=$i; echo progress=continue
+            [ $i -lt 3 ] || echo $i >> $part
+        done";
+    let program = told(directory.path(), slow);
+    let status = eventually("it records", || {
+        let status = program.get("/api/status")?.json();
+        let camera = &status["camera"];
+        let is_enough = camera["frames"].as_u64() >= Some(15) || camera["problem"].is_string();
+        is_enough.then_some(status)
+    });
+    assert_eq!(status["camera"]["problem"], json!(null), "{status}");
+    program.kill();
 }
 
 #[test]

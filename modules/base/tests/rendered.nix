@@ -173,7 +173,7 @@ in
   "kernel modules" = {
     expr = let m = { boot.kernelModules = [ "a" "a" ]; boot.blacklistedKernelModules = [ "b" ]; boot.extraModprobeConfig = "options c d=1"; zramSwap.enable = false; networking.firewall.enable = false; }; in
       [ (file "modules-load.d/lichen.conf" m) (lib.last (lib.splitString "blacklist " (file "modprobe.d/lichen.conf" m))) (linesWith "blacklist b" (file "modprobe.d/lichen.conf" m)) ];
-    expected = [ "a\n" "tipc\noptions c d=1\n" [ "blacklist b" ] ];
+    expected = [ "a\nramoops\n" "tipc\noptions c d=1\n" [ "blacklist b" ] ];
   };
   "an address by hand" = {
     expr = file "systemd/network/40-eth0.network" {

@@ -53,8 +53,14 @@ in
 
   # The program that runs all the time and answers at the port, as the systemd service `unit`. settings: what else
   # the options say, for the configuration file. data: the version of its data, where they are worth protecting (see
-  # lichen.state). definition: what is special about the unit.
-  service = unit: { settings ? { }, data ? null, definition }: {
+  # lichen.state). worthReboot: whether the device is rebooted when it does not stay up (see lichen.recovery). definition: what is
+  # special about the unit.
+  service = unit: { settings ? { }, data ? null, worthReboot ? true, definition }:
+  let
+    # Where the metrics have a port of their own, the reports of health are there, too.
+    told = "http://127.0.0.1:${toString (settings.http.metrics_port or cfg.port)}";
+  in
+  {
     environment.etc.${file}.text =
       builtins.toJSON (lib.foldl' lib.recursiveUpdate { } [ (said options.services.${name} cfg) settings cfg.settings ]);
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
@@ -68,7 +74,8 @@ in
       serviceConfig = confined // {
         Type = "notify";
         ExecStart = program;
-        # The service comes back by itself, ever more slowly; but a bad configuration (64) does not get better.
+        # The service comes back by itself, ever more slowly; but a bad configuration (64) does not get better. What follows
+        # when that does not help is in modules/base/recovery.nix.
         Restart = "always";
         RestartSec = "1s";
         RestartSteps = 6;
@@ -78,11 +85,13 @@ in
         TimeoutStartSec = "60s";
       };
     } definition;
+  } // lib.optionalAttrs (options.services ? courier) {
+    services.courier.scrape.targets.${name} = lib.mkDefault "${told}/metrics";
   } // lib.optionalAttrs (options ? lichen) {
     # NixOS, which these modules can be imported into as well, has no such options.
     lichen = {
-      # Where the metrics have a port of their own, the reports of health are there, too.
-      healthChecks.${name}.http = "http://127.0.0.1:${toString (settings.http.metrics_port or cfg.port)}/health";
+      recovery.services = lib.optional worthReboot unit;
+      healthChecks.${name}.http = "${told}/health";
       state = mkIf (data != null) {
         ${unit} = {
           directory = "/var/lib/${directory}";

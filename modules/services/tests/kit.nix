@@ -53,7 +53,7 @@ in
   "a job is confined as the service is, ends, and is not restarted, not even by an update" = {
     expr =
       let
-        life = [ "ExecStart" "MemoryMax" "Restart" "RestartMaxDelaySec" "RestartPreventExitStatus" "RestartSec" "RestartSteps" "SuccessExitStatus" "TimeoutStartSec" "Type" "WatchdogSec" "X-RestartIfChanged" ];
+        life = [ "ExecStart" "MemoryMax" "Restart" "RestartMaxDelaySec" "RestartMode" "RestartPreventExitStatus" "RestartSec" "RestartSteps" "SuccessExitStatus" "TimeoutStartSec" "Type" "WatchdogSec" "X-RestartIfChanged" ];
         rest = name: lib.filter (line: ! lib.any (key: lib.hasPrefix "${key}=" line) life)
           (lib.splitString "\n" (lib.last (lib.splitString "[Service]\n" (etc { })."systemd/system/${name}".text)));
       in [ (lines life "notes-print.service") (rest "notes-print.service" == rest "notes-page.service") ];

@@ -70,18 +70,6 @@ in
     expr = map (camera: map (kind: lib.elem kind (eval { inherit camera; }).config.boot.kernelModules) [ "videodev" "snd" ]) [ { } { sound = "hw:1"; } ];
     expected = [ [ true false ] [ true true ] ];
   };
-  "a service that does not stay up is a reason to reboot, once the device has been there for a while" = {
-    expr = [
-      (lib.concatMap lines [ "OnFailure=" "StartLimit" "RestartMode=" ])
-      (lib.filter (lib.hasPrefix "OnBootSec") (lib.splitString "\n" (etc { })."systemd/system/recorder-reboot.timer".text))
-      (lib.hasInfix "\nSuccessAction=reboot\n" (etc { })."systemd/system/recorder-reboot.service".text)
-    ];
-    expected = [
-      [ "OnFailure=recorder-reboot.timer" "StartLimitBurst=4" "StartLimitIntervalSec=600" "RestartMode=direct" ]
-      [ "OnBootSec=10min" ]
-      true
-    ];
-  };
   "the database is protected, and recordings are not copied with it" = {
     expr = [ (builtins.fromJSON (etc { })."lichen/state.json".text).recorder.directory (lines "StateDirectory=") ];
     expected = [ "/var/lib/recorder" [ "StateDirectory=recorder recorder-videos" ] ];

@@ -29,8 +29,8 @@ in
     expected = map (command: [ "ExecStart=/usr/bin/ticker ${command}" "MemoryHigh=1500M" "MemoryMax=2G" "StateDirectory=ticker" ])
       [ "run --stats-interval 30" "sync --include-raw" ];
   };
-  "a crash loop ends, and an unreachable storage is no failure" = {
-    expr = [ (lib.elem "StartLimitBurst=20" (unit "ticker.service" { })) (lib.elem "SuccessExitStatus=75" (unit "ticker-sync.service" { inherit s3; })) ];
-    expected = [ true true ];
+  "an unreachable storage is no failure" = {
+    expr = [ (lib.elem "SuccessExitStatus=75" (unit "ticker-sync.service" { inherit s3; })) ];
+    expected = [ true ];
   };
 }

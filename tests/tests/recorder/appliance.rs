@@ -136,11 +136,16 @@ impl<'m> Header<'m> {
         })
     }
 
-    /// Waits until an LED was seen lit and dark again: it blinks.
+    /// Waits until an LED was seen lit, dark, and lit again: it blinks. The machine looks by itself, since asking it takes
+    /// longer than a blink.
     pub fn blinks(&self, led: u32) -> Result<()> {
-        self.shows(led, true)?;
-        self.shows(led, false)?;
-        self.shows(led, true)
+        let (file, seconds) = (self.file(led, "value"), SOON.as_secs());
+        let seen = format!("until read -r now < {file} && [ $now = $lit ]; do sleep 0.1; done");
+        let looks = format!("timeout {seconds} sh -c 'for lit in 1 0 1; do {seen}; done'");
+        let looked = self.machine.sh(&looks);
+        looked
+            .map(drop)
+            .with_context(|| format!("line {led} does not blink"))
     }
 
     fn is_lit(&self, led: u32) -> Result<bool> {

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::device;
 use crate::health::{Fields, Status};
 use crate::kit::Kit;
 use crate::process::ProcessUsage;
@@ -100,5 +101,6 @@ async fn detailed(State(kit): State<Kit>) -> Response {
             "throttling_ratio": soc.throttling(),
         }),
     );
+    fields.insert("recovery".into(), device::recovery());
     answer(status.is_good(), fields.into())
 }

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 
+use crate::device;
 use crate::disk;
 use crate::health::Status;
 use crate::kit::Kit;
@@ -83,7 +84,9 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
     every.register_collector(Box::new(Teller(move |table: &mut Table| {
         common(&of, table)
     })));
-    match encode_registry(&mut text, &every).and_then(|()| kit.metrics().write(&mut text)) {
+    let encoded = encode_registry(&mut text, &every);
+    text.push_str(&device::metrics());
+    match encoded.and_then(|()| kit.metrics().write(&mut text)) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -1,7 +1,8 @@
 //! Builds what stories need: their inputs, and the program that contains them.
 
 use super::inputs::Inputs;
-use crate::command::{program, stdout_of};
+use crate::cargo;
+use crate::command::stdout_of;
 use crate::store;
 use crate::ui;
 use crate::verbs::build::{self, Made};
@@ -71,34 +72,12 @@ pub fn image<'w>(workspace: &'w Workspace, name: &str, inputs: &mut Inputs) -> R
 pub fn compiled(workspace: &Workspace) -> Result<PathBuf> {
     ui::say("compiling the stories");
     let log = workspace.build("log")?.join("stories-compiled.log");
-    let mut cargo = program("cargo");
     // Build only this program, but with the features of the whole workspace: otherwise its dependencies would have
     // fewer features than in the host's tests, and fifty crates would be compiled a second time.
-    cargo.args(["test", "--workspace", "--test", "stories", "--no-run"]);
-    cargo.args([
-        "--color",
-        "never",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    cargo.current_dir(workspace.root());
-    let errors =
-        fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let output = cargo.stderr(errors).output().context("cannot run cargo")?;
-    if !output.status.success() {
-        eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
-        crate::fail!(hint: format!("the whole log is {}", log.display()), "the stories do not compile");
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let mut messages = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let found = messages.find_map(|message| {
-        let stories = message["target"]["name"] == "stories";
-        message["executable"]
-            .as_str()
-            .filter(|_| stories)
-            .map(PathBuf::from)
-    });
-    found.context("cargo did not build the story program")
+    let arguments = ["--workspace", "--test", "stories"];
+    let programs = cargo::test_programs(workspace, &arguments, &log)?;
+    let stories = programs.into_iter().next();
+    stories
+        .map(|program| program.file)
+        .context("cargo did not build the story program")
 }

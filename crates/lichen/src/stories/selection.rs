@@ -16,35 +16,44 @@ const NEAREST: usize = 3;
 pub fn of(stories: Vec<Story>, wanted: &Wanted<'_>) -> Result<(Vec<Story>, Vec<Story>)> {
     // Asking why includes slow stories.
     let slow = wanted.slow || wanted.why;
-    let Some(part) = wanted.containing else {
-        let (asked, others) = stories.into_iter().partition(|story| slow || !story.slow);
-        return Ok((asked, others));
-    };
-    let containing = stories.iter().filter(|story| story.name.contains(part));
-    let usual = containing.clone().filter(|story| !story.slow).count();
-    let named = |story: &Story| {
-        let own = story.name.rsplit("::").next().unwrap_or_default();
-        [own, &story.name].contains(&part)
-    };
-    let asked = |story: &Story| {
-        let whole = slow || usual == 0 || !story.slow || named(story);
-        story.name.contains(part) && whole
-    };
-    let left_out = containing.filter(|story| !asked(story)).count();
+    let mut asked = BTreeSet::new();
+    let mut left_out = BTreeSet::new();
+    for part in &wanted.containing {
+        let containing: Vec<&Story> = stories.iter().filter(|s| s.name.contains(part)).collect();
+        if containing.is_empty() {
+            let nearest = nearest(part, stories.iter().map(|story| story.name.as_str()));
+            crate::fail!(
+                hint: format!("the nearest names: {}; ./lichen test --why :: shows all", nearest.join(", ")),
+                "no story's name contains '{part}'"
+            );
+        }
+        let whole = slow || containing.iter().all(|story| story.slow);
+        for story in containing {
+            let own = story.name.rsplit("::").next().unwrap_or_default();
+            let named = [own, story.name.as_str()].contains(part);
+            let set = if whole || named || !story.slow {
+                &mut asked
+            } else {
+                &mut left_out
+            };
+            set.insert(story.name.clone());
+        }
+    }
+    let left_out = left_out.difference(&asked).count();
     if left_out > 0 {
         ui::say(format!(
             "{} left out; --slow includes them",
             ui::count(left_out, "slow story is", "slow stories are")
         ));
     }
-    let nearest = nearest(part, stories.iter().map(|story| story.name.as_str()));
-    let (asked, others): (Vec<_>, Vec<_>) = stories.into_iter().partition(asked);
-    if asked.is_empty() {
-        crate::fail!(
-            hint: format!("the nearest names: {}; ./lichen test --why :: shows all", nearest.join(", ")),
-            "no story's name contains '{part}'"
-        );
-    }
+    let all = wanted.containing.is_empty();
+    let (asked, others): (Vec<_>, Vec<_>) = stories.into_iter().partition(|story| {
+        if all {
+            slow || !story.slow
+        } else {
+            asked.contains(&story.name)
+        }
+    });
     let others = others.into_iter().filter(|story| story.slow).collect();
     Ok((asked, others))
 }
@@ -82,8 +91,12 @@ mod tests {
     }
 
     fn asked(part: &str, slow: bool) -> Vec<String> {
+        asked_all(&[part], slow)
+    }
+
+    fn asked_all(parts: &[&str], slow: bool) -> Vec<String> {
         let wanted = Wanted {
-            containing: Some(part),
+            containing: parts.to_vec(),
             slow,
             ..Wanted::default()
         };
@@ -109,6 +122,12 @@ mod tests {
     }
 
     #[test]
+    fn several_names_select_what_each_of_them_selects() {
+        assert_eq!(asked_all(&["boot", SLOW, "first"], false), [FIRST, SLOW]);
+        assert_eq!(asked_all(&["broken", "reproducible"], false).len(), 2);
+    }
+
+    #[test]
     fn without_a_name_the_slow_ones_are_the_others() {
         let (asked, others) = of(stories(), &Wanted::default()).unwrap();
         assert_eq!((asked.len(), others.len()), (2, 2));
@@ -123,7 +142,7 @@ mod tests {
             ("reproducable", "reproducible::"),
         ] {
             let wanted = Wanted {
-                containing: Some(wrong),
+                containing: vec!["boot", wrong],
                 ..Wanted::default()
             };
             let error = of(stories(), &wanted).unwrap_err();

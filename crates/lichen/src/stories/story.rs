@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// The selection of stories.
 #[derive(Debug, Default)]
 pub struct Wanted<'a> {
-    /// Only stories whose name, including the group, contains this text.
-    pub containing: Option<&'a str>,
+    /// Only stories whose name, including the group, contains one of these texts; all, if there is none.
+    pub containing: Vec<&'a str>,
     /// Include slow stories.
     pub slow: bool,
     /// Ignore earlier verdicts.

@@ -63,6 +63,9 @@ struct OwnerArgs {
     /// The country whose rules for radio apply, such as DE
     #[arg(long, value_name = "CC", requires = "wifi")]
     wifi_country: Option<String>,
+    /// The Wi-Fi does not announce its name
+    #[arg(long, requires = "wifi")]
+    wifi_hidden: bool,
     /// A credential that a service imports by this name, from a file, or - for standard input
     #[arg(long, value_name = "NAME=FILE")]
     secret: Vec<String>,
@@ -207,6 +210,7 @@ impl OwnerArgs {
                 ssid: ssid.clone(),
                 passphrase: self.passphrase(ssid)?,
                 country: self.wifi_country.clone(),
+                hidden: self.wifi_hidden,
             }),
         };
         Ok(Provision {
@@ -303,6 +307,7 @@ fn option(key: &str) -> String {
         "wifi.ssid" => "--wifi".into(),
         "wifi.passphrase" => "--wifi-passphrase-file".into(),
         "wifi.country" => "--wifi-country".into(),
+        "wifi.hidden" => "--wifi-hidden".into(),
         key if key.starts_with("ssh.") => "--ssh-key".into(),
         key => match key.strip_prefix("secrets.") {
             Some(name) => format!("--secret {name}"),

@@ -107,6 +107,7 @@ fn a_card_gets_the_image_and_what_is_particular_to_one_device() {
         &passphrase,
         "--wifi-country",
         "de",
+        "--wifi-hidden",
         "--secret",
         &token,
     ];
@@ -119,8 +120,12 @@ fn a_card_gets_the_image_and_what_is_particular_to_one_device() {
     assert_eq!(found.ssh.unwrap().authorized_keys, [KEY, KEY]);
     let wifi = found.wifi.unwrap();
     assert_eq!(
-        (wifi.passphrase, wifi.country.as_deref()),
-        (Some(Secret::from("correct horse".to_owned())), Some("DE"))
+        (wifi.passphrase, wifi.country.as_deref(), wifi.hidden),
+        (
+            Some(Secret::from("correct horse".to_owned())),
+            Some("DE"),
+            true
+        )
     );
     assert_eq!(
         found.secrets["climate.bearer-token"],

@@ -120,7 +120,6 @@ fn modules(src: &Path) -> BTreeMap<Name, Module> {
             let files: [PathBuf; 2] =
                 [format!("{child}.rs"), format!("{child}/mod.rs")].map(|file| folder.join(file));
             let file = files.into_iter().find(|file| file.exists());
-            let file = file.filter(|_| child != "tests" && !child.ends_with("_tests"));
             let is_there = file.is_some();
             open.extend(file.map(|file| {
                 let path = [&name[..], std::slice::from_ref(child)].concat();

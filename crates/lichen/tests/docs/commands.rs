@@ -5,7 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs whose commands are checked, besides `lichen` itself.
-const OTHERS: [&str; 5] = ["lichenctl", "climate", "energy", "ticker", "recorder"];
+const OTHERS: [&str; 6] = [
+    "lichenctl",
+    "climate",
+    "courier",
+    "energy",
+    "ticker",
+    "recorder",
+];
 
 /// The commands in a piece of code, as words that begin with the program's name. Placeholders such as HOST are 1,
 /// which is a name, a number and a path.

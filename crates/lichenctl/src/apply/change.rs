@@ -9,6 +9,7 @@ use crate::live;
 use crate::lock::GenerationsLock;
 use crate::plan::{Method, Plan};
 use crate::profile;
+use crate::recovery;
 use crate::root::Root;
 use crate::service_data::{self, Declared, Must, Restore};
 use crate::stage::stage;
@@ -17,6 +18,7 @@ use crate::systemd;
 use crate::toplevel::Toplevel;
 use anyhow::Result;
 use assemble::{Next, Stack};
+use protocol::recovery::Reason;
 use protocol::status::Awaited;
 use std::path::Path;
 
@@ -117,14 +119,18 @@ impl<'a> Change<'a> {
             service_data::settle(root, &to.path)?;
         }
         if let Some(next_root) = next_root {
-            note(&format!("soft-rebooting into generation {generation}"));
+            let what = format!("soft-rebooting into generation {generation}");
+            note(&what);
+            recovery::announce(root, Reason::Update, &what);
             systemd::soft_reboot_soon()?;
             next_root.keep();
             return Ok(());
         }
         match method {
             Method::TrialBoot if self.how.verb == Verb::Switch => {
-                note(&format!("rebooting into generation {generation}"));
+                let what = format!("rebooting into generation {generation}");
+                note(&what);
+                recovery::announce(root, Reason::Update, &what);
                 systemd::reboot_soon()?;
             }
             Method::TrialBoot => note(&format!("generation {generation} boots next")),

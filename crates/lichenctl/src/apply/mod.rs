@@ -175,6 +175,21 @@ pub fn rollback(
     left.map_or(Ok(()), |left| record::rolled_back(root, &left))
 }
 
+/// Has generation `number`, which ran here before, boot next: on trial, with a single try.
+pub fn try_earlier(root: &Root, number: Generation, lock: &GenerationsLock) -> Result<()> {
+    let toplevel = generations::toplevel(root, number).ok_or(ApplyError::NoSuch(number))?;
+    let to = Toplevel::load(root, Path::new(&toplevel))?;
+    to.verify(root)?;
+    let how = How {
+        verb: Verb::Boot,
+        go_back: true,
+        tries: 1,
+        confirmation: None,
+        rollback: Some((number, false)),
+    };
+    carry_out(root, &to, how, lock)
+}
+
 /// The generation that a rollback leads to.
 fn target(
     asked: Option<Generation>,

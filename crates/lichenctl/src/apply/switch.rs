@@ -3,16 +3,19 @@
 use super::change::await_confirmation;
 use super::origin::Origin;
 use super::{ApplyError, How};
+use crate::fallback;
 use crate::health::{self, Health};
 use crate::journal::{self, note, say};
 use crate::live::{self, Change, Step};
 use crate::plan::{Before, Plan};
+use crate::recovery;
 use crate::root::Root;
 use crate::service_data;
 use crate::state::Generation;
 use crate::systemd;
 use anyhow::Result;
 use assemble::Stack;
+use protocol::recovery::Reason;
 use std::collections::BTreeSet;
 
 /// Switches live, checks the health, and switches back if the generation is not healthy.
@@ -67,10 +70,18 @@ pub(super) fn live(
         return Err(ApplyError::Unsuccessful { what, then }.into());
     }
     say(&format!("{what}; going back"));
+    if let Some(generation) = generation {
+        fallback::fell_back(root, generation, &problems.join("; "));
+    }
     let then = match back(root, origin, change.stack) {
         Ok(then) => then,
         Err(error) => {
             journal::error(&format!("switching back failed: {error:#}; rebooting"));
+            recovery::announce(
+                root,
+                Reason::Trial,
+                &format!("{what}; switching back failed"),
+            );
             systemd::reboot_soon()?;
             format!(
                 "switching back failed, too ({error:#}); rebooting into the previous generation"
@@ -111,7 +122,7 @@ fn back(root: &Root, origin: &Origin, from: &Stack) -> Result<String> {
         reexecute: plan.reexecute,
         restores: &restores,
     };
-    // systemd refuses to start a unit that failed too often until its failures are reset.
+    // Units that had failed before the switch are not this generation's problems either.
     let _ = systemd::run("systemctl", &["reset-failed"]);
     let failed = live::activate(root, change)?;
     if !failed.iter().any(|p| p.step == Step::RestoringData) {

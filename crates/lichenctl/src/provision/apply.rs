@@ -2,17 +2,11 @@
 //!
 //! Each part is applied even if another one failed: a device without Wi-Fi still needs its SSH keys.
 
-use super::{ZONES, fault, store, zone_exists};
+use super::{ZONES, fault, store, wifi, zone_exists};
 use crate::root::Root;
 use anyhow::{Context, Result};
-use protocol::lichen_toml::{Wifi, is_raw_key};
 use protocol::provision::Report;
 use std::fs;
-
-const IWD: &str = "var/lib/iwd";
-const IWD_CONFIG: &str = "etc/iwd/main.conf";
-/// Names the file of the provisioned network, so that it can be removed when another network replaces it.
-const NETWORK: &str = "var/lib/lichen/wifi-network";
 
 pub(super) fn apply(root: &Root, report: &mut Report) {
     match store::load(root) {
@@ -33,7 +27,7 @@ pub(super) fn apply(root: &Root, report: &mut Report) {
             fault(report, authorized_keys(root, &keys));
             report.applied.authorized_keys = keys.len();
             if let Some(network) = stored.wifi {
-                fault(report, wifi(root, &network));
+                fault(report, wifi::apply(root, &network));
                 report.applied.wifi = Some(network.ssid);
             }
         }
@@ -115,102 +109,3 @@ fn secrets(root: &Root) -> Result<Vec<String>> {
     }
     Ok(secrets.into_keys().collect())
 }
-
-fn wifi(root: &Root, wifi: &Wifi) -> Result<()> {
-    let (name, content) = network(wifi);
-    durable::directory(&root.at(IWD), 0o700)?;
-    let path = root.at(IWD).join(&name);
-    // iwd adds the key that it derives from the passphrase to this file. If the passphrase in it is unchanged, the file
-    // is left alone: writing it at every boot would wear the card and make iwd derive the key again.
-    let known = fs::read_to_string(&path).is_ok_and(|now| {
-        content
-            .lines()
-            .filter(|l| l.contains('='))
-            .all(|line| now.lines().any(|l| l == line))
-    });
-    if !known {
-        durable::update(&path, content.as_bytes(), 0o600)?;
-    }
-    let earlier = fs::read_to_string(root.at(NETWORK)).unwrap_or_default();
-    if !earlier.is_empty() && earlier != name {
-        durable::remove(&root.at(IWD).join(&earlier))?;
-    }
-    durable::update(&root.at(NETWORK), name.as_bytes(), 0o600)?;
-    if let Some(country) = &wifi.country {
-        let path = root.at(IWD_CONFIG);
-        durable::directory(&root.at("etc/iwd"), 0o755)?;
-        let config = with_country(&fs::read_to_string(&path).unwrap_or_default(), country);
-        durable::update(&path, config.as_bytes(), 0o644)?;
-    }
-    Ok(())
-}
-
-/// The name and content of iwd's file for a network (iwd.network(5)).
-fn network(wifi: &Wifi) -> (String, String) {
-    let plain = wifi
-        .ssid
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || " _-".contains(c));
-    let name = if plain {
-        wifi.ssid.clone()
-    } else {
-        wifi.ssid
-            .bytes()
-            .fold("=".to_owned(), |name, byte| name + &format!("{byte:02x}"))
-    };
-    match &wifi.passphrase {
-        None => (
-            format!("{name}.open"),
-            "[Settings]\nAutoConnect=true\n".to_owned(),
-        ),
-        Some(key) if is_raw_key(key.reveal()) => (
-            format!("{name}.psk"),
-            format!(
-                "[Security]\nPreSharedKey={}\n",
-                key.reveal().to_ascii_lowercase()
-            ),
-        ),
-        // iwd would strip a space at either end, and a backslash starts an escape sequence.
-        Some(phrase) => {
-            let phrase = phrase.reveal().replace('\\', "\\\\").replace(' ', "\\s");
-            (
-                format!("{name}.psk"),
-                format!("[Security]\nPassphrase={phrase}\n"),
-            )
-        }
-    }
-}
-
-/// iwd's main.conf with the country in it. iwd supports no drop-ins, so the generation's file is edited.
-fn with_country(config: &str, country: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut general = None;
-    let mut inside = false;
-    for line in config.lines() {
-        if line.trim_start().starts_with('[') {
-            inside = line.trim() == "[General]";
-        }
-        if inside
-            && line
-                .split('=')
-                .next()
-                .is_some_and(|key| key.trim() == "Country")
-        {
-            continue;
-        }
-        lines.push(line.to_owned());
-        if inside && general.is_none() {
-            general = Some(lines.len());
-        }
-    }
-    let at = general.unwrap_or_else(|| {
-        lines.insert(0, "[General]".to_owned());
-        1
-    });
-    lines.insert(at, format!("Country={country}"));
-    lines.join("\n") + "\n"
-}
-
-#[cfg(test)]
-#[path = "apply_tests.rs"]
-mod tests;

@@ -16,6 +16,11 @@ mod apply;
 mod store;
 #[cfg(test)]
 mod tests;
+mod wifi;
+
+pub use wifi::{
+    knows_any as knows_wifi, other_passphrase as other_wifi_passphrase, works as wifi_works,
+};
 
 use crate::root::Root;
 use anyhow::Result;

@@ -1,7 +1,9 @@
 //! Why an update failed, and what to do about it.
 
+use crate::apply::ApplyError;
 use crate::hint::Hint;
 use protocol::channel::ChannelError;
+use protocol::vitals::Refusal;
 
 /// Why the device does not run the toplevel that its channel names.
 #[derive(Debug, thiserror::Error)]
@@ -124,5 +126,26 @@ impl Hint for UpdateError {
                 "what has been copied is kept; the next run continues from there"
             }
         }
+    }
+}
+
+/// What kind of failure it is.
+pub(super) fn refusal(error: &anyhow::Error) -> Refusal {
+    if let Some(ApplyError::Unsuccessful { .. }) = error.downcast_ref() {
+        return Refusal::Failed;
+    }
+    let Some(error) = error.downcast_ref::<UpdateError>() else {
+        return Refusal::Device;
+    };
+    match error {
+        UpdateError::NoChannel | UpdateError::NoKeys => Refusal::Device,
+        UpdateError::Unreachable { .. }
+        | UpdateError::Insecure { .. }
+        | UpdateError::Status { .. }
+        | UpdateError::WebPage { .. }
+        | UpdateError::NotCopied { .. } => Refusal::Unreachable,
+        UpdateError::Channel { .. } => Refusal::Untrusted,
+        UpdateError::Another { .. } | UpdateError::Old { .. } => Refusal::Another,
+        UpdateError::FailedBefore { .. } => Refusal::Failed,
     }
 }

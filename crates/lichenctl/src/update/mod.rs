@@ -63,7 +63,8 @@ pub fn update(root: &Root, extent: Extent) -> Result<()> {
         Ok(said) => note(said),
         Err(error) => journal::error(&format!("update: {error:#}")),
     }
-    record.last = Some(record::ended(result.is_ok(), said));
+    let refusal = result.as_ref().err().map(error::refusal);
+    record.last = Some(record::ended(refusal, said));
     record.save(root)?;
     result.map(drop)
 }
@@ -88,6 +89,7 @@ fn follow(root: &Root, config: &Config, record: &mut Record, extent: Extent) -> 
         return Ok(decision.words(&name, &toplevel));
     }
     record.accept(&channel);
+    record.reach(&toplevel, decision == Decision::Runs);
     if decision == Decision::Runs {
         record.forgive(&toplevel);
     }

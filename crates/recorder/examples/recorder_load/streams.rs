@@ -43,18 +43,23 @@ pub fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value>
         }
         ensure!(begun.elapsed() < 4 * START, "nothing is recorded");
     };
+    let itself = parent_of(recording)?;
     let ids = [
-        Some(parent_of(recording)?),
+        Some(itself),
         Some(recording),
         Some(plain.child.id()),
         motion.as_ref().map(|motion| motion.child.id()),
     ];
-    let used = || ids.map(|id| id.map_or(Ok(Used::default()), used));
-    let before = used();
+    // The kernel writes for the others whenever it likes, in threads of its own.
+    let syncing = || used(itself, |thread| thread == "sync");
+    let used = || {
+        let each = ids.map(|id| id.map_or(Ok(Used::default()), |id| used(id, |_| true)));
+        each.into_iter().chain([syncing()])
+    };
+    let before: Vec<_> = used().collect();
     std::thread::sleep(duration);
-    let after = used();
     let mut costs = Vec::new();
-    for (before, after) in before.into_iter().zip(after) {
+    for (before, after) in before.into_iter().zip(used()) {
         let (before, after) = (before?, after?);
         let share = (after.cpu_seconds - before.cpu_seconds) / duration.as_secs_f64();
         costs.push((share * 100.0, after.resident_bytes));
@@ -65,8 +70,8 @@ pub fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value>
         Some(plain.end()?),
         motion.map(Program::end).transpose()?,
     ];
-    let [own, its_ffmpeg, plain, motion] = costs[..] else {
-        unreachable!("there are four");
+    let [own, its_ffmpeg, plain, motion, syncing] = costs[..] else {
+        unreachable!("there are five");
     };
     let program = |(percent, resident): (f64, u64), fps: Option<f64>| {
         fps.map(|fps| {
@@ -82,14 +87,17 @@ pub fn measure(way: &str, directory: &Path, duration: Duration) -> Result<Value>
     let each = |cost: (f64, u64), fps: Option<f64>| fps.map(|fps| cost.0 / fps);
     let ratio = |of: Option<f64>, to: Option<f64>| Some(rounded(of? / to?, 3));
     let (ours, plains) = (each(whole, written[0]), each(plain, written[1]));
+    let unsynced = each((whole.0 - syncing.0, whole.1), written[0]);
     Ok(json!({
         "recorder": program(whole, written[0]),
         "of_which_itself": { "processor_percent": rounded(own.0, 3), "resident_bytes": own.1, "resident_bytes_idle": idle },
+        "of_which_it_syncs": { "processor_percent": rounded(syncing.0, 3) },
         "plain_ffmpeg": program(plain, written[1]),
         "motion": program(motion, written[2]).unwrap_or_else(|| json!("not installed")),
         "processor_per_frame": {
             "its_ffmpeg_to_plain_ffmpeg": ratio(each(its_ffmpeg, written[0]), plains),
             "recorder_to_plain_ffmpeg": ratio(ours, plains),
+            "recorder_without_syncing_to_plain_ffmpeg": ratio(unsynced, plains),
             "recorder_to_motion": ratio(ours, each(motion, written[2])),
         },
     }))
@@ -242,11 +250,16 @@ fn status(process: u32, name: &str) -> Result<u64> {
     Ok(number.with_context(|| format!("no {name}"))?.parse()?)
 }
 
-/// The processor time to the nanosecond: that of ticks is too coarse for what copying costs.
-fn used(process: u32) -> Result<Used> {
+/// What the threads with such names use. The processor time is to the nanosecond: that of ticks is too coarse for what
+/// copying costs.
+fn used(process: u32, of: fn(&str) -> bool) -> Result<Used> {
     let mut nanoseconds = 0;
     for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
-        let told = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        let thread = thread?.path();
+        if !of(std::fs::read_to_string(thread.join("comm"))?.trim()) {
+            continue;
+        }
+        let told = std::fs::read_to_string(thread.join("schedstat"))?;
         let first = told.split_whitespace().next();
         nanoseconds += first.context("no processor time")?.parse::<u64>()?;
     }

@@ -10,9 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use kit::{Credentials, HttpSettings, Kit, ProcessUsage, Service, database};
+use kit::{Credentials, HttpSettings, Kit, ProcessUsage, Service};
 use recorder::clock::Clock;
-use recorder::upload::{SCHEMA, Settings, Status, Uploads, Video};
+use recorder::session::create_database;
+use recorder::upload::{Settings, Status, Uploads, Video};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -83,15 +84,7 @@ fn recorder(
     };
     let credentials = Credentials::in_directory("recorder", None);
     let kit = Kit::new(service, HttpSettings::default(), credentials, listener);
-    let database = folder.join("recorder.sqlite");
-    let schema = database::Schema {
-        name: "recorder's database",
-        application: 1,
-        version: 1,
-        tables: SCHEMA,
-        counted: "uploads",
-    };
-    schema.open(&database)?.close();
+    let database = create_database(folder)?;
     let settings: Value = json!({ "target": "put", "put": { "url": sink.url() } });
     let settings: Settings = serde_json::from_value(settings)?;
     let uploads = Uploads::start(&kit, settings, &database, Clock::new())?;

@@ -13,11 +13,11 @@ use super::format::Choice;
 use super::{CameraSettings, Source};
 
 /// The length of a fragment in the file. What is not yet a complete fragment is lost by a cut, and so is what is not yet
-/// synced (see [`super::watch`]); together that must stay below a second.
+/// synced (see [`super::sync`]); together that must stay below a second.
 pub const FRAGMENT: Duration = Duration::from_millis(500);
 
-/// How often ffmpeg reports its progress, in seconds.
-const REPORTS: &str = "0.25";
+/// How often ffmpeg reports its progress.
+pub const REPORTS: Duration = Duration::from_millis(500);
 
 /// Draws the local time into the upper left corner.
 const TIME: &str = r"drawtext=text='%{localtime\:%Y-%m-%d %H\\\:%M\\\:%S}':x=8:y=8:fontsize=h/24:fontcolor=white:box=1:boxcolor=black@0.5";
@@ -97,7 +97,8 @@ pub fn record(
     part: &Path,
 ) -> Vec<OsString> {
     let mut words = quiet("warning");
-    words.extend(["-stats_period", REPORTS, "-progress", "pipe:1"].map(OsString::from));
+    let reports = REPORTS.as_secs_f64().to_string();
+    words.extend(["-stats_period", &reports, "-progress", "pipe:1"].map(OsString::from));
     words.extend(input(from, choice));
     let mut add = |more: &[&str]| words.extend(more.iter().map(OsString::from));
     if let Some(sound) = &settings.sound {

@@ -4,6 +4,7 @@ mod ffmpeg;
 pub mod format;
 pub mod live;
 mod supervisor;
+mod sync;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -320,7 +321,7 @@ impl Camera {
     pub fn record(&self, folder: &Path) -> Recording {
         let (stop, stopped) = signal::channel(false);
         let (part, parts) = signal::channel(None);
-        // Unbounded, so that a card on which nothing can be written down for a while does not delay watching: there are four
+        // Unbounded, so that a card on which nothing can be written down for a while does not delay watching: there are two
         // reports a second.
         let (report, events) = mpsc::unbounded_channel();
         let supervisor = Supervisor::new(self.clone(), folder, stopped, part, report);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch as signal};
 
 use super::watch::{self, Ended};
-use super::{Camera, Event, cannot_start, ffmpeg};
+use super::{Camera, Event, ffmpeg};
 
 /// The pause before a failed camera is tried again; doubled up to the longest one.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -104,7 +104,7 @@ impl Supervisor {
         let words = ffmpeg::record(&found.input, &choice, settings, part);
         let mut watched = match watch::start(&words, part, settings.limits()) {
             Ok(watched) => watched,
-            Err(error) => return Ended::Failed(cannot_start(&error)),
+            Err(why) => return Ended::Failed(why),
         };
         let mut stopped = self.stopped.clone();
         loop {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -12,12 +11,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::watch as signal;
-use tokio::task::JoinHandle;
 
-use super::ffmpeg;
-
-/// How often the file is looked at and, if it has grown, synced. With the length of a fragment this is what a cut can lose.
-const SYNC: Duration = Duration::from_millis(100);
+use super::cannot_start;
+use super::ffmpeg::{self, FRAGMENT, REPORTS};
+use super::sync::{Syncing, sync};
 
 /// How long ffmpeg may take to end in good order.
 const GRACE: Duration = Duration::from_secs(5);
@@ -68,7 +65,7 @@ pub struct Watched {
     said: Arc<Mutex<VecDeque<String>>>,
     part: PathBuf,
     limits: Limits,
-    syncing: JoinHandle<()>,
+    _syncing: Syncing,
     frames: u64,
     frame_at: Instant,
     size: u64,
@@ -76,9 +73,12 @@ pub struct Watched {
 }
 
 /// Starts ffmpeg, which writes the part.
-pub fn start(words: &[OsString], part: &Path, limits: Limits) -> io::Result<Watched> {
+pub fn start(words: &[OsString], part: &Path, limits: Limits) -> Result<Watched, String> {
+    let syncing = Syncing::start(part)
+        .map_err(|error| format!("cannot watch over {}: {error}", part.display()))?;
     let mut command = ffmpeg::command("ffmpeg");
-    let mut child = command.args(words).stdout(Stdio::piped()).spawn()?;
+    let started = command.args(words).stdout(Stdio::piped()).spawn();
+    let mut child = started.map_err(|error| cannot_start(&error))?;
     let stdout = child.stdout.take().expect("stdout is a pipe");
     let stderr = child.stderr.take().expect("stderr is a pipe");
     let said = Arc::default();
@@ -91,7 +91,7 @@ pub fn start(words: &[OsString], part: &Path, limits: Limits) -> io::Result<Watc
         said,
         part: part.into(),
         limits,
-        syncing: tokio::spawn(keep_synced(part.to_owned())),
+        _syncing: syncing,
         frames: 0,
         frame_at: now,
         size: 0,
@@ -102,9 +102,10 @@ pub fn start(words: &[OsString], part: &Path, limits: Limits) -> io::Result<Watc
 impl Watched {
     /// Waits for new frames, or for the end.
     pub async fn next(&mut self, stopped: &mut signal::Receiver<bool>) -> Result<Progress, Ended> {
-        let mut ticks = tokio::time::interval(SYNC);
         let (mut frames, mut fps, mut length_ms) = (self.frames, 0.0, None);
         loop {
+            let [frame_due, growth_due] = self.deadlines();
+            let due = frame_due.min(growth_due);
             // Reports come before the clock, so that a delay of this process is not taken for one of the camera.
             tokio::select! {
                 biased;
@@ -120,15 +121,23 @@ impl Watched {
                         "fps" => fps = value.parse().unwrap_or(0.0),
                         "out_time_us" => length_ms = value.parse().ok().map(|us: i64| us / 1000),
                         // The last line of a report.
-                        "progress" if frames > self.frames => {
-                            let new_frames = frames - self.frames;
-                            (self.frames, self.frame_at) = (frames, Instant::now());
-                            return Ok(Progress { new_frames, length_ms, fps });
+                        "progress" => {
+                            self.look();
+                            if frames > self.frames {
+                                let now = Instant::now();
+                                if self.frames == 0 {
+                                    // Until then there was nothing to write but the head.
+                                    self.grew_at = now;
+                                }
+                                let new_frames = frames - self.frames;
+                                (self.frames, self.frame_at) = (frames, now);
+                                return Ok(Progress { new_frames, length_ms, fps });
+                            }
                         }
                         _ => {}
                     }
                 }
-                _ = ticks.tick() => if let Some(why) = self.overdue() {
+                () = tokio::time::sleep_until(due.into()) => if let Some(why) = self.overdue() {
                     self.kill().await;
                     self.finish().await;
                     return Err(Ended::Failed(why));
@@ -137,25 +146,42 @@ impl Watched {
         }
     }
 
-    /// What did not come in time.
-    fn overdue(&mut self) -> Option<String> {
+    /// Looks whether the file has grown.
+    fn look(&mut self) {
         let size = std::fs::metadata(&self.part).map_or(0, |part| part.len());
         if size != self.size {
             (self.size, self.grew_at) = (size, Instant::now());
         }
+    }
+
+    /// How long to wait for a frame, and for the file to grow.
+    fn limits(&self) -> [Duration; 2] {
         let limit = match self.frames {
             0 => self.limits.first_frame,
             _ => self.limits.frame,
         };
-        // The next look would be too late.
-        let late = |since: Instant, limit: Duration| since.elapsed() + SYNC > limit;
-        if late(self.frame_at, limit) {
-            return Some(format!("no frame came for {} s", limit.as_secs_f64()));
-        }
         // Frames reach the file a fragment later.
-        let limit = limit + 2 * ffmpeg::FRAGMENT;
-        let why = || format!("the file did not grow for {} s", limit.as_secs_f64());
-        late(self.grew_at, limit).then(why)
+        [limit, limit + 2 * FRAGMENT]
+    }
+
+    /// When each is overdue.
+    fn deadlines(&self) -> [Instant; 2] {
+        let [frame, growth] = self.limits();
+        // The frame of which a report tells may have come right after the report before. But the next report needs its time.
+        let frame = frame.saturating_sub(REPORTS).max(2 * REPORTS);
+        [self.frame_at + frame, self.grew_at + growth]
+    }
+
+    /// What did not come in time.
+    fn overdue(&mut self) -> Option<String> {
+        self.look();
+        let now = Instant::now();
+        let ([frame, growth], [frame_due, growth_due]) = (self.limits(), self.deadlines());
+        if now >= frame_due {
+            return Some(format!("no frame came for {} s", frame.as_secs_f64()));
+        }
+        let why = || format!("the file did not grow for {} s", growth.as_secs_f64());
+        (now >= growth_due).then(why)
     }
 
     /// Ends it in good order.
@@ -212,7 +238,6 @@ impl Watched {
 
     /// Syncs what was written last.
     async fn finish(&mut self) {
-        self.syncing.abort();
         let part = self.part.clone();
         let _ = tokio::task::spawn_blocking(move || sync(&part)).await;
     }
@@ -221,12 +246,6 @@ impl Watched {
 /// Waits until the signal is given.
 async fn given(signal: &mut signal::Receiver<bool>) {
     let _ = signal.wait_for(|given| *given).await;
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.syncing.abort();
-    }
 }
 
 /// Keeps the last lines that ffmpeg says.
@@ -239,36 +258,5 @@ async fn listen(stderr: ChildStderr, said: Arc<Mutex<VecDeque<String>>>) {
             said.pop_front();
         }
         said.push_back(line);
-    }
-}
-
-/// Syncs the file whenever it has grown. A card that is slow to sync delays nothing else.
-async fn keep_synced(part: PathBuf) {
-    let mut synced = 0;
-    loop {
-        tokio::time::sleep(SYNC).await;
-        let size = std::fs::metadata(&part).map_or(0, |part| part.len());
-        if size == synced {
-            continue;
-        }
-        let (file, new) = (part.clone(), synced == 0);
-        let done = tokio::task::spawn_blocking(move || match new {
-            true => sync(&file),
-            false => std::fs::File::open(&file)?.sync_data(),
-        });
-        match done.await {
-            Ok(Ok(())) => synced = size,
-            Ok(Err(error)) => tracing::warn!("cannot sync {}: {error}", part.display()),
-            Err(_) => return,
-        }
-    }
-}
-
-/// Syncs a file, and the folder that names it.
-fn sync(path: &Path) -> io::Result<()> {
-    std::fs::File::open(path)?.sync_all()?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }

@@ -38,6 +38,13 @@ pub use tool::ToolError;
 /// The database's file.
 pub const DATABASE: &str = "recorder.sqlite";
 
+/// Makes the database in a directory, unless it is there, and returns its path.
+pub fn create_database(directory: &Path) -> anyhow::Result<PathBuf> {
+    let database = directory.join(DATABASE);
+    Store::open(&database, false)?.close();
+    Ok(database)
+}
+
 /// The name of the worker.
 const NAME: &str = "sessions";
 

@@ -32,7 +32,7 @@ use std::time::Duration;
 use kit::Kit;
 
 pub use config::Settings;
-pub use queue::SCHEMA;
+pub(crate) use queue::SCHEMA;
 pub use state::{Progress, Snapshot};
 pub use video::{Status, Video};
 
@@ -46,7 +46,7 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Starts uploading what is in the queue, which is the table [`SCHEMA`] in `database`.
+    /// Starts uploading what is in the queue, which is a table of the recorder's `database`.
     pub fn start(
         kit: &Kit,
         settings: Settings,
@@ -74,8 +74,9 @@ impl Uploads {
         })
     }
 
-    /// Adds a video to the queue. One that was added before is only given its title and time anew. It is on the card a moment later: what was added in the
-    /// moment before a power cut has to be added again, as all finished sessions are at each start.
+    /// Adds a video to the queue. One that was added before is only given its title and time anew. It is on the card a moment
+    /// later: what was added in the moment before a power cut has to be added again, as all finished sessions are at each
+    /// start.
     pub fn add(&self, video: Video) {
         let Some(shared) = &self.shared else { return };
         let mut state = shared.lock();

@@ -16,7 +16,7 @@ use super::place;
 use super::put::Put;
 use super::queue::Queue;
 use super::s3::S3;
-use super::state::Shared;
+use super::state::{Shared, State};
 use super::target::{Job, Journal, Target};
 use super::trouble::Trouble;
 use super::tus::Tus;
@@ -172,17 +172,10 @@ impl Worker {
 
     /// Waits until something is added or asked for, or until `wait` has passed.
     fn wait(&self, wait: Duration) {
-        let until = Instant::now() + wait.min(TURN);
-        let mut state = self.shared.lock();
-        while !std::mem::take(&mut state.is_new) && !state.is_ended {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.shutdown.is_requested() {
-                return;
-            }
-            let slice = left.min(Duration::from_secs(1));
-            let waited = self.shared.changed.wait_timeout(state, slice);
-            state = waited.expect("no panic while held").0;
-        }
+        let idles = |state: &mut State| !std::mem::take(&mut state.is_new) && !state.is_ended;
+        let (state, changed) = (self.shared.lock(), &self.shared.changed);
+        let waited = changed.wait_timeout_while(state, wait.min(TURN), idles);
+        drop(waited.expect("no panic while held"));
     }
 
     /// Does what is to be done now; returns the time until the next turn. After an error the queue is opened anew.

@@ -1,13 +1,17 @@
 //! A small HTTP server for the fakes: it reads bodies piece by piece, so that what came before a cut is known.
 
+use kit::testing::eventually;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A server that goes with the test.
 pub struct Server {
     pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
+    /// How many connections are open.
+    open: Arc<AtomicUsize>,
 }
 
 /// A request whose body is still to be read.
@@ -95,18 +99,21 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::<Mutex<Vec<String>>>::default();
-        let (answer, noted) = (Arc::new(answer), asked.clone());
+        let open = Arc::<AtomicUsize>::default();
+        let (answer, noted, count) = (Arc::new(answer), asked.clone(), open.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (answer, noted) = (answer.clone(), noted.clone());
+                let (answer, noted, count) = (answer.clone(), noted.clone(), count.clone());
+                count.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || {
                     let mut stream = BufReader::new(stream);
                     while let Ok(true) = one(&mut stream, &*answer, &noted) {}
                     let _ = stream.get_ref().shutdown(Shutdown::Both);
+                    count.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Server { port, asked }
+        Server { port, asked, open }
     }
 
     pub fn url(&self) -> String {
@@ -116,6 +123,14 @@ impl Server {
     /// What it was asked, such as `PUT /video.mp4 bytes 0-9/10`, since this was last called.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// The same, when the clients have closed their connections and nothing of theirs is on its way any more.
+    pub fn asked_to_the_end(&self) -> Vec<String> {
+        eventually("the connections end", || {
+            (self.open.load(Ordering::SeqCst) == 0).then_some(())
+        });
+        self.asked()
     }
 }
 

@@ -71,7 +71,7 @@ fn a_file_that_changes_between_two_attempts_is_not_sent_on() {
     relay.let_pass(None);
     relay.hang_up();
     damage(&video.path);
-    server.asked();
+    server.asked_to_the_end();
     let running = scene.start();
     running.until("it is found", |snapshot| {
         matches!(snapshot.statuses.get(&1), Some(Status::Corrupted { .. }))
@@ -139,7 +139,8 @@ fn an_upload_that_has_to_end_waits_with_what_it_has_reached_and_goes_on_there() 
     running.kit.shutdown().request();
     let snapshot = running.until("it ends", |snapshot| snapshot.uploading.is_none());
     assert_eq!(snapshot.queue_size, 1);
-    server.asked();
+    drop(running);
+    server.asked_to_the_end();
 
     let scene = Scene::new(folder.path(), &settings("put", &server.url()));
     let running = scene.start();

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kit::testing::eventually;
-use kit::{Credentials, HttpSettings, Kit, Service, database};
+use kit::{Credentials, HttpSettings, Kit, Service};
 use recorder::clock::Clock;
-use recorder::upload::{SCHEMA, Settings, Snapshot, Status, Uploads, Video};
+use recorder::session::create_database;
+use recorder::upload::{Settings, Snapshot, Status, Uploads, Video};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -87,16 +88,7 @@ impl Scene {
 
     /// Creates the recorder's database, if it is not there.
     pub fn create_database(&self) -> PathBuf {
-        let database = self.folder.join("recorder.sqlite");
-        let schema = database::Schema {
-            name: "recorder's database",
-            application: 1,
-            version: 1,
-            tables: SCHEMA,
-            counted: "uploads",
-        };
-        schema.open(&database).unwrap().close();
-        database
+        create_database(&self.folder).unwrap()
     }
 
     /// Makes everything due that waits for its own time, as if that had come.

@@ -39,6 +39,12 @@ fn every_mistake_is_named_with_its_line_and_what_is_allowed() {
             "wifi.password",
             "allowed: ssid, passphrase, country",
         ),
+        (
+            "[wifi]\nssid = 'a'\nhidden = 'yes'",
+            3,
+            "wifi.hidden",
+            "true or false",
+        ),
         ("\n[wifi]\ncountry = 'DE'", 2, "wifi.ssid", "is missing"),
         ("[wifi]\nssid = ''", 2, "wifi.ssid", "1 to 32 bytes"),
         (

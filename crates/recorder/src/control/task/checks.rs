@@ -9,7 +9,7 @@ use crate::machine::{Event, Fault};
 use crate::schedule::Wish;
 use crate::session::{SessionState, disk, folder_bytes};
 
-/// How often it looks at what costs more: the camera when nothing is recorded, the network, the ring.
+/// How often it looks at what costs more: the camera when nothing is recorded, the network, the ring, the session's size.
 const SLOW_TICK: Duration = Duration::from_secs(3);
 
 impl Task {
@@ -23,16 +23,16 @@ impl Task {
         }
         self.watch_clock().await;
         self.want().await;
-        let (longest, largest) = (self.parts.longest, self.parts.space.largest(self.disk));
-        let is_long = |active: &Active| {
-            active.since.elapsed() > longest || folder_bytes(active.folder.path()) > largest
-        };
-        if self.active.as_ref().is_some_and(is_long) {
-            self.happens(Event::Long).await;
-        }
         let is_due = |last: Instant| last.elapsed() >= SLOW_TICK;
         if self.slow_tick.is_none_or(is_due) {
             self.slow_tick = Some(Instant::now());
+            let (longest, largest) = (self.parts.longest, self.parts.space.largest(self.disk));
+            let is_long = |active: &Active| {
+                active.since.elapsed() > longest || folder_bytes(active.folder.path()) > largest
+            };
+            if self.active.as_ref().is_some_and(is_long) {
+                self.happens(Event::Long).await;
+            }
             let was_there = std::mem::replace(&mut self.network, network::is_there());
             if self.network && !was_there {
                 (self.parts.wake_uploads)();
@@ -136,6 +136,7 @@ impl Task {
         let given_ms = |wish: &Wish| wish.given_ms(&self.known, clock);
         let given = self.wish.as_ref().map(|wish| (wish.on, given_ms(wish)));
         self.wanted = schedule.wants(given, now_ms);
+        self.next_start_ms = schedule.next_start_ms(now_ms);
         // A wish from a future that never came is over once the schedule has spoken. Kept as it was, it would be as good as
         // new after the next start.
         let to_come = self.wish.clone().filter(|wish| wish.is_to_come(clock));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use kit::{Heartbeat, Kit};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 
 use super::backlog::{Backlog, Outcome};
 use super::viewer::Viewer;
@@ -22,8 +22,12 @@ use crate::machine::{Effect, Event, Fault, Machine, Refused, State};
 use crate::schedule::{Schedule, Wish};
 use crate::session::{Folder, Library, Session, SpaceSettings, disk};
 
-/// How often it looks at the clock, the schedule and the free space.
-const TICK: Duration = Duration::from_millis(500);
+/// How long it may not have looked at the clock and the schedule.
+const TICK: Duration = Duration::from_millis(1200);
+
+/// Whatever happens so long after the last look is an occasion for the next one, which then costs no waking of its own:
+/// every other report of the camera.
+const OCCASION: Duration = Duration::from_millis(700);
 
 /// It must come round at least this often; ending ffmpeg may take ten seconds, and a slow card more.
 const BEAT: Duration = Duration::from_secs(90);
@@ -77,8 +81,6 @@ pub fn start(kit: &Kit, parts: Parts) -> (Control, JoinHandle<()>) {
         }),
         live: Mutex::default(),
     });
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let backlog = Backlog::new(parts.library.clone(), parts.space.reserve_bytes);
     let now = parts.clock.moment();
     let task = Task {
@@ -89,13 +91,14 @@ pub fn start(kit: &Kit, parts: Parts) -> (Control, JoinHandle<()>) {
         heartbeat: kit.heartbeat("control", BEAT),
         shared: shared.clone(),
         commands: received,
-        ticks,
+        ticked: None,
         slow_tick: None,
         machine: Machine::default(),
         loaded: false,
         wish: None,
         known: now,
         wanted: false,
+        next_start_ms: None,
         active: None,
         backlog,
         camera: CameraStatus::default(),
@@ -124,7 +127,8 @@ struct Task {
     heartbeat: Heartbeat,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    ticks: Interval,
+    /// When it last looked at what it looks at often, and at what it does not.
+    ticked: Option<Instant>,
     slow_tick: Option<Instant>,
     machine: Machine,
     /// What the machine does, and since when.
@@ -135,6 +139,8 @@ struct Task {
     /// When this run learned of the wish.
     known: Moment,
     wanted: bool,
+    /// When the schedule starts a recording next, in milliseconds since 1970.
+    next_start_ms: Option<i64>,
     active: Option<Active>,
     backlog: Backlog,
     camera: CameraStatus,
@@ -165,12 +171,16 @@ impl Task {
         loop {
             self.heartbeat.beat();
             match self.next().await {
-                Input::Tick => self.tick().await,
+                Input::Tick => {}
                 Input::Command(command) => self.command(command).await,
                 Input::Camera(Some(event)) => self.camera(event).await,
                 Input::Camera(None) => self.happens(Event::Long).await,
                 Input::Processed(id, outcome) => self.processed(id, outcome).await,
                 Input::End => break,
+            }
+            if self.ticked.is_none_or(|last| last.elapsed() >= OCCASION) {
+                self.ticked = Some(Instant::now());
+                self.tick().await;
             }
             self.publish();
         }
@@ -181,6 +191,7 @@ impl Task {
     }
 
     async fn next(&mut self) -> Input {
+        let due = self.ticked.map_or_else(Instant::now, |last| last + TICK);
         let active = &mut self.active;
         let camera = async {
             match active {
@@ -193,7 +204,7 @@ impl Task {
             Some(command) = self.commands.recv() => Input::Command(command),
             event = camera => Input::Camera(event),
             (id, outcome) = self.backlog.done() => Input::Processed(id, outcome),
-            _ = self.ticks.tick() => Input::Tick,
+            () = sleep_until(due.into()) => Input::Tick,
         }
     }
 
@@ -434,7 +445,7 @@ impl Task {
             since_ms: clock.told(&self.since.1),
             session: self.active.as_ref().map(|active| active.folder.id()),
             should_record: self.wanted,
-            next_start_ms: self.parts.schedule.next_start_ms(clock.now_ms()),
+            next_start_ms: self.next_start_ms,
             faults: faults.map(|(fault, why)| (fault, why.to_owned())).collect(),
             camera: CameraStatus {
                 last_frame_ms: self.last_frame.as_ref().map(|at| clock.told(at)),

@@ -1,0 +1,125 @@
+//! A courier between targets and receivers that this process provides, and ways to be unkind to it.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what a test writes need not survive a cut"
+)]
+
+pub mod debian;
+pub mod journal;
+pub mod loki;
+pub mod prometheus;
+pub mod server;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use courier::clock::Clock;
+use courier::config::Config;
+pub use kit::testing::{Program, Running, command, eventually, finished, merge, nobody};
+use serde_json::{Value, json};
+
+pub use journal::Journal;
+pub use loki::Loki;
+pub use prometheus::{Prometheus, Takes};
+pub use server::{Answer, Server};
+
+/// A target whose counter `scrapes_total` grows with each scrape.
+pub struct Target {
+    pub server: Server,
+    scrapes: Arc<AtomicU64>,
+}
+
+impl Target {
+    pub fn start() -> Self {
+        let scrapes = Arc::<AtomicU64>::default();
+        let count = scrapes.clone();
+        let server = Server::start(move |_| {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            let text = format!("scrapes_total {number}\nconstant{{customer=\"theirs\"}} 1.5\n");
+            Answer::new(200)
+                .kind("text/plain; version=0.0.4")
+                .body(text)
+        });
+        Target { server, scrapes }
+    }
+
+    /// How often it was scraped.
+    pub fn scrapes(&self) -> u64 {
+        self.scrapes.load(Ordering::SeqCst)
+    }
+
+    /// Waits for so many more scrapes.
+    pub fn is_scraped(&self, times: u64) {
+        let wanted = self.scrapes() + times;
+        eventually("it is scraped", || (self.scrapes() >= wanted).then_some(()));
+    }
+}
+
+/// Quick settings, with everything in `directory`.
+pub fn settings(directory: &Path) -> Value {
+    json!({
+        "data": { "directory": directory.join("state") },
+        "labels": { "instance": "rack7", "customer": "acme", "location": "cellar" },
+        "scrape": { "interval_seconds": 0.03, "timeout_seconds": 5 },
+        "metrics": { "retry_seconds": 0.02, "longest_retry_seconds": 0.1 },
+        "logs": { "retry_seconds": 0.02, "longest_retry_seconds": 0.1, "interval_seconds": 0.02 },
+        "clock": { "synchronized": null },
+    })
+}
+
+/// What scrapes this target and sends it there.
+pub fn metrics(target: &Target, url: &str) -> Value {
+    json!({
+        "scrape": { "targets": [{ "job": "it", "url": target.server.url("/metrics") }] },
+        "metrics": { "url": url },
+    })
+}
+
+/// A courier in this process.
+pub fn start(directory: &Path, changes: Value) -> Running {
+    start_with(directory, changes, Clock::new(None))
+}
+
+/// The same, with a clock of its own.
+pub fn start_with(directory: &Path, changes: Value, clock: Clock) -> Running {
+    let mut all = settings(directory);
+    merge(&mut all, changes);
+    let config: Config = serde_json::from_value(all).unwrap();
+    let secrets = directory.join("secrets");
+    Running::start("courier", config, Some(secrets), move |config, kit| {
+        courier::run_with(clock, config, kit)
+    })
+}
+
+/// The value of one of its own metrics, such as `courier_lost_samples_total{reason="refused"}`.
+pub fn count(courier: &Running, metric: &str) -> f64 {
+    let text = courier.get("/metrics").text;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{metric} is not in {text}"))
+        .parse()
+        .unwrap()
+}
+
+/// Why a part of it does not work, if so.
+pub fn reason(courier: &Running, component: &str) -> Option<String> {
+    let health = courier.get("/health").json();
+    let reason = health["components"][component]["reason"].as_str();
+    reason.map(str::to_owned)
+}
+
+/// The program, with this configuration.
+pub fn program(directory: &Path, changes: Value) -> Program {
+    let mut all = settings(directory);
+    merge(&mut all, changes);
+    let mut command = command(env!("CARGO_BIN_EXE_courier"));
+    command
+        .env("LOG", "info,courier=debug")
+        .env("NO_COLOR", "1");
+    Program::start(&mut command, directory, all)
+}

@@ -1,0 +1,199 @@
+//! A small web server whose answers are made by a function.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What [`Server::settles`] asks for.
+const SETTLED: &str = "/settled";
+
+/// A request.
+#[derive(Debug)]
+pub struct Asked {
+    pub path: String,
+    /// In lower case, but for the values.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    headers: String,
+    body: String,
+    hangs_up: bool,
+}
+
+impl Answer {
+    pub fn new(status: u16) -> Self {
+        Answer {
+            status,
+            headers: String::new(),
+            body: String::new(),
+            hangs_up: false,
+        }
+    }
+
+    /// Closes the connection without an answer.
+    pub fn hang_up() -> Self {
+        Answer {
+            hangs_up: true,
+            ..Answer::new(0)
+        }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    pub fn kind(self, kind: &str) -> Self {
+        self.header("Content-Type", kind)
+    }
+
+    pub fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+/// A running server; it can go down and come back.
+pub struct Server {
+    address: SocketAddr,
+    make: Arc<dyn Fn(Asked) -> Answer + Send + Sync>,
+    closing: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub fn start(make: impl Fn(Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let mut server = Server {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            make: Arc::new(make),
+            closing: Arc::default(),
+            asked: Arc::default(),
+            serving: None,
+        };
+        server.up();
+        server
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many requests have come.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all requests that were made until now have been answered, even those of somebody who was killed
+    /// meanwhile: they are taken in the order in which they came, and this one comes last.
+    pub fn settles(&self) {
+        kit::testing::call(self.address, "GET", SETTLED, &[], "");
+    }
+
+    /// Opens its port, the same as before.
+    pub fn up(&mut self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        self.address = listener.local_addr().unwrap();
+        self.closing.store(false, Ordering::SeqCst);
+        let (make, closing, asked) = (self.make.clone(), self.closing.clone(), self.asked.clone());
+        self.serving = Some(std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if closing.load(Ordering::SeqCst) {
+                    break;
+                }
+                // Whoever is killed while it asks has not asked.
+                if let Ok(stream) = stream {
+                    let _ = serve(stream, &*make, &asked);
+                }
+            }
+        }));
+    }
+
+    /// Closes its port: connections are refused.
+    pub fn down(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            self.closing.store(true, Ordering::SeqCst);
+            let _ = TcpStream::connect(self.address);
+            let _ = serving.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    make: &dyn Fn(Asked) -> Answer,
+    asked: &AtomicUsize,
+) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut reader = BufReader::new(&stream);
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(());
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = Vec::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
+        headers.push((name.to_lowercase(), value.to_owned()));
+    }
+    let mut request = Asked {
+        path,
+        headers,
+        body: Vec::new(),
+    };
+    let length = request
+        .header("content-length")
+        .map_or(0, |text| text.parse().unwrap_or(0));
+    request.body.resize(length, 0);
+    reader.read_exact(&mut request.body)?;
+    let answer = match request.path == SETTLED {
+        true => Answer::new(204),
+        false => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            make(request)
+        }
+    };
+    if answer.hangs_up {
+        return Ok(());
+    }
+    let Answer {
+        status,
+        headers,
+        body,
+        ..
+    } = answer;
+    let length = body.len();
+    write!(
+        &stream,
+        "HTTP/1.1 {status} Told\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}

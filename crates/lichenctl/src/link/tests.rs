@@ -1,0 +1,175 @@
+use super::*;
+use crate::link::interface::Interface;
+use durable::scratch;
+
+/// A device with a cable and a radio, that notes what is done to it.
+struct Bench {
+    done: Vec<String>,
+    interfaces: Vec<Interface>,
+    joined: BTreeSet<(String, String)>,
+    may_reboot: bool,
+}
+
+impl Device for Bench {
+    fn interfaces(&mut self, _: &[String]) -> Vec<Interface> {
+        self.interfaces.clone()
+    }
+
+    fn joined(&mut self) -> Result<BTreeSet<(String, String)>> {
+        Ok(self.joined.clone())
+    }
+
+    fn reconfigure(&mut self, interface: &str) -> Result<()> {
+        self.done.push(format!("reconfigure {interface}"));
+        anyhow::bail!("networkd does not answer")
+    }
+
+    fn restart_iwd(&mut self) -> Result<()> {
+        self.done.push("restart iwd".into());
+        Ok(())
+    }
+
+    fn reload(&mut self, driver: &str) -> Result<()> {
+        self.done.push(format!("reload {driver}"));
+        Ok(())
+    }
+
+    fn reboot(&mut self, why: &str) -> Result<bool> {
+        self.done.push(format!("reboot: {why}"));
+        Ok(self.may_reboot)
+    }
+}
+
+fn interface(name: &str, radio: bool, driver: Option<&str>) -> Interface {
+    Interface {
+        name: name.into(),
+        radio,
+        carrier: true,
+        driver: driver.map(str::to_owned),
+    }
+}
+
+fn bench() -> Bench {
+    Bench {
+        done: Vec::new(),
+        interfaces: vec![
+            interface("eth0", false, None),
+            interface("wlan0", true, Some("brcmfmac")),
+        ],
+        joined: [("attic".to_owned(), "psk".to_owned())].into(),
+        may_reboot: true,
+    }
+}
+
+fn settings() -> Settings {
+    let text = r#"{"reconnect_after":120,"reload_driver_after":600,"reboot_after":3600,"interfaces":[],"tunnels":[]}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+fn gateway(answers: bool) -> Result<Vec<Gateway>> {
+    Ok(vec![Gateway {
+        interface: "wlan0".into(),
+        address: "192.168.1.1".into(),
+        answers: Some(answers),
+    }])
+}
+
+fn device() -> (tempfile::TempDir, Root) {
+    let dir = scratch();
+    let root = Root::new(dir.path());
+    for path in ["etc/iwd/main.conf", "var/lib/iwd/attic.psk"] {
+        let path = root.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        durable::atomic_write(&path, b"", 0o600).unwrap();
+    }
+    (dir, root)
+}
+
+/// Looks every half minute from one minute to the other.
+fn during(watch: &mut Watch<'_>, bench: &mut Bench, minutes: std::ops::Range<u64>, answers: bool) {
+    for at in (minutes.start * 60..minutes.end * 60).step_by(30) {
+        watch.look(Duration::from_secs(at), gateway(answers), bench);
+    }
+}
+
+#[test]
+fn a_silent_gateway_has_everything_connected_again_then_reloaded_then_a_reboot() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    assert_eq!(
+        fs::read_to_string(root.at("var/lib/lichen/wifi-worked")).unwrap(),
+        "attic.psk"
+    );
+    // The radio is gone altogether: its driver is remembered.
+    during(&mut watch, &mut bench, 1..4, false);
+    assert_eq!(bench.done, ["reconfigure eth0", "restart iwd"]);
+    let told = published(&root).unwrap();
+    assert_eq!(told.silent_since, Some(60));
+    assert_eq!(told.counts.reconnects, 1);
+    bench.interfaces.clear();
+    bench.done.clear();
+    during(&mut watch, &mut bench, 4..12, false);
+    assert_eq!(bench.done, ["reload brcmfmac"]);
+    bench.done.clear();
+    during(&mut watch, &mut bench, 12..62, false);
+    let reboot = "reboot: no gateway has answered for 60 min";
+    assert_eq!(bench.done.last().unwrap(), reboot);
+
+    // After the boot it is known what helped.
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 1..2, false);
+    during(&mut watch, &mut bench, 2..3, true);
+    let told = published(&root).unwrap();
+    let Outage { seconds, after } = told.last_outage.unwrap();
+    assert_eq!((seconds, after), (3660, Step::Reboot));
+    assert_eq!((told.counts.reboots, told.counts.healed), (1, 1));
+    assert_eq!(told.silent_since, None);
+    assert_eq!(Kept::load(&root).in_vain, 0);
+}
+
+#[test]
+fn a_reboot_that_is_refused_is_not_counted_and_asked_for_again() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    bench.may_reboot = false;
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..1, true);
+    during(&mut watch, &mut bench, 1..200, false);
+    let asked = bench.done.iter().filter(|done| done.starts_with("reboot"));
+    assert_eq!(asked.count(), 3);
+    assert_eq!(published(&root).unwrap().counts.reboots, 0);
+    assert_eq!(Kept::load(&root).in_vain, 0);
+}
+
+#[test]
+fn without_a_cable_or_a_network_to_join_nothing_is_done() {
+    let (_dir, root) = device();
+    durable::remove(&root.at("var/lib/iwd/attic.psk")).unwrap();
+    let mut bench = bench();
+    bench.interfaces = vec![
+        Interface {
+            carrier: false,
+            ..interface("eth0", false, None)
+        },
+        interface("wlan0", true, None),
+    ];
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..600, false);
+    // No gateway has ever answered on this card, so there is no reboot either.
+    assert_eq!(bench.done, [""; 0]);
+    assert_eq!(published(&root).unwrap().counts.reconnects, 0);
+}
+
+#[test]
+fn what_cannot_be_seen_is_no_silence() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    let mut watch = Watch::new(&root, settings());
+    for at in (0..100_000).step_by(30) {
+        let broken = Err(anyhow::anyhow!("ip: no end within 10 s"));
+        watch.look(Duration::from_secs(at), broken, &mut bench);
+    }
+    assert_eq!(bench.done, [""; 0]);
+}
