@@ -56,7 +56,7 @@ in
   imports = [
     (import ./common/not-offered.nix [ "services" "prometheus" ] {
       configText = "write scrapeConfigs, rules and the other options.";
-      enableAgentMode = "an appliance sends its own metrics by itself; see how to watch devices.";
+      enableAgentMode = "services.courier carries metrics away.";
       enableReload = "it is always so: another configuration reloads Prometheus.";
       package = "Debian 13 has one Prometheus, 2.53.";
       pushgateway = "write to a textfile of the node exporter.";

@@ -68,7 +68,7 @@ in
   "an option of NixOS's that is not offered says so" = {
     expr = failed (on { enableAgentMode = true; }) ++ failed { alertmanager = on { configuration = me; clusterPeers = [ "a" ]; }; };
     expected = [
-      "services.prometheus.enableAgentMode is not offered: an appliance sends its own metrics by itself; see how to watch devices."
+      "services.prometheus.enableAgentMode is not offered: services.courier carries metrics away."
       "services.prometheus.alertmanager.clusterPeers is not offered: a device has one Alertmanager."
     ];
   };
