@@ -147,7 +147,9 @@ in
           Type = "forking";
           PIDFile = "/run/nginx/nginx.pid";
           ExecStart = nginx;
-          ExecReload = [ "${nginx} -t -q" "/bin/kill -HUP $MAINPID" ];
+          # A switch starts what is new after it has reloaded what was there: the certificate of a new host would be missing.
+          ExecReload = map (host: "+/usr/bin/systemctl start self-signed-${ownCertificate host.name}.service") selfSigned
+            ++ [ "${nginx} -t -q" "/bin/kill -HUP $MAINPID" ];
           # Requests that are being answered are answered.
           KillSignal = "SIGQUIT";
           TimeoutStopSec = "30s";

@@ -77,6 +77,10 @@ in
       [ (triggers "Restart" { virtualHosts.a = { }; } == triggers "Restart" { }) (triggers "Reload" { virtualHosts.a = { }; } == triggers "Reload" { }) ];
     expected = [ true false ];
   };
+  "a reload begins with the certificates of new hosts" = {
+    expr = lib.filter (lib.hasPrefix "ExecReload=") (lib.splitString "\n" (config { virtualHosts.a.addSSL = true; }).environment.etc."systemd/system/nginx.service".text);
+    expected = [ "ExecReload=+/usr/bin/systemctl start self-signed-nginx-a.service" "ExecReload=/usr/sbin/nginx -t -q" "ExecReload=/bin/kill -HUP $MAINPID" ];
+  };
   "its health is asked for where it listens" = {
     expr = map (nginx: let it = health nginx; in if it.unit != null then it.unit else lib.head (lib.tail (lib.splitString "-m 8 " (lib.head (lib.splitString ";" it.command)))))
       [ { } { virtualHosts.a = { }; } { virtualHosts.a.onlySSL = true; } { virtualHosts.a.listen = [ { addr = "10.0.0.1"; port = 81; } ]; } ];
