@@ -164,6 +164,28 @@ let
             MemoryMax = mkDefault "320M";
             TasksMax = mkDefault 64;
           };
+          # A torn end, as a power cut leaves it, is the server's own affair. With any other damage it ends with status 1, and would for
+          # ever: what is damaged is cut back or put aside, and it is started again. <3> is an error in the journal.
+          postStop = ''
+            [ "$EXIT_CODE $EXIT_STATUS" = "exited 1" ] || exit 0
+            cd /var/lib/${unit name}
+            aside() { rm -rf $1.damaged; mv $1 $1.damaged; }
+            if [ -e dump.rdb ] && ! ${pkgs.valkey-tools}/bin/valkey-check-rdb dump.rdb > /dev/null 2>&1; then
+              aside dump.rdb
+              echo '<3>dump.rdb is damaged: it was put aside as dump.rdb.damaged'
+            fi
+            log=appendonlydir/appendonly.aof.manifest
+            if [ -e $log ] && ! ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
+              rm -rf appendonlydir.damaged
+              cp -a appendonlydir appendonlydir.damaged
+              if echo y | ${pkgs.valkey-tools}/bin/valkey-check-aof --fix $log > /dev/null 2>&1; then
+                echo '<3>appendonlydir is damaged: it was cut back to what is whole; all of it is in appendonlydir.damaged'
+              else
+                aside appendonlydir
+                echo '<3>appendonlydir is damaged: it was put aside as appendonlydir.damaged'
+              fi
+            fi
+          '';
         } (lib.optionalAttrs (secrets != [ ]) {
           preStart = lib.concatMapStrings
             (one: ''

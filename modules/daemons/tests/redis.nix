@@ -45,6 +45,10 @@ in
       [ { } { appendOnly = true; } ];
     expected = map (plain: [ "8" "/usr/bin/valkey-cli -s /run/redis-rack/redis.sock -e save > /dev/null && cat /var/lib/redis-rack/dump.rdb" plain ]) [ true false ];
   };
+  "what is damaged is looked for only when the server has ended by itself" = {
+    expr = lib.elemAt (lib.splitString "\n" (etc { rack = on { }; })."lichen/scripts/redis-rack-post-stop".text) 1;
+    expected = "[ \"$EXIT_CODE $EXIT_STATUS\" = \"exited 1\" ] || exit 0";
+  };
   "the firewall is opened only if asked" = {
     expr = map (server: (eval { rack = on server; }).config.networking.firewall.allowedTCPPorts) [ { port = 99; } { port = 99; openFirewall = true; } ];
     expected = [ [ 22 ] [ 22 99 ] ];
