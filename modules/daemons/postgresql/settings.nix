@@ -7,7 +7,7 @@ lib.mapAttrs (_: lib.mkDefault) {
   max_wal_size = "512MB";
   bgwriter_lru_maxpages = 0;
   wal_compression = "lz4";
-  # Backups are dumps, so the log serves only the recovery of this server. It also makes an idle server write nothing.
+  # Backups are dumps, so the log serves only the recovery of this server.
   wal_level = "minimal";
   max_wal_senders = 0;
   autovacuum_naptime = "5min";
