@@ -16,7 +16,10 @@ fn a_killed_service_is_back_at_once() -> Result<()> {
     let start = Instant::now();
     machine.sh("systemctl kill --signal KILL climate")?;
     another_service(&machine, &before, SOON)?;
-    took("a service is killed, until another process of it is ready", start);
+    took(
+        "a service is killed, until another process of it is ready",
+        start,
+    );
     healthy(&machine)
 }
 
@@ -27,7 +30,10 @@ fn a_frozen_service_is_noticed_and_replaced() -> Result<()> {
     let start = Instant::now();
     machine.sh("systemctl kill --signal STOP climate")?;
     another_service(&machine, &before, Duration::from_secs(180))?;
-    took("a service freezes, until another process of it is ready", start);
+    took(
+        "a service freezes, until another process of it is ready",
+        start,
+    );
     healthy(&machine)
 }
 
@@ -49,16 +55,13 @@ fn a_kernel_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
 fn an_init_that_hangs_is_reset_by_the_watchdog() -> Result<()> {
     let machine = appliance()?;
     // Only PID 1 is frozen; everything else, including sshd, continues as if nothing were wrong.
-    hang(
-        &machine,
-        "echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze",
-    )?;
+    hang(&machine, "echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze")?;
     last_reset(&machine, "watchdog").map(drop)
 }
 
 #[test]
-fn a_service_that_does_not_stay_up_costs_a_reboot_and_the_next_time_the_device_stays_up() -> Result<()>
-{
+fn a_service_that_does_not_stay_up_costs_a_reboot_and_the_next_time_the_device_stays_up()
+-> Result<()> {
     let machine = appliance()?;
     let before = machine.boot_id()?;
     at_once(&machine)?;
@@ -114,7 +117,10 @@ fn a_generation_whose_service_cannot_start_is_left_for_the_good_one_before_it() 
     machine.sh("truncate --size 20 /etc/climate/config.json; systemctl restart climate || true")?;
     machine.wait_for_another_boot(&before, BOOT)?;
     blessed(&machine, 1)?;
-    took("a configuration is bad, until the earlier generation is blessed", start);
+    took(
+        "a configuration is bad, until the earlier generation is blessed",
+        start,
+    );
     assert_eq!(running(&machine)?, old);
     let why = last_reset(&machine, "recovery")?;
     ensure!(why.ends_with("back to generation 1"), "{why}");

@@ -327,7 +327,7 @@ fn a_redirect_carries_nothing_to_another_host() {
 }
 
 #[test]
-fn a_target_that_hangs_delays_no_other_and_is_down() {
+fn targets_that_hang_delay_no_other_and_are_down() {
     let directory = tempfile::tempdir().unwrap();
     let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
     // The kernel takes its connections, and nobody answers.
@@ -336,11 +336,16 @@ fn a_target_that_hangs_delays_no_other_and_is_down() {
     let mut config = metrics(&target, &receiver.url());
     config["scrape"]["timeout_seconds"] = json!(0.2);
     let targets = config["scrape"]["targets"].as_array_mut().unwrap();
-    targets.push(json!({ "job": "hangs", "url": url }));
+    targets.extend((0..5).map(|n| json!({ "job": format!("hangs-{n}"), "url": url })));
     let courier = start(directory.path(), config);
-    let reason = eventually("it says so", || reason(&courier, "target hangs"));
-    assert!(reason.contains("within 0.2 s"), "{reason}");
-    assert_eq!(count(&courier, "courier_target_up{target=\"hangs\"}"), 0.0);
+    for n in 0..5 {
+        let reason = eventually("it says so", || {
+            reason(&courier, &format!("target hangs-{n}"))
+        });
+        assert!(reason.contains("within 0.2 s"), "{reason}");
+        let up = format!("courier_target_up{{target=\"hangs-{n}\"}}");
+        assert_eq!(count(&courier, &up), 0.0);
+    }
     arrive(&receiver, 3);
     is_complete(&receiver);
     courier.stop();

@@ -10,6 +10,7 @@
 pub mod channel;
 pub mod command;
 pub mod delta;
+mod duration;
 mod generation;
 pub mod lichen_toml;
 pub mod link;

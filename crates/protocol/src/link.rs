@@ -1,7 +1,7 @@
 //! What a device tells of its network: whether a gateway answers, what it has done about it, and its tunnels. A part of the
 //! status document.
 
-use crate::status::duration;
+use crate::duration::duration;
 use serde::{Deserialize, Serialize};
 
 /// What a device does about a network that is gone, the weakest first.

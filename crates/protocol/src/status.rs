@@ -1,6 +1,7 @@
 //! The status document: the state of a device, as JSON for programs and on one screen for people.
 
 use crate::Generation;
+use crate::duration::duration;
 use crate::link::{Link, Tunnel};
 use crate::provision::{Fate, Report};
 use crate::recovery::Recovery;
@@ -448,17 +449,6 @@ fn usage_words(usage: Usage) -> String {
         gib(usage.used),
         gib(usage.size)
     )
-}
-
-/// A time in words.
-pub(crate) fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]

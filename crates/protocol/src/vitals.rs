@@ -2,7 +2,7 @@
 //! part of the status document.
 
 use crate::Generation;
-use crate::status::duration;
+use crate::duration::duration;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

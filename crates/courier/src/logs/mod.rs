@@ -1,7 +1,7 @@
 //! Sends what is new in the journal, once the time is known.
 //!
 //! The journal is the queue: what has not arrived stays in it, and is bounded by its limits. How far it has arrived is kept as
-//! a [mark](crate::mark), the cursor of the last line of which the receiver has said that it has it. Lines go in the
+//! a mark, the cursor of the last line of which the receiver has said that it has it. Lines go in the
 //! journal's order, since a stream has to be in order for Loki. What the journal gives up before it was sent is counted, and
 //! told in the stream itself. Courier's own lines are left out: they would be about sending them.
 //!

@@ -1,7 +1,7 @@
 //! What waits to be sent, on disk: durable before it counts, gone once it has been acknowledged.
 //!
 //! Frames are in [segments](segment), numbered from the oldest to the newest. What of a segment has been acknowledged is
-//! kept beside them, in a [mark](crate::mark); a segment of which everything has been is removed. There are never more bytes
+//! kept beside them, in a mark; a segment of which everything has been is removed. There are never more bytes
 //! than allowed: the oldest segment is given up first, and counted. A segment that is damaged is good up to there; one
 //! whose beginning is, is put aside. Neither costs any other segment. What a full disk does not take waits in memory, as much
 //! as there is room for: nothing old is given up for it, since others may fill the room at once.

@@ -1,13 +1,12 @@
 //! Scrapes all targets, again and again, and puts what they tell into the queue.
 //!
-//! One worker keeps the time. The targets of a round are scraped at once, each on a thread of its own, so that one that
-//! hangs delays none; what they tell becomes one frame, which is durable before the next round. There is nothing to do for
-//! a slow receiver here.
+//! One worker keeps the time. Some targets are scraped at once, so that one that hangs delays no other; what all of a round
+//! tell becomes one frame, which is durable before the next round. There is nothing to do for a slow receiver here.
 
 pub mod exposition;
 mod target;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use http_client::{Client, Options};
@@ -20,6 +19,11 @@ use crate::queue::codec::{Frame, Sample};
 use crate::stats::Stats;
 use target::{Limits, Target};
 
+/// How many targets are scraped at once, beside those that were slow the last time. Each thread costs memory, also when it
+/// has ended, as the allocator keeps some for it.
+const AT_ONCE: usize = 2;
+/// A target that takes longer is slow.
+const SLOW: Duration = Duration::from_secs(1);
 /// What a thread that scrapes needs of stack.
 const STACK: usize = 512 << 10;
 /// Longer than any scrape and any disk takes.
@@ -113,22 +117,31 @@ impl Actor for Scraper {
 impl Scraper {
     fn round(&mut self) -> Frame {
         let moment = self.clock.moment();
-        let mut samples = Vec::new();
-        if let [(target, component)] = self.targets.as_mut_slice() {
-            samples = scrape(target, component);
-        } else {
-            std::thread::scope(|scope| {
-                let scrapes = self.targets.iter_mut().map(|(target, component)| {
-                    let thread = std::thread::Builder::new().stack_size(STACK);
-                    let started = thread.spawn_scoped(scope, || scrape(target, component));
-                    started.map_err(|error| tracing::warn!("a target is left out: {error}"))
-                });
-                let scrapes: Vec<_> = scrapes.collect();
-                for scrape in scrapes.into_iter().flatten() {
-                    samples.extend(scrape.join().expect("a scrape does not panic"));
+        let slow = (self.targets.iter()).filter(|(target, _)| target.took() > SLOW);
+        let threads = (AT_ONCE + slow.count()).min(self.targets.len());
+        let (left, told) = (Mutex::new(self.targets.iter_mut()), Mutex::default());
+        let scrapes = || {
+            loop {
+                let next = left.lock().expect("no panic while held").next();
+                let Some((target, component)) = next else {
+                    return;
+                };
+                let samples = scrape(target, component);
+                let mut told: MutexGuard<Vec<Sample>> = told.lock().expect("no panic while held");
+                told.extend(samples);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                let thread = std::thread::Builder::new().stack_size(STACK);
+                // Without it, the others have more to do.
+                if let Err(error) = thread.spawn_scoped(scope, scrapes) {
+                    tracing::warn!("fewer targets are scraped at once: {error}");
                 }
-            });
-        }
+            }
+            scrapes();
+        });
+        let samples = told.into_inner().expect("no panic while held");
         Frame { moment, samples }
     }
 }

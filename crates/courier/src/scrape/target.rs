@@ -54,6 +54,7 @@ pub struct Target {
     client: Arc<Client>,
     stats: Arc<Stats>,
     seen: HashMap<Labels, Seen>,
+    took: Duration,
 }
 
 /// Which scrapes have told a series.
@@ -110,7 +111,13 @@ impl Target {
             client,
             stats,
             seen: HashMap::new(),
+            took: Duration::ZERO,
         }
+    }
+
+    /// How long its last scrape took.
+    pub fn took(&self) -> Duration {
+        self.took
     }
 
     /// Scrapes it; whatever happens, there are samples that tell it, and if it failed, the reason.
@@ -120,7 +127,7 @@ impl Target {
         }
         let (begun, mut told) = (Instant::now(), Told::default());
         let outcome = self.read(&mut told);
-        let took = begun.elapsed();
+        self.took = begun.elapsed();
         match &outcome {
             Ok(()) => (self.stats).scraped(&self.job, told.scraped, told.dropped, told.repeated),
             Err(failed) => {
@@ -141,7 +148,7 @@ impl Target {
         });
         let report = [
             ("up", f64::from(u8::from(outcome.is_ok()))),
-            ("scrape_duration_seconds", took.as_secs_f64()),
+            ("scrape_duration_seconds", self.took.as_secs_f64()),
             ("scrape_samples_scraped", told.scraped as f64),
             ("scrape_samples_post_metric_relabeling", kept),
             ("scrape_series_added", told.new as f64),
@@ -156,7 +163,9 @@ impl Target {
 
     fn read(&mut self, told: &mut Told) -> Result<(), Failed> {
         let timeout = format!("{}", self.limits.timeout.as_secs_f64());
+        // A connection that is kept costs more memory for its buffers than a new one costs time: targets are near.
         let request = Request::get(&self.url)
+            .header("connection", "close")
             .header("accept", Format::ACCEPT)
             .header("x-prometheus-scrape-timeout-seconds", timeout);
         let mut answer = self.client.send(request)?;

@@ -238,8 +238,11 @@ impl<'a> Watch<'a> {
         interfaces: &[interface::Interface],
         device: &mut dyn Device,
     ) -> Result<()> {
-        // Without a cable, or a network to join, there is nothing to connect.
-        let cables = interfaces.iter().filter(|i| !i.radio && i.carrier);
+        // Without a cable, or a network to join, there is nothing to connect. Nor is there in a network that never had a
+        // gateway, whose connections would only be cut.
+        let answered = self.kept.answered;
+        let cables = interfaces.iter();
+        let cables = cables.filter(|i| !i.radio && i.carrier && answered);
         let mut cables = cables.map(|i| i.name.as_str()).peekable();
         let iwd = interfaces.iter().any(|i| i.radio)
             && self.root.at(IWD).exists()

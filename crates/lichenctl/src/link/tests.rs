@@ -163,6 +163,16 @@ fn without_a_cable_or_a_network_to_join_nothing_is_done() {
 }
 
 #[test]
+fn a_cable_into_a_network_that_never_had_a_gateway_is_left_alone() {
+    let (_dir, root) = device();
+    let mut bench = bench();
+    bench.interfaces.truncate(1);
+    let mut watch = Watch::new(&root, settings());
+    during(&mut watch, &mut bench, 0..600, false);
+    assert_eq!(bench.done, [""; 0]);
+}
+
+#[test]
 fn what_cannot_be_seen_is_no_silence() {
     let (_dir, root) = device();
     let mut bench = bench();

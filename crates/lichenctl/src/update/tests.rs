@@ -4,6 +4,7 @@ use crate::record::following;
 use crate::state::{Generation, State, Trial};
 use durable::atomic_write;
 use protocol::channel::SecretKey;
+use protocol::vitals::Refusal;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -361,8 +362,23 @@ fn status_knows_what_is_followed() {
     update(&device.root(), Extent::Scheduled).unwrap();
     let after = following(&device.root()).unwrap();
     assert!(after.last.unwrap().ok && after.seconds_ago.unwrap() < 3600);
+    assert!(after.reached_seconds_ago.unwrap() < 3600);
+    assert_eq!(after.behind_seconds, None);
     fs::remove_file(device.root().at(CONFIG)).unwrap();
     assert_eq!(following(&device.root()), None);
+}
+
+#[test]
+fn status_knows_why_an_update_is_refused_and_for_how_long() {
+    let device = Device::following(signed(8, NEW));
+    let mut record = Record::default();
+    record.fail(NEW);
+    record.save(&device.root()).unwrap();
+    device.refused();
+    let refused = following(&device.root()).unwrap();
+    assert_eq!(refused.last.unwrap().refusal, Some(Refusal::Failed));
+    assert!(refused.behind_seconds.unwrap() < 3600);
+    assert!(refused.reached_seconds_ago.is_some());
 }
 
 #[test]
