@@ -11,10 +11,12 @@ let
   isLink = e: builtins.isString (e.source or null) && builtins.substring 0 11 (discard e.source) != "/nix/store/";
   texts = map (e: if (e.text or null) != null then e.text else if isLink e then e.source else "") etc
     ++ map (p: "${p}") config.environment.systemPackages;
-  context = builtins.getContext (builtins.concatStringsSep "" texts);
-  used = derivation: context ? ${discard derivation.drvPath};
-  packageKeys = filter (key: used debian.debs.${key}) debian.targetKeys;
-  crates = filter (crate: used rust.device.${crate}) (builtins.attrNames rust.device);
+  usedIn = texts:
+    let context = builtins.getContext (builtins.concatStringsSep "" texts); in
+    derivation: context ? ${discard derivation.drvPath};
+  packagesIn = texts: filter (key: usedIn texts debian.debs.${key}) debian.targetKeys;
+  packageKeys = packagesIn texts;
+  crates = filter (crate: usedIn texts rust.device.${crate}) (builtins.attrNames rust.device);
   programs = map (crate: rust.device.${crate}) crates;
   # The marks have done their work and are taken off; all other references of a text stay.
   marks = map (d: discard d.drvPath) (attrValues debian.debs ++ attrValues rust.device);
@@ -67,6 +69,14 @@ let
     layers = map (l: l.path) (filter (l: builtins.elem l.name [ "packages" "base" ]) stack);
   }) (filter (key: lock.packages.${key} ? without) packageKeys);
 
+  contentOf = e: if (e.text or null) != null then unmark e.text else builtins.readFile e.source;
+  configurationsJudged = attrValues (builtins.mapAttrs (name: check: layers.configurationJudged {
+    inherit name;
+    script = unmark check.script;
+    debs = debian.files (debian.closure (packagesIn (map (p: "${p}") check.packages)));
+    etc = builtins.listToAttrs (map (file: { name = file; value = contentOf config.environment.etc.${file}; }) check.etc);
+  }) config.lichen.configurationChecks);
+
   manifest = {
     format = 1;
     appliance = name;
@@ -87,7 +97,7 @@ let
     version = "${config.system.stateVersion}.${lock.timestamp}";
     # Nothing of these checks is in the output; they only have to succeed.
     inherit unitsVerified;
-    configsChecked = configsChecked ++ programsResolved;
+    configsChecked = configsChecked ++ programsResolved ++ configurationsJudged;
     passAsFile = [ "stack" "manifest" "etc" ];
   } ''
     $bb mkdir $out
@@ -139,7 +149,7 @@ let
     components = debComponents ++ crateComponents;
   };
 in {
-  inherit toplevel;
+  inherit toplevel configurationsJudged;
   image = disk.image {
     inherit name toplevel;
     boot = boot.folder {

@@ -67,6 +67,8 @@ let
       $bb mkdir $out
       for pack in $packs; do $bb cp $pack/* $out/; done
     '';
+  # The page of docs/how-to/serve-a-web-application.md.
+  webApplication = root + "/modules/daemons/tests/how-to/web.nix";
   # Images that only slow stories ask for: tests/images/<name>.nix.
   testImages = builtins.mapAttrs (name: file: (appliance name file).config.system.build.image) (named "tests/images");
 in {
@@ -98,4 +100,8 @@ in {
   checks.modules =
     if moduleTests.failures == [ ] then debian.runBusybox "module-tests" { inherit (moduleTests) count; } "echo $count passed > $out"
     else throw "module tests failed:\n${builtins.concatStringsSep "\n" moduleTests.failures}";
+
+  checks.web-application = debian.runBusybox "web-application" {
+    inherit (generation "web-application" (appliance "web-application" webApplication).config) configurationsJudged;
+  } "echo $configurationsJudged > $out";
 }

@@ -56,12 +56,27 @@ rec {
   };
   packages = keys: layer "packages" {
     debs = debian.files keys;
-    entries = builtins.concatMap (key: if alternatives ? ${key} then [ alternatives.${key} ] else [ ]) keys;
+    entries = builtins.concatMap (key: alternatives.${key} or [ ]) keys;
+    exclude = leftOut ++ builtins.concatMap (key: replaced.${key} or [ ]) keys;
   };
-  # What alternatives would have made: names that other packages' programs are linked with.
+  # What alternatives, or wrappers in Perl, would have made: names that other programs know.
   alternatives = {
-    "libblas3:arm64" = { path = "usr/lib/aarch64-linux-gnu/libblas.so.3"; link = "blas/libblas.so.3"; };
-    "liblapack3:arm64" = { path = "usr/lib/aarch64-linux-gnu/liblapack.so.3"; link = "lapack/liblapack.so.3"; };
+    "libblas3:arm64" = [ { path = "usr/lib/aarch64-linux-gnu/libblas.so.3"; link = "blas/libblas.so.3"; } ];
+    "liblapack3:arm64" = [ { path = "usr/lib/aarch64-linux-gnu/liblapack.so.3"; link = "lapack/liblapack.so.3"; } ];
+    "postgresql-client-17:arm64" = map (program: { path = "usr/bin/${program}"; link = "../lib/postgresql/17/bin/${program}"; })
+      [ "pg_dump" "pg_dumpall" "pg_isready" "pg_restore" "psql" ];
+  };
+  # What one of the modules in modules/daemons puts in the place of the package's own, which would only be in the way: its unit,
+  # and what is never used with the module's configuration.
+  replaced = {
+    "nginx-common:arm64" = [ "usr/lib/systemd/system/nginx.service" ];
+    "postgresql-17:arm64" = [ "usr/lib/postgresql/*/lib/bitcode{,/**}" "usr/lib/postgresql/*/lib/llvmjit*" ];
+    "prometheus:arm64" = [ "usr/lib/systemd/system/prometheus.service" ];
+    "prometheus-alertmanager:arm64" = [ "usr/lib/systemd/system/prometheus-alertmanager.service" ];
+    "prometheus-nginx-exporter:arm64" = [ "usr/lib/systemd/system/prometheus-nginx-exporter.service" ];
+    "prometheus-postgres-exporter:arm64" = [ "usr/lib/systemd/system/prometheus-postgres-exporter.service" ];
+    "prometheus-redis-exporter:arm64" = [ "usr/lib/systemd/system/prometheus-redis-exporter.service" ];
+    "valkey-server:arm64" = [ "usr/lib/systemd/system/valkey-server{,@}.service" ];
   };
   kernel = tree: layer "kernel" {
     entries = [
@@ -132,13 +147,47 @@ rec {
     touch $out
   '';
 
+  # A daemon judges its configuration itself (see lichen.configurationChecks): with the programs of `debs`, under user-mode
+  # QEMU, and the texts `etc` below /etc.
+  configurationJudged = { name, debs, etc, script }: debian.inJudge "${name}-judged" {
+    inherit debs;
+    etc = builtins.toJSON etc;
+    commands = script;
+    passAsFile = [ "etc" "commands" ];
+  } ''
+    mkdir -p root/etc bin
+    for deb in $debs; do dpkg-deb --fsys-tarfile $deb | tar -x -C root; done
+    ln -sfn usr/lib root/lib
+    # On the device, they lead to its root.
+    find root -type l -lname '/*' | while read -r link; do ln -sfn /build/root$(readlink $link) $link; done
+    cp /etc/passwd /etc/group root/etc/
+    echo '127.0.0.1 localhost' > root/etc/hosts
+    jq -r 'keys[]' $etcPath | while read -r file; do
+      mkdir -p root/etc/$(dirname $file)
+      rm -f root/etc/$file
+      jq -jr --arg file $file '.[$file]' $etcPath > root/etc/$file
+    done
+    device() { local program=$1; shift; qemu-aarch64 -L /build/root /build/root$program "$@"; }
+    # In its own place, so that it finds what belongs to it, and is found by programs beside it.
+    stand_in() {
+      local program=/build/root$1
+      mv $program $program.arm64
+      printf '#!/bin/sh\nexec qemu-aarch64 -0 %s -L /build/root %s.arm64 "$@"\n' $program $program > $program
+      chmod 755 $program
+      ln -s $program bin/
+    }
+    PATH=/build/bin:$PATH
+    . $commandsPath
+    touch $out
+  '';
+
   # The programs of a package that does without something (`without` in the lock) find all libraries and all symbols.
-  programsResolved = { name, deb, layers }: debian.inTools "${name}-resolved" { inherit deb layers; } ''
+  programsResolved = { name, deb, layers }: let folder = programsOf.${name} or "usr/bin"; in debian.inTools "${name}-resolved" { inherit deb layers; } ''
     mkdir root
     for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve-owner --no-preserve-perms $layer > /dev/null; done
     ln -sfn usr/lib root/lib
-    dpkg-deb --fsys-tarfile $deb | tar -t | sed -n 's,^\./\(usr/bin/.\+\),\1,p' > programs
-    [ -s programs ] || { echo "error: ${name} has no program in /usr/bin, so nothing tells what it can do without: take it out of [without] in packages.toml"; exit 1; }
+    dpkg-deb --fsys-tarfile $deb | tar -t | sed -n 's,^\./\(${folder}/.\+\),\1,p' > programs
+    [ -s programs ] || { echo "error: ${name} has no program in /${folder}, so nothing tells what it can do without: take it out of [without] in packages.toml"; exit 1; }
     while read -r program; do
       qemu-aarch64 -L root -E LD_BIND_NOW=1 -E LD_WARN=1 root/lib/ld-linux-aarch64.so.1 --list root/$program > report 2>&1 < /dev/null \
         && ! grep -E 'not found|undefined symbol' report || { cat report; echo "error: $program does not start without what ${name} is to do without: see [without] in packages.toml"; exit 1; }
@@ -146,4 +195,6 @@ rec {
     done < programs
     touch $out
   '';
+  # Where packages have their programs that have them elsewhere.
+  programsOf.postgresql-17 = "usr/lib/postgresql/17/bin";
 }

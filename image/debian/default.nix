@@ -44,6 +44,14 @@ in rec {
     post = "$bb ln -sf gcc $out/usr/bin/cc";
   };
   toolsTree = buildTree "tools-tree" { keys = setClosure "tools"; };
+  # Where daemons judge their configurations. Unlike the tools, it has a shell that is called sh, which some of them run.
+  judgeTree = buildTree "judge-tree" {
+    keys = closure (map (name: "${name}:amd64") [ "base-files" "bash" "bubblewrap" "coreutils" "dpkg" "findutils" "grep" "jq" "qemu-user" "sed" "tar" ]);
+    post = ''
+      $bb ln -s bash $out/usr/bin/sh
+      for program in $out/usr/bin/qemu-*; do [ $program = $out/usr/bin/qemu-aarch64 ] || $bb rm $program; done
+    '';
+  };
   # The file systems of a card are checked with the tools that made them.
   testTree = buildTree "test-tools" {
     keys = closure (lock.sets.test ++ [ "e2fsprogs:amd64" ]);
@@ -54,6 +62,7 @@ in rec {
   checkTree = buildTree "check-tools" { keys = setClosure "checks"; };
   inRust = lib.mkInTree busybox rustTree;
   inTools = lib.mkInTree busybox toolsTree;
+  inJudge = lib.mkInTree busybox judgeTree;
 
   # `pkgs.<debian package>`: prints as /usr, since that is where its files are on the device. The string's
   # context remembers the package, and so the appliance knows what its configuration uses.

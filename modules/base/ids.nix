@@ -21,6 +21,11 @@ let
       redis = 971;
       prometheus = 972;
       node-exporter = 973;
+      nginx = 974;
+      alertmanager = 975;
+      postgres-exporter = 976;
+      redis-exporter = 968;
+      nginx-exporter = 969;
     };
     gids = {
       i2c = 980;

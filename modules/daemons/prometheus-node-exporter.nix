@@ -1,32 +1,25 @@
 # Figures of the device for a Prometheus: Debian's node exporter, with the options that NixOS has for it.
 { lib, config, pkgs, ... }:
 let
-  inherit (lib) mkEnableOption mkIf mkOption types;
+  inherit (lib) mkIf mkOption types;
+  exporter = import ./common/exporter.nix { inherit lib; };
   cfg = config.services.prometheus.exporters.node;
   flags = map (name: "--collector.${name}") cfg.enabledCollectors
     ++ map (name: "--no-collector.${name}") cfg.disabledCollectors
     ++ [ "--web.listen-address=${cfg.listenAddress}:${toString cfg.port}" ] ++ cfg.extraFlags;
-  everywhere = builtins.elem cfg.listenAddress [ "" "0.0.0.0" "[::]" ];
   names = description: example: mkOption { type = types.listOf types.str; default = [ ]; inherit description example; };
 in
 {
-  options.services.prometheus.exporters.node = {
-    enable = mkEnableOption "the Prometheus node exporter";
-    port = mkOption { type = types.port; default = 9100; description = "Port of the metrics."; };
-    listenAddress = mkOption { type = types.str; default = "0.0.0.0"; description = "Address to listen on."; };
-    openFirewall = mkOption { type = types.bool; default = false; description = "Whether to open the port in the firewall."; };
-    user = mkOption { type = types.str; default = "node-exporter"; description = "The user that it runs as."; };
-    group = mkOption { type = types.str; default = "node-exporter"; description = "The group that it runs as."; };
+  options.services.prometheus.exporters.node = exporter.options { name = "node"; what = "node exporter"; port = 9100; } // {
     enabledCollectors = names "Collectors to use besides those that it uses by itself." [ "systemd" ];
     disabledCollectors = names "Collectors not to use." [ "timex" ];
-    extraFlags = names "Further arguments." [ "--collector.netdev.device-include=eth0" ];
   };
 
   config = mkIf cfg.enable {
     users.users = mkIf (cfg.user == "node-exporter") { node-exporter = { isSystemUser = true; inherit (cfg) group; }; };
     users.groups = mkIf (cfg.group == "node-exporter") { node-exporter = { }; };
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
-    lichen.healthChecks.node-exporter.http = "http://${if everywhere then "127.0.0.1" else cfg.listenAddress}:${toString cfg.port}/";
+    lichen.healthChecks.node-exporter.http = exporter.address cfg;
 
     systemd.services.prometheus-node-exporter = {
       overrideStrategy = "asDropin";
