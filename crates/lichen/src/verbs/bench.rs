@@ -379,9 +379,9 @@ fn load_tests(folder: &Path, name: &str) -> Vec<String> {
 fn service(workspace: &Workspace, name: &str, example: &str, rows: &mut Rows) -> Result<()> {
     let mut cargo = program("cargo");
     if name == COMPARED_WITH_DEBIAN {
-        let root = "packages.x86_64-linux.check-tools";
-        let nix = sources::sources(workspace, "checks", &Wanted::Of(&[root]), false)?;
-        cargo.env(CHECK_TOOLS, nix.build(root, None)?.output);
+        let wanted = Wanted::Of(&["packages.x86_64-linux.check-tools"]);
+        let nix = sources::sources(workspace, "checks", &wanted, false)?;
+        cargo.env(CHECK_TOOLS, nix.keep("check-tools")?.output);
     }
     ui::say(format!("measuring {name} on this machine: {example}"));
     cargo
