@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use kit::{Actor, Component, Kit};
 
+use crate::client;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::queue::Queue;
@@ -47,7 +48,7 @@ pub fn start(
         keep: settings.keep.clone(),
         drop: settings.drop.clone(),
     });
-    let client = Arc::new(crate::client(timeout));
+    let client = Arc::new(client::new(timeout));
     let targets = settings.targets.iter().map(|target| {
         let mut labels = config.labels();
         labels.insert("job".into(), target.job.clone());

@@ -18,6 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use http_client::{Address, Client, Request};
 use kit::Credentials;
 
+use crate::client;
+
 /// How much of an answer is worth reading.
 const EXCERPT: u64 = 400;
 
@@ -64,7 +66,7 @@ impl Receiver {
             headers.push(("authorization", format!("Basic {both}")));
         }
         headers.extend(tenant.map(|tenant| ("x-scope-orgid", tenant.to_owned())));
-        let client = crate::client(timeout);
+        let client = client::new(timeout);
         Ok(Receiver {
             client,
             url: url.to_owned(),
