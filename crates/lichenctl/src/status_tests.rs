@@ -60,15 +60,15 @@ fn metrics_and_status_agree_on_the_soc() {
     root.put("sys/class/hwmon/hwmon0/name", "rpi_volt\n");
     root.put("sys/class/hwmon/hwmon0/in0_lcrit_alarm", "0\n");
     let cooler = "sys/class/thermal/cooling_device0";
-    root.put(&format!("{cooler}/type"), "cpufreq-cpu0\n");
-    root.put(&format!("{cooler}/cur_state"), "0\n");
-    root.put(&format!("{cooler}/max_state"), "4\n");
+    root.put(format!("{cooler}/type"), "cpufreq-cpu0\n");
+    root.put(format!("{cooler}/cur_state"), "0\n");
+    root.put(format!("{cooler}/max_state"), "4\n");
     let well = agree("all is well");
     assert_eq!(
         (well.undervoltage, well.throttled),
         (Some(false), Some(false))
     );
-    root.put(&format!("{cooler}/cur_state"), "1\n");
+    root.put(format!("{cooler}/cur_state"), "1\n");
     root.put("sys/class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
     let held_back = agree("held back");
     assert_eq!(

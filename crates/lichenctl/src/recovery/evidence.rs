@@ -158,11 +158,11 @@ mod tests {
         ] {
             root.put(
                 "sys/class/watchdog/watchdog0/identity",
-                &format!("{identity}\n"),
+                format!("{identity}\n"),
             );
             root.put(
                 "sys/class/watchdog/watchdog0/bootstatus",
-                &format!("{status}\n"),
+                format!("{status}\n"),
             );
             assert_eq!(watchdog(&root), expected, "{identity} {status}");
         }

@@ -11,7 +11,7 @@ fn boot_partition(root: &Root, trial: Option<Trial>) {
 }
 
 fn boots(root: &Root, id: &str) {
-    root.put("proc/sys/kernel/random/boot_id", &format!("{id}\n"));
+    root.put("proc/sys/kernel/random/boot_id", format!("{id}\n"));
     root.put("proc/uptime", "3.20 5.00\n");
     begin(root).unwrap();
 }
@@ -139,7 +139,7 @@ fn a_blessing_decides_only_about_the_generation_that_is_on_trial() {
     for (booted, trial, allowed) in [(2, trial(2), false), (2, trial(3), true), (1, None, true)] {
         let (_dir, root) = device();
         boot_partition(&root, trial);
-        root.put("proc/cmdline", &format!("lichen.generation={booted}\n"));
+        root.put("proc/cmdline", format!("lichen.generation={booted}\n"));
         assert_eq!(reboot(&root, "x").unwrap(), allowed, "{booted} {trial:?}");
     }
 }
@@ -159,7 +159,7 @@ fn a_record_of_a_panic_that_stays_is_told_once() {
     let (_dir, root) = device();
     let record = |n, why| {
         let path = format!("sys/fs/pstore/dmesg-ramoops-{n}");
-        root.put(&path, &format!("<0>[    8.1] Kernel panic - {why}\n"));
+        root.put(&path, format!("<0>[    8.1] Kernel panic - {why}\n"));
     };
     let last = || published(&root).unwrap().resets.pop().unwrap();
     record(0, "one");

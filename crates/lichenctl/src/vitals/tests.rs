@@ -14,16 +14,16 @@ fn device(root: &Root) {
     root.put("proc/uptime", "7200.00 9.00\n");
     let at_data = "30 1 179:2 / /run/data rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n";
     root.put("proc/self/mountinfo", at_data);
-    root.put(&format!("{DISK}/size"), "60000000\n");
-    root.put(&format!("{DISK}/stat"), " 9 9 9 9  9 9 2000 9 9 9 9\n");
-    root.put(&format!("{DISK}/device/name"), "SC32G\n");
-    root.put(&format!("{DISK}/mmcblk0p2/partition"), "2\n");
+    root.put(format!("{DISK}/size"), "60000000\n");
+    root.put(format!("{DISK}/stat"), " 9 9 9 9  9 9 2000 9 9 9 9\n");
+    root.put(format!("{DISK}/device/name"), "SC32G\n");
+    root.put(format!("{DISK}/mmcblk0p2/partition"), "2\n");
     fs::create_dir_all(root.at("sys/dev/block")).unwrap();
     let partition = "../../devices/mmcblk0/mmcblk0p2";
     symlink(partition, root.at("sys/dev/block/179:2")).unwrap();
-    root.put(&format!("{EXT4}/lifetime_write_kbytes"), "5000\n");
-    root.put(&format!("{EXT4}/errors_count"), "0\n");
-    root.put(&format!("{EXT4}/last_error_time"), "0\n");
+    root.put(format!("{EXT4}/lifetime_write_kbytes"), "5000\n");
+    root.put(format!("{EXT4}/errors_count"), "0\n");
+    root.put(format!("{EXT4}/last_error_time"), "0\n");
     root.put("dev/kmsg", "6,1,2,-;Booting Linux\n");
     let wifi = " wlan0: 0000   54.  -56.  -256        0      0      0      0      0        0\n";
     root.put("proc/net/wireless", wifi);
@@ -79,8 +79,8 @@ fn a_card_that_dies_is_seen_in_the_metrics_and_stays_counted() {
     assert_eq!(value(&well, "lichen_data_read_only").unwrap(), "0");
 
     root.put("dev/kmsg", ERROR);
-    root.put(&format!("{EXT4}/errors_count"), "2\n");
-    root.put(&format!("{EXT4}/last_error_time"), "1764021100\n");
+    root.put(format!("{EXT4}/errors_count"), "2\n");
+    root.put(format!("{EXT4}/last_error_time"), "1764021100\n");
     let at_data = "30 1 179:2 / /run/data rw,noatime shared:1 - ext4 /dev/mmcblk0p2 ro\n";
     root.put("proc/self/mountinfo", at_data);
     // The kernel's messages are looked at by `status` as well, between two minutes.
