@@ -26,8 +26,9 @@ const HEADER: u64 = 16;
 const LONGEST_BOOT: usize = 64;
 /// The largest frame, compressed or not: a header that says more is damaged.
 const LARGEST: usize = 64 << 20;
-/// The pause before a file is looked at again, and how many of them there may be at a start.
+/// The pause before a file is looked at again.
 const BREATH: Duration = Duration::from_millis(200);
+/// How many of them there may be at a start.
 pub const BREATHS: u32 = 15;
 /// More effort costs twice the time and saves a twentieth.
 const LEVEL: i32 = 3;
