@@ -255,7 +255,7 @@ struct Boot {
 fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
-    let tools = crate::vm::tools::build(workspace, &made.nix)?;
+    let tools = crate::vm::tools::build(&made.nix)?;
     let card = vm::Card {
         fresh: true,
         ..vm::Card::default()
