@@ -212,6 +212,26 @@ fn a_server_that_stops_in_the_middle_is_given_up_and_what_came_is_kept() {
 }
 
 #[test]
+fn what_is_larger_than_the_buffers_is_sent_and_arrives_whole() {
+    let server = server(|heard, stream| {
+        let length = heard.body.len();
+        say(
+            stream,
+            &format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"),
+        );
+        stream.write_all(&heard.body).unwrap();
+    });
+    let small = Options {
+        buffer: 4096,
+        ..options()
+    };
+    let sent: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+    let request = Request::post(format!("http://{server}/"), sent.clone());
+    let answer = Client::new(&small).send(request).unwrap();
+    assert!(answer.bytes(sent.len()).unwrap() == sent);
+}
+
+#[test]
 fn a_server_that_never_comes_to_an_end_is_given_up_as_well() {
     let server = server(|_, stream| {
         say(stream, "HTTP/1.1 200 OK\r\n\r\n");

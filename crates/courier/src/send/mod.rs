@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_client::{Address, Client, Options, Request};
+use http_client::{Address, Client, Request};
 use kit::Credentials;
 
 /// How much of an answer is worth reading.
@@ -81,10 +81,7 @@ impl Receiver {
             }
         }
         headers.extend(tenant.map(|tenant| ("x-scope-orgid", tenant.to_owned())));
-        let client = Client::new(&Options {
-            redirects: 0,
-            ..Options::new("lichen-courier", timeout)
-        });
+        let client = crate::client(timeout);
         Ok(Receiver {
             client,
             url: url.to_owned(),
