@@ -149,12 +149,14 @@ impl Bucket {
     /// Creates the client for the bucket of `settings`; sends no request yet.
     pub fn new(settings: Settings, keys: Keys) -> Result<Self, Error> {
         let client = Client::new(&Options {
+            name: settings.program,
             connect: settings.connect,
             whole: settings.whole,
             idle: settings.idle,
             // A redirect to another host would fail, because signatures are valid for one host only.
             redirects: 0,
-            ..Options::new(settings.program, settings.idle)
+            // Files of many megabytes go through it.
+            buffer: 128 * 1024,
         });
         Ok(Bucket {
             bucket: quirks::open(&settings)?,

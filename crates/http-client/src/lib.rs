@@ -168,10 +168,19 @@ impl Answer {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    /// The value of a header that is a number of seconds; at most an hour.
+    /// The value of a header that is a number of seconds, or a date until which there are so many; at most an hour. They are
+    /// counted by the server's own clock, as the device's may be wrong.
     pub fn seconds(&self, name: &str) -> Option<Duration> {
-        let seconds = self.header(name)?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+        let value = self.header(name)?.trim();
+        let pause = match value.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => {
+                let until = httpdate::parse_http_date(value).ok()?;
+                let now = httpdate::parse_http_date(self.header("date")?.trim()).ok()?;
+                until.duration_since(now).unwrap_or_default()
+            }
+        };
+        Some(pause.min(LONGEST_RETRY_AFTER))
     }
 
     /// Reads the body incrementally.

@@ -61,9 +61,26 @@ impl Receiver {
         };
         if let Some(token) = secret("token")? {
             headers.push(("authorization", format!("Bearer {}", token.expose())));
-        } else if let Some((user, password)) = secret("user")?.zip(secret("password")?) {
-            let both = STANDARD.encode(format!("{}:{}", user.expose(), password.expose()));
-            headers.push(("authorization", format!("Basic {both}")));
+        } else {
+            let missing = |name: &str, there: &str| {
+                let full = |name: &str| credentials.full_name(&format!("{what}-{name}"));
+                anyhow::anyhow!(
+                    "there is a credential {}, but no {}: give both, or {} instead",
+                    full(there),
+                    full(name),
+                    full("token")
+                )
+            };
+            match (secret("user")?, secret("password")?) {
+                (Some(user), Some(password)) => {
+                    let both = STANDARD.encode(format!("{}:{}", user.expose(), password.expose()));
+                    headers.push(("authorization", format!("Basic {both}")));
+                }
+                (None, None) => {}
+                // Without a word, everything would be refused that is sent.
+                (Some(_), None) => return Err(missing("password", "user")),
+                (None, Some(_)) => return Err(missing("user", "password")),
+            }
         }
         headers.extend(tenant.map(|tenant| ("x-scope-orgid", tenant.to_owned())));
         let client = client::new(timeout);
