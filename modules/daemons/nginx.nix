@@ -135,10 +135,11 @@ in
     }
     (daemon "nginx" {
       inherit (cfg) user group;
-      # Any answer will do, also none (52): hosts may want certain names, certificates, passwords.
+      # Any answer will do, also none (52): hosts may want certain names, certificates, passwords. nginx itself refuses TRACE, so that no
+      # application is asked by the device, which nobody has visited.
       health =
         if rendered.address == null then { unit = "nginx.service"; }
-        else { command = "curl -sko /dev/null -m 8 ${rendered.address}; case $? in 0 | 52) ;; *) exit 1 ;; esac"; };
+        else { command = "curl -sko /dev/null -X TRACE -m 8 ${rendered.address}; case $? in 0 | 52) ;; *) exit 1 ;; esac"; };
       definition = {
         description = "nginx";
         reloadTriggers = [ rendered.text ] ++ lib.attrValues rendered.passwords;

@@ -179,7 +179,8 @@ in
     }
     (daemon "postgresql" {
       user = "postgres";
-      health.command = "${programs}/pg_isready -q -p ${toString cfg.settings.port}";
+      # As a role that there is: that root has none would be an error in the journal each time.
+      health.command = "${programs}/pg_isready -q -U postgres -d postgres -p ${toString cfg.settings.port}";
       definition = {
         description = "PostgreSQL ${version}";
         # Whoever starts the server starts these as well: a switch may have stopped them with it.

@@ -61,6 +61,12 @@ in
             || { cat log; echo "error: services.prometheus.alertmanager: amtool refuses the configuration (above)"; exit 1; }
         '';
       };
+      # Silences and who was told of what, as of when it last wrote them: every quarter of an hour, and at its end.
+      lichen.state.alertmanager = {
+        version = "0.28";
+        backup = "tar -c -C /var/lib/alertmanager .";
+        restore = "tar -x -C \"$DIRECTORY\"";
+      };
     }
     (daemon "alertmanager" {
       user = "alertmanager";

@@ -4,8 +4,10 @@ let
   inherit (lib) mkIf mkOption types;
   exporter = import ./common/exporter.nix { inherit lib; };
   cfg = config.services.prometheus.exporters.node;
+  # Debian's looks for files of others where there are none, which is an error in the journal at each scrape.
+  files = lib.elem "textfile" cfg.enabledCollectors || lib.any (lib.hasInfix "collector.textfile") cfg.extraFlags;
   flags = map (name: "--collector.${name}") cfg.enabledCollectors
-    ++ map (name: "--no-collector.${name}") cfg.disabledCollectors
+    ++ map (name: "--no-collector.${name}") (lib.unique (cfg.disabledCollectors ++ lib.optional (!files) "textfile"))
     ++ [ "--web.listen-address=${cfg.listenAddress}:${toString cfg.port}" ] ++ cfg.extraFlags;
   names = description: example: mkOption { type = types.listOf types.str; default = [ ]; inherit description example; };
 in

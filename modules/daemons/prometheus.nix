@@ -45,9 +45,10 @@ let
   });
   prefix = let parts = builtins.match "[a-z]+://[^/]+(/.*[^/])?/?" (lib.mapNullable lib.unsafeDiscardStringContext cfg.webExternalUrl); in
     if cfg.webExternalUrl == null || parts == null || lib.head parts == null then "" else "${lib.removePrefix "/" (lib.head parts)}/";
+  data = "/var/lib/${cfg.stateDir}";
   flags = [
     "--config.file=/etc/prometheus/prometheus.yml"
-    "--storage.tsdb.path=/var/lib/${cfg.stateDir}/data"
+    "--storage.tsdb.path=${data}/data"
     "--storage.tsdb.retention.time=${cfg.retentionTime}"
     "--web.listen-address=${cfg.listenAddress}:${toString cfg.port}"
   ] ++ lib.optional (cfg.webExternalUrl != null) "--web.external-url=${cfg.webExternalUrl}" ++ cfg.extraFlags;
@@ -106,6 +107,24 @@ in
               || { cat log; echo "error: services.prometheus.rules or ruleFiles: promtool refuses ${name} (above)"; exit 1; }
           '') (lib.attrNames ruleFiles)}
         '';
+      };
+
+      # Prometheus 2.53 does not read what Prometheus 3 writes. The copy is of names first, all at once: while files are read, blocks are
+      # merged, and what became a block leaves the log. That the log grows meanwhile (tar's 1) does no harm: what is missing came later.
+      lichen.state.prometheus = {
+        version = "2";
+        directory = data;
+        backup = ''
+          set -e
+          cd ${data}
+          rm -rf copy
+          trap 'rm -rf copy' EXIT
+          mkdir copy
+          cp -al data/wal copy
+          find data -maxdepth 1 -name '[0-9]*' ! -name '*.*' -exec cp -al -t copy {} +
+          tar -c -C copy . || [ $? -eq 1 ]
+        '';
+        restore = "mkdir \"$DIRECTORY/data\" && tar -x -C \"$DIRECTORY/data\"";
       };
     }
     (daemon "prometheus" {

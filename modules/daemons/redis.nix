@@ -81,6 +81,8 @@ let
         # A full card is no reason to refuse what a cache is told.
         stop-writes-on-bgsave-error = mkDefault config.appendOnly;
         aof-load-truncated = mkDefault true;
+        # Without this it asks for the locale of the device, and ends if the image does not have that.
+        locale-collate = mkDefault "C";
       }
       (mkIf (config.bind != null) { inherit (config) bind; })
       (mkIf (config.bind == null) { protected-mode = mkDefault (config.requirePassFile == null); })
@@ -116,7 +118,8 @@ let
           script = ''
             # It has no option for this: a server is started without its directory, socket and port.
             sed -E '/^(dir|unixsocket|port|bind|replicaof|supervised) /d' root/etc/redis/${file} > conf
-            timeout 60 qemu-aarch64 -L /build/root /build/root/usr/bin/valkey-server /build/conf --port 0 --unixsocket /build/socket \
+            # With the locale of the device.
+            LC_ALL=${config.i18n.defaultLocale} timeout 60 qemu-aarch64 -L /build/root /build/root/usr/bin/valkey-server /build/conf --port 0 --unixsocket /build/socket \
               --ignore-warnings ARM64-COW-BUG > log 2>&1 &
             until [ -S socket ]; do
               kill -0 $! 2> /dev/null || { cat log; echo "error: services.redis.servers.${name}: Valkey refuses a setting (above)"; exit 1; }

@@ -42,9 +42,9 @@ in
             exit 0
           fi
           trap 'rm -f $file.key $file.crt $file.new' EXIT
-          # From yesterday on, because clocks differ.
+          # It is no authority: some programs, rustls and Firefox among them, take no authority for a server. From yesterday on, because clocks differ.
           openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=$host" -addext "subjectAltName=$names" \
-            -addext extendedKeyUsage=serverAuth -not_before $(date -u -d yesterday +%Y%m%d%H%M%SZ) \
+            -addext basicConstraints=critical,CA:FALSE -addext keyUsage=critical,digitalSignature -addext extendedKeyUsage=serverAuth -not_before $(date -u -d yesterday +%Y%m%d%H%M%SZ) \
             -not_after $(date -u -d '${toString c.days} days' +%Y%m%d%H%M%SZ) -keyout $file.key -out $file.crt 2> /dev/null
           cat $file.key $file.crt > $file.new
           chgrp ${c.group} $file.new

@@ -17,13 +17,18 @@ in
     expr = lines { } "E" ++ lines { } "User=";
     expected = [
       "EnvironmentFile=" "ExecStart="
-      "ExecStart=/usr/bin/prometheus-node-exporter '--web.listen-address=0.0.0.0:9100'"
+      "ExecStart=/usr/bin/prometheus-node-exporter --no-collector.textfile '--web.listen-address=0.0.0.0:9100'"
       "User=node-exporter"
     ];
   };
   "collectors and further arguments are passed on" = {
     expr = lib.last (lines { enabledCollectors = [ "systemd" ]; disabledCollectors = [ "timex" ]; extraFlags = [ "--log.level=error" ]; port = 99; } "ExecStart=");
-    expected = "ExecStart=/usr/bin/prometheus-node-exporter --collector.systemd --no-collector.timex '--web.listen-address=0.0.0.0:99' '--log.level=error'";
+    expected = "ExecStart=/usr/bin/prometheus-node-exporter --collector.systemd --no-collector.timex --no-collector.textfile '--web.listen-address=0.0.0.0:99' '--log.level=error'";
+  };
+  "files of others are looked for only where the page says, since their missing would be an error at each scrape" = {
+    expr = map (node: lib.any (lib.hasInfix "--no-collector.textfile") (lines node "ExecStart="))
+      [ { } { disabledCollectors = [ "textfile" ]; } { extraFlags = [ "--collector.textfile.directory=/run/figures" ]; } { enabledCollectors = [ "textfile" ]; } ];
+    expected = [ true true false false ];
   };
   "its health is asked for where it listens" = {
     expr = map check [ { } { listenAddress = "10.3.0.2"; port = 99; } ];

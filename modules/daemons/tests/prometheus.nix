@@ -13,8 +13,13 @@ let
 in
 {
   "an appliance that does not ask for them has nothing of them" = {
-    expr = let it = (eval { }).config; in [ (it.systemd.services ? prometheus) (it.systemd.services ? alertmanager) (it.users.users ? prometheus) it.lichen.configurationChecks ];
-    expected = [ false false false { } ];
+    expr = let it = (eval { }).config; in [ (it.systemd.services ? prometheus) (it.systemd.services ? alertmanager) (it.users.users ? prometheus) it.lichen.configurationChecks it.lichen.state ];
+    expected = [ false false false { } { } ];
+  };
+  "what both remember is protected from another version, where the page says that it is" = {
+    expr = lib.mapAttrs (_: state: [ state.version state.directory ])
+      (builtins.fromJSON (etc (on { stateDir = "figures"; alertmanager = on { configuration = me; }; }))."lichen/state.json".text);
+    expected = { alertmanager = [ "0.28" "/var/lib/alertmanager" ]; prometheus = [ "2" "/var/lib/figures" ]; };
   };
   "both are sound" = { expr = let it = on { alertmanager = on { configuration = me; }; }; in [ (failed it) (eval it).problems ]; expected = [ [ ] [ ] ]; };
   "what is not said is not written" = {

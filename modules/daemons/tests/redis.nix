@@ -28,6 +28,10 @@ in
     expr = let it = { appendOnly = true; settings.maxmemory = "64mb"; }; in lines "save" it ++ lines "append" it ++ lines "maxmemory" it ++ lines "stop-writes" it;
     expected = [ "save \"\"" "appendfsync everysec" "appendonly yes" "maxmemory 64mb" "maxmemory-policy noeviction" "stop-writes-on-bgsave-error yes" ];
   };
+  "it sorts as C does, unless the page names a locale" = {
+    expr = lines "locale" { } ++ lines "locale" { settings.locale-collate = "C.UTF-8"; };
+    expected = [ "locale-collate C" "locale-collate C.UTF-8" ];
+  };
   "several times to save, and a directive that is repeated, are several lines" = {
     expr = lines "save" { save = [ [ 900 1 ] [ 300 10 ] ]; } ++ lines "rename-command" { settings.rename-command = [ "FLUSHALL \"\"" "CONFIG \"\"" ]; };
     expected = [ "save 900 1" "save 300 10" "rename-command FLUSHALL \"\"" "rename-command CONFIG \"\"" ];

@@ -22,6 +22,10 @@ in
     expr = lib.filter (lib.hasPrefix "names=") (lib.splitString "\n" etc."lichen/scripts/self-signed-web-start".text);
     expected = [ "names=DNS:$host,DNS:$host.local,DNS:localhost,DNS:rack.example.org" ];
   };
+  "it vouches for this server, and for no other certificate" = {
+    expr = map (what: lib.hasInfix "-addext ${what} " etc."lichen/scripts/self-signed-web-start".text) [ "basicConstraints=critical,CA:FALSE" "keyUsage=critical,digitalSignature" "extendedKeyUsage=serverAuth" ];
+    expected = [ true true true ];
+  };
   "it is looked at every day, and when the clock is set" = {
     expr = lib.filter (lib.hasPrefix "On") (lib.splitString "\n" etc."systemd/system/self-signed-web.timer".text);
     expected = [ "OnCalendar=daily" "OnClockChange=true" ];

@@ -1,0 +1,2 @@
+# The page of docs/how-to/serve-a-web-application.md, and nothing else.
+import ../../modules/daemons/tests/how-to/web.nix
