@@ -18,7 +18,8 @@ in
       example = "SystemMaxUse=200M";
       description = ''
         Further lines of {file}`journald.conf`. They override Lichen's: at most 64 MiB and 30 days are kept, and
-        messages are written every 5 minutes (severe ones at once).
+        messages are written every 5 minutes (severe ones at once), or every 15 seconds where
+        {option}`services.courier.loki.url` has them sent away.
       '';
     };
   };

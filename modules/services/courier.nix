@@ -16,7 +16,16 @@ let
     "services.courier.remoteWrite.url" = cfg.remoteWrite.url;
     "services.courier.loki.url" = cfg.loki.url;
   } // lib.mapAttrs' (name: value: { name = "services.courier.scrape.targets.${name}"; inherit value; }) targets;
-  isAddress = url: builtins.match "https?://[^/?#[:space:]]+([/?#][^[:space:]]*)?" url != null;
+  # What the service takes as an address, too: see crates/http-client/src/address.rs.
+  isAddress =
+    let
+      user = "([^]/?#@[:space:]<>[]*@)?";
+      host = "([a-zA-Z0-9._~!$&'()*+,;=-]+|\\[[0-9a-fA-F:.]+])";
+      port = "(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?";
+      path = "(/[^?#[:space:][:cntrl:]<>`]*)?";
+      query = "([?][^#[:space:][:cntrl:]<>\"]*)?";
+    in
+    url: builtins.match "https?://${user}${host}${port}${path}${query}(#.*)?" url != null;
   hasPassword = url: builtins.match "https?://[^/?#]*@.*" url != null;
   isLabel = name: builtins.match "[a-zA-Z_][a-zA-Z0-9_]*" name != null && ! lib.hasPrefix "__" name;
   own = [ "job" "unit" "level" ];
@@ -100,7 +109,7 @@ in
         }
       ]
       # A message does not repeat an address: it may have a password in it.
-      ++ each (_: isAddress) (name: _: "${name} is no address: it must begin with http:// or https://, and a host must follow.") addresses
+      ++ each (_: isAddress) (name: _: "${name} is no address: it must begin with http:// or https://, and a host must follow, perhaps a port, and a path without spaces.") addresses
       ++ each (_: url: ! hasPassword url) (name: _: "${name} has a user or a password in it, which everybody on the build machine could read. They belong in lichen.toml: see docs/how-to/secrets.md.") addresses
       ++ each (name: _: isLabel name) (name: _: "services.courier.labels: \"${name}\" is no name of a label: it may have letters, digits and _, and must not begin with a digit or with __.") cfg.labels
       ++ each (name: _: ! builtins.elem name own) (name: _: "services.courier.labels.${name}: the courier itself sets this label; choose another name.") cfg.labels

@@ -86,10 +86,12 @@ fn every_alert_looks_at_series_that_its_service_has_and_is_silent_when_all_is_we
                 matches!(severity, Some("critical" | "warning")),
                 "{name}: severity {severity:?}"
             );
-            ensure!(
-                rule["annotations"]["summary"].is_string(),
-                "{name} has no summary"
-            );
+            for text in ["summary", "description"] {
+                ensure!(
+                    rule["annotations"][text].is_string(),
+                    "{name} has no {text}"
+                );
+            }
             let references = references(rule["expr"].as_str().context("no expression")?)?;
             for selector in &references.selectors {
                 watched.knows(selector).with_context(|| name.to_owned())?;

@@ -155,6 +155,8 @@ impl Bucket {
             idle: settings.idle,
             // A redirect to another host would fail, because signatures are valid for one host only.
             redirects: 0,
+            // Files of many megabytes go through it.
+            buffer: 128 * 1024,
         });
         Ok(Bucket {
             bucket: quirks::open(&settings)?,

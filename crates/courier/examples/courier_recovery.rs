@@ -13,6 +13,8 @@
     reason = "what is measured need not survive a cut"
 )]
 
+mod support;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::sleep;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use courier::clock::{Clock, Moment};
+use courier::config::MetricsSettings;
 use courier::labels::{Labels, NAME};
 use courier::queue::Queue;
 use courier::queue::codec::{Frame, Sample};
@@ -27,9 +30,9 @@ use courier::send::pause::Pause;
 use courier::send::remote_write::WriteRequest;
 use courier::stats::Stats;
 use fake_receiver::{Answer, Asked, Server};
-use kit::load::{Connection, Measured};
 use prost::Message;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use support::{metric, rounded};
 
 const OUTAGES: [(&str, u64); 3] = [
     ("10 minutes", 600),
@@ -42,19 +45,14 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const TRIALS: usize = 1000;
 
 fn main() -> Result<()> {
-    kit::load::main([500, 50], measure, |arguments| {
-        let [file] = arguments else {
-            anyhow::bail!("serve CONFIGURATION");
-        };
-        let config = serde_json::from_slice(&std::fs::read(file)?)?;
-        kit::load::serve("courier", config, courier::run)
-    })
+    support::main([500, 50], measure)
 }
 
 fn measure([samples, latency_ms]: [usize; 2]) -> Result<Value> {
-    let mut all = Vec::new();
+    let mut all = Map::new();
     for (name, seconds) in OUTAGES {
-        all.push(recovery(name, seconds, samples, latency_ms as u64)?);
+        let told = recovery(name, seconds, samples, latency_ms as u64)?;
+        all.insert(name.to_owned(), told);
     }
     Ok(json!({ "samples_per_scrape": samples, "latency_ms": latency_ms, "outages": all }))
 }
@@ -62,7 +60,7 @@ fn measure([samples, latency_ms]: [usize; 2]) -> Result<Value> {
 fn recovery(name: &str, seconds: u64, samples: usize, latency_ms: u64) -> Result<Value> {
     let directory = tempfile::tempdir()?;
     let place = directory.path();
-    let waiting = fill(&place.join("state/queue"), seconds, samples)?;
+    let waiting = fill(&place.join("courier/queue"), seconds, samples)?;
     let target = Server::start(|_| {
         Answer::new(200)
             .kind("text/plain; version=0.0.4")
@@ -79,21 +77,16 @@ fn recovery(name: &str, seconds: u64, samples: usize, latency_ms: u64) -> Result
         delays.extend(fresh(&asked, begun_ms));
         Answer::new(204)
     });
-    let config = json!({
-        "data": { "directory": place.join("state") },
+    let settings = json!({
         "queue": { "max_bytes": 1u64 << 32 },
         "scrape": {
             "interval_seconds": 1,
             "targets": [{ "job": "it", "url": target.url("/metrics") }],
         },
         "metrics": { "url": receiver.url("/api/v1/write") },
-        "clock": { "synchronized": null },
     });
-    let file = place.join("config.json");
-    std::fs::write(&file, config.to_string())?;
-    let file = file.to_str().context("the directory has no name")?;
     let begun = Instant::now();
-    let courier = Measured::start(&[file], "/health/ready")?;
+    let courier = support::courier(place, "courier", &settings)?;
     let mut resident = 0;
     while metric(&courier, "courier_behind_seconds{what=\"metrics\"}")? > 120.0
         || receiver.asked() == 0
@@ -115,7 +108,6 @@ fn recovery(name: &str, seconds: u64, samples: usize, latency_ms: u64) -> Result
     let fresh = |part: f64| delays[((delays.len() - 1) as f64 * part) as usize];
     ensure!(!delays.is_empty(), "{name}: nothing new has arrived");
     Ok(json!({
-        "outage": name,
         "samples_waiting": waiting,
         "seconds_to_send_it": rounded(took.as_secs_f64()),
         "requests": requests,
@@ -186,9 +178,11 @@ fn fresh(asked: &Asked, since_ms: i64) -> Vec<i64> {
 
 /// How long the pause goes on after an outage, with the usual settings: the mean and the longest.
 fn tries_again(outage_s: u64) -> Value {
+    let usual = MetricsSettings::default();
     let waits: Vec<f64> = (0..TRIALS)
         .map(|_| {
-            let (mut pause, mut at) = (Pause::new(1.0, 120.0), 0.0);
+            let mut pause = Pause::new(usual.retry_seconds, usual.longest_retry_seconds);
+            let mut at = 0.0;
             while at < outage_s as f64 {
                 pause.failed(None);
                 at += pause.left().unwrap_or_default().as_secs_f64();
@@ -199,19 +193,4 @@ fn tries_again(outage_s: u64) -> Value {
     let mean = waits.iter().sum::<f64>() / waits.len() as f64;
     let most = waits.iter().copied().fold(0.0, f64::max);
     json!({ "mean": rounded(mean), "most": rounded(most) })
-}
-
-/// One of its own metrics.
-fn metric(courier: &Measured, name: &str) -> Result<f64> {
-    let text = Connection::open(courier.address)?.get("/metrics")?;
-    let text = text.context("it tells no metrics")?;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = value.with_context(|| format!("{name} is not told"))?;
-    Ok(value.parse()?)
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }

@@ -93,7 +93,7 @@ kit::settings! {
         /// Pause after the first failure, doubled after each further one.
         pub retry_seconds: f64 = 1.0, in 0.01..=3600.0;
         /// The longest pause.
-        pub longest_retry_seconds: f64 = 120.0, in 0.01..=3600.0;
+        pub longest_retry_seconds: f64 = 60.0, in 0.01..=3600.0;
         /// What is older than this goes beside what is new, if the receiver takes it then.
         pub late_seconds: f64 = 120.0, in 0.0..=86_400.0;
         /// Most samples in a request.
@@ -112,7 +112,7 @@ kit::settings! {
         /// Pause after the first failure, doubled after each further one.
         pub retry_seconds: f64 = 1.0, in 0.01..=3600.0;
         /// The longest pause.
-        pub longest_retry_seconds: f64 = 120.0, in 0.01..=3600.0;
+        pub longest_retry_seconds: f64 = 60.0, in 0.01..=3600.0;
         /// Time between two looks at the journal.
         pub interval_seconds: f64 = 5.0, in 0.01..=3600.0;
         /// Most lines in a request.

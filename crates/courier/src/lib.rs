@@ -22,6 +22,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
+use http_client::{Client, Options};
 use kit::{Condition, Kit};
 
 use clock::{Boots, Clock};
@@ -32,6 +33,15 @@ use stats::{Stats, What};
 
 /// How often it is looked whether the time is known.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A client that follows no redirect. Of its connections there may be as many as there are targets, so their buffers are small.
+fn client(timeout: Duration) -> Client {
+    Client::new(&Options {
+        redirects: 0,
+        buffer: 16 * 1024,
+        ..Options::new("lichen-courier", timeout)
+    })
+}
 
 /// Runs the service until it is asked to stop.
 pub async fn run(config: Config, kit: Kit) -> anyhow::Result<()> {

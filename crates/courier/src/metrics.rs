@@ -150,7 +150,12 @@ impl Sender {
             State::NewestFirst => Order::NewestFirst,
             State::UpToDate | State::OldestFirst => Order::OldestFirst,
         };
-        let Some(batch) = self.queue().next(order, self.batch_samples) else {
+        let next = self.queue().next(order, self.batch_samples);
+        let next = next.map_err(|error| NotYet {
+            why: format!("the queue cannot be read: {error}"),
+            after: None,
+        })?;
+        let Some(batch) = next else {
             self.state = State::UpToDate;
             self.stats.oldest(What::Metrics, None);
             return Ok(None);

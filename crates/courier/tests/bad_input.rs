@@ -110,7 +110,7 @@ fn on_a_small_disk(directory: &Path, changes: serde_json::Value) -> (Program, Pa
 #[test]
 fn what_a_full_disk_does_not_take_is_shown_and_arrives_and_is_over_when_there_is_room() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, mut receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, mut receiver) = (target(), Prometheus::start(Takes::Anything));
     let config = metrics(&target, &receiver.url());
     let (program, disk) = on_a_small_disk(directory.path(), config);
     let reason = |component: &str| {

@@ -263,6 +263,48 @@ fn lines_that_the_journal_lost_with_the_power_hide_none_of_the_next_boot() {
 }
 
 #[test]
+fn a_boot_of_which_nothing_is_on_the_disk_hides_no_short_one_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, loki) = (Journal::new(directory.path()), Loki::start());
+    let config = journal.settings(&loki.url());
+    let mut at_us = (kit::clock::now_ms() - 1000) * 1000;
+    let mut write = |boot, text| {
+        at_us += 1;
+        let (unit, up_us) = ("x.service", at_us);
+        journal.write(&Entry {
+            unit,
+            text,
+            at_us,
+            up_us,
+            boot,
+        });
+    };
+    write("first", "one");
+    let courier = start(directory.path(), config.clone());
+    lines_arrive(&loki, "x.service", &["one"]);
+    for text in ["two", "three"] {
+        write("second", text);
+    }
+    lines_arrive(&loki, "x.service", &["one", "two", "three"]);
+    courier.stop();
+    // Both are lost with the power. The next boot has their numbers, and is as short.
+    journal.cut(2);
+    write("third", "four");
+    for text in ["five", "six"] {
+        write("fourth", text);
+    }
+    let courier = start(directory.path(), config);
+    let all = ["one", "two", "three", "four", "five", "six"];
+    lines_arrive(&loki, "x.service", &all);
+    assert_eq!(loki.doubles(), 0);
+    assert_eq!(
+        count(&courier, "courier_lost_lines_total{reason=\"vacuumed\"}"),
+        0.0
+    );
+    courier.stop();
+}
+
+#[test]
 fn the_journal_is_looked_at_no_more_often_than_it_is_told_to() {
     let directory = tempfile::tempdir().unwrap();
     let journal = Arc::new(Journal::new(directory.path()));

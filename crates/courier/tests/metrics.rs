@@ -43,7 +43,7 @@ fn what_is_scraped_arrives_with_its_labels_and_secrets_and_tells_how_the_scrape_
         "pass",
     )
     .unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Anything));
     let mut config = metrics(&target, &receiver.url());
     merge(&mut config, json!({ "metrics": { "tenant": "acme" } }));
     let courier = start(directory.path(), config);
@@ -72,7 +72,7 @@ fn what_is_scraped_arrives_with_its_labels_and_secrets_and_tells_how_the_scrape_
 #[test]
 fn an_outage_costs_nothing_and_neither_does_a_restart_in_it() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, mut receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, mut receiver) = (target(), Prometheus::start(Takes::Anything));
     let config = metrics(&target, &receiver.url());
     let courier = start(directory.path(), config.clone());
     arrive(&receiver, 3);
@@ -100,7 +100,7 @@ fn an_outage_costs_nothing_and_neither_does_a_restart_in_it() {
 #[test]
 fn a_receiver_that_is_busy_is_asked_again_and_one_that_says_when_not_before() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Anything));
     receiver.takes(Takes::Nothing(Answer::new(503)));
     let courier = start(directory.path(), metrics(&target, &receiver.url()));
     eventually("it is asked again", || {
@@ -129,7 +129,7 @@ fn a_receiver_that_is_busy_is_asked_again_and_one_that_says_when_not_before() {
 #[test]
 fn a_token_that_has_expired_costs_nothing_of_what_waits() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Anything));
     let courier = start(directory.path(), metrics(&target, &receiver.url()));
     arrive(&receiver, 3);
     for status in [401, 403, 407] {
@@ -157,10 +157,7 @@ fn a_token_that_has_expired_costs_nothing_of_what_waits() {
 #[test]
 fn what_is_refused_is_counted_and_costs_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (
-        Target::start(),
-        Prometheus::start(Takes::AllBut("constant")),
-    );
+    let (target, receiver) = (target(), Prometheus::start(Takes::AllBut("constant")));
     let courier = start(directory.path(), metrics(&target, &receiver.url()));
     arrive(&receiver, 10);
     is_complete(&receiver);
@@ -188,7 +185,7 @@ fn what_is_refused_is_counted_and_costs_nothing_else() {
 #[test]
 fn a_scrape_with_more_samples_than_a_request_may_have_goes_in_several() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Anything));
     let mut config = metrics(&target, &receiver.url());
     merge(&mut config, json!({ "metrics": { "batch_samples": 3 } }));
     let courier = start(directory.path(), config);
@@ -201,7 +198,7 @@ fn a_scrape_with_more_samples_than_a_request_may_have_goes_in_several() {
 #[test]
 fn what_was_taken_before_the_line_was_cut_is_sent_again_and_known_by_its_time() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Half));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Half));
     let courier = start(directory.path(), metrics(&target, &receiver.url()));
     eventually("it has taken half", || {
         (receiver.server.asked() > 3).then_some(())
@@ -216,7 +213,7 @@ fn what_was_taken_before_the_line_was_cut_is_sent_again_and_known_by_its_time() 
 /// Lets a courier wait for a receiver that is down, until its samples are late; returns how many there are.
 fn outage(takes: Takes) -> (Prometheus, Target, tempfile::TempDir, Running, usize) {
     let directory = tempfile::tempdir().unwrap();
-    let (target, mut receiver) = (Target::start(), Prometheus::start(takes));
+    let (target, mut receiver) = (target(), Prometheus::start(takes));
     let mut config = metrics(&target, &receiver.url());
     merge(
         &mut config,
@@ -275,7 +272,7 @@ fn after_an_outage_all_goes_in_its_order_where_the_receiver_takes_nothing_else()
 fn nothing_is_sent_before_the_time_is_known_and_then_with_the_right_one() {
     const YEAR_MS: i64 = 365 * 86_400_000;
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::InOrder));
+    let (target, receiver) = (target(), Prometheus::start(Takes::InOrder));
     let known = directory.path().join("synchronized");
     let clock = Clock::new(Some(known.clone()));
     clock.jump(-3 * YEAR_MS);
@@ -314,7 +311,7 @@ fn a_redirect_carries_nothing_to_another_host() {
     )
     .unwrap();
     let elsewhere = Prometheus::start(Takes::Anything);
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Anything));
     receiver.takes(Takes::Nothing(
         Answer::new(307).header("Location", &elsewhere.url()),
     ));
@@ -344,7 +341,7 @@ fn a_redirect_carries_nothing_to_another_host() {
 #[test]
 fn targets_that_hang_delay_no_other_and_are_down() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, receiver) = (target(), Prometheus::start(Takes::Anything));
     // The kernel takes its connections, and nobody answers.
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", hanging.local_addr().unwrap());

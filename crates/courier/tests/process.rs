@@ -78,7 +78,7 @@ fn simulated_it_scrapes_itself() {
 /// the scrape that a kill interrupts: the last one that the killed program had asked for.
 fn kills(rounds: usize) {
     let directory = tempfile::tempdir().unwrap();
-    let (target, mut receiver) = (Target::start(), Prometheus::start(Takes::Anything));
+    let (target, mut receiver) = (target(), Prometheus::start(Takes::Anything));
     let mut config = metrics(&target, &receiver.url());
     merge(
         &mut config,

@@ -57,7 +57,7 @@ struct Scene {
 impl Scene {
     fn new(out_of_order: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (target, both) = (Target::start(), Both::start());
+        let (target, both) = (target(), Both::start());
         let folder = directory.path().join("prometheus");
         let prometheus = Debian::start(&folder, out_of_order, both.server.address());
         let courier = Self::courier(directory.path(), &target, &both, &prometheus);

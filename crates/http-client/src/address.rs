@@ -18,6 +18,11 @@ impl Address {
             .scheme_str()
             .filter(|s| matches!(*s, "http" | "https"))?;
         let host = uri.host().filter(|host| !host.is_empty())?;
+        // A port that is none would silently be the scheme's own.
+        let named = uri.authority()?.as_str().rsplit('@').next()?;
+        if named != host && uri.port().is_none() {
+            return None;
+        }
         Some(Address {
             scheme: scheme.to_owned(),
             host: host.to_owned(),
@@ -56,8 +61,18 @@ mod tests {
         ] {
             assert_eq!(Address::parse(url).unwrap().masked(), shown);
         }
-        let nas = Address::parse("http://me:word@nas:9000/x").unwrap();
-        assert_eq!(nas.authority(), "nas:9000");
+        for (url, authority) in [
+            ("http://me:word@nas:9000/x", "nas:9000"),
+            ("http://me@nas/x", "nas"),
+            (
+                "http://10.0.0.7:65535/\"{}?a={b}&c=[d]|\\e`# f",
+                "10.0.0.7:65535",
+            ),
+            ("http://[2001:db8::1]/x", "[2001:db8::1]"),
+            ("http://[2001:db8::1]:9000/x", "[2001:db8::1]:9000"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().authority(), authority);
+        }
     }
 
     #[test]
@@ -70,6 +85,13 @@ mod tests {
             "http://",
             "file:///etc/passwd",
             "http://a b/",
+            "http://a]b/",
+            "http://[2001:db8::1/",
+            "http://nas:80:90/",
+            "http://nas:99999/",
+            "http://nas:http/",
+            "http://nas/<x>",
+            "http://nas/?\"x\"",
         ] {
             assert_eq!(Address::parse(bad), None, "{bad}");
         }

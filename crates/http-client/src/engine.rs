@@ -49,6 +49,8 @@ impl Engine {
             .timeout_per_read(Some(options.idle))
             .timeout_per_write(Some(options.idle))
             .max_redirects(options.redirects)
+            .input_buffer_size(options.buffer)
+            .output_buffer_size(options.buffer)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .user_agent(name)
             .build();

@@ -25,7 +25,7 @@ pub use http::Method;
 /// The longest pause that a server may request, so that a mistake there cannot silence a device for a year.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The time limits and the name of a client.
+/// The limits and the name of a client.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Its name in `User-Agent`; the version is added.
@@ -40,6 +40,9 @@ pub struct Options {
     /// How many redirects of a GET or HEAD are followed; a request with a body is never redirected. With 0, a redirect
     /// is an ordinary answer.
     pub redirects: u32,
+    /// The size of the two buffers that each connection has while it is kept. Smaller ones cost time where much is
+    /// transferred; the head of an answer has to fit in.
+    pub buffer: usize,
 }
 
 impl Options {
@@ -51,6 +54,7 @@ impl Options {
             whole: Some(whole),
             idle: whole.min(Duration::from_secs(60)),
             redirects: 10,
+            buffer: 128 * 1024,
         }
     }
 }
@@ -164,10 +168,19 @@ impl Answer {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    /// The value of a header that is a number of seconds; at most an hour.
+    /// The value of a header that is a number of seconds, or a date until which there are so many; at most an hour. They are
+    /// counted by the server's own clock, as the device's may be wrong.
     pub fn seconds(&self, name: &str) -> Option<Duration> {
-        let seconds = self.header(name)?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+        let value = self.header(name)?.trim();
+        let pause = match value.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => {
+                let until = httpdate::parse_http_date(value).ok()?;
+                let now = httpdate::parse_http_date(self.header("date")?.trim()).ok()?;
+                until.duration_since(now).unwrap_or_default()
+            }
+        };
+        Some(pause.min(LONGEST_RETRY_AFTER))
     }
 
     /// Reads the body incrementally.

@@ -111,6 +111,48 @@ fn whoever_is_asked_hears_who_asks() {
 }
 
 #[test]
+fn a_server_may_say_until_when_to_wait_by_its_own_clock() {
+    for (date, until, seconds) in [
+        (
+            "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+            "Wed, 21 Oct 2015 07:30:05 GMT",
+            Some(125),
+        ),
+        (
+            "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+            "Wednesday, 21-Oct-15 07:30:05 GMT",
+            Some(125),
+        ),
+        (
+            "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+            "Wed, 21 Oct 2015 07:00:00 GMT",
+            Some(0),
+        ),
+        (
+            "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+            "Wed, 21 Oct 2026 07:00:00 GMT",
+            Some(3600),
+        ),
+        ("Date: Wed, 21 Oct 2015 07:28:00 GMT\r\n", "soon", None),
+        // A server without a clock has no date, and cannot mean one.
+        ("", "Wed, 21 Oct 2015 07:30:05 GMT", None),
+    ] {
+        let server = server(move |_, stream| {
+            say(
+                stream,
+                &format!(
+                    "HTTP/1.1 429 Wait\r\n{date}Retry-After: {until}\r\nContent-Length: 0\r\n\r\n"
+                ),
+            );
+        });
+        let request = Request::get(format!("http://{server}/"));
+        let answer = Client::new(&options()).send(request).unwrap();
+        let pause = answer.seconds("retry-after");
+        assert_eq!(pause, seconds.map(Duration::from_secs), "{date}{until}");
+    }
+}
+
+#[test]
 fn nobody_there_is_told_with_the_host_and_may_pass() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap();
@@ -167,6 +209,26 @@ fn a_server_that_stops_in_the_middle_is_given_up_and_what_came_is_kept() {
     let error = answer.append_to(&mut body, 1000).unwrap_err();
     assert_eq!(error.cause, Cause::Slow(Stage::Idle, options().idle));
     assert_eq!(body, b"half");
+}
+
+#[test]
+fn what_is_larger_than_the_buffers_is_sent_and_arrives_whole() {
+    let server = server(|heard, stream| {
+        let length = heard.body.len();
+        say(
+            stream,
+            &format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"),
+        );
+        stream.write_all(&heard.body).unwrap();
+    });
+    let small = Options {
+        buffer: 4096,
+        ..options()
+    };
+    let sent: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+    let request = Request::post(format!("http://{server}/"), sent.clone());
+    let answer = Client::new(&small).send(request).unwrap();
+    assert!(answer.bytes(sent.len()).unwrap() == sent);
 }
 
 #[test]

@@ -34,7 +34,7 @@ struct Done {
 }
 
 /// The variable that names the root of Debian's Prometheus, which a test would otherwise ask Nix for.
-const CHECK_TOOLS: &str = "CHECK_TOOLS";
+pub const CHECK_TOOLS: &str = "CHECK_TOOLS";
 
 /// Compiles and runs all host tests, some of them with `check_tools`, the root of Debian's Prometheus. Their whole output is
 /// kept in `build/log/host-tests.log`.

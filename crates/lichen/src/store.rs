@@ -54,6 +54,20 @@ pub fn keep(path: &Path, link: &Path) -> Result<()> {
     command::stdout_of(&mut nix).map(drop)
 }
 
+/// Drops at least `bytes` of what no link keeps, if there is so much. What built the things that links keep stays, too:
+/// without it, the next build would begin with compilers and Debian's packages.
+pub fn collect_garbage(bytes: u64) -> Result<()> {
+    command::stdout_of(&mut garbage_collector(bytes)).map(drop)
+}
+
+fn garbage_collector(bytes: u64) -> Command {
+    let mut nix = nix("nix-store");
+    nix.args(["--gc", "--max-freed", &bytes.to_string()]);
+    nix.args(["--option", "keep-outputs", "true"]);
+    nix.args(["--option", "keep-derivations", "true"]);
+    nix
+}
+
 /// Adds files under their own names and flat SHA-256, and checks that they landed where expected.
 pub fn add_flat(files: &[PathBuf]) -> Result<()> {
     for some in files.chunks(500) {
@@ -70,4 +84,35 @@ pub fn add_recursive(path: &Path) -> Result<PathBuf> {
             .arg(path),
     )?;
     Ok(PathBuf::from(text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_is_what_no_link_keeps_and_nothing_linked_was_built_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let of_store = |mut nix: Command| {
+            nix.arg("--store").arg(&store);
+            nix
+        };
+        let in_store = |path: &str| store.join(path.trim().trim_start_matches('/'));
+        let added = |name: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, name).unwrap();
+            let mut add = of_store(nix("nix-store"));
+            command::stdout_of(add.arg("--add").arg(&file)).unwrap()
+        };
+        let (kept, dropped) = (added("kept"), added("dropped"));
+        let roots = store.join("nix/var/nix/gcroots");
+        std::fs::create_dir_all(&roots).unwrap();
+        std::os::unix::fs::symlink(kept.trim(), roots.join("kept")).unwrap();
+        assert!(in_store(&dropped).exists());
+
+        command::stdout_of(&mut of_store(garbage_collector(1_000_000))).unwrap();
+        assert!(in_store(&kept).exists());
+        assert!(!in_store(&dropped).exists());
+    }
 }

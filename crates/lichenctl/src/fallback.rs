@@ -1,16 +1,14 @@
 //! Generations that were left because they did not work: kept on DATA, as the generation that runs then has no other trace
 //! of it than the journal. It is written only when that happens.
 
-use crate::journal::{self, note};
+use crate::journal;
+use crate::kept;
 use crate::record::now;
 use crate::root::Root;
 use crate::state::Generation;
-use anyhow::Result;
 use protocol::vitals::Fallback;
 use serde::{Deserialize, Serialize};
-use std::fs;
 
-const FOLDER: &str = "var/lib/lichen";
 const FILE: &str = "var/lib/lichen/fallback.json";
 
 /// All that is kept of it.
@@ -28,13 +26,7 @@ pub struct Fallbacks {
 impl Fallbacks {
     /// Reads it. A damaged file counts as none: nothing depends on it.
     pub fn load(root: &Root) -> Self {
-        let Ok(text) = fs::read(root.at(FILE)) else {
-            return Self::default();
-        };
-        let kept: Self = serde_json::from_slice(&text).unwrap_or_else(|error| {
-            note(&format!("/{FILE} is damaged and does not count: {error}"));
-            Self::default()
-        });
+        let kept: Self = kept::load(root, FILE);
         let ago = |fallback: Fallback| Fallback {
             seconds_ago: now().checked_sub(fallback.at),
             ..fallback
@@ -72,19 +64,10 @@ fn keep(root: &Root, from: Generation, why: &str, seq: Option<u64>) {
         last: Some(fallback),
         seq: seq.or(before.seq),
     };
-    if let Err(error) = after.save(root) {
+    if let Err(error) = kept::save(root, FILE, &after) {
         journal::error(&format!(
             "that generation {from} was left is not kept: {error:#}"
         ));
-    }
-}
-
-impl Fallbacks {
-    fn save(&self, root: &Root) -> Result<()> {
-        if !root.at(FOLDER).exists() {
-            durable::directory(&root.at(FOLDER), 0o700)?;
-        }
-        durable::update(&root.at(FILE), &serde_json::to_vec_pretty(self)?, 0o600).map(drop)
     }
 }
 

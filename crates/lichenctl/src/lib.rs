@@ -15,6 +15,7 @@ pub mod health;
 pub mod hint;
 pub mod hints;
 pub mod journal;
+mod kept;
 pub mod link;
 pub mod live;
 pub mod lock;

@@ -3,7 +3,7 @@
 
 use crate::channel::Config;
 use crate::generations::{self, Running, TRIES};
-use crate::journal::note;
+use crate::kept;
 use crate::root::Root;
 use crate::state::State;
 use anyhow::Result;
@@ -12,10 +12,8 @@ use protocol::status::{Following, Last};
 use protocol::vitals::Refusal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const FOLDER: &str = "var/lib/lichen";
 const FILE: &str = "var/lib/lichen/update.json";
 /// How many failed toplevels are remembered: a channel names one at a time.
 const FAILED: usize = 16;
@@ -108,24 +106,12 @@ pub fn failed_trial(root: &Root, state: State) -> Option<String> {
 impl Record {
     /// Reads the record. A damaged one counts as empty: never updating again would be worse.
     pub fn load(root: &Root) -> Self {
-        let Ok(text) = fs::read(root.at(FILE)) else {
-            return Self::default();
-        };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
-            note(&format!(
-                "/{FILE} is damaged and is replaced by an empty one: {error}"
-            ));
-            Self::default()
-        })
+        kept::load(root, FILE)
     }
 
     /// Writes it, durably.
     pub fn save(&self, root: &Root) -> Result<()> {
-        if !root.at(FOLDER).exists() {
-            durable::directory(&root.at(FOLDER), 0o700)?;
-        }
-        let text = serde_json::to_vec_pretty(self)?;
-        durable::update(&root.at(FILE), &text, 0o600).map(drop)
+        kept::save(root, FILE, self)
     }
 
     /// The highest sequence accepted from this channel.

@@ -35,3 +35,13 @@ impl Root {
         seconds.with_context(|| format!("/proc/uptime says {text:?}"))
     }
 }
+
+#[cfg(test)]
+impl Root {
+    /// Puts a file into the tree of a test, with the folders above it.
+    pub fn put(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        durable::atomic_write(&path, content.as_ref(), 0o644).unwrap();
+    }
+}

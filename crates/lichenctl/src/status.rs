@@ -66,7 +66,7 @@ pub fn collect(root: &Root) -> Status {
         facts: facts::collect(root),
         provision: provision::report(root),
         update: record::following(root),
-        recovery: recovery::published(root),
+        recovery: recovery::known(root),
         vitals: Some(vitals::collect(root)),
         link: link::published(root),
         tunnels: match root.is_device() {

@@ -1,13 +1,7 @@
 use super::*;
 use crate::lock::GenerationsLock;
-use durable::{atomic_write, scratch};
+use durable::scratch;
 use protocol::status::Standing;
-
-fn put(root: &Root, path: &str, text: &str) {
-    let path = root.at(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-}
 
 #[test]
 fn nothing_known_is_no_error() {
@@ -31,17 +25,13 @@ fn nothing_known_is_no_error() {
 fn the_boards_own_sensors_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let root = Root::new(dir.path());
-    put(&root, "sys/class/thermal/thermal_zone0/type", "rp1\n");
-    put(&root, "sys/class/thermal/thermal_zone0/temp", "1000\n");
-    put(
-        &root,
-        "sys/class/thermal/thermal_zone1/type",
-        "cpu-thermal\n",
-    );
-    put(&root, "sys/class/thermal/thermal_zone1/temp", "48312\n");
-    put(&root, "sys/class/hwmon/hwmon1/name", "rpi_volt\n");
-    put(&root, "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
-    put(&root, "proc/uptime", "93.51 180.00\n");
+    root.put("sys/class/thermal/thermal_zone0/type", "rp1\n");
+    root.put("sys/class/thermal/thermal_zone0/temp", "1000\n");
+    root.put("sys/class/thermal/thermal_zone1/type", "cpu-thermal\n");
+    root.put("sys/class/thermal/thermal_zone1/temp", "48312\n");
+    root.put("sys/class/hwmon/hwmon1/name", "rpi_volt\n");
+    root.put("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
+    root.put("proc/uptime", "93.51 180.00\n");
     let status = collect(&root);
     assert_eq!(
         (status.soc_celsius, status.undervoltage, status.throttled),
@@ -64,22 +54,22 @@ fn metrics_and_status_agree_on_the_soc() {
         status
     };
     agree("no sensor");
-    put(&root, "sys/class/thermal/thermal_zone0/type", "battery\n");
-    put(&root, "sys/class/thermal/thermal_zone0/temp", "20000\n");
+    root.put("sys/class/thermal/thermal_zone0/type", "battery\n");
+    root.put("sys/class/thermal/thermal_zone0/temp", "20000\n");
     agree("no sensor of the processor");
-    put(&root, "sys/class/hwmon/hwmon0/name", "rpi_volt\n");
-    put(&root, "sys/class/hwmon/hwmon0/in0_lcrit_alarm", "0\n");
+    root.put("sys/class/hwmon/hwmon0/name", "rpi_volt\n");
+    root.put("sys/class/hwmon/hwmon0/in0_lcrit_alarm", "0\n");
     let cooler = "sys/class/thermal/cooling_device0";
-    put(&root, &format!("{cooler}/type"), "cpufreq-cpu0\n");
-    put(&root, &format!("{cooler}/cur_state"), "0\n");
-    put(&root, &format!("{cooler}/max_state"), "4\n");
+    root.put(format!("{cooler}/type"), "cpufreq-cpu0\n");
+    root.put(format!("{cooler}/cur_state"), "0\n");
+    root.put(format!("{cooler}/max_state"), "4\n");
     let well = agree("all is well");
     assert_eq!(
         (well.undervoltage, well.throttled),
         (Some(false), Some(false))
     );
-    put(&root, &format!("{cooler}/cur_state"), "1\n");
-    put(&root, "sys/class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
+    root.put(format!("{cooler}/cur_state"), "1\n");
+    root.put("sys/class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
     let held_back = agree("held back");
     assert_eq!(
         (held_back.undervoltage, held_back.throttled),
@@ -94,7 +84,7 @@ fn who_holds_the_lock_is_busy() {
     let root = Root::new(dir.path());
     let busy = || {
         let locks = fs::read_to_string("/proc/locks").unwrap();
-        put(&root, "proc/locks", &locks);
+        root.put("proc/locks", &locks);
         collect(&root).busy
     };
     assert_eq!(collect(&root).busy, None, "the kernel does not say");

@@ -117,9 +117,18 @@ in
       { loki.url = "ftp://loki.example.org/"; }
       { scrape.targets.inverter = "http:///metrics"; }
       { loki.url = "http://[2001:db8::1]:3100/loki/api/v1/push"; }
+      { loki.url = "http://lo ki/"; }
+      { loki.url = "http://lo]ki/"; }
+      { loki.url = "http://[2001:db8::1/"; }
+      { loki.url = "http://loki:80:90/"; }
+      { loki.url = "http://loki:99999/"; }
+      { loki.url = "http://loki:http/"; }
+      { loki.url = "http://loki/<x>"; }
+      { loki.url = "http://loki/?\"x\""; }
+      { loki.url = "http://10.0.0.7:65535/\"{}?a={b}&c=[d]|\\e`# f"; }
     ];
-    expected = map (name: lib.optional (name != null) "services.courier.${name} is no address: it must begin with http:// or https://, and a host must follow.")
-      [ "remoteWrite.url" "loki.url" "scrape.targets.inverter" null ];
+    expected = map (name: lib.optional (name != null) "services.courier.${name} is no address: it must begin with http:// or https://, and a host must follow, perhaps a port, and a path without spaces.")
+      ([ "remoteWrite.url" "loki.url" "scrape.targets.inverter" null ] ++ lib.replicate 8 "loki.url" ++ [ null ]);
   };
   "a password on the page is refused, and not repeated" = {
     expr = map failed [ { loki.url = "https://me:hush@loki.example.org/"; } { loki.url = "https://loki.example.org/?to=me@x"; } ];

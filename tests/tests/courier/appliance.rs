@@ -1,12 +1,8 @@
 //! A climate appliance whose metrics and journal are carried to receivers on the host, and a target there.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use fake_receiver::{Answer, Loki, Prometheus, Server};
+use fake_receiver::{Loki, Prometheus, Server, Target};
 use serde_json::{Value, json};
-use testbed::{Context, Machine, Result, ensure, wait_until};
+use testbed::{Context, Machine, Result, ensure};
 
 use tests::{BOOT, Generation, appliance, healthy, status};
 
@@ -18,8 +14,6 @@ const HOST: &str = "10.0.2.2";
 const KNOWN: &str = "/run/systemd/timesync/synchronized";
 /// The unit whose lines are counted; see tests/generations/courier.nix.
 pub const LINES: &str = "chatter.service";
-/// How long a hundred scrapes may take, four times a second, on an emulated processor.
-const SCRAPES: Duration = Duration::from_secs(300);
 
 /// A climate appliance with a courier, which reaches nobody yet.
 pub fn carried_appliance() -> Result<Machine> {
@@ -42,47 +36,6 @@ pub fn is_back(machine: &Machine) -> Result<()> {
         ensure!(*standing == "good", "it is {standing}");
         Ok(())
     })
-}
-
-/// Something on the host that tells how often it was asked.
-pub struct Target {
-    server: Server,
-    scrapes: Arc<AtomicU64>,
-}
-
-impl Target {
-    /// Starts it.
-    pub fn start() -> Self {
-        let scrapes = Arc::<AtomicU64>::default();
-        let count = scrapes.clone();
-        let server = Server::start(move |_| {
-            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-            let answer = Answer::new(200).kind("text/plain; version=0.0.4");
-            answer.body(format!("scrapes_total {number}\n"))
-        });
-        Self { server, scrapes }
-    }
-
-    /// How often it was asked.
-    pub fn scrapes(&self) -> u64 {
-        self.scrapes.load(Ordering::SeqCst)
-    }
-
-    /// How often it was asked by somebody who is gone now, and whose last request may still be on its way.
-    pub fn scrapes_in_the_end(&self) -> u64 {
-        self.server.settles();
-        self.scrapes()
-    }
-
-    /// Waits until it was asked so many more times.
-    pub fn is_scraped(&self, times: u64) -> Result<()> {
-        let wanted = self.scrapes() + times;
-        wait_until(&format!("{times} scrapes"), SCRAPES, || {
-            let scrapes = self.scrapes();
-            ensure!(scrapes >= wanted, "{} are missing", wanted - scrapes);
-            Ok(())
-        })
-    }
 }
 
 /// The courier of one machine, and where it carries from and to.

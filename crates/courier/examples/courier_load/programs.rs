@@ -1,4 +1,4 @@
-//! Debian's programs: a target, and somebody to be compared with.
+//! Debian's programs: a target, and those that the courier is compared with.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 use emulator::Tools;
+use kit::ProcessUsage;
 use kit::testing::{eventually, nobody, try_call};
 use serde_json::{Value, json};
 
-/// A root that has Prometheus, if it is not installed on this machine.
+/// A root that has them; without it, those of this machine are taken.
 const ROOT: &str = "CHECK_TOOLS";
 /// In how many parts Linux tells a second of processor time to programs.
 const TICKS: f64 = 100.0;
@@ -30,6 +31,15 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Resident memory.
     pub resident_bytes: u64,
+}
+
+impl From<ProcessUsage> for Usage {
+    fn from(usage: ProcessUsage) -> Self {
+        Usage {
+            cpu_seconds: usage.cpu_seconds,
+            resident_bytes: usage.resident_bytes,
+        }
+    }
 }
 
 impl Program {
@@ -93,57 +103,116 @@ fn bytes(folder: &Path) -> Result<u64> {
     Ok(all)
 }
 
-/// The target that tells of this machine.
-pub fn node_exporter(place: &Path) -> Result<Program> {
-    let address = nobody();
-    let mut command = Command::new("prometheus-node-exporter");
-    command.arg(format!("--web.listen-address={address}"));
-    let started = Program::start(command, address, place.join("node-exporter"));
-    started.context("hint: apt-get install --no-install-recommends prometheus-node-exporter")
+/// What is scraped.
+pub struct Target {
+    /// The name of its job.
+    pub job: String,
+    /// Where it tells its metrics.
+    pub address: SocketAddr,
 }
 
-/// Prometheus as an agent with these targets, if there is one.
-pub fn agent(
-    place: &Path,
-    interval: usize,
-    targets: &[(String, SocketAddr)],
-    url: &str,
-) -> Result<Option<Program>> {
-    let root = std::env::var_os(ROOT).map(PathBuf::from);
-    let tools = root.map_or_else(Tools::of_this_machine, Tools::new);
-    if tools
-        .command("prometheus")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        return Ok(None);
+impl Target {
+    /// A target.
+    pub fn new(job: impl Into<String>, address: SocketAddr) -> Self {
+        Target {
+            job: job.into(),
+            address,
+        }
     }
-    let jobs = targets.iter().map(|(job, at)| {
-        let static_configs =
-            json!([{ "targets": [at.to_string()], "labels": { "instance": "rack7" } }]);
-        json!({ "job_name": job, "static_configs": static_configs })
+}
+
+/// Where Debian's programs are.
+pub struct Debian(Tools);
+
+impl Debian {
+    /// In the root of the tests, or on this machine.
+    pub fn find() -> Self {
+        let root = std::env::var_os(ROOT).map(PathBuf::from);
+        Debian(root.map_or_else(Tools::of_this_machine, Tools::new))
+    }
+
+    /// The target that tells of this machine.
+    pub fn node_exporter(&self, place: &Path) -> Result<Program> {
+        let address = nobody();
+        let mut command = self.0.command("prometheus-node-exporter");
+        command.arg(format!("--web.listen-address={address}"));
+        let started = Program::start(command, address, place.join("node-exporter"));
+        started.with_context(|| format!("hint: {ROOT}=DIRECTORY names a root that has it"))
+    }
+
+    /// Prometheus as an agent with these targets.
+    pub fn prometheus_agent(
+        &self,
+        place: &Path,
+        interval: usize,
+        targets: &[Target],
+        url: &str,
+    ) -> Result<Option<Program>> {
+        let Some(mut command) = self.program("prometheus", "--version") else {
+            return Ok(None);
+        };
+        let mut config = scrape_config(interval, targets);
+        config["remote_write"] = json!([{ "url": url }]);
+        let (address, folder) = (nobody(), place.join("prometheus-agent"));
+        command
+            .arg("--enable-feature=agent")
+            .arg(format!("--config.file={}", written(&folder, &config)?))
+            .arg(format!("--storage.agent.path={}", folder.display()))
+            .arg(format!("--web.listen-address={address}"));
+        Program::start(command, address, folder).map(Some)
+    }
+
+    /// vmagent with these targets. By itself it speaks a protocol of VictoriaMetrics' own if the receiver knows that one.
+    pub fn vmagent(
+        &self,
+        place: &Path,
+        interval: usize,
+        targets: &[Target],
+        url: &str,
+    ) -> Result<Option<Program>> {
+        let Some(mut command) = self.program("vmagent", "-version") else {
+            return Ok(None);
+        };
+        let (address, folder) = (nobody(), place.join("vmagent"));
+        let config = written(&folder, &scrape_config(interval, targets))?;
+        command
+            .arg(format!("-promscrape.config={config}"))
+            .arg(format!("-remoteWrite.url={url}"))
+            .arg("-remoteWrite.forcePromProto")
+            .arg(format!("-remoteWrite.tmpDataPath={}", folder.display()))
+            .arg(format!("-httpListenAddr={address}"));
+        Program::start(command, address, folder).map(Some)
+    }
+
+    /// A program, if it is there and can tell its version.
+    fn program(&self, name: &str, version: &str) -> Option<Command> {
+        self.0.command(name).arg(version).output().ok()?;
+        Some(self.0.command(name))
+    }
+}
+
+/// What Prometheus and vmagent both understand.
+fn scrape_config(interval: usize, targets: &[Target]) -> Value {
+    let jobs = targets.iter().map(|target| {
+        let address = target.address.to_string();
+        let labelled = json!({ "targets": [address], "labels": { "instance": "rack7" } });
+        json!({ "job_name": target.job, "static_configs": [labelled] })
     });
     let jobs: Vec<Value> = jobs.collect();
-    let interval = format!("{interval}s");
-    let config = json!({
+    json!({
         "global": {
-            "scrape_interval": interval,
-            "scrape_timeout": interval,
+            "scrape_interval": format!("{interval}s"),
+            "scrape_timeout": format!("{}s", interval.min(10)),
             "external_labels": { "customer": "acme", "location": "cellar" },
         },
         "scrape_configs": jobs,
-        "remote_write": [{ "url": url }],
-    });
-    let file = place.join("agent.yml");
+    })
+}
+
+/// Writes the configuration of the program that keeps its data in `folder`; where it is.
+fn written(folder: &Path, config: &Value) -> Result<String> {
+    let file = folder.with_extension("yml");
     // JSON is valid YAML.
     fs::write(&file, config.to_string())?;
-    let (address, folder) = (nobody(), place.join("agent"));
-    let mut command = tools.command("prometheus");
-    command
-        .arg("--enable-feature=agent")
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!("--storage.agent.path={}", folder.display()))
-        .arg(format!("--web.listen-address={address}"));
-    Program::start(command, address, folder).map(Some)
+    Ok(file.display().to_string())
 }

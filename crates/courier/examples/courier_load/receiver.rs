@@ -33,8 +33,7 @@ impl Sub for Got {
 
 /// The receiver.
 pub struct Receiver {
-    /// Its server.
-    pub server: Server,
+    server: Server,
     got: Arc<Mutex<Got>>,
 }
 
@@ -63,6 +62,16 @@ impl Receiver {
     /// Where it listens.
     pub fn url(&self) -> String {
         self.server.url("/api/v1/write")
+    }
+
+    /// Refuses connections.
+    pub fn down(&mut self) {
+        self.server.down();
+    }
+
+    /// Takes everything again.
+    pub fn up(&mut self) {
+        self.server.up();
     }
 
     /// What has come until now.

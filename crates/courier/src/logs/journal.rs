@@ -5,7 +5,8 @@
 //! between. It is asked for what is at the cursor and after it. If the first entry is not the one of the cursor, the journal
 //! has given that one up, and perhaps others after it. Or the power was cut before it was on the disk: then the next boot's
 //! entries have the same numbers again, and whoever asks for what follows the cursor's is not told of those below it. So the
-//! next boot is read from its beginning.
+//! next boot is read from its beginning. If the cursor's boot was so short that nothing of it is on the disk, the next one is
+//! that after the boot before it: so a [`Place`] has those boots as well.
 
 use std::fs;
 use std::io::{BufReader, Read as _};
@@ -22,6 +23,18 @@ const FIELDS: &str =
     "--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,UNIT,_SYSTEMD_UNIT,_TRANSPORT";
 /// How deep journals are below their folders: one for each machine, and one for each name space.
 const DEPTH: usize = 2;
+
+/// How many boots before that of the cursor are remembered: so many short ones in a row may leave nothing on the disk.
+const MOST_BOOTS: usize = 16;
+
+/// How far the journal has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The last entry.
+    cursor: String,
+    /// The boots before its own, the latest last.
+    boots: Vec<String>,
+}
 
 /// The journal.
 #[derive(Debug)]
@@ -62,32 +75,38 @@ impl Journal {
         self.seen.is_none() || self.seen != self.changed()
     }
 
-    /// Reads what is after the cursor or, without one, what was written since the boot, until there are so many entries or
+    /// Reads what is after the place or, without one, what was written since the boot, until there are so many entries or
     /// bytes.
     pub fn read(
         &mut self,
-        cursor: Option<&str>,
+        place: Option<&Place>,
         most: usize,
         bytes: usize,
     ) -> anyhow::Result<Piece> {
-        let Some(cursor) = cursor else {
+        let Some(place) = place else {
             return self.piece("--boot", None, most, bytes);
         };
-        let from = format!("--cursor={cursor}");
-        let piece = self.piece(&from, Some(cursor), most, bytes)?;
-        let boot = part(cursor, "b").unwrap_or_default();
+        let cursor = &place.cursor;
+        let piece = self.piece(&format!("--cursor={cursor}"), Some(cursor), most, bytes)?;
+        let boot = place.boot();
         let is_of_boot = |entry: &Entry| entry.boot == boot;
         if piece.follows || boot.is_empty() || piece.entries.first().is_some_and(is_of_boot) {
             return Ok(piece);
         }
-        // An error says that the cursor's boot has been given up, too, or that there is none after it.
-        let next = self.piece(&format!("--boot={boot}+1"), None, most, bytes);
-        let next = next.ok().filter(|next| !next.entries.is_empty());
-        Ok(next.map_or(piece, |next| Piece {
-            // There may be further boots.
-            has_more: true,
-            ..next
-        }))
+        let known: Vec<&str> = place.boots().collect();
+        for boot in known.iter().rev() {
+            // An error says that nothing of this boot is there, or that there is none after it.
+            let next = self.piece(&format!("--boot={boot}+1"), None, most, bytes);
+            let first = next.as_ref().ok().and_then(|next| next.entries.first());
+            if first.is_some_and(|first| !known.contains(&first.boot.as_str())) {
+                return next.map(|next| Piece {
+                    // There may be further boots.
+                    has_more: true,
+                    ..next
+                });
+            }
+        }
+        Ok(piece)
     }
 
     fn piece(
@@ -141,6 +160,50 @@ impl Journal {
             .iter()
             .filter_map(|folder| newest(folder, DEPTH))
             .max()
+    }
+}
+
+impl Place {
+    /// The place after these entries, of which there is at least one, when `before` was the place before them.
+    pub fn after(before: Option<&Self>, entries: &[Entry]) -> Option<Self> {
+        let last = entries.last()?;
+        let before = before.into_iter().flat_map(Self::boots);
+        let mut boots: Vec<String> = before
+            .chain(entries.iter().map(|entry| entry.boot.as_str()))
+            .filter(|boot| *boot != last.boot)
+            .map(str::to_owned)
+            .collect();
+        boots.dedup();
+        boots.drain(..boots.len().saturating_sub(MOST_BOOTS));
+        Some(Place {
+            cursor: last.cursor.clone(),
+            boots,
+        })
+    }
+
+    /// As it is kept in a mark: the cursor, and a line for each boot.
+    pub fn to_text(&self) -> String {
+        let boots = self.boots.iter().map(String::as_str);
+        let lines: Vec<&str> = std::iter::once(self.cursor.as_str()).chain(boots).collect();
+        lines.join("\n")
+    }
+
+    /// The place that this text tells.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut lines = text.lines().map(str::to_owned);
+        let cursor = lines.next()?;
+        let boots = lines.collect();
+        Some(Place { cursor, boots })
+    }
+
+    fn boot(&self) -> &str {
+        part(&self.cursor, "b").unwrap_or_default()
+    }
+
+    /// The boots, its own the last.
+    fn boots(&self) -> impl Iterator<Item = &str> {
+        let before = self.boots.iter().map(String::as_str);
+        before.chain(std::iter::once(self.boot()))
     }
 }
 
@@ -229,6 +292,35 @@ mod tests {
         ] {
             assert!(!is_same(ONE, other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_place_remembers_the_last_boots_and_outlives_a_restart() {
+        let entry = |number: usize| Entry {
+            cursor: format!("s=aa;i={number:x};b={}", number / 2),
+            boot: (number / 2).to_string(),
+            ..Entry::default()
+        };
+        let entries: Vec<Entry> = (0..7).map(entry).collect();
+        let place = Place::after(None, &entries[..3]).unwrap();
+        assert_eq!(
+            (place.boot(), &place.boots[..]),
+            ("1", &["0".to_owned()][..])
+        );
+        let place = Place::after(Some(&place), &entries[3..]).unwrap();
+        assert_eq!(
+            (place.boot(), place.boots.join(" ")),
+            ("3", "0 1 2".to_owned())
+        );
+        assert_eq!(Place::from_text(&place.to_text()), Some(place));
+        // A mark of before has the cursor only.
+        let place = Place::from_text("s=aa;i=1;b=x").unwrap();
+        assert_eq!((place.boot(), place.boots.len()), ("x", 0));
+        let many: Vec<Entry> = (0..100).map(entry).collect();
+        let place = Place::after(None, &many).unwrap();
+        assert_eq!(place.boots.len(), MOST_BOOTS);
+        assert_eq!(place.boots.last().unwrap(), "48");
+        assert_eq!(Place::after(None, &[]), None);
     }
 
     #[test]

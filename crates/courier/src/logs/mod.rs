@@ -29,7 +29,7 @@ use crate::send::parts::{NotYet, Parts};
 use crate::send::pause::Pause;
 use crate::stats::{LostLines, Outcome, Stats, What};
 use export::Entry;
-use journal::{Journal, Piece};
+use journal::{Journal, Piece, Place};
 
 /// Longer than anything but a request takes.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -58,8 +58,8 @@ pub fn start(
     stats: Arc<Stats>,
 ) -> anyhow::Result<()> {
     let path = directory.join(MARK);
-    let (mark, cursor) = Mark::open(&path).with_context(|| path.display().to_string())?;
-    let cursor = cursor.and_then(|bytes| String::from_utf8(bytes).ok());
+    let (mark, place) = Mark::open(&path).with_context(|| path.display().to_string())?;
+    let place = place.and_then(|bytes| Place::from_text(std::str::from_utf8(&bytes).ok()?));
     let settings = &config.logs;
     let (program, folders) = (settings.journalctl.clone(), settings.journals.clone());
     let timeout = Duration::from_secs_f64(settings.timeout_seconds);
@@ -75,7 +75,7 @@ pub fn start(
         stats,
         component,
         mark,
-        cursor,
+        place,
         has_more: true,
         sending: None,
     })?;
@@ -96,7 +96,7 @@ struct Sender {
     component: Component,
     mark: Mark,
     /// The last line that has arrived, or that nobody has to have.
-    cursor: Option<String>,
+    place: Option<Place>,
     has_more: bool,
     sending: Option<Sending>,
 }
@@ -104,7 +104,7 @@ struct Sender {
 /// Lines that are being sent.
 struct Sending {
     lines: Vec<Line>,
-    cursor: String,
+    place: Place,
     parts: Parts,
 }
 
@@ -164,7 +164,7 @@ impl Sender {
             return Ok(None);
         }
         let (most, bytes) = self.most;
-        let piece = self.journal.read(self.cursor.as_deref(), most, bytes);
+        let piece = self.journal.read(self.place.as_ref(), most, bytes);
         let mut piece = piece.map_err(|error| NotYet {
             why: format!("the journal cannot be read: {error:#}"),
             after: None,
@@ -172,13 +172,13 @@ impl Sender {
         let near = self.how_many_are_near(&piece.entries);
         self.has_more = piece.has_more || near < piece.entries.len();
         piece.entries.truncate(near);
-        let Some(cursor) = piece.entries.last().map(|entry| entry.cursor.clone()) else {
+        let Some(place) = Place::after(self.place.as_ref(), &piece.entries) else {
             return Ok(None);
         };
         let lines = self.lines(piece);
         if lines.is_empty() {
             // Not worth a write: at worst they are passed over again.
-            self.cursor = Some(cursor);
+            self.place = Some(place);
             return Ok(None);
         }
         self.stats
@@ -186,7 +186,7 @@ impl Sender {
         let parts = Parts::of(lines.len(), self.most.0);
         Ok(Some(Sending {
             lines,
-            cursor,
+            place,
             parts,
         }))
     }
@@ -256,10 +256,10 @@ impl Sender {
                 self.component.degraded(problem);
             }
         }
-        if let Err(error) = self.mark.put(sending.cursor.as_bytes()) {
+        if let Err(error) = self.mark.put(sending.place.to_text().as_bytes()) {
             tracing::warn!("lines that have arrived may be sent again: {error}");
         }
-        self.cursor = Some(sending.cursor);
+        self.place = Some(sending.place);
         self.stats.oldest(What::Logs, None);
     }
 }

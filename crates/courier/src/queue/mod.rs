@@ -3,7 +3,8 @@
 //! Frames are in [segments](segment), numbered from the oldest to the newest. What of a segment has been acknowledged is
 //! kept beside them, in a mark; a segment of which everything has been is removed. There are never more bytes
 //! than allowed: the oldest segment is given up first, and counted. A segment that is damaged is good up to there; one
-//! whose beginning is, is put aside. Neither costs any other segment. What a full disk does not take waits in memory, as much
+//! whose beginning is, is put aside. Neither costs any other segment. A read that fails is no damage: it is tried again, until
+//! it has failed so often that the card must have lost what is there. What a full disk does not take waits in memory, as much
 //! as there is room for: nothing old is given up for it, since others may fill the room at once.
 
 pub mod codec;
@@ -36,6 +37,8 @@ const IN_MEMORY: u64 = 0;
 /// How many damaged segments are kept for whoever wants to look at them.
 const ASIDE: usize = 4;
 const DAMAGED: &str = "damaged";
+/// A segment that could not be read so often in a row is damaged.
+const TRIES: u32 = 6;
 /// How many segments may be acknowledged in part; the mark has room for them.
 const MOST_PARTS: usize = (mark::LONGEST - 8) / 16;
 
@@ -50,6 +53,8 @@ pub struct Queue {
     next: u64,
     writer: Option<Writer>,
     reader: Option<(u64, Reader)>,
+    /// How often in a row the segment that is next could not be read.
+    failed_reads: u32,
     unwritten: VecDeque<Frame>,
     mark: Mark,
     /// When the last frame was measured, according to the clock at that time.
@@ -111,6 +116,7 @@ impl Queue {
             next: 0,
             writer: None,
             reader: None,
+            failed_reads: 0,
             unwritten: VecDeque::new(),
             mark,
             last_ms,
@@ -126,9 +132,10 @@ impl Queue {
         // A number is not given twice: the mark may still know it.
         let known = acknowledged.keys().chain(&numbers).chain(&aside).max();
         queue.next = known.map_or(1, |last| last + 1);
+        let mut breaths = segment::BREATHS;
         for number in numbers {
             let at = acknowledged.get(&number).copied().unwrap_or(0);
-            queue.take_in(number, at)?;
+            queue.take_in(number, at, &mut breaths)?;
         }
         // A clock that went back, since there was no network, must not mix what is new with what is old.
         let behind = queue.last_ms + 1000 - queue.clock.now_ms();
@@ -138,9 +145,10 @@ impl Queue {
     }
 
     /// Takes in a segment that was there before.
-    fn take_in(&mut self, number: u64, acknowledged: u64) -> anyhow::Result<()> {
+    fn take_in(&mut self, number: u64, acknowledged: u64, breaths: &mut u32) -> anyhow::Result<()> {
         let path = segment::path(&self.folder, number);
-        let content = segment::look(&path).with_context(|| path.display().to_string())?;
+        let content = segment::look(&path, breaths);
+        let content = content.with_context(|| path.display().to_string())?;
         if content.damaged > 0 {
             let (length, damaged) = (content.length, content.damaged);
             tracing::warn!(segment = number, length, damaged, "a segment was cut off");
@@ -263,8 +271,9 @@ impl Queue {
         }
     }
 
-    /// The next frames to send, of at most `samples` samples, or a single one with more.
-    pub fn next(&mut self, order: Order, samples: usize) -> Option<Batch> {
+    /// The next frames to send, of at most `samples` samples, or a single one with more. After an error, they may be read when
+    /// it is tried again.
+    pub fn next(&mut self, order: Order, samples: usize) -> io::Result<Option<Batch>> {
         loop {
             let newest = self.segments.iter().next_back();
             let newest = newest.filter(|(_, segment)| segment.frames > 0);
@@ -276,11 +285,19 @@ impl Queue {
                 false => oldest,
             };
             let Some((&number, _)) = chosen else {
-                return self.in_memory();
+                return Ok(self.in_memory());
             };
             match self.read(number, samples) {
-                Ok(batch) => return Some(batch),
+                Ok(batch) => {
+                    self.failed_reads = 0;
+                    return Ok(Some(batch));
+                }
+                Err(Unusable::Io(error)) if self.failed_reads + 1 < TRIES => {
+                    self.failed_reads += 1;
+                    return Err(error);
+                }
                 Err(problem) => {
+                    self.failed_reads = 0;
                     tracing::error!(segment = number, "what waited is lost: {problem}");
                     self.lose(number, Lost::Damaged);
                     if let Err(error) = self.put_aside(number) {
@@ -318,8 +335,8 @@ impl Queue {
         let (mut count, mut end) = (0, reader.at());
         while count < samples
             && let Some(frame) = match reader.next(length) {
-                // What is good is sent first; the damage is met again when nothing else is left.
-                Err(Unusable::Damaged(_)) if !frames.is_empty() => None,
+                // What is good is sent first; the problem is met again when nothing else is left.
+                Err(_) if !frames.is_empty() => None,
                 read => read?,
             }
         {

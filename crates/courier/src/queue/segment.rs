@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::codec::{Decoder, Encoder, Frame, Unreadable, moment};
 use crate::clock::Moment;
@@ -25,6 +26,10 @@ const HEADER: u64 = 16;
 const LONGEST_BOOT: usize = 64;
 /// The largest frame, compressed or not: a header that says more is damaged.
 const LARGEST: usize = 64 << 20;
+/// The pause before a file is looked at again.
+const BREATH: Duration = Duration::from_millis(200);
+/// How many of them there may be at a start.
+pub const BREATHS: u32 = 15;
 /// More effort costs twice the time and saves a twentieth.
 const LEVEL: i32 = 3;
 
@@ -182,28 +187,46 @@ impl Reader {
     }
 }
 
-/// Looks what is in a file, up to its first damage. What cannot be read is damaged: a card that has lost a block must not
-/// keep the service from starting.
-pub fn look(path: &Path) -> io::Result<Content> {
+/// Looks what is in a file, up to its first damage. As long as a read fails, it looks again, with a breath before. When there
+/// are no more, what cannot be read is damaged: a card that has lost a block must not keep the service from starting.
+pub fn look(path: &Path, breaths: &mut u32) -> io::Result<Content> {
+    loop {
+        match look_once(path)? {
+            (_, Some(error)) if *breaths > 0 => {
+                tracing::warn!("{}: a read has failed: {error}", path.display());
+                *breaths -= 1;
+                std::thread::sleep(BREATH);
+            }
+            (content, _) => return Ok(content),
+        }
+    }
+}
+
+/// What is in a file, and with what a read has failed, if that ends what is good.
+fn look_once(path: &Path) -> io::Result<(Content, Option<io::Error>)> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut content = Content::default();
-    if let Ok(Some((_, at))) = head(&file) {
+    let mut last = None;
+    let read = head(&file).and_then(|head| {
+        let Some((_, at)) = head else {
+            return Ok(());
+        };
         content.length = at;
-        let mut last = None;
-        while let Ok(Some(block)) = block(&file, content.length, FRAME) {
+        while let Some(block) = block(&file, content.length, FRAME)? {
             content.length = block.end;
             content.frames.push((block.samples, block.end));
             last = Some(block.body);
         }
-        let last = last.and_then(|body| unpacked(&body).ok());
-        content.last = last.and_then(|bytes| moment(&mut &bytes[..]).ok());
-    }
+        Ok(())
+    });
+    let last = last.and_then(|body| unpacked(&body).ok());
+    content.last = last.and_then(|bytes| moment(&mut &bytes[..]).ok());
     content.damaged = size - content.length;
     if content.damaged > 0 {
         content.lost = lost(&file, content.length, size).unwrap_or_default();
     }
-    Ok(content)
+    Ok((content, read.err()))
 }
 
 /// Whole frames after a damage, with the samples in them and the position after them, and before each a damaged one that ends

@@ -6,6 +6,7 @@ use crate::labels::Labels;
 use codec::Sample;
 
 mod cuts;
+mod reads;
 
 fn frame(number: i64) -> Frame {
     let series = |name| Labels::new(&[("__name__", name), ("job", "test")]);
@@ -70,9 +71,13 @@ fn numbers(batch: &Batch) -> Vec<i64> {
     numbers.collect()
 }
 
+fn next(queue: &mut Queue, order: Order, samples: usize) -> Option<Batch> {
+    queue.next(order, samples).unwrap()
+}
+
 fn drain(queue: &mut Queue) -> Vec<i64> {
     let mut all = Vec::new();
-    while let Some(batch) = queue.next(Order::OldestFirst, 6) {
+    while let Some(batch) = next(queue, Order::OldestFirst, 6) {
         all.extend(numbers(&batch));
         queue.acknowledge(&batch).unwrap();
     }
@@ -84,7 +89,7 @@ fn what_was_added_comes_out_once_in_its_order_also_after_a_restart() {
     let place = Place::new();
     let mut queue = place.open();
     (0..5).for_each(|n| queue.append(frame(n)).unwrap());
-    let batch = queue.next(Order::OldestFirst, 4).unwrap();
+    let batch = next(&mut queue, Order::OldestFirst, 4).unwrap();
     assert_eq!((numbers(&batch), batch.boot.as_str()), (vec![0, 1], "a"));
     queue.acknowledge(&batch).unwrap();
     drop(queue);
@@ -104,7 +109,7 @@ fn what_was_not_acknowledged_comes_again() {
     let mut queue = place.open();
     (0..4).for_each(|n| queue.append(frame(n)).unwrap());
     for _ in 0..2 {
-        let batch = queue.next(Order::OldestFirst, 4).unwrap();
+        let batch = next(&mut queue, Order::OldestFirst, 4).unwrap();
         assert_eq!(numbers(&batch), [0, 1]);
     }
     drop(queue);
@@ -120,7 +125,7 @@ fn what_is_newest_may_go_first_and_the_rest_still_comes_once() {
     (4..6).for_each(|n| queue.append(frame(n)).unwrap());
     let mut order = Vec::new();
     for fresh in 6..9 {
-        let batch = queue.next(Order::NewestFirst, 4).unwrap();
+        let batch = next(&mut queue, Order::NewestFirst, 4).unwrap();
         order.extend(numbers(&batch));
         queue.acknowledge(&batch).unwrap();
         if fresh == 7 {
@@ -148,7 +153,7 @@ fn a_cut_between_any_two_steps_loses_nothing_that_was_durable() {
                 if round % 2 == 1 {
                     queue.begin_anew();
                 }
-                let batch = queue.next(Order::OldestFirst, 4).unwrap();
+                let batch = next(&mut queue, Order::OldestFirst, 4).unwrap();
                 // It has arrived, whether or not that can still be noted.
                 arrived.extend(numbers(&batch));
                 queue.acknowledge(&batch).unwrap();
@@ -333,7 +338,7 @@ fn what_is_given_up_while_it_is_being_sent_disturbs_nothing() {
     place.most_bytes = 16_000;
     let mut queue = place.open();
     queue.append(frame(0)).unwrap();
-    let batch = queue.next(Order::OldestFirst, 4).unwrap();
+    let batch = next(&mut queue, Order::OldestFirst, 4).unwrap();
     (1..600).for_each(|n| queue.append(frame(n)).unwrap());
     queue.acknowledge(&batch).unwrap();
     assert_eq!(drain(&mut queue).last(), Some(&599));
@@ -352,11 +357,11 @@ fn what_the_disk_does_not_take_waits_in_memory_and_is_written_when_it_does() {
         queue.append(frame(n)).unwrap_err();
     }
     assert_eq!(place.stats.samples_waiting(), 8);
-    let batch = queue.next(Order::OldestFirst, 2).unwrap();
+    let batch = next(&mut queue, Order::OldestFirst, 2).unwrap();
     assert_eq!(numbers(&batch), [0]);
     queue.acknowledge(&batch).unwrap();
     // What is only in memory can be sent all the same.
-    let batch = queue.next(Order::OldestFirst, 2).unwrap();
+    let batch = next(&mut queue, Order::OldestFirst, 2).unwrap();
     assert_eq!(numbers(&batch), [1, 2, 3]);
     fs::remove_dir(&in_the_way).unwrap();
     queue.append(frame(4)).unwrap();
@@ -373,7 +378,7 @@ fn what_has_arrived_makes_room_even_if_that_cannot_be_marked() {
     queue.begin_anew();
     queue.append(frame(2)).unwrap();
     queue.mark = Mark::open(Path::new("/dev/full")).unwrap().0;
-    let batch = queue.next(Order::OldestFirst, 4).unwrap();
+    let batch = next(&mut queue, Order::OldestFirst, 4).unwrap();
     queue.acknowledge(&batch).unwrap_err();
     assert_eq!(place.files("segment").len(), 1);
     assert_eq!(place.stats.samples_waiting(), 2);
@@ -393,7 +398,7 @@ fn memory_is_bounded_too() {
     }
     assert_eq!(place.stats.how_many_lost(Lost::NotWritten), 10);
     assert_eq!(
-        queue.next(Order::OldestFirst, 2).unwrap().frames[0]
+        next(&mut queue, Order::OldestFirst, 2).unwrap().frames[0]
             .moment
             .up_ms,
         5
@@ -419,7 +424,7 @@ fn a_clock_that_went_back_does_not_mix_what_is_new_with_what_is_old() {
         early.moment.at_ms = kit::clock::now_ms();
         queue.append(early).unwrap();
         let mut last = None;
-        while let Some(batch) = queue.next(Order::OldestFirst, 1) {
+        while let Some(batch) = next(&mut queue, Order::OldestFirst, 1) {
             last = batch.frames.last().map(|frame| frame.moment.at_ms);
             queue.acknowledge(&batch).unwrap();
         }

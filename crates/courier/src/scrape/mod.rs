@@ -9,7 +9,6 @@ mod target;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use http_client::{Client, Options};
 use kit::{Actor, Component, Kit};
 
 use crate::clock::Clock;
@@ -48,10 +47,7 @@ pub fn start(
         keep: settings.keep.clone(),
         drop: settings.drop.clone(),
     });
-    let client = Arc::new(Client::new(&Options {
-        redirects: 0,
-        ..Options::new("lichen-courier", timeout)
-    }));
+    let client = Arc::new(crate::client(timeout));
     let targets = settings.targets.iter().map(|target| {
         let mut labels = config.labels();
         labels.insert("job".into(), target.job.clone());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_client::{Address, Client, Options, Request};
+use http_client::{Address, Client, Request};
 use kit::Credentials;
 
 /// How much of an answer is worth reading.
@@ -59,15 +59,29 @@ impl Receiver {
         };
         if let Some(token) = secret("token")? {
             headers.push(("authorization", format!("Bearer {}", token.expose())));
-        } else if let Some((user, password)) = secret("user")?.zip(secret("password")?) {
-            let both = STANDARD.encode(format!("{}:{}", user.expose(), password.expose()));
-            headers.push(("authorization", format!("Basic {both}")));
+        } else {
+            let missing = |name: &str, there: &str| {
+                let full = |name: &str| credentials.full_name(&format!("{what}-{name}"));
+                anyhow::anyhow!(
+                    "there is a credential {}, but no {}: give both, or {} instead",
+                    full(there),
+                    full(name),
+                    full("token")
+                )
+            };
+            match (secret("user")?, secret("password")?) {
+                (Some(user), Some(password)) => {
+                    let both = STANDARD.encode(format!("{}:{}", user.expose(), password.expose()));
+                    headers.push(("authorization", format!("Basic {both}")));
+                }
+                (None, None) => {}
+                // Without a word, everything would be refused that is sent.
+                (Some(_), None) => return Err(missing("password", "user")),
+                (None, Some(_)) => return Err(missing("user", "password")),
+            }
         }
         headers.extend(tenant.map(|tenant| ("x-scope-orgid", tenant.to_owned())));
-        let client = Client::new(&Options {
-            redirects: 0,
-            ..Options::new("lichen-courier", timeout)
-        });
+        let client = crate::client(timeout);
         Ok(Receiver {
             client,
             url: url.to_owned(),

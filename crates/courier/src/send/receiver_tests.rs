@@ -131,3 +131,21 @@ fn nobody_there_is_a_reason_to_try_again() {
     };
     assert!(why.contains("the connection was refused"), "{why}");
 }
+
+#[test]
+fn half_a_user_with_a_password_is_an_error_that_names_the_other_half() {
+    for (there, missing) in [("user", "password"), ("password", "user")] {
+        let directory = durable::scratch();
+        let path = directory.path().join(format!("courier.logs-{there}"));
+        durable::atomic_write(&path, b"x", 0o600).unwrap();
+        let credentials = Credentials::in_directory("courier", Some(directory.path().into()));
+        let url = "http://loki.example.org/";
+        let receiver = Receiver::new("logs", url, None, Duration::from_secs(5), &credentials);
+        assert_eq!(
+            receiver.unwrap_err().to_string(),
+            format!(
+                "there is a credential courier.logs-{there}, but no courier.logs-{missing}: give both, or courier.logs-token instead"
+            )
+        );
+    }
+}

@@ -134,7 +134,7 @@ fn tools() -> &'static Tools {
         }
         let mut nix = Command::new("nix");
         nix.args(["--extra-experimental-features", "nix-command flakes"])
-            .args(["build", "--no-link", "--print-out-paths", "--no-write-lock-file"])
+            .args(["build", "--no-link", "--json", "--no-write-lock-file"])
             .arg(format!("git+file://{CHECKOUT}#check-tools"))
             .stdin(Stdio::null());
         let (status, stdout, stderr) = finished(&mut nix);
@@ -143,6 +143,9 @@ fn tools() -> &'static Tools {
             Some(0),
             "Debian's Prometheus cannot be built\nhint: {ROOT}=DIRECTORY names a root that has it\n{stderr}"
         );
-        Tools::new(stdout.trim().into())
+        // `--print-out-paths` is newer than Debian 12's Nix.
+        let built: Value = serde_json::from_str(&stdout).expect("Nix tells JSON");
+        let root = built[0]["outputs"]["out"].as_str().expect("an output");
+        Tools::new(root.into())
     })
 }

@@ -11,47 +11,18 @@ pub mod journal;
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use courier::clock::Clock;
 use courier::config::Config;
 pub use kit::testing::{Program, Running, command, eventually, finished, merge, nobody};
 use serde_json::{Value, json};
 
-pub use fake_receiver::{Answer, Asked, Loki, Prometheus, Server, Takes};
+pub use fake_receiver::{Answer, Asked, Loki, Prometheus, Server, Takes, Target};
 pub use journal::Journal;
 
-/// A target whose counter `scrapes_total` grows with each scrape.
-pub struct Target {
-    pub server: Server,
-    scrapes: Arc<AtomicU64>,
-}
-
-impl Target {
-    pub fn start() -> Self {
-        let scrapes = Arc::<AtomicU64>::default();
-        let count = scrapes.clone();
-        let server = Server::start(move |_| {
-            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-            let text = format!("scrapes_total {number}\nconstant{{customer=\"theirs\"}} 1.5\n");
-            Answer::new(200)
-                .kind("text/plain; version=0.0.4")
-                .body(text)
-        });
-        Target { server, scrapes }
-    }
-
-    /// How often it was scraped.
-    pub fn scrapes(&self) -> u64 {
-        self.scrapes.load(Ordering::SeqCst)
-    }
-
-    /// Waits for so many more scrapes.
-    pub fn is_scraped(&self, times: u64) {
-        let wanted = self.scrapes() + times;
-        eventually("it is scraped", || (self.scrapes() >= wanted).then_some(()));
-    }
+/// A target that also tells a series with a label of ours.
+pub fn target() -> Target {
+    Target::start("constant{customer=\"theirs\"} 1.5\n")
 }
 
 /// Quick settings, with everything in `directory`.

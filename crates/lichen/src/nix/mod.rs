@@ -84,6 +84,12 @@ impl<'a> Nix<'a> {
             .with_context(|| format!("cannot understand what nix says about {output}"))
     }
 
+    /// Builds a package of the flake, with a link of its name in `build/`, so that it stays while this checkout does.
+    pub fn keep(&self, package: &str) -> Result<Built> {
+        let link = self.workspace.build("")?.join(package);
+        self.build(&format!("packages.x86_64-linux.{package}"), Some(&link))
+    }
+
     /// The store paths that building these outputs of the flake may need: what every derivation in their closure gives.
     ///
     /// None for what can't be evaluated: building it says why, and where.

@@ -8,6 +8,7 @@ use crate::debian::lock::PackageLock;
 use crate::debian::mirror::Mirrors;
 use crate::debian::{download, heal, resolve};
 use crate::nix::Nix;
+use crate::store;
 use crate::ui;
 use crate::vm::tools;
 use crate::workspace::{Lack, Workspace, check_space, lacks_space};
@@ -30,8 +31,21 @@ pub fn image_sources<'w>(
     sources(workspace, appliance, &wanted, locked)
 }
 
-/// Fails where the Nix store has no room for a build from nothing.
-pub fn check_room() -> Result<()> {
+/// Makes room in the Nix store for a build from nothing, and fails where that is not to be had.
+///
+/// Each change of an image leaves the one before it in the store: weeks of work fill a disk that is large enough for a
+/// build many times over.
+pub fn make_room() -> Result<()> {
+    if let Some(Lack { free, .. }) = lacks_room() {
+        ui::say(format!(
+            "{} is free in {STORE}: dropping builds that no link keeps any more",
+            ui::bytes(free)
+        ));
+        // So much that the next build does not begin with this again.
+        if let Err(error) = store::collect_garbage(2 * STORE_SPACE - free) {
+            ui::warn(format!("cannot drop old builds: {error:#}"));
+        }
+    }
     check_space(Path::new(STORE), STORE_SPACE, "the build")
 }
 
@@ -77,7 +91,7 @@ pub fn sources<'w>(
             "image/debian/packages.toml was edited since image/debian/lock.json was made: ./lichen lock",
         );
     }
-    check_room()?;
+    make_room()?;
     let file = workspace.build("")?.join(format!("{name}.lock.json"));
     // A lock that was healed earlier is used again.
     let earlier = PackageLock::load(&file)

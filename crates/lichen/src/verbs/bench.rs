@@ -4,6 +4,8 @@ use super::build::{self, Made};
 use super::vm;
 use crate::boot_phases::{self, Phases};
 use crate::command::{program, run as run_command, stdout_of};
+use crate::host_tests::CHECK_TOOLS;
+use crate::sources::{self, Wanted};
 use crate::ui::{self, Live};
 use crate::vm::boot;
 use crate::vm::qemu::Qemu;
@@ -15,11 +17,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(600);
+/// What is measured beside programs of Debian, which the root of the host tests has.
+const COMPARED_WITH_DEBIAN: &str = "courier";
 
 /// Measure builds, sizes, booting, memory and latency; prints a table
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// A file appliances/APPLIANCE.nix
+    /// A file appliances/APPLIANCE.nix; with `--only service` also a crate that belongs to all of them, such as courier
     #[arg(default_value = "climate")]
     appliance: String,
     /// Repeat varying measurements N times; the table shows the median, minimum and maximum
@@ -39,7 +43,7 @@ enum Part {
     Sizes,
     /// First and second boots, and memory
     Boots,
-    /// The load test of the service, on this machine
+    /// The load tests of the service, on this machine
     Service,
 }
 
@@ -50,19 +54,27 @@ type Rows = Vec<(String, String)>;
 pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     let name = &args.appliance;
     let mut rows = Rows::new();
-    let made = build::image(workspace, name, false)?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
-    if wanted(Part::Builds) {
-        builds(workspace, name, args.runs, &mut rows)?;
-    }
-    if wanted(Part::Sizes) {
-        sizes(&made.image, &mut rows)?;
-    }
-    if wanted(Part::Boots) {
-        device(workspace, name, &made, args.runs, &mut rows)?;
+    if args.only != Some(Part::Service) {
+        let made = build::image(workspace, name, false)?;
+        if wanted(Part::Builds) {
+            builds(workspace, name, args.runs, &mut rows)?;
+        }
+        if wanted(Part::Sizes) {
+            sizes(&made.image, &mut rows)?;
+        }
+        if wanted(Part::Boots) {
+            device(workspace, name, &made, args.runs, &mut rows)?;
+        }
     }
     if wanted(Part::Service) {
-        service(workspace, name, &mut rows)?;
+        let examples = load_tests(&workspace.path(&format!("crates/{name}/examples")), name);
+        if examples.is_empty() && args.only.is_some() {
+            crate::fail!(hint: "ls crates/*/examples", "the crate {name} has no load test");
+        }
+        for example in examples {
+            service(workspace, name, &example, &mut rows)?;
+        }
     }
     print!("{}", table(&rows));
     Ok(())
@@ -255,7 +267,7 @@ struct Boot {
 fn two_boots(workspace: &Workspace, name: &str, made: &Made) -> Result<[Boot; 2]> {
     let folder = workspace.build(&format!("vm/bench-{name}"))?;
     let qemu = Qemu::new(folder.clone());
-    let tools = crate::vm::tools::build(workspace, &made.nix)?;
+    let tools = crate::vm::tools::build(&made.nix)?;
     let card = vm::Card {
         fresh: true,
         ..vm::Card::default()
@@ -351,29 +363,35 @@ fn memory(tools: &Tools, config: &Path, name: &str) -> Result<Boot> {
     })
 }
 
-/// Runs the service's own load example on this machine, which prints JSON.
-fn service(workspace: &Workspace, name: &str, rows: &mut Rows) -> Result<()> {
-    let example = format!("{name}_load");
-    let file = format!("crates/{name}/examples/{example}.rs");
-    if !workspace.path(&file).exists() {
-        return Ok(());
-    }
-    ui::say(format!("measuring {name} on this machine"));
+/// The examples of a crate that measure it, sorted: `NAME_load` and perhaps others that begin with `NAME_`.
+fn load_tests(folder: &Path, name: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let names = files.filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned()));
+    let mut names: Vec<String> = names
+        .filter(|example| example.starts_with(&format!("{name}_")))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Runs one of the service's own load tests on this machine, which prints JSON.
+fn service(workspace: &Workspace, name: &str, example: &str, rows: &mut Rows) -> Result<()> {
     let mut cargo = program("cargo");
+    if name == COMPARED_WITH_DEBIAN {
+        let wanted = Wanted::Of(&["packages.x86_64-linux.check-tools"]);
+        let nix = sources::sources(workspace, "checks", &wanted, false)?;
+        cargo.env(CHECK_TOOLS, nix.keep("check-tools")?.output);
+    }
+    ui::say(format!("measuring {name} on this machine: {example}"));
     cargo
-        .args([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            name,
-            "--example",
-            &example,
-        ])
+        .args(["run", "--release", "--quiet"])
+        .args(["--package", name, "--example", example])
         .current_dir(workspace.root());
     let report: serde_json::Value = serde_json::from_str(&stdout_of(&mut cargo)?)
-        .context("the load example did not print valid JSON")?;
-    flatten("", &report, rows);
+        .with_context(|| format!("{example} did not print valid JSON"))?;
+    let part = example[name.len()..].trim_start_matches('_');
+    flatten(if part == "load" { "" } else { part }, &report, rows);
     Ok(())
 }
 
@@ -429,6 +447,16 @@ mod tests {
         assert_eq!(seconds(&[9]), "9s");
         assert_eq!(seconds(&[9, 7, 8]), "8s (7s – 9s, 3 runs)");
         assert_eq!(seconds(&[9, 7]), "7s (7s – 9s, 2 runs)");
+    }
+
+    #[test]
+    fn the_load_tests_of_a_crate_are_found_and_nothing_else() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let of = |name: &str| load_tests(&crates.join(name).join("examples"), name);
+        assert_eq!(of("courier"), ["courier_load", "courier_recovery"]);
+        assert_eq!(of("recorder"), ["recorder_load"]);
+        assert_eq!(of("kit"), [""; 0]);
+        assert_eq!(of("moon"), [""; 0]);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     flash::checked(&card.provision(), HELP)?;
 
     let made = build::image(workspace, name, false)?;
-    let tools = tools::build(workspace, &made.nix)?;
+    let tools = tools::build(&made.nix)?;
     prepare_card(&qemu, &folder, &made.image, &tools, card, name)?;
     let web = web_port(&made.nix, name);
     let mut forwards = vec![Forward {

@@ -145,9 +145,7 @@ mod tests {
         }
 
         fn put(&self, path: &str, text: &str) {
-            let path = self.root.at("sys").join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap();
+            self.root.put(Path::new("sys").join(path), text);
         }
 
         /// An interface as the kernel shows it: links to its device, whose driver is a module.

@@ -201,7 +201,7 @@ impl<'a> Watch<'a> {
                 Err(error) => self.complain(&error),
             }
         }
-        self.tell();
+        self.tell(true);
     }
 
     /// The gateways cannot be looked at. No other program is started then, which might hang as well.
@@ -216,7 +216,7 @@ impl<'a> Watch<'a> {
                 self.complain(&error);
             }
         }
-        self.tell();
+        self.tell(false);
     }
 
     /// How many reboots in a row were in vain; none if no gateway has ever answered.
@@ -224,11 +224,12 @@ impl<'a> Watch<'a> {
         (!self.kept.answered.is_empty()).then_some(self.kept.in_vain)
     }
 
-    fn tell(&mut self) {
+    /// `seen`: whether the gateways were looked at.
+    fn tell(&mut self, seen: bool) {
         let silent = self.healer.silence().map(|(since, _)| since.as_secs());
         let link = publish::link(self.gateways.clone(), silent, self.last_outage, &self.kept);
         let told = self.kept.save(self.root);
-        if let Err(error) = told.and_then(|()| publish::publish(self.root, &link)) {
+        if let Err(error) = told.and_then(|()| publish::publish(self.root, &link, seen)) {
             self.complain(&error);
         }
     }

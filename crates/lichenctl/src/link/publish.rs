@@ -1,5 +1,6 @@
 //! What is kept of the network on DATA, and what is told of it in /run: as JSON, and as metrics that each service passes on.
 
+use crate::kept;
 use crate::root::Root;
 use anyhow::Result;
 use protocol::link::{Counts, Gateway, Link, Outage};
@@ -8,7 +9,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
-const FOLDER: &str = "var/lib/lichen";
 const KEPT: &str = "var/lib/lichen/link.json";
 const PUBLISHED: &str = "run/lichen/link.json";
 /// In the OpenMetrics format.
@@ -35,25 +35,21 @@ pub struct Kept {
 impl Kept {
     /// Reads it; what is damaged or missing counts as nothing.
     pub fn load(root: &Root) -> Self {
-        let text = fs::read(root.at(KEPT)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+        kept::load(root, KEPT)
     }
 
     /// Writes it, if it is another.
     pub fn save(&self, root: &Root) -> Result<()> {
-        if !root.at(FOLDER).exists() {
-            durable::directory(&root.at(FOLDER), 0o700)?;
-        }
-        durable::update(&root.at(KEPT), &serde_json::to_vec_pretty(self)?, 0o600).map(drop)
+        kept::save(root, KEPT, self)
     }
 }
 
-/// Tells it.
-pub fn publish(root: &Root, link: &Link) -> Result<()> {
+/// Tells it; `seen`: whether the gateways were looked at just now.
+pub fn publish(root: &Root, link: &Link, seen: bool) -> Result<()> {
     durable::directory(&root.at("run/lichen"), 0o755)?;
     durable::update(&root.at(PUBLISHED), &serde_json::to_vec(link)?, 0o644)?;
     // Also what has not changed: services do not pass on what is old.
-    durable::atomic_write(&root.at(METRICS), metrics(link).as_bytes(), 0o644)
+    durable::atomic_write(&root.at(METRICS), metrics(link, seen).as_bytes(), 0o644)
 }
 
 /// What was told last.
@@ -76,7 +72,7 @@ pub fn link(
     }
 }
 
-fn metrics(link: &Link) -> String {
+fn metrics(link: &Link, seen: bool) -> String {
     let Counts {
         reconnects,
         reloads,
@@ -84,10 +80,13 @@ fn metrics(link: &Link) -> String {
         healed,
         endpoints,
     } = link.counts;
-    let up = u64::from(link.silent_since.is_none());
-    let gauge = format!(
-        "# HELP lichen_link_up Whether a gateway answers\n# TYPE lichen_link_up gauge\nlichen_link_up {up}\n"
-    );
+    let mut gauge =
+        "# HELP lichen_link_up Whether a gateway answers\n# TYPE lichen_link_up gauge\n".to_owned();
+    // What is not known now has no value: the last one would hide that.
+    if seen {
+        let up = u64::from(link.silent_since.is_none());
+        let _ = writeln!(gauge, "lichen_link_up {up}");
+    }
     let counters = [
         (
             "reconnects",
@@ -132,12 +131,12 @@ mod tests {
     #[test]
     fn the_simulated_device_tells_what_a_real_one_tells() {
         let simulated = include_str!("../../../kit/src/link.metrics");
-        assert_eq!(simulated, metrics(&Link::default()));
+        assert_eq!(simulated, metrics(&Link::default(), true));
         let silent = Link {
             silent_since: Some(90),
             ..Link::default()
         };
-        assert!(metrics(&silent).contains("\nlichen_link_up 0\n"));
+        assert!(metrics(&silent, true).contains("\nlichen_link_up 0\n"));
     }
 
     /// What is told of the network is passed on only while it is new.
@@ -146,7 +145,7 @@ mod tests {
         let dir = scratch();
         let root = Root::new(dir.path());
         let told = || {
-            publish(&root, &Link::default()).unwrap();
+            publish(&root, &Link::default(), true).unwrap();
             fs::File::open(root.at(METRICS)).unwrap()
         };
         let long_ago = std::time::UNIX_EPOCH;

@@ -82,9 +82,7 @@ fn device() -> (tempfile::TempDir, Root) {
     let dir = scratch();
     let root = Root::new(dir.path());
     for path in ["etc/iwd/main.conf", "var/lib/iwd/attic.psk"] {
-        let path = root.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        durable::atomic_write(&path, b"", 0o600).unwrap();
+        root.put(path, "");
     }
     (dir, root)
 }
@@ -224,7 +222,16 @@ fn a_device_that_cannot_look_any_more_reboots_and_does_nothing_else() {
     let (_dir, root) = device();
     let mut bench = bench();
     let mut watch = Watch::new(&root, settings());
+    let up = || {
+        let told = fs::read_to_string(root.at("run/lichen/link.metrics")).unwrap();
+        assert!(told.contains("\nlichen_link_healed_total "), "{told}");
+        let line = told
+            .lines()
+            .find_map(|line| line.strip_prefix("lichen_link_up "));
+        line.map(str::to_owned)
+    };
     during(&mut watch, &mut bench, 0..1, true);
+    assert_eq!(up().as_deref(), Some("1"));
     for at in (60..3760).step_by(30) {
         let broken = Err(anyhow::anyhow!("ip: no end within 10 s"));
         watch.look(Duration::from_secs(at), broken, &mut bench);
@@ -235,6 +242,9 @@ fn a_device_that_cannot_look_any_more_reboots_and_does_nothing_else() {
     );
     let told = published(&root).unwrap().gateways;
     assert_eq!((told.len(), told[0].answers), (1, None));
+    assert_eq!(up(), None, "what was seen an hour ago");
+    during(&mut watch, &mut bench, 63..64, true);
+    assert_eq!(up().as_deref(), Some("1"));
 }
 
 #[test]

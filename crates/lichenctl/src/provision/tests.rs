@@ -1,7 +1,7 @@
 mod mistakes;
 
 use super::*;
-use durable::{atomic_write, cut, directory, scratch};
+use durable::{cut, directory, scratch};
 use protocol::provision::Fate;
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,9 +65,7 @@ impl Device {
     }
 
     fn put(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = self.root.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        atomic_write(&path, content.as_ref(), 0o644).unwrap();
+        self.root.put(path, content);
     }
 
     fn insert_card_with(&self, file: &str) {

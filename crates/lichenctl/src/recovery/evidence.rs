@@ -107,12 +107,6 @@ mod tests {
     use super::*;
     use durable::scratch;
 
-    fn put(root: &Root, path: &str, text: &str) {
-        let path = root.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-    }
-
     #[test]
     fn what_was_seen_counts_for_more_than_what_was_said() {
         let said = || {
@@ -162,15 +156,13 @@ mod tests {
             ("Broadcom BCM2835 Watchdog timer", "0", None),
             ("Broadcom BCM2835 Watchdog timer", "32", Some(true)),
         ] {
-            put(
-                &root,
+            root.put(
                 "sys/class/watchdog/watchdog0/identity",
-                &format!("{identity}\n"),
+                format!("{identity}\n"),
             );
-            put(
-                &root,
+            root.put(
                 "sys/class/watchdog/watchdog0/bootstatus",
-                &format!("{status}\n"),
+                format!("{status}\n"),
             );
             assert_eq!(watchdog(&root), expected, "{identity} {status}");
         }
@@ -182,17 +174,14 @@ mod tests {
         let root = Root::new(dir.path());
         let panic = || panic(&root, &mut BTreeSet::new());
         assert_eq!(panic(), None);
-        put(
-            &root,
+        root.put(
             "sys/fs/pstore/console-ramoops-0",
             "Kernel panic - not syncing: not a record\n",
         );
         let packed = "sys/fs/pstore/dmesg-ramoops-0.enc.z";
-        put(&root, packed, "\u{1}\u{2}\n");
+        root.put(packed, "\u{1}\u{2}\n");
         assert_eq!(panic(), None);
-        put(
-            &root,
-            "sys/fs/pstore/dmesg-ramoops-1",
+        root.put("sys/fs/pstore/dmesg-ramoops-1",
             "Panic#1 Part1\n<6>[   81.000001] sysrq: Trigger a crash\n\
              <0>[   81.000100] Kernel panic - not syncing: sysrq triggered crash\n<4>[   81.000200] Call trace:\n",
         );

@@ -3,16 +3,15 @@
 //! Time is counted in seconds of running, never by the clock, which is wrong until the network has set it. A power cut loses
 //! what was not written since the last count, so that time in the ledger never passes faster than outside.
 
-use crate::journal::note;
+use crate::kept;
 use crate::root::Root;
 use crate::state::Generation;
 use anyhow::{Context, Result};
 use protocol::recovery::{Reason, Recovery, Reset};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 
-const FOLDER: &str = "var/lib/lichen";
 const FILE: &str = "var/lib/lichen/recovery.json";
 const LOCK: &str = "run/lichen/recovery.lock";
 /// How many resets are kept.
@@ -83,15 +82,7 @@ fn line(words: &str) -> String {
 impl Ledger {
     /// Reads it. A damaged one counts as empty: no recovery at all would be worse.
     pub fn load(root: &Root) -> Self {
-        let Ok(text) = fs::read(root.at(FILE)) else {
-            return Self::default();
-        };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
-            note(&format!(
-                "/{FILE} is damaged and is replaced by an empty one: {error}"
-            ));
-            Self::default()
-        })
+        kept::load(root, FILE)
     }
 
     /// Changes it, durably, alone among all processes. An error leaves the file as it was.
@@ -102,10 +93,7 @@ impl Ledger {
         lock.lock().context("cannot lock the ledger of resets")?;
         let mut ledger = Self::load(root);
         let value = change(&mut ledger);
-        if !root.at(FOLDER).exists() {
-            durable::directory(&root.at(FOLDER), 0o700)?;
-        }
-        durable::update(&root.at(FILE), &serde_json::to_vec_pretty(&ledger)?, 0o600)?;
+        kept::save(root, FILE, &ledger)?;
         Ok((ledger, value))
     }
 
@@ -217,7 +205,12 @@ impl Ledger {
         self.blessed.remove(&generation);
     }
 
-    /// What the device tells of it.
+    /// The last reset.
+    pub fn last(&self) -> Option<&Reset> {
+        self.resets.last()
+    }
+
+    /// What is known of it.
     pub fn tell(&self, limit: usize) -> Recovery {
         Recovery {
             resets: self.resets.clone(),

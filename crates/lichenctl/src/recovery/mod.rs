@@ -12,7 +12,7 @@ mod evidence;
 mod ledger;
 mod publish;
 
-pub use publish::{PUBLISHED, published};
+pub use publish::{known, published};
 
 use self::decide::{Situation, Step, decide};
 use self::evidence::Evidence;
@@ -91,8 +91,8 @@ pub fn begin(root: &Root) -> Result<()> {
         ledger.begin(&boot, |ending| evidence.judge(ending))
     });
     let (ledger, reset) = begun?;
-    let told = publish::publish(root, &ledger)?;
-    if let Some(last) = told.resets.last().filter(|_| reset) {
+    publish::publish(root, &ledger)?;
+    if let Some(last) = ledger.last().filter(|_| reset) {
         note(&format!("the device was reset: {last}"));
     }
     watch(root, &ledger)

@@ -1,5 +1,6 @@
 //! What the device tells of its resets and of recovery, in /run, where its services may read it: as JSON, and as the metrics
-//! that each of them serves with its own.
+//! that each of them serves with its own. Whoever reaches a service reads it, so it leaves out who had logged in, and from
+//! where: only the ledger has that.
 
 use super::ledger::Ledger;
 use crate::openmetrics::{Families, labels};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use std::fs;
 
 /// What is told, as JSON.
-pub const PUBLISHED: &str = "run/lichen/recovery.json";
+const PUBLISHED: &str = "run/lichen/recovery.json";
 /// The same as metrics, in the OpenMetrics format.
 const METRICS: &str = "run/lichen/metrics";
 const SETTINGS: &str = "etc/lichen/recovery.json";
@@ -29,12 +30,26 @@ pub(super) fn limit(root: &Root) -> usize {
 }
 
 /// Tells it.
-pub(super) fn publish(root: &Root, ledger: &Ledger) -> Result<Recovery> {
-    let told = ledger.tell(limit(root));
+pub(super) fn publish(root: &Root, ledger: &Ledger) -> Result<()> {
+    let mut told = ledger.tell(limit(root));
+    for reset in &mut told.resets {
+        if reset.reason == Reason::Asked {
+            reset.why.clear();
+        }
+    }
     durable::directory(&root.at("run/lichen"), 0o755)?;
     durable::update(&root.at(PUBLISHED), &serde_json::to_vec(&told)?, 0o644)?;
-    durable::update(&root.at(METRICS), metrics(&told).as_bytes(), 0o644)?;
-    Ok(told)
+    durable::update(&root.at(METRICS), metrics(&told).as_bytes(), 0o644).map(drop)
+}
+
+/// What was told at this boot, and who had logged in, for those who may read the ledger.
+pub fn known(root: &Root) -> Option<Recovery> {
+    let told = published(root)?;
+    let Recovery { resets, .. } = Ledger::load(root).tell(told.limit);
+    Some(match resets.is_empty() {
+        true => told,
+        false => Recovery { resets, ..told },
+    })
 }
 
 /// What was told at this boot.
@@ -55,10 +70,7 @@ fn metrics(told: &Recovery) -> String {
         "lichen_last_reset",
         "Why the device was reset last",
         last.map(|last| {
-            // Who had logged in, and from where, is not for everybody who may read the metrics.
-            let asked = last.reason == Reason::Asked;
-            let why = if asked { "" } else { &last.why };
-            let labels = labels(&[("reason", last.reason.word()), ("why", why)]);
+            let labels = labels(&[("reason", last.reason.word()), ("why", &last.why)]);
             (labels, 1)
         }),
     );

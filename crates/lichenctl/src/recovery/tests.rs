@@ -2,12 +2,6 @@ use super::*;
 use crate::state::{State, Trial, encode};
 use durable::scratch;
 
-fn put(root: &Root, path: &str, text: &str) {
-    let path = root.at(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-}
-
 /// BOOT, on which generation 1 is good.
 fn boot_partition(root: &Root, trial: Option<Trial>) {
     let (seq, good) = (1, Generation(1));
@@ -17,8 +11,8 @@ fn boot_partition(root: &Root, trial: Option<Trial>) {
 }
 
 fn boots(root: &Root, id: &str) {
-    put(root, "proc/sys/kernel/random/boot_id", &format!("{id}\n"));
-    put(root, "proc/uptime", "3.20 5.00\n");
+    root.put("proc/sys/kernel/random/boot_id", format!("{id}\n"));
+    root.put("proc/uptime", "3.20 5.00\n");
     begin(root).unwrap();
 }
 
@@ -26,7 +20,7 @@ fn boots(root: &Root, id: &str) {
 fn the_reason_of_each_reset_is_told() {
     let dir = scratch();
     let root = Root::new(dir.path());
-    put(&root, "etc/lichen/recovery.json", "{\"reboots\":4}");
+    root.put("etc/lichen/recovery.json", "{\"reboots\":4}");
     boots(&root, "a");
     assert_eq!(published(&root).unwrap().resets, []);
 
@@ -36,8 +30,8 @@ fn the_reason_of_each_reset_is_told() {
     end(&root).unwrap();
     boots(&root, "c");
     boots(&root, "d");
-    put(&root, "sys/class/watchdog/watchdog0/bootstatus", "32\n");
-    put(&root, "sys/class/watchdog/watchdog0/identity", "any\n");
+    root.put("sys/class/watchdog/watchdog0/bootstatus", "32\n");
+    root.put("sys/class/watchdog/watchdog0/identity", "any\n");
     boots(&root, "e");
 
     let told = published(&root).unwrap();
@@ -64,7 +58,7 @@ fn a_reboot_that_cannot_be_counted_is_not_made() {
     let dir = scratch();
     let root = Root::new(dir.path());
     // A file where the folder has to be: nothing can be written.
-    put(&root, "var/lib", "");
+    root.put("var/lib", "");
     let error = spend(&root, None, "x").unwrap_err();
     assert!(
         format!("{error:#}").starts_with("a reboot that cannot be counted"),
@@ -79,7 +73,7 @@ fn a_network_that_stays_away_leaves_services_half_of_the_reboots() {
         let dir = scratch();
         let root = Root::new(dir.path());
         let settings = format!("{{\"reboots\":{limit}}}");
-        put(&root, "etc/lichen/recovery.json", &settings);
+        root.put("etc/lichen/recovery.json", &settings);
         boot_partition(&root, None);
         let mut reboots = 0;
         for n in 0..10 {
@@ -100,7 +94,7 @@ fn a_network_that_stays_away_leaves_services_half_of_the_reboots() {
 fn device() -> (tempfile::TempDir, Root) {
     let dir = scratch();
     let root = Root::new(dir.path());
-    put(&root, "etc/lichen/recovery.json", "{\"reboots\":4}");
+    root.put("etc/lichen/recovery.json", "{\"reboots\":4}");
     boot_partition(&root, None);
     boots(&root, "a");
     (dir, root)
@@ -145,11 +139,7 @@ fn a_blessing_decides_only_about_the_generation_that_is_on_trial() {
     for (booted, trial, allowed) in [(2, trial(2), false), (2, trial(3), true), (1, None, true)] {
         let (_dir, root) = device();
         boot_partition(&root, trial);
-        put(
-            &root,
-            "proc/cmdline",
-            &format!("lichen.generation={booted}\n"),
-        );
+        root.put("proc/cmdline", format!("lichen.generation={booted}\n"));
         assert_eq!(reboot(&root, "x").unwrap(), allowed, "{booted} {trial:?}");
     }
 }
@@ -169,11 +159,7 @@ fn a_record_of_a_panic_that_stays_is_told_once() {
     let (_dir, root) = device();
     let record = |n, why| {
         let path = format!("sys/fs/pstore/dmesg-ramoops-{n}");
-        put(
-            &root,
-            &path,
-            &format!("<0>[    8.1] Kernel panic - {why}\n"),
-        );
+        root.put(&path, format!("<0>[    8.1] Kernel panic - {why}\n"));
     };
     let last = || published(&root).unwrap().resets.pop().unwrap();
     record(0, "one");
@@ -214,6 +200,19 @@ fn a_reason_is_one_short_line_and_tells_the_neighbours_nothing_of_who_logged_in(
     let metrics = fs::read_to_string(root.at("run/lichen/metrics")).unwrap();
     let label = "lichen_last_reset{reason=\"asked\",why=\"\"} 1";
     assert!(metrics.contains(label), "{metrics}");
+    // Every service passes this on, to whoever asks; the status is for those who may log in themselves.
+    let told = fs::read_to_string(root.at("run/lichen/recovery.json")).unwrap();
+    assert!(
+        told.contains("\"asked\"") && !told.contains("192.168"),
+        "{told}"
+    );
+    let last = || known(&root).unwrap().resets.pop().unwrap().to_string();
+    assert_eq!(
+        last(),
+        "asked for: the last login was by root from 192.168.1.7"
+    );
+    durable::remove(&root.at("var/lib/lichen/recovery.json")).unwrap();
+    assert_eq!(last(), "asked for");
 }
 
 #[test]

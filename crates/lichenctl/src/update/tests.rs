@@ -2,7 +2,6 @@ use super::*;
 use crate::channel::CONFIG;
 use crate::record::following;
 use crate::state::{Generation, State, Trial};
-use durable::atomic_write;
 use protocol::channel::SecretKey;
 use protocol::vitals::Refusal;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -124,9 +123,7 @@ impl Device {
     }
 
     fn put(&self, path: &str, content: &[u8]) {
-        let path = self.root().at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        atomic_write(&path, content, 0o644).unwrap();
+        self.root().put(path, content);
     }
 
     /// Sets how many tries generation 2 has left.

@@ -5,44 +5,30 @@ use protocol::status::Last;
 use protocol::vitals::{Card, Fallback, Wifi};
 use std::os::unix::fs::symlink;
 
-fn put(root: &Root, path: &str, text: &str) {
-    let path = root.at(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    durable::atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-}
-
 const DISK: &str = "sys/devices/mmcblk0";
 const EXT4: &str = "sys/fs/ext4/mmcblk0p2";
 const ERROR: &str = "3,7,9,-;I/O error, dev mmcblk0, sector 9 op 0x1:(WRITE) flags 0x800\n";
 
 /// A device with a card, Wi-Fi and a processor that tells its temperature.
 fn device(root: &Root) {
-    put(root, "proc/uptime", "7200.00 9.00\n");
+    root.put("proc/uptime", "7200.00 9.00\n");
     let at_data = "30 1 179:2 / /run/data rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n";
-    put(root, "proc/self/mountinfo", at_data);
-    put(root, &format!("{DISK}/size"), "60000000\n");
-    put(
-        root,
-        &format!("{DISK}/stat"),
-        " 9 9 9 9  9 9 2000 9 9 9 9\n",
-    );
-    put(root, &format!("{DISK}/device/name"), "SC32G\n");
-    put(root, &format!("{DISK}/mmcblk0p2/partition"), "2\n");
+    root.put("proc/self/mountinfo", at_data);
+    root.put(format!("{DISK}/size"), "60000000\n");
+    root.put(format!("{DISK}/stat"), " 9 9 9 9  9 9 2000 9 9 9 9\n");
+    root.put(format!("{DISK}/device/name"), "SC32G\n");
+    root.put(format!("{DISK}/mmcblk0p2/partition"), "2\n");
     fs::create_dir_all(root.at("sys/dev/block")).unwrap();
     let partition = "../../devices/mmcblk0/mmcblk0p2";
     symlink(partition, root.at("sys/dev/block/179:2")).unwrap();
-    put(root, &format!("{EXT4}/lifetime_write_kbytes"), "5000\n");
-    put(root, &format!("{EXT4}/errors_count"), "0\n");
-    put(root, &format!("{EXT4}/last_error_time"), "0\n");
-    put(root, "dev/kmsg", "6,1,2,-;Booting Linux\n");
+    root.put(format!("{EXT4}/lifetime_write_kbytes"), "5000\n");
+    root.put(format!("{EXT4}/errors_count"), "0\n");
+    root.put(format!("{EXT4}/last_error_time"), "0\n");
+    root.put("dev/kmsg", "6,1,2,-;Booting Linux\n");
     let wifi = " wlan0: 0000   54.  -56.  -256        0      0      0      0      0        0\n";
-    put(root, "proc/net/wireless", wifi);
-    put(
-        root,
-        "sys/class/thermal/thermal_zone0/type",
-        "cpu-thermal\n",
-    );
-    put(root, "sys/class/thermal/thermal_zone0/temp", "48312\n");
+    root.put("proc/net/wireless", wifi);
+    root.put("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
+    root.put("sys/class/thermal/thermal_zone0/temp", "48312\n");
 }
 
 fn samples(root: &Root) -> Vec<String> {
@@ -92,11 +78,11 @@ fn a_card_that_dies_is_seen_in_the_metrics_and_stays_counted() {
     assert_eq!(value(&well, "lichen_card_io_errors_total").unwrap(), "0");
     assert_eq!(value(&well, "lichen_data_read_only").unwrap(), "0");
 
-    put(&root, "dev/kmsg", ERROR);
-    put(&root, &format!("{EXT4}/errors_count"), "2\n");
-    put(&root, &format!("{EXT4}/last_error_time"), "1764021100\n");
+    root.put("dev/kmsg", ERROR);
+    root.put(format!("{EXT4}/errors_count"), "2\n");
+    root.put(format!("{EXT4}/last_error_time"), "1764021100\n");
     let at_data = "30 1 179:2 / /run/data rw,noatime shared:1 - ext4 /dev/mmcblk0p2 ro\n";
-    put(&root, "proc/self/mountinfo", at_data);
+    root.put("proc/self/mountinfo", at_data);
     // The kernel's messages are looked at by `status` as well, between two minutes.
     assert_eq!(collect(&root).card.unwrap().io_errors, Some(1));
     for _minute in 0..2 {
@@ -107,7 +93,7 @@ fn a_card_that_dies_is_seen_in_the_metrics_and_stays_counted() {
         assert_eq!(last.unwrap(), "1764021100");
         assert_eq!(value(&ill, "lichen_data_read_only").unwrap(), "1");
     }
-    put(&root, "dev/kmsg", "6,900,9,-;usb 1-1: new device\n");
+    root.put("dev/kmsg", "6,900,9,-;usb 1-1: new device\n");
     let later = samples(&root);
     assert_eq!(value(&later, "lichen_card_io_errors_total").unwrap(), "1");
 }
@@ -170,7 +156,7 @@ fn a_channel_that_was_never_reached_ages_with_the_device() {
     assert_eq!(value(&none, "lichen_update_following").unwrap(), "0");
     assert_eq!(value(&none, "lichen_update_reached_age_seconds"), None);
     let channel = r#"{"url":"http://x","channel":"stable","window":null,"reboot":true}"#;
-    put(&root, crate::channel::CONFIG, channel);
+    root.put(crate::channel::CONFIG, channel);
     let never = samples(&root);
     let age = value(&never, "lichen_update_reached_age_seconds");
     assert_eq!(age.unwrap(), "7200");
@@ -178,7 +164,7 @@ fn a_channel_that_was_never_reached_ages_with_the_device() {
     assert_eq!(value(&never, refused).unwrap(), "0");
     let last = r#"{"at":1,"ok":false,"said":"not signed","refusal":"untrusted"}"#;
     let record = format!(r#"{{"last":{last},"reached":{}}}"#, record::now() - 60);
-    put(&root, "var/lib/lichen/update.json", &record);
+    root.put("var/lib/lichen/update.json", &record);
     let once = samples(&root);
     assert_eq!(value(&once, refused).unwrap(), "1");
     let age: u64 = value(&once, "lichen_update_reached_age_seconds")

@@ -89,7 +89,7 @@ fn story(place: &Place, told: &mut Told) {
             true => Order::OldestFirst,
             false => Order::NewestFirst,
         };
-        let batch = queue.next(order, 4).unwrap();
+        let batch = next(&mut queue, order, 4).unwrap();
         // It has arrived, whether or not that can still be noted.
         told.arrived.extend(numbers(&batch));
         queue.acknowledge(&batch).unwrap();
