@@ -2,12 +2,12 @@
 
 use super::shelf::Kept;
 use super::{CONFIG, FOLDER};
+use crate::kept;
 use crate::openmetrics::Families;
 use crate::record::now;
 use crate::root::Root;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::fs;
 
 const FILE: &str = "var/lib/lichen/backup/record.json";
 
@@ -30,21 +30,14 @@ struct Good {
     bytes: u64,
 }
 
-impl Record {
-    fn load(root: &Root) -> Self {
-        let text = fs::read(root.at(FILE)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
-    }
-}
-
 /// The number of the last one that was brought to the bucket.
 pub(super) fn brought(root: &Root) -> u64 {
-    Record::load(root).brought
+    kept::load::<Record>(root, FILE).brought
 }
 
 /// Notes the outcome.
 pub(super) fn note(root: &Root, outcome: &Result<Kept>, brought: u64) -> Result<()> {
-    let mut record = Record::load(root);
+    let mut record: Record = kept::load(root, FILE);
     record.brought = brought;
     match outcome {
         Ok(Kept { file, bytes }) => {
@@ -59,8 +52,7 @@ pub(super) fn note(root: &Root, outcome: &Result<Kept>, brought: u64) -> Result<
         Err(error) => record.failed = Some(format!("{error:#}")),
     }
     durable::directory(&root.at(FOLDER), 0o700)?;
-    let text = serde_json::to_vec_pretty(&record)?;
-    durable::atomic_write(&root.at(FILE), &text, 0o600)
+    kept::save(root, FILE, &record)
 }
 
 /// What the metrics are made of.
@@ -77,7 +69,7 @@ pub(crate) fn metrics(root: &Root) -> String {
     if !root.at(CONFIG).exists() {
         return String::new();
     }
-    let Record { good, failed, .. } = Record::load(root);
+    let Record { good, failed, .. } = kept::load(root, FILE);
     let age = match &good {
         Some(good) => now().saturating_sub(good.at),
         None => root.uptime().unwrap_or(0),

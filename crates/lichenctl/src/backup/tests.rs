@@ -1,7 +1,7 @@
 use super::*;
 use crate::hints;
 use backup::{BackupError, Identity};
-use durable::{atomic_write, cut};
+use durable::cut;
 use std::path::Path;
 
 mod s3;
@@ -20,9 +20,9 @@ fn device(data: &str) -> Device {
     let root = Root::new(dir.path());
     let device = Device { _dir: dir, root };
     let arguments = format!("lichen.generation=3 lichen.toplevel={TOPLEVEL}\n");
-    device.put("proc/cmdline", &arguments);
-    device.put("proc/sys/kernel/hostname", "rack7\n");
-    device.put("proc/uptime", "600.00 9.00\n");
+    device.root.put("proc/cmdline", arguments);
+    device.root.put("proc/sys/kernel/hostname", "rack7\n");
+    device.root.put("proc/uptime", "600.00 9.00\n");
     fs::create_dir_all(device.root.at("boot/gen")).unwrap();
     device.is("climate");
     device.declares("1");
@@ -31,15 +31,10 @@ fn device(data: &str) -> Device {
 }
 
 impl Device {
-    fn put(&self, path: &str, text: &str) {
-        let path = self.root.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        atomic_write(&path, text.as_bytes(), 0o644).unwrap();
-    }
-
     fn is(&self, appliance: &str) {
         let manifest = format!(r#"{{"appliance":"{appliance}","layers":[]}}"#);
-        self.put(&format!("{TOPLEVEL}/manifest.json")[1..], &manifest);
+        self.root
+            .put(&format!("{TOPLEVEL}/manifest.json")[1..], manifest);
     }
 
     /// The running generation has services whose data have this version.
@@ -53,22 +48,21 @@ impl Device {
             )
         };
         let text = SERVICES.map(service).join(",");
-        self.put(crate::service_data::FILE, &format!("{{{text}}}"));
+        self.root
+            .put(crate::service_data::FILE, format!("{{{text}}}"));
     }
 
     fn fill(&self, data: &str) {
         for name in SERVICES {
-            self.put(
-                &format!("var/lib/{name}/file"),
-                &format!("{data} of {name}"),
-            );
+            self.root
+                .put(format!("var/lib/{name}/file"), format!("{data} of {name}"));
         }
     }
 
     fn configured(&self, keep: usize) -> Identity {
         let key = Identity::generate().unwrap();
         let text = format!(r#"{{"recipients":["{}"],"keep":{keep}}}"#, key.recipient());
-        self.put(CONFIG, &text);
+        self.root.put(CONFIG, text);
         key
     }
 
@@ -185,7 +179,7 @@ fn a_backup_that_does_not_fit_is_refused_and_says_what_to_do() {
 
     let new = device("nothing");
     new.declares("2");
-    new.put(crate::service_data::FILE, "{}");
+    new.root.put(crate::service_data::FILE, "{}");
     let (told, _) = new.refuses(&plain);
     assert!(
         told.contains("data of climate, which the running generation does not declare"),
@@ -194,7 +188,7 @@ fn a_backup_that_does_not_fit_is_refused_and_says_what_to_do() {
 
     let new = device("nothing");
     new.declares("2");
-    new.put(
+    new.root.put(
         "var/lib/lichen/state/changes.json",
         r#"[{"to":"b","ran":true,"services":{}}]"#,
     );
@@ -322,7 +316,7 @@ fn backups_on_data_are_numbered_and_the_oldest_go() {
     }
     let name = |number: u64| format!("rack7-{number:04}.tar.zst.age");
     assert_eq!(device.kept(), [name(3), name(4), name(5)]);
-    device.put("proc/sys/kernel/hostname", "rack8\n");
+    device.root.put("proc/sys/kernel/hostname", "rack8\n");
     let newest = keep(&device.root).unwrap();
     assert_eq!(
         device.kept(),
@@ -396,7 +390,9 @@ fn without_a_key_nothing_is_backed_up() {
         assert_eq!(told, "no key is known to encrypt a backup to");
         assert!(hint.contains("lichen key backup"), "{hint}");
     }
-    device.put(CONFIG, r#"{"recipients":["age1x"],"keep":7}"#);
+    device
+        .root
+        .put(CONFIG, r#"{"recipients":["age1x"],"keep":7}"#);
     let told = told(
         anyhow::anyhow!("{:#}", keep(&device.root).unwrap_err()).context(BackupRefused::NoKeys),
     );
@@ -406,7 +402,7 @@ fn without_a_key_nothing_is_backed_up() {
         told.0
     );
     device.configured(7);
-    device.put(crate::service_data::FILE, "{}");
+    device.root.put(crate::service_data::FILE, "{}");
     let error = keep(&device.root).unwrap_err();
     assert!(format!("{error:#}").contains("no service of this appliance declares data"));
 }

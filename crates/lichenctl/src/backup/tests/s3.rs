@@ -12,8 +12,10 @@ fn device_with(bucket: &Bucket) -> Device {
         r#"{{"recipients":["{key}"],"keep":2,"s3":{{"endpoint":"{}","bucket":"{BUCKET}","region":"us-east-1","prefix":"fleet/"}}}}"#,
         bucket.url()
     );
-    device.put(CONFIG, &text);
-    device.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    device.root.put(CONFIG, text);
+    device
+        .root
+        .put("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
     device.secrets(KEY, SECRET);
     device
 }
@@ -21,10 +23,11 @@ fn device_with(bucket: &Bucket) -> Device {
 impl Device {
     fn secrets(&self, key: &str, secret: &str) {
         let folder = "var/lib/lichen/credentials";
-        self.put(&format!("{folder}/backup.s3-access-key-id"), key);
-        self.put(
-            &format!("{folder}/backup.s3-secret-access-key"),
-            &format!("{secret}\n"),
+        self.root
+            .put(format!("{folder}/backup.s3-access-key-id"), key);
+        self.root.put(
+            format!("{folder}/backup.s3-secret-access-key"),
+            format!("{secret}\n"),
         );
     }
 }
@@ -73,7 +76,8 @@ fn backups_are_brought_to_a_bucket_and_none_is_removed_there() {
 
     // A new card of the same name, whose numbers begin anew, overwrites nothing.
     let new = device_with(&bucket);
-    new.put("etc/machine-id", "fedcba9876543210fedcba9876543210\n");
+    new.root
+        .put("etc/machine-id", "fedcba9876543210fedcba9876543210\n");
     keep(&new.root).unwrap();
     assert_eq!(objects(&bucket, "fedcba98"), ["rack7-0001.tar.zst.age"]);
     assert_eq!(objects(&bucket, "01234567"), there);
