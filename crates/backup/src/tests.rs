@@ -98,8 +98,9 @@ fn one_byte_changed_anywhere_is_refused_and_named() {
     }
     assert_eq!(parts.values().sum::<usize>(), archive.len());
     assert_eq!(parts["beginning"], 4);
+    // What is no base64 any more is damage, and not the key of somebody else.
     assert!(
-        parts["key"] >= 43 + 43 && parts["the manifest"] > 100,
+        parts["key"] > 60 && parts["the beginning"] > 100,
         "{parts:?}"
     );
 }
@@ -152,15 +153,10 @@ fn a_backup_that_is_cut_short_is_refused_wherever_it_was_cut() {
         BackupError::Damaged { .. }
     ));
     // Cut between two pieces, nothing is changed, and only the end is missing.
-    let piece = 65_536 + 16;
-    let begin = archive.len() - (archive.len() - 184) % piece;
-    let told = (0..piece)
-        .map(|n| begin.saturating_sub(n))
-        .map(|cut| refusal(&archive[..cut], &key).to_string());
-    assert_eq!(
-        told.filter(|told| told.contains("before its end")).count(),
-        1
-    );
+    let code = archive.windows(5).position(|bytes| bytes == b"\n--- ");
+    let first = code.unwrap() + 5 + 43 + 1 + 16;
+    let told = refusal(&archive[..first + 65_536 + 16], &key).to_string();
+    assert!(told.contains("before its end"), "{told}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub fn restore(root: &Root, from: impl Read) -> Result<Manifest> {
     let _lock = GenerationsLock::take(root)?;
     complete(root)?;
     let mut stopped = Vec::new();
-    let mut begin = || -> Result<_> {
+    let begin = || -> Result<_> {
         if service_data::is_open(root)? {
             return Err(BackupRefused::OnTrial.into());
         }

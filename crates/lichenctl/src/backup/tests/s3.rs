@@ -2,7 +2,6 @@
 
 use super::*;
 use fake_s3::{BUCKET, Bucket, KEY, SECRET};
-use std::path::Path;
 
 /// A device that is to bring its backups to this bucket.
 fn device_with(bucket: &Bucket) -> Device {
