@@ -187,13 +187,9 @@ pub fn read<W: Write>(
         }
     }
     let part = "the end";
-    match entries
-        .next()
-        .transpose()
-        .map_err(|error| broken(part, error))?
-    {
-        Some(_) => return Err(damaged(part, "there is more in it than its manifest names")),
-        None => drop(entries),
+    let more = entries.next().transpose();
+    if more.map_err(|error| broken(part, error))?.is_some() {
+        return Err(damaged(part, "there is more in it than its manifest names"));
     }
     // The checksum of all is at the end.
     io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|error| broken(part, error))?;
