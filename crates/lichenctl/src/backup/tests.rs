@@ -139,10 +139,8 @@ fn decrypted(file: &[u8], key: Identity) -> Vec<u8> {
 
 fn sample(root: &Root, name: &str) -> Option<u64> {
     let text = metrics(root);
-    let found = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    found
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 #[test]
