@@ -1,12 +1,12 @@
 //! What is in the archive, and how it is written and read.
 
-use crate::age::{self, Decryptor, Encryptor, Trouble};
+use crate::encryption::{self, Decryptor, Trouble};
 use crate::sum::Sum;
 use crate::{BackupError, Damage, Identity, Recipient};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
-use std::io::{self, BufReader, Chain, Cursor, Read, Write};
+use std::io::{self, Chain, Cursor, Read, Write};
 
 /// The format of archives that are written here. All earlier ones can be read.
 pub const FORMAT: u32 = 1;
@@ -88,7 +88,7 @@ pub fn write<W: Write, C: Read>(
     manifest: &Manifest,
     mut open: impl FnMut(&State) -> Result<C>,
 ) -> Result<W> {
-    let mut zstd = zstd::Encoder::new(Encryptor::new(to, recipients)?, LEVEL)?;
+    let mut zstd = zstd::Encoder::new(encryption::encrypt(to, recipients)?, LEVEL)?;
     zstd.include_checksum(true)?;
     let mut tar = tar::Builder::new(zstd);
     let mut entry = |path: &str, bytes: u64, content: &mut dyn Read| -> Result<()> {
@@ -119,7 +119,7 @@ pub fn decrypt<R: Read>(from: R, identities: &[Identity]) -> Result<impl Read + 
     if !from.is_encrypted() {
         return Err(BackupError::NotABackup.into());
     }
-    Decryptor::new(BufReader::new(from.whole), identities).map_err(|trouble| match trouble {
+    Decryptor::new(from.whole, identities).map_err(|trouble| match trouble {
         Trouble::Io(error) => error.into(),
         Trouble::Header(why) => damaged("the beginning", why),
         Trouble::WrongKey => {
@@ -283,6 +283,6 @@ impl<R: Read> Peeked<R> {
     }
 
     fn is_encrypted(&self) -> bool {
-        !self.begin.is_empty() && age::VERSION.as_bytes().starts_with(&self.begin)
+        !self.begin.is_empty() && encryption::VERSION.as_bytes().starts_with(&self.begin)
     }
 }

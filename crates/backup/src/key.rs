@@ -1,22 +1,18 @@
 //! The keys that backups are encrypted to, in age's own notation: `age1…` may be known to everybody, and
 //! `AGE-SECRET-KEY-1…` to nobody else.
 
-use crate::bech32;
+use age::secrecy::ExposeSecret;
+use age::x25519;
 use std::fmt;
-use std::io;
 use std::str::FromStr;
-use x25519_dalek::{PublicKey, StaticSecret};
-
-const PUBLIC: &str = "age";
-const SECRET: &str = "age-secret-key-";
 
 /// Whom a backup is encrypted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipient(pub(crate) PublicKey);
+pub struct Recipient(pub(crate) x25519::Recipient);
 
 /// Who can read it.
 #[derive(Clone)]
-pub struct Identity(pub(crate) StaticSecret);
+pub struct Identity(pub(crate) x25519::Identity);
 
 /// Why a text is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,27 +31,27 @@ impl FromStr for Recipient {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let bytes = bech32::decode(PUBLIC, text.trim());
-        let bytes = bytes.ok_or_else(|| KeyError::Public(text.to_owned()))?;
-        Ok(Self(PublicKey::from(bytes)))
+        let key = text.trim().parse();
+        key.map(Self)
+            .map_err(|_: &str| KeyError::Public(text.to_owned()))
     }
 }
 
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bech32::encode(PUBLIC, self.0.as_bytes()))
+        self.0.fmt(f)
     }
 }
 
 impl Identity {
     /// A new one.
-    pub fn generate() -> io::Result<Self> {
-        Ok(Self(StaticSecret::from(crate::age::random::<32>()?)))
+    pub fn generate() -> Self {
+        Self(x25519::Identity::generate())
     }
 
     /// Its public half.
     pub fn recipient(&self) -> Recipient {
-        Recipient(PublicKey::from(&self.0))
+        Recipient(self.0.to_public())
     }
 
     /// All that are in a file as `age-keygen` writes it.
@@ -71,8 +67,12 @@ impl Identity {
 
     /// The content of such a file.
     pub fn file(&self) -> String {
-        let secret = bech32::encode(SECRET, self.0.as_bytes()).to_uppercase();
-        format!("# public key: {}\n{secret}\n", self.recipient())
+        let secret = self.0.to_string();
+        format!(
+            "# public key: {}\n{}\n",
+            self.recipient(),
+            secret.expose_secret()
+        )
     }
 }
 
@@ -80,8 +80,7 @@ impl FromStr for Identity {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let bytes = bech32::decode(SECRET, text).ok_or(KeyError::Secret)?;
-        Ok(Self(StaticSecret::from(bytes)))
+        text.parse().map(Self).map_err(|_: &str| KeyError::Secret)
     }
 }
 

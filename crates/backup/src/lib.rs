@@ -9,7 +9,7 @@
 //! # fn main() -> anyhow::Result<()> {
 //! use backup::{Identity, Manifest, State};
 //!
-//! let key = Identity::generate()?;
+//! let key = Identity::generate();
 //! let copy = b"of all that was measured".as_slice();
 //! let manifest = Manifest { states: vec![State::of("climate", "1", copy)?], ..Manifest::default() };
 //! let archive = backup::write(Vec::new(), &[key.recipient()], &manifest, |_| Ok(copy))?;
@@ -21,9 +21,8 @@
 //! # }
 //! ```
 
-mod age;
 mod archive;
-mod bech32;
+mod encryption;
 mod key;
 mod sum;
 

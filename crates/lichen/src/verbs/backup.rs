@@ -198,7 +198,7 @@ mod tests {
     use backup::State;
 
     fn backup_of(folder: &Path) -> (PathBuf, Identity) {
-        let key = Identity::generate().unwrap();
+        let key = Identity::generate();
         let copy = b"a history".as_slice();
         let manifest = Manifest {
             appliance: "climate".into(),
@@ -250,13 +250,13 @@ mod tests {
         let error = keys_in(&folder.path().join("backup-key")).unwrap_err();
         assert!(hint_of(&error).unwrap().contains("lichen key backup"));
         let (file, _) = backup_of(folder.path());
-        let error = check(&file, &[Identity::generate().unwrap()]).unwrap_err();
+        let error = check(&file, &[Identity::generate()]).unwrap_err();
         assert_eq!(
             hint_of(&error).unwrap(),
             "--identity names the file of the right key"
         );
         fs::write(&file, "notes").unwrap();
-        let error = check(&file, &[Identity::generate().unwrap()]).unwrap_err();
+        let error = check(&file, &[Identity::generate()]).unwrap_err();
         assert!(format!("{error:#}").ends_with("it is not a backup"));
     }
 

@@ -81,7 +81,7 @@ fn folder() -> PathBuf {
 fn backup_key() -> Result<()> {
     let file = path_of_backup_key();
     if !file.exists() {
-        let text = Identity::generate()?.file();
+        let text = Identity::generate().file();
         make_folder(&file)?;
         // Its mode is 0600 from the beginning.
         let mut aside =

@@ -62,7 +62,7 @@ impl Device {
     }
 
     fn configured(&self, keep: usize) -> Identity {
-        let key = Identity::generate().unwrap();
+        let key = Identity::generate();
         let text = format!(r#"{{"recipients":["{}"],"keep":{keep}}}"#, key.recipient());
         self.root.put(CONFIG, text);
         key
@@ -91,7 +91,7 @@ impl Device {
 
     /// A backup of it, decrypted.
     fn backup(&self) -> Vec<u8> {
-        let key = Identity::generate().unwrap();
+        let key = Identity::generate();
         let mut file = Vec::new();
         stream(&self.root, &[key.recipient()], &mut file).unwrap();
         decrypted(&file, key)
@@ -419,7 +419,7 @@ fn without_a_key_nothing_is_backed_up() {
 #[test]
 fn a_stream_is_encrypted_to_the_keys_of_the_configuration_too() {
     let device = device("one");
-    let (fleet, own) = (device.configured(7), Identity::generate().unwrap());
+    let (fleet, own) = (device.configured(7), Identity::generate());
     let mut file = Vec::new();
     stream(
         &device.root,
@@ -429,7 +429,7 @@ fn a_stream_is_encrypted_to_the_keys_of_the_configuration_too() {
     .unwrap();
     assert_eq!(decrypted(&file, own), decrypted(&file, fleet));
     assert!(!Path::new(&device.root.at(FOLDER).join("record.json")).exists());
-    let stranger = Identity::generate().unwrap();
+    let stranger = Identity::generate();
     let error = backup::decrypt(file.as_slice(), &[stranger]).err().unwrap();
     assert!(
         matches!(error.downcast_ref(), Some(BackupError::AnotherKey(_))),

@@ -6,7 +6,7 @@ use fake_s3::{BUCKET, Bucket, KEY, SECRET};
 /// A device that is to bring its backups to this bucket.
 fn device_with(bucket: &Bucket) -> Device {
     let device = device("one");
-    let key = Identity::generate().unwrap().recipient();
+    let key = Identity::generate().recipient();
     let text = format!(
         r#"{{"recipients":["{key}"],"keep":2,"s3":{{"endpoint":"{}","bucket":"{BUCKET}","region":"us-east-1","prefix":"fleet/"}}}}"#,
         bucket.url()
