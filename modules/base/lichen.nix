@@ -32,7 +32,7 @@ in
       '';
       type = types.attrsOf (types.submodule ({ name, ... }: {
         options = {
-          version = mkOption { type = types.str; example = "2"; description = "The version of the data. Change it when an earlier version of the service may not be able to read the data any more."; };
+          version = mkOption { type = types.str; example = "2"; description = "The version of the data. Change it when an earlier version of the service may not be able to read the data any more. A backup is restored where the version is the same or a higher number."; };
           directory = mkOption { type = types.str; default = "/var/lib/${name}"; description = "Where the data are."; };
           user = mkOption { type = types.str; default = name; description = "The user who owns the data, with a group of the same name."; };
           backup = mkOption { type = types.str; example = "notes backup -"; description = "Shell command that writes a copy to stdout while the service runs."; };
@@ -99,7 +99,7 @@ in
     environment.etc."lichen/state.json".text = builtins.toJSON cfg.state;
     # Runs before any service opens its data.
     systemd.services.lichen-restore-state = {
-      description = "Restore data that a failed generation has changed";
+      description = "Restore data that a failed generation has changed, or that a backup replaces";
       wantedBy = [ "sysinit.target" ];
       after = [ "systemd-journald.socket" ];
       before = [ "sysinit.target" "shutdown.target" ];
@@ -107,7 +107,7 @@ in
       unitConfig = {
         DefaultDependencies = false;
         RequiresMountsFor = "/var";
-        ConditionPathExists = "/var/lib/lichen/state/changes.json";
+        ConditionPathExists = [ "|/var/lib/lichen/state/changes.json" "|/var/lib/lichen/restore" ];
       };
       serviceConfig = {
         Type = "oneshot";

@@ -109,11 +109,24 @@ impl Deployer {
 
     /// Makes the key that closures are signed with, and returns its file.
     pub fn make_key(&self) -> Result<(Done, PathBuf)> {
+        Ok((self.at_home(&["key", "generate", "story-1"])?, self.key()))
+    }
+
+    /// Makes the key that backups are encrypted to.
+    pub fn make_backup_key(&self) -> Result<Done> {
+        self.at_home(&["key", "backup"])
+    }
+
+    /// A file of theirs, which may not exist yet.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Runs `lichen` without a device.
+    fn at_home(&self, words: &[&str]) -> Result<Done> {
         let mut command = Command::new(testbed::input("lichen")?);
-        command
-            .args(["key", "generate", "story-1"])
-            .env("XDG_CONFIG_HOME", self.home.path());
-        Ok((begin(command)?.end()?, self.key()))
+        command.args(words).env("XDG_CONFIG_HOME", self.home.path());
+        begin(command)?.end()
     }
 
     /// Gives them a key: always the same one for the same purpose, since Nix keeps all signatures that a path ever had.

@@ -94,16 +94,49 @@ fn the_wall_shows_what_amber_says_and_goes_on_without_it() -> Result<()> {
     energy.is("ok").map(drop)
 }
 
+/// How many days of usage it knows.
+fn days(energy: &Energy<'_>) -> Result<usize> {
+    let told = energy.web().get("/api/usage/days?days=60")?;
+    let told = told.success()?.json()?;
+    Ok(told["days"].as_array().map_or(0, Vec::len))
+}
+
+#[test]
+fn a_new_card_gets_the_usage_back_from_a_backup() -> Result<()> {
+    let (old, mut amber) = (energy_appliance()?, amber::FakeAmber::start());
+    let owner = Deployer::of(&old)?;
+    owner.make_backup_key()?;
+    let [file, identity] = ["wall.backup", "lichen/backup-key"]
+        .map(|name| owner.file(name).to_string_lossy().into_owned());
+    let before = {
+        let energy = Energy::of(&old)?;
+        energy.ask(&amber)?;
+        energy.catch_up()?;
+        days(&energy)?
+    };
+    ensure!(before > 20, "{before} days");
+    let made = owner.lichen(&["backup", "--to", &file], &[])?;
+    ensure!(made.status == 0, "{made:?}");
+    drop(old);
+
+    let new = energy_appliance()?;
+    let energy = Energy::of(&new)?;
+    amber.down();
+    energy.ask(&amber)?;
+    let restored =
+        Deployer::of(&new)?.lichen(&["restore", "--identity", &identity], &[&file])?;
+    ensure!(restored.status == 0, "{restored:?}");
+    energy_healthy(&new)?;
+    let after = days(&energy)?;
+    ensure!(after >= before, "{before} days before, {after} after");
+    Ok(())
+}
+
 #[test]
 fn the_cache_outlives_a_power_cut_and_is_shown_by_a_device_that_boots_without_network() -> Result<()>
 {
     let mut machine = energy_appliance()?;
     let amber = amber::FakeAmber::start();
-    let days = |energy: &Energy<'_>| -> Result<usize> {
-        let told = energy.web().get("/api/usage/days?days=60")?;
-        let told = told.success()?.json()?;
-        Ok(told["days"].as_array().map_or(0, Vec::len))
-    };
     let before = {
         let energy = Energy::of(&machine)?;
         energy.ask(&amber)?;

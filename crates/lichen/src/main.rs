@@ -45,12 +45,14 @@ Deliver:
                     Write an image to a card and verify it [--list] [--hostname NAME] [--ssh-key FILE] [--wifi SSID]
   deploy HOST... APPLIANCE
                     Update devices; an unhealthy one goes back [--boot] [--test] [--dry-run] [--parallel N]
-  key generate      Create the key that signs closures; `key show` prints its public key
+  key generate      Create the key that signs closures; `key show` prints its public key, `key backup` makes the one for backups
   publish APPLIANCE Publish to a channel that devices follow: a folder or a bucket --to FOLDER|s3://BUCKET [--channel]
 Look after:
   status HOST...    Show the state of devices, one screen each [--json]
   rollback HOST [N] Return a device to an earlier generation
   logs HOST         Show a device's journal [-f] [-u UNIT]
+  backup HOST       Back up the data of a device's services, encrypted [--to FILE]
+  restore HOST FILE Restore them on that device, or on another one of the same appliance [--identity FILE]
   lock              Resolve the package lists with apt's own solver [--check]
   fetch [APPLIANCE] Download all locked packages and crates, or those of an appliance; builds then need no network
   test [STORY...]   Run the tests [--quick] [--slow] [--fresh] [--why STORY]
@@ -85,6 +87,8 @@ enum Verb {
     Status(verbs::look_after::StatusArgs),
     Rollback(verbs::look_after::RollbackArgs),
     Logs(verbs::look_after::LogsArgs),
+    Backup(verbs::backup::BackupArgs),
+    Restore(verbs::backup::RestoreArgs),
     Publish(verbs::publish::PublishArgs),
     Bench(verbs::bench::BenchArgs),
 }
@@ -106,6 +110,8 @@ fn main() -> ExitCode {
         Verb::Status(args) => verbs::look_after::status(args),
         Verb::Rollback(args) => verbs::look_after::rollback(args),
         Verb::Logs(args) => verbs::look_after::logs(args),
+        Verb::Backup(args) => verbs::backup::backup(args),
+        Verb::Restore(args) => verbs::backup::restore(args),
         Verb::Publish(args) => verbs::publish::run(&workspace, args),
     });
     match result {

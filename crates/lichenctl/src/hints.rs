@@ -1,6 +1,7 @@
 //! Finding the [`Hint`] of an error of any kind. It knows all of them, and only `main` knows it.
 
 use crate::apply::ApplyError;
+use crate::backup::{BackupRefused, hint_of_archive};
 use crate::confirm::ConfirmError;
 use crate::grow::GrowError;
 use crate::health::Unhealthy;
@@ -19,7 +20,7 @@ pub fn of(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 /// Every kind of error that has one.
-const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 11] = [
+const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 13] = [
     known::<StateError>,
     known::<ApplyError>,
     known::<ToplevelError>,
@@ -30,6 +31,8 @@ const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 11] = [
     known::<ReceiveError>,
     known::<UpdateError>,
     known::<Unhealthy>,
+    known::<BackupRefused>,
+    |error| error.downcast_ref().and_then(hint_of_archive),
     |error| error.downcast_ref().and_then(GrowError::hint),
 ];
 

@@ -2,6 +2,7 @@
 //! command and the stories read its answers. Synchronous; every durable write goes through the crate `durable`.
 
 pub mod apply;
+pub mod backup;
 pub mod bless;
 pub mod channel;
 pub mod confirm;

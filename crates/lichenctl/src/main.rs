@@ -1,6 +1,7 @@
 //! The program `lichenctl`: its command line. Errors are printed here, once.
 
 use anyhow::{Context, Result};
+use backup::Recipient;
 use clap::{Parser, Subcommand};
 use lichenctl::apply::{self, ApplyError, Verb as Apply};
 use lichenctl::confirm::{self, Confirmation};
@@ -124,6 +125,17 @@ enum Verb {
         #[arg(long, default_value_t = retention::KEEP)]
         keep: usize,
     },
+    /// Back up the data of the services on DATA, encrypted (a timer also does this)
+    Backup {
+        /// Write the backup to standard output instead, and keep nothing
+        #[arg(value_parser = ["-"])]
+        to: Option<String>,
+        /// A public key of age to encrypt to, besides those of the configuration
+        #[arg(long = "recipient", value_name = "KEY", requires = "to")]
+        recipients: Vec<Recipient>,
+    },
+    /// Restore the decrypted backup on standard input, as `lichen restore` sends it
+    Restore,
     /// Remove everything that services and the owner stored on the device, and reboot
     FactoryReset {
         /// Do not ask for confirmation
@@ -277,6 +289,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let lock = GenerationsLock::take(&root)?;
             print!("{}", retention::collect(&root, keep, &lock)?);
         }
+        Verb::Backup { to: None, .. } => println!("{}", lichenctl::backup::keep(&root)?.display()),
+        Verb::Backup { recipients, .. } => {
+            lichenctl::backup::stream(&root, &recipients, std::io::stdout().lock())?;
+        }
+        Verb::Restore => {
+            lichenctl::backup::restore(&root, std::io::stdin().lock())?;
+        }
         Verb::FactoryReset { yes } => factory_reset(&root, yes)?,
         Verb::Missing => {
             let paths =
@@ -301,7 +320,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         },
         Verb::Vitals => vitals::publish(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
-        Verb::RestoreState => service_data::at_boot(&root)?,
+        Verb::RestoreState => {
+            lichenctl::backup::at_boot(&root)?;
+            service_data::at_boot(&root)?;
+        }
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),
     }
@@ -312,9 +334,8 @@ impl Verb {
     /// Whether the command must run to its end when the connection is lost, which the command itself may cause.
     fn outlives_its_caller(&self) -> bool {
         match self {
-            Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } | Self::Rollback { .. } => {
-                true
-            }
+            Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } => true,
+            Self::Rollback { .. } | Self::Restore => true,
             Self::Update { check, .. } => !check,
             Self::ActivateRs(arguments) => arguments.outlives_its_caller(),
             _ => false,

@@ -149,6 +149,11 @@ fn every_command_of_a_host_is_understood() {
             generation: Some(Generation(7)),
         },
         Command::Confirm,
+        Command::Backup { recipient: None },
+        Command::Backup {
+            recipient: Some("age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"),
+        },
+        Command::Restore,
     ] {
         let arguments = command.arguments();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

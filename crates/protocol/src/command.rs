@@ -48,6 +48,13 @@ pub enum Command<'a> {
     },
     /// Confirm that the device can be reached, so the running generation stays.
     Confirm,
+    /// Write a backup to standard output, encrypted to the keys of the device's configuration and to this one.
+    Backup {
+        /// A public key of age.
+        recipient: Option<&'a str>,
+    },
+    /// Restore the decrypted backup on standard input.
+    Restore,
 }
 
 impl Command<'_> {
@@ -81,6 +88,14 @@ impl Command<'_> {
                 all
             }
             Self::Confirm => words(&["confirm"]),
+            Self::Backup { recipient } => {
+                let mut all: Vec<_> = words(&["backup", "-"]);
+                for key in recipient.iter() {
+                    all.extend(["--recipient".to_owned(), (*key).to_owned()]);
+                }
+                all
+            }
+            Self::Restore => words(&["restore"]),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Hint};
 use anyhow::{Context, Result};
 use protocol::command::{Command as Order, Outcome};
 use protocol::progress;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -54,6 +54,13 @@ pub struct Ended {
     pub stdout: String,
     /// What it printed on standard error.
     pub stderr: String,
+}
+
+impl Ended {
+    fn with(mut self, said: &[u8]) -> Self {
+        self.stdout = String::from_utf8_lossy(said).into_owned();
+        self
+    }
 }
 
 /// An error of the connection, not of the command.
@@ -126,9 +133,19 @@ impl Device {
         feed: &mut (dyn FnMut(&mut dyn Write) -> io::Result<()> + Send),
         heard: &mut dyn FnMut(&str),
     ) -> Result<Ended> {
-        let mut ssh = self.ssh();
-        ssh.args(["-o", "ControlMaster=no"]).args(self.socket());
-        self.carry_out(ssh, command, feed, heard)
+        let mut said = Vec::new();
+        let ended = self.carry_out(self.shared(), command, feed, heard, &mut said)?;
+        Ok(ended.with(&said))
+    }
+
+    /// Runs a command over the shared connection, and writes what it prints to `to`: it may be long, and is not text.
+    pub fn receive(
+        &self,
+        command: &str,
+        to: &mut (dyn Write + Send),
+        heard: &mut dyn FnMut(&str),
+    ) -> Result<Ended> {
+        self.carry_out(self.shared(), command, &mut |_| Ok(()), heard, to)
     }
 
     /// Runs a command over a new connection.
@@ -142,7 +159,15 @@ impl Device {
             "-o",
             "BatchMode=yes",
         ]);
-        self.carry_out(ssh, command, &mut |_| Ok(()), &mut |_| {})
+        let mut said = Vec::new();
+        let ended = self.carry_out(ssh, command, &mut |_| Ok(()), &mut |_| {}, &mut said)?;
+        Ok(ended.with(&said))
+    }
+
+    fn shared(&self) -> Command {
+        let mut ssh = self.ssh();
+        ssh.args(["-o", "ControlMaster=no"]).args(self.socket());
+        ssh
     }
 
     fn carry_out(
@@ -151,6 +176,7 @@ impl Device {
         command: &str,
         feed: &mut (dyn FnMut(&mut dyn Write) -> io::Result<()> + Send),
         heard: &mut dyn FnMut(&str),
+        said: &mut (dyn Write + Send),
     ) -> Result<Ended> {
         ssh.arg(self.address()).arg("--").arg(command);
         let mut child = ssh
@@ -166,12 +192,9 @@ impl Device {
             anyhow::bail!("ssh has no standard streams");
         };
         let mut complaints = String::new();
-        let (fed, said) = std::thread::scope(|scope| -> Result<_> {
+        let fed = std::thread::scope(|scope| -> Result<_> {
             let fed = scope.spawn(move || feed(&mut stdin));
-            let said = scope.spawn(move || {
-                let mut text = Vec::new();
-                stdout.read_to_end(&mut text).map(|_| text)
-            });
+            let said = scope.spawn(move || io::copy(&mut stdout, said).map(drop));
             for line in BufReader::new(stderr).split(b'\n') {
                 let line = line.context("cannot read what ssh says")?;
                 let line = String::from_utf8_lossy(&line);
@@ -180,7 +203,11 @@ impl Device {
                 complaints.push('\n');
             }
             let joined = |_| anyhow::anyhow!("a thread panicked");
-            Ok((fed.join().map_err(joined)?, said.join().map_err(joined)??))
+            let fed = fed.join().map_err(joined)?;
+            said.join()
+                .map_err(joined)?
+                .context("cannot write what the device sends")?;
+            Ok(fed)
         })?;
         let code = child
             .wait()
@@ -196,7 +223,7 @@ impl Device {
         }
         Ok(Ended {
             code,
-            stdout: String::from_utf8_lossy(&said).into_owned(),
+            stdout: String::new(),
             stderr: complaints,
         })
     }

@@ -1,14 +1,17 @@
-//! `lichen key`: the key that signs closures, so that devices can verify their origin.
+//! `lichen key`: the key that signs closures, so that devices can verify their origin, and the one that backups are
+//! encrypted to.
 
 use crate::command;
 use crate::store::nix;
 use crate::ui;
 use anyhow::{Context, Result};
+use backup::Identity;
 use std::fs::{self, DirBuilder, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The key that deployed closures are signed with
+/// The key that deployed closures are signed with, and the one that backups are encrypted to
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -25,6 +28,8 @@ enum Verb {
     },
     /// Print the public key, and the line of configuration that makes devices require it
     Show,
+    /// Create the key that opens backups, unless there is one; print its public half and the line of configuration for it
+    Backup,
 }
 
 /// Runs the verb.
@@ -32,6 +37,7 @@ pub fn run(args: &KeyArgs) -> Result<()> {
     match &args.verb {
         Verb::Generate { name } => generate(name)?,
         Verb::Show => {}
+        Verb::Backup => return backup_key(),
     }
     let Some(file) = find() else {
         crate::fail!(hint: "lichen key generate", "there is no key in {}", path().display());
@@ -54,13 +60,58 @@ pub fn find() -> Option<PathBuf> {
 
 /// The path of the key: outside any checkout, because it belongs to the person, and no build may read it.
 pub fn path() -> PathBuf {
+    folder().join("signing-key")
+}
+
+/// The path of the key that opens backups, for the same reasons.
+pub fn path_of_backup_key() -> PathBuf {
+    folder().join("backup-key")
+}
+
+fn folder() -> PathBuf {
     let config = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|folder| !folder.is_empty())
         .map(PathBuf::from);
     let config = config.unwrap_or_else(|| {
         PathBuf::from(std::env::var_os("HOME").unwrap_or("/root".into())).join(".config")
     });
-    config.join("lichen/signing-key")
+    config.join("lichen")
+}
+
+fn backup_key() -> Result<()> {
+    let file = path_of_backup_key();
+    if !file.exists() {
+        let text = Identity::generate().file();
+        make_folder(&file)?;
+        // Its mode is 0600 from the beginning.
+        let mut aside =
+            tempfile::NamedTempFile::new_in(file.parent().context("the key has no folder")?)
+                .context("cannot make a temporary file")?;
+        let cannot = || format!("cannot write {}", file.display());
+        aside.write_all(text.as_bytes()).with_context(cannot)?;
+        aside.as_file().sync_all().with_context(cannot)?;
+        aside.persist_noclobber(&file).with_context(cannot)?;
+        ui::say(format!(
+            "{} opens backups: keep a copy where it is safe, because nothing else opens them",
+            file.display()
+        ));
+    }
+    for key in super::backup::keys_in(&file)? {
+        let public = key.recipient();
+        println!("{public}");
+        println!("lichen.backup.recipients = [ \"{public}\" ];");
+    }
+    Ok(())
+}
+
+/// Makes the private directory of keys.
+fn make_folder(of: &Path) -> Result<()> {
+    let folder = of.parent().context("the key has no folder")?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))
 }
 
 fn generate(name: &str) -> Result<()> {
@@ -76,11 +127,7 @@ fn generate(name: &str) -> Result<()> {
         crate::fail!(hint: "lichen key generate fleet-1", "a key can't be called '{name}'");
     }
     let folder = file.parent().context("the key has no folder")?;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    make_folder(&file)?;
     // Never readable by others: it stays in a private directory until its mode is set.
     let aside = tempfile::Builder::new()
         .prefix(".key-")

@@ -1,5 +1,6 @@
 //! One module per verb.
 
+pub mod backup;
 pub mod bench;
 pub mod build;
 pub mod deploy;

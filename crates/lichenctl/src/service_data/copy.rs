@@ -57,12 +57,23 @@ pub(super) fn make(
     folder(root, name)?;
     let folder = folder(root, &format!("{name}/{generation}"))?;
     let temporary = folder.join(".data.tmp");
+    take(root, service, &temporary)?;
+    cut::point("copy");
+    durable::atomic_write(&folder.join(VERSION), service.version.as_bytes(), 0o600)?;
+    fs::rename(&temporary, folder.join(DATA))?;
+    cut::point("copy's name");
+    durable::sync_entry(&folder.join(DATA)).context("cannot sync the copy")
+}
+
+/// Has a service write a copy of its data into the file `to`, durably.
+pub(crate) fn take(root: &Root, service: &Service, to: &Path) -> Result<()> {
     let mut options = OpenOptions::new();
     let file = options
         .write(true)
         .create(true)
         .truncate(true)
-        .open(&temporary)?;
+        .open(to)
+        .with_context(|| format!("cannot write {}", to.display()))?;
     // The service's user reads the copy through an open descriptor on restore; no other user can enter the directory.
     file.set_permissions(fs::Permissions::from_mode(0o644))?;
     let directory = place(root, service);
@@ -79,12 +90,27 @@ pub(super) fn make(
         "`{}` wrote nothing",
         service.backup
     );
-    file.sync_all()?;
-    cut::point("copy");
-    durable::atomic_write(&folder.join(VERSION), service.version.as_bytes(), 0o600)?;
-    fs::rename(&temporary, folder.join(DATA))?;
-    cut::point("copy's name");
-    durable::sync_entry(&folder.join(DATA)).context("cannot sync the copy")
+    Ok(file.sync_all()?)
+}
+
+/// Has a service recreate its data in the new directory `into`, from the copy in the file `from`, durably.
+pub(crate) fn recreate(root: &Root, service: &Service, from: &Path, into: &Path) -> Result<()> {
+    remove(into)?;
+    fs::create_dir(into).with_context(|| format!("cannot make {}", into.display()))?;
+    if let Ok(now) = fs::metadata(place(root, service)) {
+        chown(into, Some(now.uid()), Some(now.gid()))?;
+        fs::set_permissions(into, now.permissions())?;
+    }
+    let copy = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
+    run(
+        root,
+        service,
+        &service.restore,
+        into,
+        copy.into(),
+        Stdio::null(),
+    )?;
+    durable::sync_file_system(into)
 }
 
 /// The data version of a generation's copy, if there is one.
@@ -109,33 +135,17 @@ pub fn restore(root: &Root, restore: &Restore) -> Result<()> {
 
 fn again(root: &Root, name: &str, service: &Service, generation: Generation) -> Result<()> {
     let directory = place(root, service);
-    let beside = |kind: &str| {
-        let own = directory.file_name().unwrap_or_default().to_string_lossy();
-        directory.with_file_name(format!(".{own}.{kind}"))
-    };
-    let (half, whole) = (beside("restoring"), beside("restored"));
+    let (half, whole) = (
+        beside(&directory, "restoring"),
+        beside(&directory, "restored"),
+    );
     if !whole.exists() {
-        remove(&half)?;
-        fs::create_dir(&half)?;
-        if let Ok(now) = fs::metadata(&directory) {
-            chown(&half, Some(now.uid()), Some(now.gid()))?;
-            fs::set_permissions(&half, now.permissions())?;
-        }
         let copy = root
             .at(FOLDER)
             .join(name)
             .join(generation.to_string())
             .join(DATA);
-        let copy = File::open(&copy).with_context(|| format!("cannot read {}", copy.display()))?;
-        run(
-            root,
-            service,
-            &service.restore,
-            &half,
-            copy.into(),
-            Stdio::null(),
-        )?;
-        durable::sync_file_system(&half)?;
+        recreate(root, service, &copy, &half)?;
         cut::point("restored beside");
         durable::rename(&half, &whole)?;
     }
@@ -164,7 +174,7 @@ pub(super) fn forget_newer(root: &Root, name: &str) -> Result<()> {
 }
 
 /// Removes a directory if it exists.
-pub(super) fn remove(folder: &Path) -> Result<()> {
+pub(crate) fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", folder.display()))
@@ -173,9 +183,16 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-fn place(root: &Root, service: &Service) -> PathBuf {
+/// Where its data are.
+pub(crate) fn place(root: &Root, service: &Service) -> PathBuf {
     let path = service.directory.strip_prefix("/");
     root.at(path.unwrap_or(&service.directory))
+}
+
+/// A hidden directory next to another one, so that the two can be exchanged.
+pub(crate) fn beside(directory: &Path, kind: &str) -> PathBuf {
+    let own = directory.file_name().unwrap_or_default().to_string_lossy();
+    directory.with_file_name(format!(".{own}.{kind}"))
 }
 
 fn unused(root: &Root, name: &str) -> Result<PathBuf> {

@@ -8,7 +8,7 @@
 //! the new one was unhealthy or failed its trial, the copy is restored automatically before services start, and the
 //! data of the newer version are kept aside. After a manual rollback, the operator is told about the copy and decides.
 
-mod copy;
+pub(crate) mod copy;
 
 pub use copy::{Restore, restore};
 
@@ -56,6 +56,14 @@ impl Declared {
         stack
             .find(FILE)
             .map_or_else(|| Ok(Self::default()), |file| Self::read(&file))
+    }
+
+    /// Reads what the running generation declares.
+    pub fn running(root: &Root) -> Result<Self> {
+        match root.at(FILE) {
+            file if file.exists() => Self::read(&file),
+            _ => Ok(Self::default()),
+        }
     }
 
     fn read(file: &Path) -> Result<Self> {
@@ -189,16 +197,18 @@ pub fn settle(root: &Root, toplevel: &str) -> Result<()> {
     }
 }
 
+/// Whether a change of versions is open, so that another generation might still restore its copies.
+pub fn is_open(root: &Root) -> Result<bool> {
+    Ok(!changes(root)?.is_empty())
+}
+
 /// Restores what is due at boot, before services start.
 pub fn at_boot(root: &Root) -> Result<()> {
     let _lock = GenerationsLock::wait(root)?;
     let running = Running::read(root)
         .toplevel
         .context("cannot find out which toplevel is running")?;
-    let declared = match root.at(FILE) {
-        file if file.exists() => Declared::read(&file)?,
-        _ => Declared::default(),
-    };
+    let declared = Declared::running(root)?;
     for due in returning(root, &running, &declared)? {
         restore(root, &due).inspect_err(|error| journal::error(&format!("{error:#}")))?;
     }
@@ -287,7 +297,7 @@ fn write(root: &Root, changes: &[Change]) -> Result<()> {
 }
 
 /// The directory of the service's copies.
-fn folder(root: &Root, service: &str) -> Result<PathBuf> {
+pub(crate) fn folder(root: &Root, service: &str) -> Result<PathBuf> {
     durable::directory(&root.at("var/lib/lichen"), 0o700)?;
     durable::directory(&root.at(FOLDER), 0o700)?;
     let folder = root.at(FOLDER).join(service);

@@ -143,7 +143,7 @@ fn fetch_channel(root: &Root, config: &Config, record: &Record) -> Result<Channe
 }
 
 /// The name of this device's appliance.
-fn appliance(root: &Root) -> Result<String> {
+pub(crate) fn appliance(root: &Root) -> Result<String> {
     #[derive(Deserialize)]
     struct Manifest {
         appliance: String,

@@ -10,6 +10,7 @@ mod metrics;
 mod wifi;
 
 use self::io_errors::IoErrors;
+use crate::backup;
 use crate::fallback::Fallbacks;
 use crate::generations::{self, Booted, CURRENT, Running};
 use crate::record;
@@ -52,7 +53,7 @@ pub fn publish(root: &Root) -> Result<()> {
     {
         errors.keep(root)?;
     }
-    let text = metrics::text(&told);
+    let text = metrics::text(&told) + &backup::metrics(root);
     // Written even if nothing has changed: services pass on only what is recent.
     durable::atomic_write(&root.at(METRICS), text.as_bytes(), 0o644)
 }

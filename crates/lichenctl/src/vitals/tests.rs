@@ -231,5 +231,10 @@ fn the_simulated_device_tells_what_a_real_one_tells() {
         ],
     };
     let simulated = include_str!("../../../kit/src/vitals.metrics");
-    assert_eq!(simulated, metrics::text(&told));
+    let backups = backup::Told {
+        age: 3600,
+        failed: false,
+        bytes: Some(40_000),
+    };
+    assert_eq!(simulated, metrics::text(&told) + &backups.text());
 }

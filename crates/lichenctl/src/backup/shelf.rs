@@ -1,0 +1,109 @@
+//! The backups on DATA: `HOSTNAME-NUMBER.tar.zst.age`. They are numbered, because a device's clock may be wrong.
+
+use super::{BackupRefused, FOLDER};
+use crate::root::Root;
+use anyhow::{Context, Result};
+use backup::State;
+use durable::cut;
+use rustix::fs::Advice;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const ENDING: &str = ".tar.zst.age";
+
+/// A backup that was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) file: PathBuf,
+    pub(super) bytes: u64,
+}
+
+/// Puts what `write` writes on the shelf under the next number, once it reads as it was written, and removes all but
+/// the newest `keep`. Until then the earlier ones stay.
+pub(super) fn put(
+    root: &Root,
+    name: &str,
+    keep: usize,
+    write: impl FnOnce(BufWriter<Summed>) -> Result<BufWriter<Summed>>,
+) -> Result<Kept> {
+    let folder = root.at(FOLDER);
+    let number = on(&folder)?.last().map_or(1, |(number, _)| number + 1);
+    let temporary = folder.join(".partial");
+    let written = once(&temporary, write);
+    let bytes = written.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    cut::point("whole backup");
+    let file = folder.join(format!("{name}-{number:04}{ENDING}"));
+    durable::rename(&temporary, &file)?;
+    let all = on(&folder)?;
+    for (_, old) in &all[..all.len().saturating_sub(keep.max(1))] {
+        durable::remove(old)?;
+    }
+    Ok(Kept { file, bytes })
+}
+
+fn once(
+    path: &Path,
+    write: impl FnOnce(BufWriter<Summed>) -> Result<BufWriter<Summed>>,
+) -> Result<u64> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(path).with_context(cannot)?;
+    let written = write(BufWriter::with_capacity(1 << 17, Summed::new(file)))?;
+    let Summed { file, sum } = written
+        .into_inner()
+        .map_err(|error| error.into_error())
+        .with_context(cannot)?;
+    file.sync_all().with_context(cannot)?;
+    // From the card, and not from memory.
+    let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+    let read = State::of("", "", File::open(path)?);
+    let read = read.with_context(|| format!("cannot read back {}", path.display()))?;
+    if (read.bytes, read.sha256) != sum.finish() {
+        return Err(BackupRefused::Unreliable(path.display().to_string()).into());
+    }
+    Ok(read.bytes)
+}
+
+/// The backups on the shelf by their numbers, the newest last.
+pub(super) fn on(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let cannot = || format!("cannot read {}", folder.display());
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).with_context(cannot)? {
+        let path = entry.with_context(cannot)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(ENDING)?.rsplit_once('-'));
+        all.extend(number.and_then(|(_, number)| Some((number.parse().ok()?, path.clone()))));
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// A file, and the sum of what was written to it.
+pub(super) struct Summed {
+    file: File,
+    sum: backup::Sum,
+}
+
+impl Summed {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            sum: backup::Sum::default(),
+        }
+    }
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.sum.add(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}

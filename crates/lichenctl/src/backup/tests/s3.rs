@@ -1,0 +1,111 @@
+//! A bucket as a further target.
+
+use super::*;
+use fake_s3::{BUCKET, Bucket, KEY, SECRET};
+
+/// A device that is to bring its backups to this bucket.
+fn device_with(bucket: &Bucket) -> Device {
+    let device = device("one");
+    let key = Identity::generate().recipient();
+    let text = format!(
+        r#"{{"recipients":["{key}"],"keep":2,"s3":{{"endpoint":"{}","bucket":"{BUCKET}","region":"us-east-1","prefix":"fleet/"}}}}"#,
+        bucket.url()
+    );
+    device.root.put(CONFIG, text);
+    device
+        .root
+        .put("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    device.secrets(KEY, SECRET);
+    device
+}
+
+impl Device {
+    fn secrets(&self, key: &str, secret: &str) {
+        let folder = "var/lib/lichen/credentials";
+        self.root
+            .put(format!("{folder}/backup.s3-access-key-id"), key);
+        self.root.put(
+            format!("{folder}/backup.s3-secret-access-key"),
+            format!("{secret}\n"),
+        );
+    }
+}
+
+/// The objects of a device's card.
+fn objects(bucket: &Bucket, id: &str) -> Vec<String> {
+    let folder = bucket.folder().join("fleet/rack7").join(id);
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn backups_are_brought_to_a_bucket_and_none_is_removed_there() {
+    let bucket = Bucket::start().unwrap();
+    let device = device_with(&bucket);
+    for _ in 0..3 {
+        keep(&device.root).unwrap();
+    }
+    assert_eq!(device.kept().len(), 2);
+    let there = objects(&bucket, "01234567");
+    assert_eq!(
+        there,
+        [1, 2, 3].map(|n| format!("rack7-{n:04}.tar.zst.age"))
+    );
+    let newest = bucket.folder().join("fleet/rack7/01234567").join(&there[2]);
+    let here = device.root.at(FOLDER).join(&there[2]);
+    assert_eq!(fs::read(newest).unwrap(), fs::read(here).unwrap());
+    let put = bucket
+        .asked()
+        .iter()
+        .filter(|asked| asked.starts_with("PUT"))
+        .count();
+    assert_eq!(put, 3, "each was sent once");
+
+    // What the bucket has removed is not brought again.
+    let first = bucket.folder().join("fleet/rack7/01234567").join(&there[1]);
+    fs::remove_file(first).unwrap();
+    keep(&device.root).unwrap();
+    assert_eq!(objects(&bucket, "01234567").len(), 3);
+    let there = objects(&bucket, "01234567");
+
+    // A new card of the same name, whose numbers begin anew, overwrites nothing.
+    let new = device_with(&bucket);
+    new.root
+        .put("etc/machine-id", "fedcba9876543210fedcba9876543210\n");
+    keep(&new.root).unwrap();
+    assert_eq!(objects(&bucket, "fedcba98"), ["rack7-0001.tar.zst.age"]);
+    assert_eq!(objects(&bucket, "01234567"), there);
+}
+
+#[test]
+fn what_could_not_be_brought_stays_on_data_is_told_and_is_brought_later() {
+    let bucket = Bucket::start().unwrap();
+    let device = device_with(&bucket);
+    device.secrets(KEY, "wrong");
+    let told = format!("{:#}", keep(&device.root).unwrap_err());
+    assert!(
+        told.contains("cannot bring rack7-0001.tar.zst.age to the bucket lab"),
+        "{told}"
+    );
+    assert_eq!(device.kept(), ["rack7-0001.tar.zst.age"]);
+    assert_eq!(sample(&device.root, "lichen_backup_failed"), Some(1));
+    let age = sample(&device.root, "lichen_backup_last_success_age_seconds");
+    assert_eq!(age, Some(600), "it counts when it is everywhere");
+
+    fs::remove_dir_all(device.root.at("var/lib/lichen/credentials")).unwrap();
+    let error = keep(&device.root).unwrap_err();
+    let told = format!("{error:#}");
+    assert!(told.contains("backup.s3-access-key-id"), "{told}");
+    assert!(hints::of(&error).unwrap().contains("[secrets]"));
+
+    device.secrets(KEY, SECRET);
+    keep(&device.root).unwrap();
+    assert_eq!(objects(&bucket, "01234567"), device.kept());
+    assert_eq!(device.kept().len(), 2);
+    assert_eq!(sample(&device.root, "lichen_backup_failed"), Some(0));
+}
