@@ -179,7 +179,19 @@ let
             if [ -e $log ] && ! ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
               rm -rf appendonlydir.damaged
               cp -a appendonlydir appendonlydir.damaged
-              if echo y | ${pkgs.valkey-tools}/bin/valkey-check-aof --fix $log > /dev/null 2>&1; then
+              # While the log is written anew, the file before the last one may be torn, too. Each is looked at by itself, up to the first
+              # damaged one: what is in those after it was written later.
+              whole() {
+                while read -r word file rest; do
+                  check="${pkgs.valkey-tools}/bin/valkey-check-aof appendonlydir/$file"
+                  echo "$word $file $rest"
+                  [ "''${rest##* }" != h ] || continue
+                  $check > /dev/null 2>&1 && continue
+                  echo y | ''${check/check-aof /check-aof --fix } > /dev/null 2>&1
+                  return
+                done < $log
+              }
+              if whole > $log.new && mv $log.new $log && ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
                 echo '<3>appendonlydir is damaged: it was cut back to what is whole; all of it is in appendonlydir.damaged'
               else
                 aside appendonlydir
