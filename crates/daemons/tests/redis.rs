@@ -312,7 +312,8 @@ fn damage_in_the_middle_is_cut_back_loudly_and_what_was_before_it_is_served() ->
     let log = file(&device.data().join("appendonlydir"), ".incr.aof")?;
     let mut content = fs::read(&log)?;
     let middle = content.len() / 2;
-    content[middle..middle + 512].fill(0xff);
+    // More than one value has.
+    content[middle..middle + 2048].fill(0xff);
     fs::write(&log, content)?;
     let mut up = up(&device)?;
     ensure!(
