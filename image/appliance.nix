@@ -150,6 +150,18 @@ let
   };
 in {
   inherit toplevel configurationsJudged;
+  # /etc as a folder, for a program of the build host that is to find there what it would find on the device.
+  etc = debian.inTools "etc-${name}" { etc = builtins.toJSON entries; passAsFile = [ "etc" ]; } ''
+    jq -c '.[]' $etcPath | while read -r entry; do
+      of() { jq -r --arg name $1 '.[$name] // ""' <<< "$entry"; }
+      file=$out/$(of path | sed 's,^etc/,,')
+      mkdir -p $(dirname $file)
+      if [ -n "$(of link)" ]; then ln -s "$(of link)" $file
+      elif [ -n "$(of source)" ]; then cp -rL "$(of source)" $file
+      else jq -j .text <<< "$entry" > $file; chmod $(of mode) $file
+      fi
+    done
+  '';
   image = disk.image {
     inherit name toplevel;
     boot = boot.folder {

@@ -79,6 +79,11 @@ in {
     test-tools = debian.testTree;
     check-tools = debian.checkTree;
     test-generations = testGenerations;
+    # Servers with what their modules make of a page: Debian's programs for this machine, and /etc of the device.
+    servers = debian.runBusybox "servers" {
+      tree = debian.serversTree;
+      inherit (generation "servers" (appliance "servers" (root + "/crates/daemons/servers.nix")).config) etc;
+    } "$bb mkdir $out; $bb ln -s $tree $out/root; $bb ln -s $etc $out/etc";
     options-docs = debian.runBusybox "options-docs" {
       markdown = modules.docs.markdown options;
       json = builtins.toJSON options;

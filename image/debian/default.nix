@@ -60,6 +60,10 @@ in rec {
     post = import ../boot/no-delay.nix { inherit busybox; } "$out/usr/lib/u-boot/qemu_arm64/u-boot.bin";
   };
   checkTree = buildTree "check-tools" { keys = setClosure "checks"; };
+  serversTree = buildTree "servers-tree" {
+    keys = setClosure "servers";
+    post = "$bb ln -sf dash $out/usr/bin/sh";
+  };
   inRust = lib.mkInTree busybox rustTree;
   inTools = lib.mkInTree busybox toolsTree;
   inJudge = lib.mkInTree busybox judgeTree;

@@ -9,6 +9,7 @@ let
   version = "17";
   data = "/var/lib/postgresql/${version}";
   programs = "${pkgs.postgresql-17}/lib/postgresql/${version}/bin";
+  room = import ./postgresql/room.nix { inherit version programs; directory = "/var/lib/postgresql"; };
   option = type: default: description: mkOption { inherit type default description; };
 
   value = v: if v == true then "on" else if v == false then "off" else if builtins.isString v then sql.literal v else toString v;
@@ -110,6 +111,7 @@ in
           listen_addresses = mkDefault (if cfg.enableTCPIP then "*" else "localhost");
           hba_file = "/etc/postgresql/pg_hba.conf";
           ident_file = "/etc/postgresql/pg_ident.conf";
+          include_if_exists = room.full;
         };
         authentication = lib.mkAfter ''
           local all postgres         peer map=postgres
@@ -147,6 +149,8 @@ in
         after = [ "postgresql.service" ];
         path = [ "${pkgs.postgresql-17}/lib/postgresql/${version}" "/usr" ];
         restartTriggers = [ files."postgresql/setup.sql".text ];
+        # What is still to be made is small.
+        environment.PGOPTIONS = "-c default_transaction_read_only=off";
         script = ''
           if [ -e ${data}/.first_startup ]; then
             ${lib.optionalString (cfg.initialScript != null) "${psql} -f /etc/postgresql/initial.sql"}
@@ -160,6 +164,18 @@ in
           Restart = "on-failure";
           RestartSec = "5s";
         };
+      };
+
+      systemd.services.postgresql-room = {
+        description = "Let PostgreSQL write again if DATA has room";
+        path = [ "/usr" ];
+        unitConfig.ConditionPathExists = room.full;
+        script = room.again;
+        serviceConfig = import ../services/common/sandbox.nix // confined // { Type = "oneshot"; };
+      };
+      systemd.timers.postgresql-room = {
+        wantedBy = [ "timers.target" ];
+        timerConfig = { OnActiveSec = "1min"; OnUnitInactiveSec = "1min"; };
       };
 
       # Debian's security updates keep the major version, whose data all minor versions read and write.
@@ -198,7 +214,8 @@ in
             mv -T ${data}.new ${data}
             sync -f ${data}
           fi
-        '';
+        '' + room.before;
+        postStop = room.after;
         serviceConfig = {
           Type = "notify";
           ExecStart = "${programs}/postgres -D ${data} -c config_file=/etc/postgresql/postgresql.conf";

@@ -43,6 +43,7 @@ let
     rule_files = map (name: "/etc/${name}") (lib.attrNames ruleFiles);
     alerting.alertmanagers = cfg.alertmanagers;
   });
+  promtool = "${pkgs.promtool}/bin/promtool";
   prefix = let parts = builtins.match "[a-z]+://[^/]+(/.*[^/])?/?" (lib.mapNullable lib.unsafeDiscardStringContext cfg.webExternalUrl); in
     if cfg.webExternalUrl == null || parts == null || lib.head parts == null then "" else "${lib.removePrefix "/" (lib.head parts)}/";
   data = "/var/lib/${cfg.stateDir}";
@@ -100,10 +101,10 @@ in
         packages = [ pkgs.promtool ];
         etc = [ "prometheus/prometheus.yml" ] ++ lib.attrNames ruleFiles;
         script = ''
-          device /usr/bin/promtool check config --lint=none --syntax-only /etc/prometheus/prometheus.yml > log 2>&1 \
+          device ${promtool} check config --lint=none --syntax-only /etc/prometheus/prometheus.yml > log 2>&1 \
             || { cat log; echo "error: services.prometheus: promtool refuses the configuration (above)"; exit 1; }
           ${lib.concatMapStrings (name: ''
-            device /usr/bin/promtool check rules /build/root/etc/${name} > log 2>&1 \
+            device ${promtool} check rules /build/root/etc/${name} > log 2>&1 \
               || { cat log; echo "error: services.prometheus.rules or ruleFiles: promtool refuses ${name} (above)"; exit 1; }
           '') (lib.attrNames ruleFiles)}
         '';
@@ -134,11 +135,55 @@ in
         description = "Prometheus";
         reloadTriggers = [ file ] ++ cfg.rules ++ cfg.ruleFiles;
         environment.GOMEMLIMIT = mkDefault "256MiB";
+        # It notes the queries that are running through memory, and would be killed by the first one that a full DATA has no room for.
+        preStart = ''
+          mkdir -p /var/lib/${cfg.stateDir}/data
+          cd /var/lib/${cfg.stateDir}/data
+          [ -L queries.active ] || ln -sf /run/prometheus/queries.active queries.active
+        '';
+        # A torn end of its log is Prometheus' own affair. With a damaged block, or any other damage to what is not in blocks yet, it
+        # ends with status 1, and would for ever: that is put aside, and the rest is served. <3> is an error in the journal.
+        postStop = ''
+          [ "$EXIT_CODE $EXIT_STATUS" = "exited 1" ] || exit 0
+          cd /var/lib/${cfg.stateDir}
+          aside() {
+            [ -n "$begun" ] || rm -rf damaged
+            begun=1
+            mkdir -p damaged
+            mv data/$1 damaged/
+            echo "<3>$1 is damaged: it was put aside in /var/lib/${cfg.stateDir}/damaged"
+          }
+          for meta in data/*/meta.json; do
+            [ -e $meta ] || continue
+            block=''${meta%/meta.json}
+            rm -rf looked-at
+            mkdir looked-at
+            cp -al $block looked-at/
+            status=0
+            ${promtool} tsdb list looked-at > /dev/null 2>&1 || status=$?
+            [ $status != 1 ] || aside ''${block#data/}
+            rm -r looked-at
+          done
+          for part in either other; do
+            # It reads what Prometheus would read, and tells what is wrong.
+            ! said=$(${promtool} tsdb dump --sandbox-dir-root=. --match='{__name__="none"}' data 2>&1 > /dev/null) || break
+            case $said in
+              *"no space left"*) break ;;
+              *chunks_head*) aside chunks_head ;;
+              *"backfill checkpoint"* | *"segments are not sequential"* | *"open WAL segment"*) aside wal ;;
+              *) break ;;
+            esac
+          done
+        '';
         serviceConfig = {
           ExecStart = "${pkgs.prometheus}/bin/prometheus ${lib.escapeShellArgs flags}";
           ExecReload = "/bin/kill -HUP $MAINPID";
           StateDirectory = cfg.stateDir;
           StateDirectoryMode = "0700";
+          RuntimeDirectory = "prometheus";
+          RuntimeDirectoryMode = "0700";
+          # What was running when it ended is told at the next start.
+          RuntimeDirectoryPreserve = "restart";
           # A start after a power cut reads the log of the last hours.
           TimeoutStopSec = "60s";
           MemoryMax = mkDefault "320M";

@@ -51,7 +51,7 @@ let
       requirePassFile = mkOption { type = types.nullOr types.path; default = null; example = "/run/keys/redis"; description = "A file on the device with the password of clients."; };
       masterAuthFile = option (types.nullOr types.path) null "A file on the device with the password for {option}`slaveOf`.";
       appendOnly = option types.bool false "Whether to keep what is acknowledged, and not only what the last {option}`save` has written.";
-      appendFsync = mkOption { type = types.enum [ "no" "always" "everysec" ]; default = "everysec"; description = "When what is appended has to be on the card."; };
+      appendFsync = mkOption { type = types.enum [ "no" "always" "everysec" ]; default = "everysec"; description = "When what is appended has to be on the card. With `always`, a server that DATA has no room for ends at each write, and starts again with all that it had; with `everysec` it refuses to write."; };
       slowLogLogSlowerThan = option types.int 10000 "Commands slower than this, in microseconds, are remembered; negative for none.";
       slowLogMaxLen = option types.int 128 "How many slow commands are remembered.";
       settings = mkOption {
@@ -147,7 +147,8 @@ let
       }
       (daemon (unit name) {
         inherit (s) user group;
-        health.command = "${password}${client s} ping | grep -q PONG";
+        # One whose file DATA has no room for refuses to answer a ping, too; it still does what it can.
+        health.command = "${password}${client s} dbsize | grep -q '^[0-9]'";
         definition = lib.recursiveUpdate {
           description = "Valkey, a server for clients of Redis${lib.optionalString (name != "") ": ${name}"}";
           restartTriggers = [ (conf s) ];
@@ -181,7 +182,19 @@ let
             if [ -e $log ] && ! ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
               rm -rf appendonlydir.damaged
               cp -a appendonlydir appendonlydir.damaged
-              if echo y | ${pkgs.valkey-tools}/bin/valkey-check-aof --fix $log > /dev/null 2>&1; then
+              # While the log is written anew, the file before the last one may be torn, too. Each is looked at by itself, up to the first
+              # damaged one: what is in those after it was written later.
+              whole() {
+                while read -r word file rest; do
+                  check="${pkgs.valkey-tools}/bin/valkey-check-aof appendonlydir/$file"
+                  echo "$word $file $rest"
+                  [ "''${rest##* }" != h ] || continue
+                  $check > /dev/null 2>&1 && continue
+                  echo y | ''${check/check-aof /check-aof --fix } > /dev/null 2>&1
+                  return
+                done < $log
+              }
+              if whole > $log.new && mv $log.new $log && ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
                 echo '<3>appendonlydir is damaged: it was cut back to what is whole; all of it is in appendonlydir.damaged'
               else
                 aside appendonlydir

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,10 +35,12 @@ struct Done {
 
 /// The variable that names the root of Debian's Prometheus, which a test would otherwise ask Nix for.
 pub const CHECK_TOOLS: &str = "CHECK_TOOLS";
+/// What some tests run of Debian's: the variables that name its folders, and the outputs of the flake that have it.
+pub const PROGRAMS: [(&str, &str); 2] = [(CHECK_TOOLS, "check-tools"), ("SERVERS", "servers")];
 
-/// Compiles and runs all host tests, some of them with `check_tools`, the root of Debian's Prometheus. Their whole output is
-/// kept in `build/log/host-tests.log`.
-pub fn run(workspace: &Workspace, check_tools: &Path) -> Result<()> {
+/// Compiles and runs all host tests, with these variables in their environment. Their whole output is kept in
+/// `build/log/host-tests.log`.
+pub fn run(workspace: &Workspace, environment: &[(&str, PathBuf)]) -> Result<()> {
     let logs = workspace.build("log")?;
     ui::say("compiling the host tests");
     let programs = cargo::test_programs(workspace, &ALL, &logs.join("host-tests-compiled.log"))?;
@@ -47,7 +49,7 @@ pub fn run(workspace: &Workspace, check_tools: &Path) -> Result<()> {
     let mut live = Live::new();
     let mut tally = Tally::default();
     run_all(
-        jobs(workspace, programs, check_tools),
+        jobs(workspace, programs, environment),
         &logs,
         &mut live,
         |done, live| {
@@ -76,7 +78,11 @@ pub fn run(workspace: &Workspace, check_tools: &Path) -> Result<()> {
 
 /// The programs, and the examples in documentation. What takes longest comes first: cargo, which compiles those examples,
 /// and the programs in `tests/`.
-fn jobs(workspace: &Workspace, mut programs: Vec<TestProgram>, check_tools: &Path) -> Vec<Job> {
+fn jobs(
+    workspace: &Workspace,
+    mut programs: Vec<TestProgram>,
+    environment: &[(&str, PathBuf)],
+) -> Vec<Job> {
     programs.sort_by_key(|program| !program.integration);
     let mut documentation = bound("cargo");
     documentation
@@ -93,7 +99,7 @@ fn jobs(workspace: &Workspace, mut programs: Vec<TestProgram>, check_tools: &Pat
             .args(["--color", "never"])
             .current_dir(&program.folder)
             .env("CARGO_MANIFEST_DIR", &program.folder)
-            .env(CHECK_TOOLS, check_tools);
+            .envs(environment.iter().map(|(name, value)| (name, value)));
         Job {
             name: program.name,
             command,

@@ -21,6 +21,7 @@ in
     expected = [
       "autovacuum_naptime = '5min'" "bgwriter_lru_maxpages = 0" "checkpoint_timeout = '30min'" "effective_cache_size = '256MB'"
       "hba_file = '/etc/postgresql/pg_hba.conf'" "huge_pages = 'off'" "ident_file = '/etc/postgresql/pg_ident.conf'"
+      "include_if_exists = '/var/lib/postgresql/full.conf'"
       "listen_addresses = 'localhost'" "log_checkpoints = off" "log_line_prefix = '[%p] '" "log_lock_waits = on" "log_min_duration_statement = 500"
       "maintenance_work_mem = '32MB'" "max_wal_senders = 0" "max_wal_size = '512MB'" "random_page_cost = 1.500000" "search_path = 'it''s'"
       "shared_buffers = '1GB'" "synchronous_commit = 'on'" "unix_socket_directories = '/run/postgresql'" "wal_compression = 'lz4'" "wal_level = 'minimal'"
@@ -62,6 +63,14 @@ in
       let triggers = what: postgresql: linesWith "X-${what}-Triggers" (unit postgresql); in
       map (p: [ (triggers "Restart" p == triggers "Restart" { }) (triggers "Reload" p == triggers "Reload" { }) ]) [ { settings.port = 99; } { authentication = "local a a trust"; } ];
     expected = [ [ false true ] [ true false ] ];
+  };
+  "room for its log is kept before it starts, and given away when it ends without any" = {
+    expr = map (step: linesWith "reserve" (etc { })."lichen/scripts/postgresql-${step}".text != [ ]) [ "pre-start" "post-stop" "room-start" ];
+    expected = [ true true true ];
+  };
+  "whether there is room again is asked only while it refuses to write" = {
+    expr = linesWith "Condition" (etc { })."systemd/system/postgresql-room.service".text;
+    expected = [ "ConditionPathExists=/var/lib/postgresql/full.conf" ];
   };
   "its memory may be changed by the page" = {
     expr = linesWith "MemoryMax" (modules.evalAppliance {

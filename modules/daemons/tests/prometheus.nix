@@ -12,6 +12,10 @@ let
   me = { route.receiver = "me"; receivers = [ { name = "me"; } ]; };
 in
 {
+  "what is damaged is looked for only when it has ended by itself" = {
+    expr = lib.elemAt (lib.splitString "\n" (etc (on { }))."lichen/scripts/prometheus-post-stop".text) 1;
+    expected = "[ \"$EXIT_CODE $EXIT_STATUS\" = \"exited 1\" ] || exit 0";
+  };
   "an appliance that does not ask for them has nothing of them" = {
     expr = let it = (eval { }).config; in [ (it.systemd.services ? prometheus) (it.systemd.services ? alertmanager) (it.users.users ? prometheus) it.lichen.configurationChecks it.lichen.state ];
     expected = [ false false false { } { } ];

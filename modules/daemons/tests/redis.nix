@@ -53,6 +53,10 @@ in
     expr = lib.elemAt (lib.splitString "\n" (etc { rack = on { }; })."lichen/scripts/redis-rack-post-stop".text) 1;
     expected = "[ \"$EXIT_CODE $EXIT_STATUS\" = \"exited 1\" ] || exit 0";
   };
+  "it is healthy while it answers, also if its file cannot grow, when it refuses even a ping" = {
+    expr = (builtins.fromJSON (etc { rack = on { }; })."lichen/health.json".text).checks.redis-rack.command;
+    expected = "/usr/bin/valkey-cli -s /run/redis-rack/redis.sock dbsize | grep -q '^[0-9]'";
+  };
   "the firewall is opened only if asked" = {
     expr = map (server: (eval { rack = on server; }).config.networking.firewall.allowedTCPPorts) [ { port = 99; } { port = 99; openFirewall = true; } ];
     expected = [ [ 22 ] [ 22 99 ] ];

@@ -47,8 +47,10 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     }
     let nix = sources::sources(workspace, "checks", &Wanted::Everything, false)?;
     if all {
-        let check_tools = nix.keep("check-tools")?;
-        host_tests::run(workspace, &check_tools.output)?;
+        let programs = host_tests::PROGRAMS
+            .iter()
+            .map(|(variable, output)| Ok((*variable, nix.keep(output)?.output)));
+        host_tests::run(workspace, &programs.collect::<Result<Vec<_>>>()?)?;
         checks(&nix)?;
     }
     if !args.quick {

@@ -1,0 +1,26 @@
+# The page of the servers that the tests of this crate run: what their modules make of it is what runs.
+{
+  services.postgresql = {
+    enable = true;
+    ensureDatabases = [ "rack" ];
+    ensureUsers = [ { name = "rack"; ensureDBOwnership = true; } ];
+  };
+  users.users.rack = { isSystemUser = true; group = "rack"; uid = 1000; };
+  users.groups.rack.gid = 1000;
+
+  services.redis.servers = {
+    cache.enable = true;
+    always = { enable = true; appendOnly = true; appendFsync = "always"; };
+    everysec = { enable = true; appendOnly = true; };
+  };
+
+  services.prometheus = {
+    enable = true;
+    listenAddress = "127.0.0.1";
+    globalConfig.scrape_interval = "50ms";
+    globalConfig.scrape_timeout = "50ms";
+    # Hours become seconds: blocks are written, and the log is cut off, within a minute.
+    extraFlags = [ "--storage.tsdb.min-block-duration=6s" "--storage.tsdb.max-block-duration=54s" ];
+    scrapeConfigs = [ { job_name = "load"; static_configs = [ { targets = [ "127.0.0.1:9100" ]; } ]; } ];
+  };
+}
