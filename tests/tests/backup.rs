@@ -45,7 +45,10 @@ fn a_new_card_gets_the_history_back_from_a_backup() -> Result<()> {
         made.status == 0 && made.stderr.contains("read back and intact: climate of"),
         "{made:?}"
     );
-    assert_ne!(old.try_sh("test -e /var/lib/lichen/backup/.copies")?.status, 0);
+    assert_ne!(
+        old.try_sh("test -e /var/lib/lichen/backup/.copies")?.status,
+        0
+    );
     drop(old);
 
     // Another card, flashed from the same image.
@@ -93,7 +96,8 @@ fn a_newer_generation_takes_an_earlier_backup_and_an_earlier_one_no_later() -> R
     owner.make_backup_key()?;
     measuring(&machine)?;
     let before = history(&machine)?;
-    let [earlier, later] = ["earlier", "later"].map(|name| owner.file(name).to_string_lossy().into_owned());
+    let [earlier, later] =
+        ["earlier", "later"].map(|name| owner.file(name).to_string_lossy().into_owned());
     let made = owner.lichen(&["backup", "--to", &earlier], &[])?;
     ensure!(made.status == 0, "{made:?}");
 

@@ -123,8 +123,7 @@ fn a_new_card_gets_the_usage_back_from_a_backup() -> Result<()> {
     let energy = Energy::of(&new)?;
     amber.down();
     energy.ask(&amber)?;
-    let restored =
-        Deployer::of(&new)?.lichen(&["restore", "--identity", &identity], &[&file])?;
+    let restored = Deployer::of(&new)?.lichen(&["restore", "--identity", &identity], &[&file])?;
     ensure!(restored.status == 0, "{restored:?}");
     energy_healthy(&new)?;
     let after = days(&energy)?;

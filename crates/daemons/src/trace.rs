@@ -155,7 +155,11 @@ fn bytes(text: &str) -> Result<Vec<u8>> {
 /// With `-xx` every byte of a text is four characters.
 fn unescaped(text: &str) -> Result<Vec<u8>> {
     let all = text.as_bytes();
-    ensure!(all.len() % 4 == 0, "not of strace -xx: {}", start(text));
+    ensure!(
+        all.len().is_multiple_of(4),
+        "not of strace -xx: {}",
+        start(text)
+    );
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => byte - b'0',
         _ => byte.wrapping_sub(b'a') + 10,
