@@ -3,14 +3,13 @@
 //! The key never leaves this machine: a backup is decrypted, and read to its end, here; then it goes through SSH.
 
 use super::key;
-use crate::failure::Hint;
 use crate::remote::{Device, SshArgs};
 use crate::ui;
 use anyhow::{Context, Result};
 use backup::{BackupError, Identity, Manifest, Sum};
 use protocol::command::Command;
 use protocol::progress::{Event, Listener};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +47,7 @@ pub fn backup(args: &BackupArgs) -> Result<()> {
     }
     let own = key::path_of_backup_key();
     let keys = match own.exists() {
-        true => keys_in(&own)?,
+        true => key::keys_in(&own)?,
         false => Vec::new(),
     };
     let recipient = keys.first().map(|key| key.recipient().to_string());
@@ -93,7 +92,7 @@ pub fn backup(args: &BackupArgs) -> Result<()> {
 pub fn restore(args: &RestoreArgs) -> Result<()> {
     let own = key::path_of_backup_key();
     let identity = args.identity.as_ref().unwrap_or(&own);
-    let keys = keys_in(identity)?;
+    let keys = key::keys_in(identity)?;
     let manifest = check(&args.file, &keys)?;
     ui::say(about(&manifest));
     let device = Device::connect(&args.host, &args.ssh)?;
@@ -104,14 +103,6 @@ pub fn restore(args: &RestoreArgs) -> Result<()> {
     };
     let ended = device.run(&Command::Restore.line(), &mut feed, &mut listen(&device))?;
     device.success(ended).map(drop)
-}
-
-/// The keys in a file of the user's.
-pub fn keys_in(file: &Path) -> Result<Vec<Identity>> {
-    let text = fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", file.display()))
-        .hint("`lichen key backup` makes the key that backups are encrypted to; --identity names another one")?;
-    Identity::all_in(&text).with_context(|| file.display().to_string())
 }
 
 /// Reads the whole backup, and says what is in it.
@@ -196,6 +187,7 @@ mod tests {
     use super::*;
     use crate::failure::hint_of;
     use backup::State;
+    use std::fs;
 
     fn backup_of(folder: &Path) -> (PathBuf, Identity) {
         let key = Identity::generate();
@@ -247,7 +239,7 @@ mod tests {
     #[test]
     fn a_key_that_is_not_there_says_how_to_make_one() {
         let folder = tempfile::tempdir().unwrap();
-        let error = keys_in(&folder.path().join("backup-key")).unwrap_err();
+        let error = key::keys_in(&folder.path().join("backup-key")).unwrap_err();
         assert!(hint_of(&error).unwrap().contains("lichen key backup"));
         let (file, _) = backup_of(folder.path());
         let error = check(&file, &[Identity::generate()]).unwrap_err();

@@ -2,6 +2,7 @@
 //! encrypted to.
 
 use crate::command;
+use crate::failure::Hint;
 use crate::store::nix;
 use crate::ui;
 use anyhow::{Context, Result};
@@ -78,6 +79,14 @@ fn folder() -> PathBuf {
     config.join("lichen")
 }
 
+/// The keys in a file of the user's.
+pub fn keys_in(file: &Path) -> Result<Vec<Identity>> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}", file.display()))
+        .hint("`lichen key backup` makes the key that backups are encrypted to; --identity names another one")?;
+    Identity::all_in(&text).with_context(|| file.display().to_string())
+}
+
 fn backup_key() -> Result<()> {
     let file = path_of_backup_key();
     if !file.exists() {
@@ -96,7 +105,7 @@ fn backup_key() -> Result<()> {
             file.display()
         ));
     }
-    for key in super::backup::keys_in(&file)? {
+    for key in keys_in(&file)? {
         let public = key.recipient();
         println!("{public}");
         println!("lichen.backup.recipients = [ \"{public}\" ];");
