@@ -14,6 +14,7 @@ mod duration;
 mod generation;
 pub mod lichen_toml;
 pub mod link;
+mod nearest;
 pub mod progress;
 pub mod provision;
 pub mod recovery;
@@ -22,3 +23,4 @@ pub mod transfer;
 pub mod vitals;
 
 pub use generation::Generation;
+pub use nearest::nearest;
