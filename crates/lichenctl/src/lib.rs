@@ -29,6 +29,7 @@ pub mod recovery;
 pub mod reset;
 pub mod retention;
 pub mod root;
+pub mod secrets;
 pub mod service_data;
 pub mod stage;
 pub mod state;
