@@ -122,7 +122,14 @@ in
           rm -rf copy
           trap 'rm -rf copy' EXIT
           mkdir copy
-          cp -al data/wal copy
+          # What is just being removed from the log cannot be copied. The next time it is gone.
+          tries=5
+          until cp -al data/wal copy; do
+            rm -rf copy/wal
+            tries=$((tries - 1))
+            [ $tries -gt 0 ] || exit 1
+            sleep 1
+          done
           find data -maxdepth 1 -name '[0-9]*' ! -name '*.*' -exec cp -al -t copy {} +
           tar -c -C copy . || [ $? -eq 1 ]
         '';

@@ -31,6 +31,12 @@ in
       (builtins.fromJSON (etc (on { stateDir = "figures"; alertmanager = on { configuration = me; }; }))."lichen/state.json".text);
     expected = { alertmanager = [ "0.28" "/var/lib/alertmanager" ]; prometheus = [ "2" "/var/lib/figures" ]; };
   };
+  "a copy of either does not fail for what changes meanwhile" = {
+    expr =
+      let state = builtins.fromJSON (etc (on { alertmanager = on { configuration = me; }; }))."lichen/state.json".text; in
+      lib.mapAttrs (_: it: map (what: lib.hasInfix what it.backup) [ "|| [ $? -eq 1 ]" "until cp -al data/wal copy;" ]) state;
+    expected = { alertmanager = [ true false ]; prometheus = [ true true ]; };
+  };
   "both are sound" = { expr = let it = on { alertmanager = on { configuration = me; }; }; in [ (failed it) (eval it).problems ]; expected = [ [ ] [ ] ]; };
   "what is not said is not written" = {
     expr = removeAttrs (said { }) [ "rule_files" "remote_write" "scrape_configs" ];
