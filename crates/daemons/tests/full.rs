@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,6 +133,64 @@ fn redis(unit: &str) -> Result<usize> {
 #[test]
 fn a_server_with_an_append_only_file_refuses_stays_up_and_writes_again() -> Result<()> {
     ensure!(redis("redis-everysec")? == 1, "it ended");
+    Ok(())
+}
+
+/// Damages an append-only file of 150 MB so far from its begin, on a file system that has no room for a copy of it. Says how many of the
+/// keys, each written once, are there afterwards, and what was put aside.
+fn damaged(share: f64) -> Result<(u64, Vec<String>)> {
+    let device = Device::new("redis-everysec", &[])?;
+    let mut server = device.start_small(ROOM, None)?;
+    let connect = || {
+        let mut client = Redis::connect(&device.runtime())?;
+        client.call(&["DBSIZE"])?;
+        Ok(client)
+    };
+    let mut client = server.ready(connect)?.context("it ended")?;
+    client.call(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"])?;
+    let filler = "x".repeat(500_000);
+    for number in 0..300 {
+        client.call(&["SET", &format!("key {number}"), "here"])?;
+        client.call(&["SET", "filler", &filler])?;
+    }
+    let data = server.there(&device.data_there())?;
+    let log = fs::read_dir(data.join("appendonlydir"))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .context("no append-only file")?;
+    let length = fs::metadata(&log)?.len();
+    let file = File::options().write(true).open(&log)?;
+    file.write_all_at(&vec![0xff; 600_000], (length as f64 * share) as u64)?;
+    drop(file);
+    // It ends, and the next start finds the damage.
+    let _ = client.call(&["SHUTDOWN", "NOSAVE"]);
+    wait_until("its end", Duration::from_secs(60), || {
+        ensure!(starts(&server) > 1, "it goes on");
+        Ok(())
+    })?;
+    let mut client = server.ready(connect)?.context("it ended")?;
+    let keys = client.call(&["DBSIZE"])?.as_u64().context("no number")?;
+    let aside = fs::read_dir(data.join("damaged"))?;
+    let aside = aside.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    Ok((keys, aside.collect::<Result<_>>()?))
+}
+
+#[test]
+fn a_large_file_that_is_damaged_is_cut_back_without_a_copy_of_it() -> Result<()> {
+    let (keys, aside) = damaged(0.9)?;
+    ensure!((250..300).contains(&keys), "{keys} of 301 are there");
+    ensure!(
+        aside.len() == 1 && aside[0].contains(".incr.aof.from-"),
+        "{aside:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn where_not_even_the_end_of_it_has_room_all_of_it_is_put_aside() -> Result<()> {
+    let (keys, aside) = damaged(0.1)?;
+    ensure!(keys == 0, "{keys} are there");
+    ensure!(aside == ["1-appendonlydir"], "{aside:?}");
     Ok(())
 }
 
