@@ -20,6 +20,7 @@
 
 mod keys;
 
+use crate::zones;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -254,9 +255,11 @@ impl Reader<'_> {
             timezone: {
                 let exists = self.zone_exists;
                 self.text(table, "", "timezone", |text| {
-                    exists(text).then_some(()).ok_or(format!(
-                        "`{text}` is not a time zone that this device knows; allowed: names like Europe/Berlin or UTC"
-                    ))
+                    exists(text).then_some(()).ok_or_else(|| {
+                        let today = zones::name_of_today(text);
+                        let allowed = today.unwrap_or("names like Europe/Berlin or UTC");
+                        format!("`{text}` is not a time zone that devices know; allowed: {allowed}")
+                    })
                 })
             },
             wifi: self
