@@ -6,11 +6,15 @@ let
   daemon = import ./common/daemon.nix { inherit lib; };
   options = import ./nginx/options.nix { inherit lib; };
   cfg = config.services.nginx;
-  rendered = import ./nginx/render.nix { inherit lib cfg certificateOf; };
+  rendered = import ./nginx/render.nix { inherit lib cfg fileName certificateOf; };
   option = type: default: description: mkOption { inherit type default description; };
   recommended = what: option types.bool false "Whether to have the recommended settings for ${what}.";
 
-  ownCertificate = name: "nginx-${lib.strings.sanitizeDerivationName name}";
+  # A name of a file, another one for each name.
+  fileName = name:
+    let plain = lib.strings.sanitizeDerivationName name; in
+    if plain == name then name else "${plain}-${lib.substring 0 8 (builtins.hashString "sha256" name)}";
+  ownCertificate = name: "nginx-${fileName name}";
   certificateOf = name: host:
     if host.sslCertificate != null then { certificate = host.sslCertificate; key = host.sslCertificateKey; }
     else let file = config.lichen.selfSignedCertificates.${ownCertificate name}.file; in { certificate = file; key = file; };
@@ -138,8 +142,8 @@ in
       # Any answer will do, also none (52): hosts may want certain names, certificates, passwords. nginx itself refuses TRACE, so that no
       # application is asked by the device, which nobody has visited.
       health =
-        if rendered.address == null then { unit = "nginx.service"; }
-        else { command = "curl -sko /dev/null -X TRACE -m 8 ${rendered.address}; case $? in 0 | 52) ;; *) exit 1 ;; esac"; };
+        if rendered.reached == null then { unit = "nginx.service"; }
+        else { command = "curl -sko /dev/null -X TRACE -m 8 ${rendered.reached}; case $? in 0 | 52) ;; *) exit 1 ;; esac"; };
       definition = {
         description = "nginx";
         reloadTriggers = [ rendered.text ] ++ lib.attrValues rendered.passwords;

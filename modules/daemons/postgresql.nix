@@ -171,11 +171,14 @@ in
         path = [ "/usr" ];
         unitConfig.ConditionPathExists = room.full;
         script = room.again;
-        serviceConfig = import ../services/common/sandbox.nix // confined // { Type = "oneshot"; };
+        serviceConfig = import ../services/common/sandbox.nix // confined // {
+          Type = "oneshot";
+          ReadWritePaths = [ "-/run/postgresql" ];
+        };
       };
       systemd.timers.postgresql-room = {
         wantedBy = [ "timers.target" ];
-        timerConfig = { OnActiveSec = "1min"; OnUnitInactiveSec = "1min"; };
+        timerConfig = { OnActiveSec = "1min"; OnUnitInactiveSec = "1min"; AccuracySec = "5s"; };
       };
 
       # Debian's security updates keep the major version, whose data all minor versions read and write.

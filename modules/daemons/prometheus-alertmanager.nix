@@ -64,7 +64,8 @@ in
       # Silences and who was told of what, as of when it last wrote them: every quarter of an hour, and at its end.
       lichen.state.alertmanager = {
         version = "0.28";
-        backup = "tar -c -C /var/lib/alertmanager .";
+        # Its files are replaced by whole ones: tar's 1 says that this was just now.
+        backup = "tar -c -C /var/lib/alertmanager . || [ $? -eq 1 ]";
         restore = "tar -x -C \"$DIRECTORY\"";
       };
     }

@@ -7,6 +7,11 @@ let
   cfg = config.services.prometheus.exporters;
   option = type: default: description: mkOption { inherit type default description; };
   listen = one: "${one.listenAddress}:${toString one.port}";
+  # Whom the exporter of Redis's figures asks: the server without a name, or else the only one. Others are named by the page.
+  servers = lib.filterAttrs (_: server: server.enable) config.services.redis.servers;
+  named = lib.any (lib.hasInfix "redis.addr") cfg.redis.extraFlags;
+  server = if named then null else servers."" or (if lib.length (lib.attrNames servers) == 1 then lib.head (lib.attrValues servers) else null);
+  overPort = server != null && server.port != 0;
   metrics = option types.str "/metrics" "The path of the metrics.";
 in
 {
@@ -45,8 +50,20 @@ in
       };
     }))
     (mkIf cfg.redis.enable (exporter.config "redis" cfg.redis {
-      command = "${pkgs.prometheus-redis-exporter}/bin/prometheus-redis-exporter -web.listen-address ${listen cfg.redis}";
+      command = "${pkgs.prometheus-redis-exporter}/bin/prometheus-redis-exporter -web.listen-address ${listen cfg.redis}"
+        + lib.optionalString (server != null)
+        " -redis.addr ${if overPort then "redis://${if server.bind == null then "127.0.0.1" else server.bind}:${toString server.port}" else "unix://${server.unixSocket}"}";
+      # Members of the group may use the socket.
+      definition.serviceConfig = lib.optionalAttrs (server != null && !overPort) { SupplementaryGroups = [ server.group ]; };
     }))
+    (mkIf cfg.redis.enable {
+      assertions = [
+        {
+          assertion = named || server != null || servers == { };
+          message = "services.prometheus.exporters.redis asks one server, and there are several: name one, as in services.prometheus.exporters.redis.extraFlags = [ \"-redis.addr=unix:///run/redis-NAME/redis.sock\" ].";
+        }
+      ];
+    })
     (mkIf cfg.nginx.enable (exporter.config "nginx" cfg.nginx {
       command = lib.concatStringsSep " " ([
         "${pkgs.prometheus-nginx-exporter}/bin/prometheus-nginx-exporter --nginx.scrape-uri=${cfg.nginx.scrapeUri}"

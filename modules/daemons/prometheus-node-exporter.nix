@@ -5,9 +5,15 @@ let
   exporter = import ./common/exporter.nix { inherit lib; };
   cfg = config.services.prometheus.exporters.node;
   # Debian's looks for files of others where there are none, which is an error in the journal at each scrape.
-  files = lib.elem "textfile" cfg.enabledCollectors || lib.any (lib.hasInfix "collector.textfile") cfg.extraFlags;
+  textfile = lib.elem "textfile" cfg.enabledCollectors || lib.any (lib.hasInfix "collector.textfile") cfg.extraFlags;
+  # What the device knows of itself is passed on by each service of this project, which the courier finds all of. Without one, this is
+  # who does.
+  others = [ "node" ] ++ lib.attrNames (removeAttrs config.services.prometheus.exporters [ "node" ]);
+  passedOn = removeAttrs (config.services.courier.scrape.targets or { }) others != { };
+  device = !textfile && !passedOn && !lib.elem "textfile" cfg.disabledCollectors;
   flags = map (name: "--collector.${name}") cfg.enabledCollectors
-    ++ map (name: "--no-collector.${name}") (lib.unique (cfg.disabledCollectors ++ lib.optional (!files) "textfile"))
+    ++ map (name: "--no-collector.${name}") (lib.unique (cfg.disabledCollectors ++ lib.optional (!textfile && !device) "textfile"))
+    ++ lib.optional device "--collector.textfile.directory=/etc/lichen/metrics"
     ++ [ "--web.listen-address=${cfg.listenAddress}:${toString cfg.port}" ] ++ cfg.extraFlags;
   names = description: example: mkOption { type = types.listOf types.str; default = [ ]; inherit description example; };
 in
@@ -20,6 +26,11 @@ in
   config = mkIf cfg.enable {
     users.users = mkIf (cfg.user == "node-exporter") { node-exporter = { isSystemUser = true; inherit (cfg) group; }; };
     users.groups = mkIf (cfg.group == "node-exporter") { node-exporter = { }; };
+    # It reads files of this ending only.
+    environment.etc = lib.mkIf device ({
+      "lichen/metrics/recovery.prom".source = "/run/lichen/metrics";
+      "lichen/metrics/vitals.prom".source = "/run/lichen/vitals.metrics";
+    } // lib.optionalAttrs config.lichen.network.heal.enable { "lichen/metrics/link.prom".source = "/run/lichen/link.metrics"; });
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
     lichen.healthChecks.node-exporter.http = exporter.address cfg;
 

@@ -47,6 +47,7 @@ let
   prefix = let parts = builtins.match "[a-z]+://[^/]+(/.*[^/])?/?" (lib.mapNullable lib.unsafeDiscardStringContext cfg.webExternalUrl); in
     if cfg.webExternalUrl == null || parts == null || lib.head parts == null then "" else "${lib.removePrefix "/" (lib.head parts)}/";
   data = "/var/lib/${cfg.stateDir}";
+  damage = import ./common/damage.nix { inherit lib; directory = data; runtime = "/run/prometheus"; };
   flags = [
     "--config.file=/etc/prometheus/prometheus.yml"
     "--storage.tsdb.path=${data}/data"
@@ -121,7 +122,14 @@ in
           rm -rf copy
           trap 'rm -rf copy' EXIT
           mkdir copy
-          cp -al data/wal copy
+          # What is just being removed from the log cannot be copied. The next time it is gone.
+          tries=5
+          until cp -al data/wal copy; do
+            rm -rf copy/wal
+            tries=$((tries - 1))
+            [ $tries -gt 0 ] || exit 1
+            sleep 1
+          done
           find data -maxdepth 1 -name '[0-9]*' ! -name '*.*' -exec cp -al -t copy {} +
           tar -c -C copy . || [ $? -eq 1 ]
         '';
@@ -135,56 +143,51 @@ in
         description = "Prometheus";
         reloadTriggers = [ file ] ++ cfg.rules ++ cfg.ruleFiles;
         environment.GOMEMLIMIT = mkDefault "256MiB";
-        # It notes the queries that are running through memory, and would be killed by the first one that a full DATA has no room for.
-        preStart = ''
-          mkdir -p /var/lib/${cfg.stateDir}/data
-          cd /var/lib/${cfg.stateDir}/data
-          [ -L queries.active ] || ln -sf /run/prometheus/queries.active queries.active
-        '';
         # A torn end of its log is Prometheus' own affair. With a damaged block, or any other damage to what is not in blocks yet, it
         # ends with status 1, and would for ever: that is put aside, and the rest is served. <3> is an error in the journal.
-        postStop = ''
-          [ "$EXIT_CODE $EXIT_STATUS" = "exited 1" ] || exit 0
-          cd /var/lib/${cfg.stateDir}
-          aside() {
-            [ -n "$begun" ] || rm -rf damaged
-            begun=1
-            mkdir -p damaged
-            mv data/$1 damaged/
-            echo "<3>$1 is damaged: it was put aside in /var/lib/${cfg.stateDir}/damaged"
+        preStart = damage.before ''
+          gone() {
+            aside data/$1 && echo "<3>$1 is damaged: it was put aside in ${data}/damaged"
           }
           for meta in data/*/meta.json; do
             [ -e $meta ] || continue
             block=''${meta%/meta.json}
             rm -rf looked-at
-            mkdir looked-at
-            cp -al $block looked-at/
+            # Both, and promtool, need room for a folder. Who has none for that cannot tell what is damaged.
+            mkdir looked-at && cp -al $block looked-at/ || break
             status=0
-            ${promtool} tsdb list looked-at > /dev/null 2>&1 || status=$?
-            [ $status != 1 ] || aside ''${block#data/}
-            rm -r looked-at
+            said=$(${promtool} tsdb list looked-at 2>&1 > /dev/null) || status=$?
+            case $status:$said in
+              *"no space left"*) break ;;
+              1:*) gone ''${block#data/} ;;
+            esac
           done
+          rm -rf looked-at
           for part in either other; do
             # It reads what Prometheus would read, and tells what is wrong.
             ! said=$(${promtool} tsdb dump --sandbox-dir-root=. --match='{__name__="none"}' data 2>&1 > /dev/null) || break
             case $said in
               *"no space left"*) break ;;
-              *chunks_head*) aside chunks_head ;;
-              *"backfill checkpoint"* | *"segments are not sequential"* | *"open WAL segment"*) aside wal ;;
+              *chunks_head*) gone chunks_head ;;
+              *"backfill checkpoint"* | *"segments are not sequential"* | *"open WAL segment"*) gone wal ;;
               *) break ;;
             esac
           done
+        ''
+        # It notes the queries that are running through memory, and would be killed by the first one that a full DATA has no room for.
+        + ''
+          mkdir -p ${data}/data
+          cd ${data}/data
+          [ -L queries.active ] || ln -sf /run/prometheus/queries.active queries.active
         '';
-        serviceConfig = {
+        postStop = damage.after;
+        serviceConfig = damage.serviceConfig // {
           ExecStart = "${pkgs.prometheus}/bin/prometheus ${lib.escapeShellArgs flags}";
           ExecReload = "/bin/kill -HUP $MAINPID";
           StateDirectory = cfg.stateDir;
           StateDirectoryMode = "0700";
           RuntimeDirectory = "prometheus";
           RuntimeDirectoryMode = "0700";
-          # What was running when it ended is told at the next start.
-          RuntimeDirectoryPreserve = "restart";
-          # A start after a power cut reads the log of the last hours.
           TimeoutStopSec = "60s";
           MemoryMax = mkDefault "320M";
           TasksMax = 128;

@@ -101,8 +101,9 @@ let
       secret = directive: path: lib.optional (path != null) { inherit directive path; };
       secrets = secret "requirepass" s.requirePassFile ++ secret "masterauth" s.masterAuthFile;
       # As the server itself has read it: the file of the page may be one for root only.
-      password = lib.optionalString (s.requirePassFile != null)
-        "REDISCLI_AUTH=$(sed -n 's/^requirepass \"\\(.*\\)\"$/\\1/p' /run/${unit name}/requirepass.conf) ";
+      password = lib.optionalString (s.requirePassFile != null) "REDISCLI_AUTH=$(cat /run/${unit name}/requirepass) ";
+      directory = "/var/lib/${unit name}";
+      damage = import ./common/damage.nix { inherit lib directory; runtime = "/run/${unit name}"; };
     in
     lib.recursiveUpdate
       {
@@ -129,13 +130,28 @@ let
             wait $! || true
           '';
         };
+        # Copies of the data are made in the group of the user's name.
+        users.groups = lib.optionalAttrs (s.user != s.group) { ${s.user}.gid = mkDefault config.users.users.${s.user}.uid; };
         # An earlier Valkey does not read the files of a later one. The copy is a file that both kinds of server can begin with.
         # (What `valkey-cli --rdb -` writes ends with a mark that is no part of it.)
         lichen.state.${unit name} = {
           version = "8";
-          directory = "/var/lib/${unit name}";
+          inherit directory;
           inherit (s) user;
-          backup = "${password}${client s} -e save > /dev/null && cat /var/lib/${unit name}/dump.rdb";
+          # `save` would let all clients wait. The server does one thing at a time in the background, and refuses another.
+          backup = ''
+            set -e
+            cli() { ${password}${client s} -e "$@"; }
+            tries=120
+            until said=$(cli bgsave 2>&1); do
+              tries=$((tries - 1))
+              [ $tries -gt 0 ] || { echo "$said" >&2; exit 1; }
+              sleep 1
+            done
+            while cli info persistence | grep -q '^rdb_bgsave_in_progress:1'; do sleep 1; done
+            cli info persistence | grep -q '^rdb_last_bgsave_status:ok' || { echo "the server could not save" >&2; exit 1; }
+            cat ${directory}/dump.rdb
+          '';
           restore =
             if s.appendOnly then ''
               mkdir "$DIRECTORY/appendonlydir"
@@ -163,53 +179,63 @@ let
             RuntimeDirectoryMode = "0750";
             # Sockets belong to the group.
             UMask = "0007";
-            TimeoutStartSec = "5min";
             TimeoutStopSec = "60s";
             MemoryMax = mkDefault "320M";
             TasksMax = mkDefault 64;
           };
           # A torn end, as a power cut leaves it, is the server's own affair. With any other damage it ends with status 1, and would for
-          # ever: what is damaged is cut back or put aside, and it is started again. <3> is an error in the journal.
-          postStop = ''
-            [ "$EXIT_CODE $EXIT_STATUS" = "exited 1" ] || exit 0
-            cd /var/lib/${unit name}
-            aside() { rm -rf $1.damaged; mv $1 $1.damaged; }
+          # ever: what is damaged is cut back or put aside. <3> is an error in the journal.
+          preStart = damage.before ''
             if [ -e dump.rdb ] && ! ${pkgs.valkey-tools}/bin/valkey-check-rdb dump.rdb > /dev/null 2>&1; then
-              aside dump.rdb
-              echo '<3>dump.rdb is damaged: it was put aside as dump.rdb.damaged'
+              aside dump.rdb && echo '<3>dump.rdb is damaged: it was put aside in ${directory}/damaged'
             fi
+            check_aof=${pkgs.valkey-tools}/bin/valkey-check-aof
             log=appendonlydir/appendonly.aof.manifest
-            if [ -e $log ] && ! ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
-              rm -rf appendonlydir.damaged
-              cp -a appendonlydir appendonlydir.damaged
-              # While the log is written anew, the file before the last one may be torn, too. Each is looked at by itself, up to the first
-              # damaged one: what is in those after it was written later.
-              whole() {
-                while read -r word file rest; do
-                  check="${pkgs.valkey-tools}/bin/valkey-check-aof appendonlydir/$file"
-                  echo "$word $file $rest"
-                  [ "''${rest##* }" != h ] || continue
-                  $check > /dev/null 2>&1 && continue
-                  echo y | ''${check/check-aof /check-aof --fix } > /dev/null 2>&1
-                  return
-                done < $log
-              }
-              if whole > $log.new && mv $log.new $log && ${pkgs.valkey-tools}/bin/valkey-check-aof $log > /dev/null 2>&1; then
-                echo '<3>appendonlydir is damaged: it was cut back to what is whole; all of it is in appendonlydir.damaged'
+            # While the log is written anew, the file before the last one may be torn, too. Each is looked at by itself, up to the first
+            # damaged one: what is in those after it was written later. Nothing is copied but the end that is cut off, if there is room.
+            cut_back() {
+              local word file rest damaged good= later=() tail end
+              while read -r word file rest; do
+                if [ -n "$good" ]; then
+                  later+=(appendonlydir/$file)
+                  continue
+                fi
+                echo "$word $file $rest" >&3 || return 1
+                [ "''${rest##* }" != h ] || continue
+                good=$($check_aof appendonlydir/$file 2>&1) && good= && continue
+                good=$(sed -n 's/.*, ok_up_to=\([0-9]*\),.*/\1/p' <<< "$good")
+                [ -n "$good" ] || return 1
+                damaged=appendonlydir/$file
+              done < $log 3> $log.new
+              [ -n "$good" ] || return 1
+              # As much as all other writers may need is left to them.
+              tail=$((($(stat -c %s $damaged) - good) >> 20))
+              [ $tail = 0 ] || [ $tail -lt $(($(df --output=avail --block-size=1M . | tail -n 1) - 64)) ] || return 1
+              end=damaged/$number-''${damaged##*/}.from-$good
+              tail -c +$((good + 1)) $damaged > $end && sync $log.new $end && mv $log.new $log && truncate -s $good $damaged || { rm -f $end; return 1; }
+              [ ''${#later[@]} = 0 ] || aside "''${later[@]}"
+            }
+            if [ -e $log ] && ! $check_aof $log > /dev/null 2>&1; then
+              if cut_back && $check_aof $log > /dev/null 2>&1; then
+                echo '<3>appendonlydir is damaged: it was cut back to what is whole; the rest was put aside in ${directory}/damaged'
               else
-                aside appendonlydir
-                echo '<3>appendonlydir is damaged: it was put aside as appendonlydir.damaged'
+                aside appendonlydir && echo '<3>appendonlydir is damaged: it was put aside in ${directory}/damaged'
               fi
             fi
-          '';
-        } (lib.optionalAttrs (secrets != [ ]) {
-          preStart = lib.concatMapStrings
-            (one: ''
-              printf '${one.directive} "%s"\n' "$(cat "$CREDENTIALS_DIRECTORY/${one.directive}")" > /run/${unit name}/${one.directive}.conf
+          ''
+          # Members of the group may use the socket, and not read the passwords.
+          + lib.optionalString (secrets != [ ]) ''
+            umask 077
+            cd /run/${unit name}
+          '' + lib.concatMapStrings
+            ({ directive, ... }: ''
+              rm -f ${directive} ${directive}.conf
+              cat "$CREDENTIALS_DIRECTORY/${directive}" > ${directive}
+              printf '${directive} "%s"\n' "$(sed 's/[\\"]/\\&/g' ${directive})" > ${directive}.conf
             '')
             secrets;
-          serviceConfig.LoadCredential = map (one: "${one.directive}:${one.path}") secrets;
-        });
+          postStop = damage.after;
+        } { serviceConfig = damage.serviceConfig // lib.optionalAttrs (secrets != [ ]) { LoadCredential = map (one: "${one.directive}:${one.path}") secrets; }; };
       });
   all = lib.mapAttrsToList made servers;
   of = path: lib.mkMerge (map (lib.getAttrFromPath path) all);

@@ -31,12 +31,13 @@ in
         before = lib.optional (c.unit != null) c.unit;
         path = [ pkgs.openssl "/usr" ];
         # A third of its days before the end there is a new one, and also when the page names other hosts, or the device
-        # has another name.
+        # has another name; and when it begins in the future, since it was made while the clock was wrong.
         script = ''
           file=${c.file}
           host=$(uname -n)
           names=DNS:$host,DNS:$host.local,DNS:localhost${lib.concatMapStrings (n: ",DNS:${n}") c.names}
           if [ -e $file ] && openssl x509 -in $file -noout -checkend ${toString (c.days * 86400 / 3)} > /dev/null \
+            && [ $(date -d "$(openssl x509 -in $file -noout -startdate | cut -d = -f 2)" +%s) -le $(date +%s) ] \
             && openssl x509 -in $file -noout -ext subjectAltName | tr -d ' ' | grep -Fqx "$names"; then
             chgrp ${c.group} $file
             exit 0

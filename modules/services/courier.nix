@@ -3,7 +3,8 @@
 let
   inherit (lib) mkDefault mkIf mkMerge mkOption types;
   cfg = config.services.courier;
-  node = config.services.prometheus.exporters.node;
+  exporters = lib.filterAttrs (_: one: one.enable) config.services.prometheus.exporters;
+  inherit (import ../daemons/common/exporter.nix { inherit lib; }) address;
   kit = import ./common/kit.nix module { name = "courier"; };
   inherit (kit) option setting;
   url = path: what: setting "${path}.url" (types.nullOr types.str) null "Address of ${what}. Its secrets are `courier.${path}-token` or, for a user with a password, `courier.${path}-user` and `courier.${path}-password`.";
@@ -56,8 +57,8 @@ in
         default = { };
         example = { inverter = "http://192.168.1.20/metrics"; energy = null; };
         description = ''
-          Addresses of what is scraped, by the name that becomes the label `job`. The appliance's own services are in it, and
-          `node` is the node exporter if that is enabled; null takes one of them out.
+          Addresses of what is scraped, by the name that becomes the label `job`. The appliance's own services are in it, and so are
+          those of {option}`services.prometheus.exporters` that are enabled, as `node`, for example; null takes one of them out.
         '';
       };
       keep = names "scrape.keep" "Names of the metrics that are kept, in which `*` stands for any characters; all if the list is empty.";
@@ -89,9 +90,7 @@ in
       };
     })
     {
-      services.courier.scrape.targets = mkIf node.enable {
-        node = mkDefault "http://${if builtins.elem node.listenAddress [ "" "0.0.0.0" "[::]" ] then "127.0.0.1" else node.listenAddress}:${toString node.port}/metrics";
-      };
+      services.courier.scrape.targets = lib.mapAttrs (_: one: mkDefault "${lib.removeSuffix "/" (address one)}${one.telemetryPath or "/metrics"}") exporters;
       # What the journal has not written is lost with the power. This is as often as the metrics are written.
       services.journald.extraConfig = mkIf (cfg.loki.url != null) (lib.mkBefore "SyncIntervalSec=15s");
       assertions = [

@@ -233,13 +233,16 @@ impl Device {
         })
     }
 
-    /// Starts the server, and as often again as systemd would if it ends, until it is `ready`. Says how often it ended, and what the
-    /// script after its end said.
+    /// Starts the server, and as often again as systemd would if it ends, until it is `ready`. Says how often it ended, and which errors the
+    /// scripts before its starts put into the journal.
     pub fn up<T>(&self, mut ready: impl FnMut() -> Result<T>) -> Result<Up<T>> {
         let mut said = Vec::new();
         for _ in 0..MOST_STARTS {
             let mut server = self.start("")?;
-            match server.ready(&mut ready)? {
+            let is_ready = server.ready(&mut ready)?;
+            let errors = server.lines().into_iter();
+            said.extend(errors.filter(|line| line.starts_with("<3>")));
+            match is_ready {
                 Some(value) => {
                     return Ok(Up {
                         server,
@@ -278,7 +281,7 @@ pub struct Up<T> {
     pub server: Server,
     /// What its readiness gave.
     pub value: T,
-    /// Of each earlier try: what the script after its end said, and how it ended.
+    /// Of each try: the errors that the scripts put into the journal, and how it ended if it did.
     pub said: Vec<String>,
 }
 

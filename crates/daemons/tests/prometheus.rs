@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use daemons::{Cut, Device, Disk, Recording, Up, get, now, tracer};
+use daemons::{Cut, Device, Disk, Recording, Server, Up, get, now, tracer};
 use rustix::process::Signal;
 use testbed::{Context, Result, ensure, figures, wait_until};
 
@@ -267,8 +267,8 @@ fn a_hundred_kills_cost_no_scrape_that_was_shown() -> Result<()> {
     kills(100)
 }
 
-/// Damages what `damage` finds in the data of a Prometheus with some blocks, and looks that it starts, tells of it and serves the rest.
-fn damaged(named: &str, damage: impl Fn(&Path) -> Result<()>) -> Result<()> {
+/// A Prometheus with some blocks, which is running.
+fn with_blocks() -> Result<(Target, Prometheus, Server)> {
     let target = Target::start()?;
     let prometheus = Prometheus::new(Some(target.address))?;
     let first = prometheus.up()?;
@@ -277,8 +277,19 @@ fn damaged(named: &str, damage: impl Fn(&Path) -> Result<()>) -> Result<()> {
         ensure!(count >= 3, "{count}");
         Ok(())
     })?;
+    Ok((target, prometheus, first.server))
+}
+
+/// How much is put aside.
+fn aside(prometheus: &Prometheus) -> Result<usize> {
+    Ok(fs::read_dir(prometheus.device.data().join("damaged"))?.count())
+}
+
+/// Damages what `damage` finds in the data of a Prometheus with some blocks, and looks that it starts, tells of it and serves the rest.
+fn damaged(named: &str, damage: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let (_target, prometheus, server) = with_blocks()?;
     let before = prometheus.numbers()?;
-    first.server.stop(Signal::TERM)?;
+    server.stop(Signal::TERM)?;
     damage(&prometheus.data())?;
     let up = prometheus.up()?;
     let told = up.said.iter().filter(|line| line.starts_with("<3>"));
@@ -287,10 +298,7 @@ fn damaged(named: &str, damage: impl Fn(&Path) -> Result<()>) -> Result<()> {
         "{:?}",
         up.said
     );
-    ensure!(
-        fs::read_dir(prometheus.device.data().join("damaged"))?.count() == 1,
-        "nothing is kept"
-    );
+    ensure!(aside(&prometheus)? == 1, "nothing is kept");
     let after = prometheus.numbers()?;
     ensure!(
         after.intersection(&before).count() * 4 > before.len(),
@@ -312,6 +320,19 @@ fn a_damaged_block_is_put_aside_and_the_rest_is_served() -> Result<()> {
     damaged("is damaged: it was put aside", |data| {
         overwrite(&blocks(data)?[0].join("index"), 0, 8)
     })
+}
+
+#[test]
+fn what_is_put_aside_stays_when_more_is() -> Result<()> {
+    let (_target, prometheus, mut server) = with_blocks()?;
+    for count in 1..=2 {
+        server.stop(Signal::TERM)?;
+        overwrite(&blocks(&prometheus.data())?[0].join("index"), 0, 8)?;
+        server = prometheus.up()?.server;
+        ensure!(aside(&prometheus)? == count, "{count} should be kept");
+    }
+    server.kill()?;
+    Ok(())
 }
 
 #[test]

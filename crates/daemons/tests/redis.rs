@@ -323,7 +323,11 @@ fn damage_in_the_middle_is_cut_back_loudly_and_what_was_before_it_is_served() ->
         up.said
     );
     ensure!(
-        device.data().join("appendonlydir.damaged").exists(),
+        file(
+            &device.data().join("damaged"),
+            &format!(".from-{}", fs::metadata(&log)?.len())
+        )
+        .is_ok(),
         "nothing is kept"
     );
     let left = up.value.call(&["DBSIZE"])?.as_u64().unwrap_or(0);

@@ -54,6 +54,10 @@ pub struct Session {
     pub limit: u64,
     /// What goes wrong.
     pub mischief: Mischief,
+    /// Every subscription is refused in this exchange's words, and then come nothing but heartbeats (Kraken's).
+    pub refuses: bool,
+    /// The numbers begin anew with each connection.
+    pub counts_anew: bool,
 }
 
 impl Session {
@@ -65,6 +69,8 @@ impl Session {
             rate: 1000.0,
             limit: 0,
             mischief: Mischief::default(),
+            refuses: false,
+            counts_anew: false,
         }
     }
 }
@@ -118,6 +124,9 @@ pub fn size(number: i64) -> f64 {
 
 /// The first number.
 const FIRST: i64 = 1_000_001;
+/// As Kraken refuses a symbol that it does not know.
+const REFUSAL: &str = r#"{"error":"Currency pair not supported BTC-USD","method":"subscribe","req_id":0,"success":false,"symbol":"BTC-USD","time_in":"2026-11-25T03:00:00.000000Z","time_out":"2026-11-25T03:00:00.000001Z"}"#;
+const HEARTBEAT: &str = r#"{"channel":"heartbeat"}"#;
 /// Messages are written in bundles, this often.
 const BUNDLE: Duration = Duration::from_millis(10);
 
@@ -268,6 +277,12 @@ async fn speak(
     {
         let state = &mut *state.lock().expect("no panic while held");
         state.sent.connections += 1;
+        if state.session.counts_anew {
+            state.sent.next.values_mut().for_each(|next| *next = FIRST);
+        }
+        if state.session.refuses {
+            frame(&mut bytes, REFUSAL);
+        }
         replay(state, &mut bytes);
     }
     let mut ticks = tokio::time::interval(BUNDLE);
@@ -282,7 +297,14 @@ async fn speak(
                 0.0 => 256.0,
                 rate => rate * BUNDLE.as_secs_f64(),
             };
-            let count = if state.paused { 0 } else { owed as u64 };
+            let count = if state.paused || state.session.refuses {
+                0
+            } else {
+                owed as u64
+            };
+            if state.session.refuses {
+                frame(&mut bytes, HEARTBEAT);
+            }
             owed -= owed.floor();
             bundle(state, count, &mut bytes)
         };

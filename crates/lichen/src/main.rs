@@ -21,6 +21,7 @@ mod s3;
 mod sources;
 mod store;
 mod stories;
+mod text;
 mod ui;
 mod verbs;
 mod vm;
@@ -146,6 +147,11 @@ fn quiet_when_nobody_reads(otherwise: Hook) -> Hook {
                 reason = "inside a panic there is no main to return to"
             )]
             std::process::exit(141);
+        }
+        if let Some(why) = said.strip_prefix("failed printing to stdout: ") {
+            eprintln!("error: cannot write to standard output: {why}");
+            #[expect(clippy::disallowed_methods, reason = "as above")]
+            std::process::exit(1);
         }
         otherwise(panic);
     })

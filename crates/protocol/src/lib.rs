@@ -21,6 +21,7 @@ pub mod recovery;
 pub mod status;
 pub mod transfer;
 pub mod vitals;
+pub mod zones;
 
 pub use generation::Generation;
 pub use nearest::nearest;

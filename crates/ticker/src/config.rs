@@ -158,6 +158,7 @@ fn streams_of(source: &SourceSettings) -> impl Iterator<Item = Stream> {
             kind: nature.kind,
             numbered: nature.numbered,
             contiguous: nature.contiguous,
+            lasting: nature.lasting,
         })
     })
 }

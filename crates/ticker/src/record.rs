@@ -33,6 +33,8 @@ pub struct Stream {
     pub numbered: Option<NumberedBy>,
     /// Whether the numbers are consecutive, so that a missing number is a gap.
     pub contiguous: bool,
+    /// Whether the numbers go on over connections; otherwise they begin anew with each.
+    pub lasting: bool,
 }
 
 /// An optional number in the space of a number: an `Option` takes twice the space, and records are moved by the

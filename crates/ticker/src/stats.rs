@@ -42,12 +42,19 @@ pub struct StreamStats {
     pub gaps: AtomicU64,
     /// Duplicates of earlier records.
     pub duplicates: AtomicU64,
+    /// When the last record was received, in µs since 1970; 0 if there was none.
+    pub heard: AtomicI64,
+    /// When it was first connected, in µs since 1970.
+    pub since: AtomicI64,
+    /// Whether no record was received for longer than the source's settings expect.
+    pub quiet: AtomicBool,
 }
 
 impl StreamStats {
-    /// Counts a received record. A stream belongs to one feed, which alone counts here, so no atomic increment is
-    /// needed.
-    pub fn received(&self) {
+    /// Counts a record received at `now`. A stream belongs to one feed, which alone counts here, so no atomic increment
+    /// is needed.
+    pub fn received(&self, now: i64) {
+        self.heard.store(now, Relaxed);
         self.received
             .store(self.received.load(Relaxed) + 1, Relaxed);
     }
@@ -66,6 +73,8 @@ pub struct SourceStats {
     pub silences: AtomicU64,
     /// Messages that could not be decoded.
     pub garbage: AtomicU64,
+    /// Messages in which the exchange refuses something.
+    pub refusals: AtomicU64,
     /// Messages without data for us: of a symbol or channel that was not subscribed to, or about the feed itself.
     pub other: AtomicU64,
     /// When the last message was received, in µs since 1970.
@@ -240,6 +249,7 @@ impl Stats {
                 "failures": s.failures.load(Relaxed),
                 "silences": s.silences.load(Relaxed),
                 "garbage": s.garbage.load(Relaxed),
+                "refusals": s.refusals.load(Relaxed),
                 "other": s.other.load(Relaxed),
             });
             (name.clone(), value)
@@ -254,6 +264,7 @@ impl Stats {
                 "missed": s.missed.load(Relaxed),
                 "gaps": s.gaps.load(Relaxed),
                 "duplicates": s.duplicates.load(Relaxed),
+                "quiet": s.quiet.load(Relaxed),
             })
         });
         let usage = ProcessUsage::now();
@@ -299,6 +310,16 @@ impl Stats {
         let connected = self.sources.iter();
         let connected =
             connected.map(|(name, s)| ([("source", name.as_str())], s.connected.load(Relaxed)));
+        let by_stream = |of: fn(&StreamStats) -> f64| {
+            self.streams.iter().map(move |(stream, stats)| {
+                let labels = [
+                    ("source", stream.source.as_str()),
+                    ("channel", stream.channel.as_str()),
+                    ("symbol", stream.symbol.as_str()),
+                ];
+                (labels, of(stats))
+            })
+        };
         kit::metrics! { table;
             counter "ticker_queue_dropped", "Records dropped because the queue was full" => of(&self.dropped);
             counter "ticker_queue_stalls", "Times a feed waited because the queue was full" => of(&self.stalls);
@@ -324,6 +345,11 @@ impl Stats {
             counters "ticker_connection_failures", "Connections that failed or broke" => sources(|s| &s.failures);
             counters "ticker_silences", "Connections given up because nothing came" => sources(|s| &s.silences);
             counters "ticker_garbage", "Messages that could not be understood" => sources(|s| &s.garbage);
+            counters "ticker_refusals", "Messages in which the exchange refused something" => sources(|s| &s.refusals);
+            gauges "ticker_last_record_timestamp_seconds", "When the last record was received; 0 if there was none"
+                => by_stream(|s| s.heard.load(Relaxed) as f64 / 1e6);
+            gauges "ticker_quiet", "Whether no record was received for longer than quiet_seconds"
+                => by_stream(|s| f64::from(u8::from(s.quiet.load(Relaxed))));
             counters "ticker_other_messages", "Messages for nobody" => sources(|s| &s.other);
             gauges "ticker_source_connected", "Whether the source is connected" => connected;
         }

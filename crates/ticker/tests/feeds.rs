@@ -154,6 +154,70 @@ fn a_restart_does_not_keep_again_what_a_feed_repeats() {
 }
 
 #[test]
+fn a_feed_that_counts_anew_with_each_connection_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let feed = Feed::start(Session {
+        mischief: Mischief {
+            disconnect: 500,
+            ..Mischief::default()
+        },
+        counts_anew: true,
+        ..session(Format::Json, 4000.0, 2000)
+    })
+    .unwrap();
+    let sources = json!([source(&feed, Format::Json)]);
+    let program = start(&config(directory.path(), sources, json!({})));
+    let status = eventually("all that was sent is durable", || {
+        let (status, sent) = (counts(&program)?, feed.sent());
+        (sent.messages == 2000 && status["flushed"] == 2000).then_some(status)
+    });
+    program.stop();
+    assert!(feed.sent().cuts >= 3, "{:?}", feed.sent());
+    let streams = status["streams"].as_array().unwrap();
+    assert!(streams.iter().all(|s| s["duplicates"] == 0), "{status}");
+}
+
+#[test]
+fn heartbeats_do_not_make_up_for_a_refusal_or_for_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let feed = Feed::start(Session {
+        refuses: true,
+        ..session(Format::Kraken, 100.0, 0)
+    })
+    .unwrap();
+    let mut refused = source(&feed, Format::Kraken);
+    refused["name"] = json!("refused");
+    // Two of its symbols are never sent.
+    let sends = Feed::start(Session::of(Format::Coinbase, &SYMBOLS[..1])).unwrap();
+    let mut quiet = source(&sends, Format::Coinbase);
+    (quiet["name"], quiet["quiet_seconds"]) = (json!("quiet"), json!(0.5));
+    let sources = json!([refused, quiet]);
+    let program = start(&config(directory.path(), sources, json!({})));
+    let said = eventually("both are told", || {
+        let health = program.get("/health")?.text;
+        let told = health.contains("the exchange says: Currency pair not supported BTC-USD")
+            && health.contains("no record of matches ETH-USD for more than 0.5 s");
+        told.then_some(health)
+    });
+    assert!(said.contains("degraded"), "{said}");
+    let metrics = program.get("/metrics").unwrap().text;
+    let has = |line: &str| metrics.lines().any(|it| it == line);
+    assert!(
+        has(r#"ticker_refusals_total{source="refused"} 1"#),
+        "{metrics}"
+    );
+    assert!(
+        has(r#"ticker_quiet{source="quiet",channel="matches",symbol="ETH-USD"} 1.0"#),
+        "{metrics}"
+    );
+    assert!(
+        has(r#"ticker_quiet{source="quiet",channel="matches",symbol="BTC-USD"} 0.0"#),
+        "{metrics}"
+    );
+    program.stop();
+}
+
+#[test]
 fn a_full_queue_does_what_is_configured_and_counts_it() {
     for (policy, all) in [
         ("block", true),

@@ -135,6 +135,61 @@ fn kraken_sends_lists() {
 }
 
 #[test]
+fn a_bad_item_costs_none_of_its_neighbours() {
+    let all = |decoder: &Decode, text: &str| {
+        let mut records = Vec::new();
+        let decoded = decoder(text.as_bytes(), NOW, &mut records);
+        let prices = records.iter().map(|record| record.price.get().unwrap());
+        (prices.collect::<Vec<_>>(), decoded.is_err())
+    };
+    let json = decoder(json!({
+        "kind": "json", "channels": ["c"], "symbols": ["A"], "fields": { "price": "p", "sequence": "n" },
+    }));
+    for (text, prices) in [
+        (
+            r#"[{"n":1,"p":"14"},{"n":2,"p":"x"},{"n":3,"p":"15"}]"#,
+            vec![14.0, 15.0],
+        ),
+        (
+            r#"[{"n":1,"p":"14"},{"p":"14.5"},{"n":3,"p":"15"}]"#,
+            vec![14.0, 15.0],
+        ),
+        (
+            r#"[{"n":1,"p":{"a":[1,{}]}},7,"x",null,{"n":3,"p":"15"}]"#,
+            vec![15.0],
+        ),
+        // What is not JSON may be anything.
+        (
+            r#"[{"n":1,"p":"14"},{"n":2,"p":1 5},{"n":3,"p":"15"}]"#,
+            vec![],
+        ),
+    ] {
+        assert_eq!(all(&json, text), (prices, true), "{text}");
+    }
+    let kraken =
+        decoder(json!({ "kind": "kraken", "channels": ["trade"], "symbols": ["BTC/USD"] }));
+    let item = |rest: &str| {
+        format!(r#"{{"symbol":"BTC/USD","side":"buy","timestamp":"2026-11-25T03:00:00Z",{rest}}}"#)
+    };
+    for bad in [
+        r#""price":"x","qty":1,"trade_id":2"#,
+        r#""price":7,"qty":1"#,
+        r#""qty":1,"trade_id":2"#,
+    ] {
+        let items = [
+            item(r#""price":14,"qty":1,"trade_id":1"#),
+            item(bad),
+            item(r#""price":15,"qty":1,"trade_id":3"#),
+        ];
+        let text = format!(
+            r#"{{"channel":"trade","type":"update","data":[{}]}}"#,
+            items.join(",")
+        );
+        assert_eq!(all(&kraken, &text), (vec![14.0, 15.0], true), "{text}");
+    }
+}
+
+#[test]
 fn what_feeds_say_about_themselves_is_no_record_and_no_garbage() {
     let kraken = decoder(json!({ "kind": "kraken", "channels": ["trade"], "symbols": ["A/B"] }));
     for (decoder, text) in [

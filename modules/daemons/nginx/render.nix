@@ -1,5 +1,5 @@
 # nginx's options → nginx.conf: a value, not a module.
-{ lib, cfg, certificateOf }:
+{ lib, cfg, fileName, certificateOf }:
 let
   inherit (lib) concatStrings mapAttrsToList optional optionals optionalString;
 
@@ -15,7 +15,7 @@ let
   # --- access
   passwordFile = name: access:
     if access.basicAuthFile != null then access.basicAuthFile
-    else if access.basicAuth != { } then "/etc/nginx/passwords/${lib.strings.sanitizeDerivationName name}" else null;
+    else if access.basicAuth != { } then "/etc/nginx/passwords/${fileName name}" else null;
   authenticated = name: access:
     let file = passwordFile name access; in
     optionals (file != null) [ "auth_basic \"secured\";" "auth_basic_user_file ${file};" ];
@@ -37,7 +37,7 @@ let
     ++ given "return" l.return
     ++ own l.extraConfig
     ++ optionals (l.proxyPass != null && recommendedFor l) (proxyHeaders ++ optional (!l.proxyWebsockets) keptAlive)
-    ++ authenticated "${host}${path}" l);
+    ++ authenticated "${host} ${path}" l);
   recommendedFor = l: if l.recommendedProxySettings == null then cfg.recommendedProxySettings else l.recommendedProxySettings;
   proxyHeaders = [
     "proxy_set_header Host $host;"
@@ -179,21 +179,27 @@ in
   passwords =
     let
       of = name: access: lib.optionalAttrs (access.basicAuthFile == null && access.basicAuth != { }) {
-        "nginx/passwords/${lib.strings.sanitizeDerivationName name}" = concatStrings (mapAttrsToList (user: password: "${user}:{PLAIN}${password}\n") access.basicAuth);
+        "nginx/passwords/${fileName name}" = concatStrings (mapAttrsToList (user: password: "${user}:{PLAIN}${password}\n") access.basicAuth);
       };
     in
     lib.mergeAttrsList (lib.concatMap
-      (host: [ (of host.name host) ] ++ mapAttrsToList (path: l: of "${host.name}${path}" l) host.locations)
+      (host: [ (of host.name host) ] ++ mapAttrsToList (path: l: of "${host.name} ${path}" l) host.locations)
       sortedHosts);
 
-  # An address of this device where nginx listens, or null.
-  address =
+  # What curl is told to reach nginx on this device, or null. Without TLS if that is possible: a handshake may be refused for reasons
+  # of others. With TLS the name of the host counts.
+  reached =
     let
-      places = lib.concatMap (host: map (l: { inherit host l; }) (listened host)) (lib.filter (host: !host.rejectSSL) sortedHosts);
+      places = lib.concatMap (host: map (l: { inherit host l; }) (lib.filter (l: !(l.ssl && host.rejectSSL)) (listened host))) sortedHosts;
       usable = lib.filter (place: !lib.hasPrefix "unix:" place.l.addr && !place.l.proxyProtocol) places;
-      addressOf = { l, ... }: "${if l.ssl then "https" else "http"}://${if lib.elem l.addr [ "0.0.0.0" "[::0]" "[::]" "*" ] then "127.0.0.1" else l.addr}:${toString (portOf l)}/";
+      first = lib.head (lib.filter (place: !place.l.ssl) usable ++ usable);
+      addr = if lib.elem first.l.addr [ "0.0.0.0" "[::0]" "[::]" "*" ] then "127.0.0.1" else first.l.addr;
+      name = first.host.serverName;
+      named = first.l.ssl && builtins.match "[a-zA-Z0-9.-]+" name != null;
     in
-    if usable == [ ] then null else addressOf (lib.head usable);
+    if usable == [ ] then null
+    else if named then "--connect-to ::${addr}: https://${name}:${toString (portOf first.l)}/"
+    else "${if first.l.ssl then "https" else "http"}://${addr}:${toString (portOf first.l)}/";
 
   # Hosts that answer over TLS.
   secured = lib.filter tls sortedHosts;

@@ -11,7 +11,8 @@ let
   servers = nginx: map (text: map lib.trim (lib.filter (l: l != "") (lib.splitString "\n" (lib.head (lib.splitString "\n  }\n" text)))))
     (lib.tail (lib.splitString "\n  server {\n" (conf nginx)));
   failed = nginx: map (a: a.message) (eval ({ enable = true; } // nginx)).failedAssertions;
-  health = nginx: removeAttrs (config nginx).lichen.healthChecks.nginx [ ];
+  # What its health check asks.
+  asked = nginx: let it = (config nginx).lichen.healthChecks.nginx; in if it.unit != null then it.unit else lib.last (lib.splitString "-m 8 " (lib.head (lib.splitString ";" it.command)));
 in
 {
   "an appliance that does not ask for it has nothing of it" = {
@@ -68,8 +69,28 @@ in
     expected = [ [ "access_log off;" ] [ "access_log syslog:server=unix:/dev/log;" ] ];
   };
   "passwords are files that only nginx reads" = {
-    expr = let it = (config { virtualHosts.a.locations."/x".basicAuth.me = "secret"; }).environment.etc."nginx/passwords/a-x"; in [ it.text it.mode it.group ];
-    expected = [ "me:{PLAIN}secret\n" "0640" "nginx" ];
+    expr = let it = (config { virtualHosts.a.locations."/x".basicAuth.me = "secret"; }).environment.etc; of = lib.filterAttrs (name: _: lib.hasPrefix "nginx/passwords/" name) it; in
+      lib.mapAttrsToList (_: file: [ file.text file.mode file.group ]) of;
+    expected = [ [ "me:{PLAIN}secret\n" "0640" "nginx" ] ];
+  };
+  "whom one place lets in, no other does, however alike their names are" = {
+    expr =
+      let
+        passwords = user: { basicAuth.${user} = "x"; };
+        page.virtualHosts = {
+          rack.locations = { "/x" = passwords "alice"; "~ /x" = passwords "bob"; "^~ /x" = passwords "carol"; };
+          rack-x = passwords "dave";
+        };
+        it = (config page).environment.etc;
+        # Of each place, who is in the file that nginx.conf names there.
+        files = map (line: lib.removeSuffix ";" (lib.last (lib.splitString " " line))) (linesWith "auth_basic_user_file" page);
+      in
+      lib.sort lib.lessThan (map (file: lib.head (lib.splitString ":" it.${lib.removePrefix "/etc/" file}.text)) files);
+    expected = [ "alice" "bob" "carol" "dave" ];
+  };
+  "a host whose name is no name of a file has a certificate of its own, too" = {
+    expr = lib.length (lib.unique (linesWith "ssl_certificate " { virtualHosts = lib.genAttrs [ "a b" "a~b" "a-b" ] (_: { onlySSL = true; }); }));
+    expected = 3;
   };
   "another host reloads nginx, and does not restart it" = {
     expr =
@@ -81,10 +102,28 @@ in
     expr = lib.filter (lib.hasPrefix "ExecReload=") (lib.splitString "\n" (config { virtualHosts.a.addSSL = true; }).environment.etc."systemd/system/nginx.service".text);
     expected = [ "ExecReload=+/usr/bin/systemctl start self-signed-nginx-a.service" "ExecReload=/usr/sbin/nginx -t -q" "ExecReload=/bin/kill -HUP $MAINPID" ];
   };
-  "its health is asked for where it listens" = {
-    expr = map (nginx: let it = health nginx; in if it.unit != null then it.unit else lib.head (lib.tail (lib.splitString "-m 8 " (lib.head (lib.splitString ";" it.command)))))
-      [ { } { virtualHosts.a = { }; } { virtualHosts.a.onlySSL = true; } { virtualHosts.a.listen = [ { addr = "10.0.0.1"; port = 81; } ]; } ];
-    expected = [ "nginx.service" "http://127.0.0.1:80/" "https://127.0.0.1:443/" "http://10.0.0.1:81/" ];
+  "its health is asked for where it listens, without TLS if it can be" = {
+    expr = map asked [
+      { }
+      { virtualHosts.a = { }; }
+      { virtualHosts.a.forceSSL = true; }
+      { virtualHosts.a.listen = [ { addr = "10.0.0.1"; port = 81; } ]; }
+    ];
+    expected = [ "nginx.service" "http://127.0.0.1:80/" "http://127.0.0.1:80/" "http://10.0.0.1:81/" ];
+  };
+  "over TLS it is asked by the name of a host: without one, nginx may refuse it" = {
+    expr = map asked [
+      { virtualHosts = { _ = { default = true; rejectSSL = true; }; a.forceSSL = true; }; }
+      { virtualHosts = { _ = { default = true; rejectSSL = true; listenAddresses = [ "unix:/run/x" ]; }; a = { onlySSL = true; serverName = "rack.example.org"; }; }; }
+      { virtualHosts.a = { onlySSL = true; listenAddresses = [ "[::1]" ]; }; }
+      { virtualHosts."~^x" = { onlySSL = true; }; }
+    ];
+    expected = [
+      "http://127.0.0.1:80/"
+      "--connect-to ::127.0.0.1: https://rack.example.org:443/"
+      "--connect-to ::[::1]: https://a:443/"
+      "https://127.0.0.1:443/"
+    ];
   };
   "what would be without effect, or excludes each other, is refused" = {
     expr = map failed [

@@ -21,7 +21,7 @@ in
     expected = [
       "autovacuum_naptime = '5min'" "bgwriter_lru_maxpages = 0" "checkpoint_timeout = '30min'" "effective_cache_size = '256MB'"
       "hba_file = '/etc/postgresql/pg_hba.conf'" "huge_pages = 'off'" "ident_file = '/etc/postgresql/pg_ident.conf'"
-      "include_if_exists = '/var/lib/postgresql/full.conf'"
+      "include_if_exists = '/run/postgresql/full.conf'"
       "listen_addresses = 'localhost'" "log_checkpoints = off" "log_line_prefix = '[%p] '" "log_lock_waits = on" "log_min_duration_statement = 500"
       "maintenance_work_mem = '32MB'" "max_wal_senders = 0" "max_wal_size = '512MB'" "random_page_cost = 1.500000" "search_path = 'it''s'"
       "shared_buffers = '1GB'" "synchronous_commit = 'on'" "unix_socket_directories = '/run/postgresql'" "wal_compression = 'lz4'" "wal_level = 'minimal'"
@@ -68,9 +68,13 @@ in
     expr = map (step: linesWith "reserve" (etc { })."lichen/scripts/postgresql-${step}".text != [ ]) [ "pre-start" "post-stop" "room-start" ];
     expected = [ true true true ];
   };
-  "whether there is room again is asked only while it refuses to write" = {
-    expr = linesWith "Condition" (etc { })."systemd/system/postgresql-room.service".text;
-    expected = [ "ConditionPathExists=/var/lib/postgresql/full.conf" ];
+  "half of it, so that others who take what was given away do not keep the server from starting" = {
+    expr = map lib.trim (linesWith "truncate" (etc { })."lichen/scripts/postgresql-post-stop".text);
+    expected = [ "truncate -s $(($(stat -c %s /var/lib/postgresql/reserve) / 2)) /var/lib/postgresql/reserve" ];
+  };
+  "whether there is room again is asked every minute, and only while it refuses to write; that is noted where there always is room" = {
+    expr = lib.concatMap (unit: lib.filter (l: lib.any (key: lib.hasPrefix key l) [ "Condition" "ReadWritePaths" "OnUnit" "Accuracy" ]) (lib.splitString "\n" (etc { })."systemd/system/postgresql-room.${unit}".text)) [ "service" "timer" ];
+    expected = [ "ConditionPathExists=/run/postgresql/full.conf" "ReadWritePaths=-/run/postgresql" "AccuracySec=5s" "OnUnitInactiveSec=1min" ];
   };
   "its memory may be changed by the page" = {
     expr = linesWith "MemoryMax" (modules.evalAppliance {

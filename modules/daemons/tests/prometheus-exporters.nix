@@ -1,7 +1,7 @@
 # What the options of the exporters become, and which are refused.
 { lib, modules }:
 let
-  pkgs = lib.genAttrs [ "lichenctl" "nginx" "openssl" "postgresql-17" "postgresql-client-17" "prometheus-nginx-exporter" "prometheus-postgres-exporter" "prometheus-redis-exporter" ]
+  pkgs = lib.genAttrs [ "lichenctl" "nginx" "openssl" "postgresql-17" "postgresql-client-17" "prometheus-nginx-exporter" "prometheus-postgres-exporter" "prometheus-redis-exporter" "valkey-server" "valkey-tools" ]
     (name: { type = "derivation"; inherit name; outPath = "/usr"; });
   evalWith = services: exporters: modules.evalAppliance { inherit pkgs; modules = [ { services = services // { prometheus = { inherit exporters; }; }; } ]; };
   eval = evalWith { };
@@ -35,6 +35,28 @@ in
   "unless it is told to be" = {
     expr = lines "postgres" "User=" { runAsLocalSuperUser = true; } ++ lines "postgres" "Environment=" { runAsLocalSuperUser = true; };
     expected = [ "User=postgres" "Environment=\"DATA_SOURCE_NAME=user=postgres database=postgres host=/run/postgresql sslmode=disable\"" ];
+  };
+  "that of Redis asks the only server of the page, wherever it listens" = {
+    expr = map
+      (servers: map (lib.removePrefix "ExecStart=/usr/bin/prometheus-redis-exporter -web.listen-address 0.0.0.0:9121") (
+        lib.filter (l: lib.hasPrefix "ExecStart=" l || lib.hasPrefix "Supp" l)
+          (lib.splitString "\n" (evalWith { redis = { inherit servers; }; } { redis = on { }; }).config.environment.etc."systemd/system/prometheus-redis-exporter.service".text)))
+      [
+        { }
+        { "".enable = true; rack.enable = true; }
+        { rack = { enable = true; group = "web"; }; off.enable = false; }
+        { rack = { enable = true; port = 99; bind = "10.0.0.1"; }; }
+      ];
+    expected = [
+      [ "" ]
+      [ " -redis.addr redis://127.0.0.1:6379" ]
+      [ " -redis.addr unix:///run/redis-rack/redis.sock" "SupplementaryGroups=web" ]
+      [ " -redis.addr redis://10.0.0.1:99" ]
+    ];
+  };
+  "where there are several, the page has to name one" = {
+    expr = map (exporter: map (a: a.message) (evalWith { redis.servers = { a.enable = true; b.enable = true; }; } { redis = on exporter; }).failedAssertions) [ { } { extraFlags = [ "-redis.addr=unix:///run/redis-a/redis.sock" ]; } ];
+    expected = [ [ "services.prometheus.exporters.redis asks one server, and there are several: name one, as in services.prometheus.exporters.redis.extraFlags = [ \"-redis.addr=unix:///run/redis-NAME/redis.sock\" ]." ] [ ] ];
   };
   "that of nginx has nginx tell its figures" = {
     expr = (evalWith { nginx.enable = true; } { nginx = on { }; }).config.services.nginx.statusPage;

@@ -7,14 +7,20 @@ let
   etc = prometheus: (eval prometheus).config.environment.etc;
   said = prometheus: builtins.fromJSON (etc (on prometheus))."prometheus/prometheus.yml".text;
   lines = unit: prefix: prometheus: lib.filter (lib.hasPrefix prefix) (lib.splitString "\n" (etc prometheus)."systemd/system/${unit}.service".text);
+  script = step: lib.splitString "\n" (etc (on { }))."lichen/scripts/prometheus-${step}".text;
   failed = prometheus: map (a: a.message) (eval prometheus).failedAssertions;
   checks = prometheus: (builtins.fromJSON (etc prometheus)."lichen/health.json".text).checks;
   me = { route.receiver = "me"; receivers = [ { name = "me"; } ]; };
 in
 {
-  "what is damaged is looked for only when it has ended by itself" = {
-    expr = lib.elemAt (lib.splitString "\n" (etc (on { }))."lichen/scripts/prometheus-post-stop".text) 1;
-    expected = "[ \"$EXIT_CODE $EXIT_STATUS\" = \"exited 1\" ] || exit 0";
+  "what is damaged is looked for only when it has ended by itself, and at the next start, since an end has little time" = {
+    expr = map (step: lib.filter (l: lib.hasInfix "/ended" l) (script step)) [ "post-stop" "pre-start" ] ++ map (key: lines "prometheus" "${key}=" (on { })) [ "TimeoutStartSec" "RuntimeDirectoryPreserve" ];
+    expected = [
+      [ "[ \"$EXIT_CODE $EXIT_STATUS\" != \"exited 1\" ] || touch /run/prometheus/ended" ]
+      [ "if [ -e /run/prometheus/ended ]; then" "  rm /run/prometheus/ended" ]
+      [ "TimeoutStartSec=30min" ]
+      [ "RuntimeDirectoryPreserve=restart" ]
+    ];
   };
   "an appliance that does not ask for them has nothing of them" = {
     expr = let it = (eval { }).config; in [ (it.systemd.services ? prometheus) (it.systemd.services ? alertmanager) (it.users.users ? prometheus) it.lichen.configurationChecks it.lichen.state ];
@@ -24,6 +30,12 @@ in
     expr = lib.mapAttrs (_: state: [ state.version state.directory ])
       (builtins.fromJSON (etc (on { stateDir = "figures"; alertmanager = on { configuration = me; }; }))."lichen/state.json".text);
     expected = { alertmanager = [ "0.28" "/var/lib/alertmanager" ]; prometheus = [ "2" "/var/lib/figures" ]; };
+  };
+  "a copy of either does not fail for what changes meanwhile" = {
+    expr =
+      let state = builtins.fromJSON (etc (on { alertmanager = on { configuration = me; }; }))."lichen/state.json".text; in
+      lib.mapAttrs (_: it: map (what: lib.hasInfix what it.backup) [ "|| [ $? -eq 1 ]" "until cp -al data/wal copy;" ]) state;
+    expected = { alertmanager = [ true false ]; prometheus = [ true true ]; };
   };
   "both are sound" = { expr = let it = on { alertmanager = on { configuration = me; }; }; in [ (failed it) (eval it).problems ]; expected = [ [ ] [ ] ]; };
   "what is not said is not written" = {

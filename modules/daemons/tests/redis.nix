@@ -8,6 +8,8 @@ let
   conf = server: lib.splitString "\n" (etc { rack = on server; })."redis/redis-rack.conf".text;
   lines = prefix: server: lib.filter (lib.hasPrefix prefix) (conf server);
   unit = server: lib.splitString "\n" (etc { rack = on server; })."systemd/system/redis-rack.service".text;
+  state = server: (builtins.fromJSON (etc { rack = on server; })."lichen/state.json".text).redis-rack;
+  script = step: lib.splitString "\n" (etc { rack = on { }; })."lichen/scripts/redis-rack-${step}".text;
   failed = server: map (a: a.message) (eval { rack = on server; }).failedAssertions;
 in
 {
@@ -45,13 +47,45 @@ in
     ];
   };
   "what it says is protected from another major version, in the form that it is read in" = {
-    expr = map (server: let state = (builtins.fromJSON (etc { rack = on server; })."lichen/state.json".text).redis-rack; in [ state.version state.backup (lib.hasInfix "dump.rdb" state.restore) ])
-      [ { } { appendOnly = true; } ];
-    expected = map (plain: [ "8" "/usr/bin/valkey-cli -s /run/redis-rack/redis.sock -e save > /dev/null && cat /var/lib/redis-rack/dump.rdb" plain ]) [ true false ];
+    expr = map (server: let it = state server; in [ it.version it.directory it.user (lib.hasInfix "dump.rdb" it.restore) ]) [ { } { appendOnly = true; } ];
+    expected = map (plain: [ "8" "/var/lib/redis-rack" "redis" plain ]) [ true false ];
   };
-  "what is damaged is looked for only when the server has ended by itself" = {
-    expr = lib.elemAt (lib.splitString "\n" (etc { rack = on { }; })."lichen/scripts/redis-rack-post-stop".text) 1;
-    expected = "[ \"$EXIT_CODE $EXIT_STATUS\" = \"exited 1\" ] || exit 0";
+  "a password may have any characters, and those who may use the socket do not read it" = {
+    expr = lib.splitString "\n" (lib.last (lib.splitString "\nfi\n" (etc { rack = on { requirePassFile = "/run/keys/redis"; }; })."lichen/scripts/redis-rack-pre-start".text));
+    expected = [
+      "umask 077"
+      "cd /run/redis-rack"
+      "rm -f requirepass requirepass.conf"
+      "cat \"$CREDENTIALS_DIRECTORY/requirepass\" > requirepass"
+      ''printf 'requirepass "%s"\n' "$(sed 's/[\\"]/\\&/g' requirepass)" > requirepass.conf''
+      ""
+    ];
+  };
+  "the user has a group of its name, in which the data are copied, also where the server runs in another one" = {
+    expr = map
+      (module: let it = modules.evalAppliance { inherit pkgs; modules = [ module ]; }; in
+        [ (it.problems ++ map (a: a.message) it.failedAssertions) (map (s: it.config.users.groups.${s.user}.gid or "none") (lib.attrValues it.config.lichen.state)) ])
+      [
+        { services.redis.servers.rack = { enable = true; group = "web"; }; users.groups.web.gid = 1000; }
+        {
+          services.redis.servers.rack = { enable = true; user = "app"; group = "web"; };
+          users.groups.web.gid = 1000;
+          users.users.app = { isSystemUser = true; uid = 1001; };
+        }
+      ];
+    expected = [ [ [ ] [ 971 ] ] [ [ ] [ 1001 ] ] ];
+  };
+  "a copy of that is made while clients are served" = {
+    expr = map (word: lib.hasInfix " ${word} " (lib.replaceStrings [ "\n" ] [ " " ] (state { }).backup)) [ "save" "bgsave" ];
+    expected = [ false true ];
+  };
+  "what is damaged is looked for only when the server has ended by itself, and at the next start, since an end has little time" = {
+    expr = map (step: lib.filter (l: lib.hasInfix "/ended" l) (script step)) [ "post-stop" "pre-start" ] ++ [ (lib.filter (lib.hasPrefix "Timeout") (unit { })) ];
+    expected = [
+      [ "[ \"$EXIT_CODE $EXIT_STATUS\" != \"exited 1\" ] || touch /run/redis-rack/ended" ]
+      [ "if [ -e /run/redis-rack/ended ]; then" "  rm /run/redis-rack/ended" ]
+      [ "TimeoutStartSec=30min" "TimeoutStopSec=60s" ]
+    ];
   };
   "it is healthy while it answers, also if its file cannot grow, when it refuses even a ping" = {
     expr = (builtins.fromJSON (etc { rack = on { }; })."lichen/health.json".text).checks.redis-rack.command;

@@ -22,6 +22,10 @@ in
     expr = lib.filter (lib.hasPrefix "names=") (lib.splitString "\n" etc."lichen/scripts/self-signed-web-start".text);
     expected = [ "names=DNS:$host,DNS:$host.local,DNS:localhost,DNS:rack.example.org" ];
   };
+  "one that has not begun yet is made anew: the clock was wrong" = {
+    expr = lib.filter (lib.hasInfix "-startdate") (lib.splitString "\n" etc."lichen/scripts/self-signed-web-start".text);
+    expected = [ "  && [ $(date -d \"$(openssl x509 -in $file -noout -startdate | cut -d = -f 2)\" +%s) -le $(date +%s) ] \\" ];
+  };
   "it vouches for this server, and for no other certificate" = {
     expr = map (what: lib.hasInfix "-addext ${what} " etc."lichen/scripts/self-signed-web-start".text) [ "basicConstraints=critical,CA:FALSE" "keyUsage=critical,digitalSignature" "extendedKeyUsage=serverAuth" ];
     expected = [ true true true ];

@@ -1,7 +1,7 @@
 # What the courier's options become.
 { lib, modules }:
 let
-  pkgs = lib.genAttrs [ "lichenctl" "courier" "climate" "energy" "recorder" "ffmpeg" "prometheus-node-exporter" ]
+  pkgs = lib.genAttrs [ "lichenctl" "courier" "climate" "energy" "recorder" "ffmpeg" "prometheus-node-exporter" "prometheus-nginx-exporter" "prometheus-postgres-exporter" "prometheus-redis-exporter" ]
     (name: { type = "derivation"; inherit name; outPath = "/usr"; });
   evalWith = module: modules.evalAppliance {
     inherit pkgs;
@@ -67,6 +67,13 @@ in
       node = "http://127.0.0.1:9100/metrics";
       recorder = "http://127.0.0.1:99/metrics";
     };
+  };
+  "so are the other exporters" = {
+    expr = removeAttrs
+      (targets {
+        prometheus.exporters = { nginx = { enable = true; telemetryPath = "/figures"; }; postgres = { enable = true; port = 99; }; redis = { enable = true; listenAddress = "127.0.0.2"; }; };
+      }) [ "courier" ];
+    expected = { nginx = "http://127.0.0.1:9113/figures"; postgres = "http://127.0.0.1:99/metrics"; redis = "http://127.0.0.2:9121/metrics"; };
   };
   "a node exporter that listens at one address is asked there" = {
     expr = (targets { prometheus.exporters.node = { enable = true; listenAddress = "10.3.0.2"; }; }).node;

@@ -53,8 +53,6 @@ pub struct Queue {
     next: u64,
     writer: Option<Writer>,
     reader: Option<(u64, Reader)>,
-    /// How often in a row the segment that is next could not be read.
-    failed_reads: u32,
     unwritten: VecDeque<Frame>,
     mark: Mark,
     /// When the last frame was measured, according to the clock at that time.
@@ -70,6 +68,8 @@ struct Segment {
     frames: usize,
     /// Up to where it is acknowledged.
     acknowledged: u64,
+    /// How often in a row it could not be read. What is newer may be read in between.
+    failed_reads: u32,
 }
 
 /// Frames of one segment, one after the other.
@@ -116,7 +116,6 @@ impl Queue {
             next: 0,
             writer: None,
             reader: None,
-            failed_reads: 0,
             unwritten: VecDeque::new(),
             mark,
             last_ms,
@@ -172,7 +171,6 @@ impl Queue {
         }
         let mut taken = Segment {
             length: content.length,
-            acknowledged: 0,
             ..Segment::default()
         };
         for (samples, end) in content.frames {
@@ -287,17 +285,19 @@ impl Queue {
             let Some((&number, _)) = chosen else {
                 return Ok(self.in_memory());
             };
-            match self.read(number, samples) {
+            let read = self.read(number, samples);
+            let failed_reads = (self.segments.get_mut(&number)).map(|it| &mut it.failed_reads);
+            let failed_reads = failed_reads.expect("it was chosen among them");
+            match read {
                 Ok(batch) => {
-                    self.failed_reads = 0;
+                    *failed_reads = 0;
                     return Ok(Some(batch));
                 }
-                Err(Unusable::Io(error)) if self.failed_reads + 1 < TRIES => {
-                    self.failed_reads += 1;
+                Err(Unusable::Io(error)) if *failed_reads + 1 < TRIES => {
+                    *failed_reads += 1;
                     return Err(error);
                 }
                 Err(problem) => {
-                    self.failed_reads = 0;
                     tracing::error!(segment = number, "what waited is lost: {problem}");
                     self.lose(number, Lost::Damaged);
                     if let Err(error) = self.put_aside(number) {

@@ -245,6 +245,8 @@ fn prepare(to: &str) -> Result<PathBuf> {
             "{to} is neither a folder nor a bucket that can be published in"
         );
     }
+    // A web server reads what this process and Nix write there, whatever umask the caller has; nothing of it is secret.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let try_it = || -> std::io::Result<PathBuf> {
         fs::create_dir_all(path)?;
         let folder = fs::canonicalize(path)?;

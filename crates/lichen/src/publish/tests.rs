@@ -112,3 +112,24 @@ fn only_what_is_new_goes_up_and_nothing_before_what_it_names() {
     );
     assert_ne!(published().unwrap(), before);
 }
+
+#[test]
+fn a_web_server_may_read_what_was_published_under_any_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("climate.img.zst");
+    fs::write(&image, "image").unwrap();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let place = folder(&dir.path().join("web"));
+    place.write("channels/climate", b"channel").unwrap();
+    place.add("images/climate.img.zst", &image).unwrap();
+    for (name, expected) in [
+        ("", 0o755),
+        ("channels", 0o755),
+        ("channels/climate", 0o644),
+        ("images/climate.img.zst", 0o644),
+    ] {
+        let found = fs::metadata(dir.path().join("web").join(name)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, expected, "{name}");
+    }
+}

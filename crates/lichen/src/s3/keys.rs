@@ -1,6 +1,7 @@
 //! Who opens a bucket: an access key and its secret, from where every tool of Amazon's takes them.
 
-use anyhow::{Context, Result};
+use crate::text;
+use anyhow::Result;
 use bucket::Keys;
 use std::path::PathBuf;
 
@@ -43,13 +44,13 @@ pub fn find(profile: Option<&str>, variable: impl Fn(&str) -> Option<String>) ->
         .or_else(|| variable("AWS_PROFILE"))
         .unwrap_or_else(|| "default".into());
     let found = format!("profile {profile} in {}", file.display());
-    let text = match std::fs::read_to_string(&file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => crate::fail!(
+    if !file.exists() {
+        crate::fail!(
             hint: format!("export {}=… {}=…, or write them into {}", named[0], named[1], file.display()),
             "there is no key to the bucket: neither {} nor {}", named[0], file.display()
-        ),
-        text => text.with_context(|| format!("cannot read {}", file.display()))?,
-    };
+        );
+    }
+    let text = text::read(&file)?;
     let value = |name: &str| value(&text, &profile, name);
     match (value("aws_access_key_id"), value("aws_secret_access_key")) {
         (Some(key), Some(secret)) => Ok(Found {

@@ -7,13 +7,12 @@ use crate::flash::progress::Progress;
 use crate::flash::source::Source;
 use crate::flash::target::{self, Target};
 use crate::workspace::Workspace;
-use crate::{ask, flash, lichen_toml, ui};
+use crate::{ask, flash, lichen_toml, text, ui};
 use anyhow::{Context, Result};
 use protocol::lichen_toml::{Provision, Secret, Ssh, Wifi};
 use rustix::fs::Advice;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -83,7 +82,7 @@ pub fn run(workspace: &Workspace, args: &FlashArgs) -> Result<()> {
         workspace.check_appliance(image)?;
     }
     let toml = args.owner.lichen_toml()?;
-    let device = &resolve(device)?;
+    let device = &resolve(device, args.file)?;
     check(device, args.file, 0)?;
     target::check_permission(device)?;
 
@@ -119,10 +118,17 @@ fn is_path(image: &str) -> bool {
 }
 
 /// The device's real name, because names such as /dev/disk/by-id/… are links.
-fn resolve(device: &Path) -> Result<PathBuf> {
+fn resolve(device: &Path, file: bool) -> Result<PathBuf> {
+    let hint = match file {
+        true => format!(
+            "truncate -s 4G {} makes a file of the size of a card",
+            device.display()
+        ),
+        false => "./lichen flash --list shows what can be written to".into(),
+    };
     std::fs::canonicalize(device)
         .with_context(|| format!("there is no {}", device.display()))
-        .hint("./lichen flash --list shows what can be written to")
+        .hint(&hint)
 }
 
 /// Refuses a target that must not be overwritten; returns a description of it and its content.
@@ -288,17 +294,8 @@ fn keys(option: &str) -> Result<Vec<String>> {
 
 /// The content of a file without the final line break that editors and `echo` add; `-` is standard input.
 fn read(file: &Path) -> Result<String> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read standard input")?;
-    } else {
-        text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-    }
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    let text = text::read(file)?;
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
 /// The option for a key of lichen.toml.

@@ -4,8 +4,8 @@ use super::build;
 use crate::failure::Hint;
 use crate::nix::Nix;
 use crate::publish::{Place, cache, channel, images};
-use crate::ui;
 use crate::workspace::Workspace;
+use crate::{text, ui};
 use anyhow::{Context, Result};
 use protocol::channel::{Channel, FORMAT, SecretKey};
 use std::fs;
@@ -142,7 +142,7 @@ fn toplevel(nix: &Nix<'_>, appliance: &str) -> Result<PathBuf> {
 }
 
 fn read_key(file: &Path) -> Result<SecretKey> {
-    let text = fs::read_to_string(file)
+    let text = text::read(file)
         .with_context(|| format!("cannot read the fleet's key {}", file.display()))
         .hint("`./lichen key generate` creates one; --key FILE uses an existing one")?;
     SecretKey::parse(&text)

@@ -24,6 +24,9 @@ pub(super) fn check(line: &str) -> Result<(), String> {
     }
     let mut words = line.split_ascii_whitespace();
     let kind = words.next().unwrap_or_default();
+    if let Some(other) = other_form(line, kind) {
+        return Err(other.into());
+    }
     if !KINDS.contains(&kind) {
         return Err(format!(
             "does not begin with a kind of key; allowed: {}",
@@ -46,6 +49,35 @@ pub(super) fn check(line: &str) -> Result<(), String> {
     whole
         .then_some(())
         .ok_or_else(|| format!("is too short for {kind}"))
+}
+
+/// What is wrong with a key in a form that other programs or places take.
+fn other_form(line: &str, kind: &str) -> Option<&'static str> {
+    if kind.ends_with("-cert-v01@openssh.com") {
+        return Some(
+            "is a certificate; allowed is the key that it was made for, in the .pub file without `-cert`",
+        );
+    }
+    if line.starts_with("---- BEGIN SSH2") || line.starts_with("Comment:") {
+        return Some(
+            "is in the format of PuTTY; allowed is the line that `ssh-keygen -i -f FILE` prints",
+        );
+    }
+    if line.starts_with("PuTTY-User-Key-File") {
+        return Some(
+            "is a private key of PuTTY; never give it away: allowed is the line that `puttygen FILE -L` prints",
+        );
+    }
+    if kind == "ssh-dss" {
+        return Some(
+            "is a DSA key, which OpenSSH does not take any more; `ssh-keygen -t ed25519` makes another",
+        );
+    }
+    let has_key = line
+        .split_ascii_whitespace()
+        .skip(1)
+        .any(|word| KINDS.contains(&word));
+    has_key.then_some("begins with options, which are not supported; allowed is the key alone")
 }
 
 /// The fields of a key, each preceded by its length; `None` if the lengths do not add up.

@@ -110,6 +110,7 @@ mod tests {
             kind: Kind::Trade,
             numbered: Some(NumberedBy::TradeId),
             contiguous,
+            lasting: true,
         };
         let (mut state, stats) = (Numbers::after(after), StreamStats::default());
         let kept = numbers.iter().copied();

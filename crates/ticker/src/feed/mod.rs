@@ -33,6 +33,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const COMPLAIN: Duration = Duration::from_secs(10);
 /// How often a feed beats, and checks whether it must stop because the disk is full.
 const LOOK: Duration = Duration::from_secs(1);
+/// After how long a connection on which something was refused, and nothing received, is made anew.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 const BEAT: Duration = Duration::from_secs(90);
 
 /// The feed of one source.
@@ -50,6 +52,8 @@ pub struct Feed {
     heartbeat: Heartbeat,
     shutdown: Shutdown,
     complained: Option<Instant>,
+    /// What the exchange has refused on this connection.
+    refused: Option<String>,
     /// Records that have not been moved to the queue yet.
     records: Vec<Record>,
 }
@@ -85,9 +89,9 @@ impl Feed {
             settings: settings.clone(),
             decode: settings.decoder(first as u32),
             streams: shared.streams.clone(),
-            numbers: last[first..first + count]
-                .iter()
-                .map(|last| Numbers::after(*last))
+            numbers: (shared.streams[first..].iter())
+                .zip(&last[first..first + count])
+                .map(|(stream, last)| Numbers::after(last.filter(|_| stream.lasting)))
                 .collect(),
             first,
             queue: shared.queue.clone(),
@@ -97,6 +101,7 @@ impl Feed {
             heartbeat: kit.heartbeat(name, BEAT),
             shutdown: kit.shutdown().clone(),
             complained: None,
+            refused: None,
             records: Vec::new(),
         }
     }
@@ -164,7 +169,8 @@ impl Feed {
         let stats = stats.source(self.index);
         stats.connects.fetch_add(1, Relaxed);
         stats.connected.store(true, Relaxed);
-        self.component.ok();
+        let began = (self.clock)();
+        self.begin(began);
 
         let silence = self.settings.silence();
         let slice = LOOK.min(silence);
@@ -207,6 +213,7 @@ impl Feed {
                     if self.stats.is_stopped() {
                         return Ok(());
                     }
+                    self.look(began)?;
                     if let Some((every, words)) = exchange.keep_alive()
                         && now - said >= every
                     {
@@ -227,7 +234,8 @@ impl Feed {
             Ok(Decoded::Other) => {
                 self.stats.source(self.index).other.fetch_add(1, Relaxed);
             }
-            // If a list contains an error, the records before it are kept.
+            Err(Garbage::Refused(words)) => self.refused(words),
+            // If an item of a list is wrong, the others are kept.
             Err(error) => self.garbage(&error, message),
         }
         let mut records = std::mem::take(&mut self.records);
@@ -256,8 +264,64 @@ impl Feed {
         {
             return false;
         }
-        counters.received();
+        counters.received(record.received);
         true
+    }
+
+    /// A connection was made at `now`.
+    fn begin(&mut self, now: i64) {
+        self.refused = None;
+        self.component.ok();
+        for (index, numbers) in self.numbers.iter_mut().enumerate() {
+            if !self.streams[self.first + index].lasting {
+                *numbers = Numbers::default();
+            }
+            let counters = self.stats.stream((self.first + index) as u32);
+            let since = &counters.since;
+            let _ = since.compare_exchange(0, now, Relaxed, Relaxed);
+        }
+    }
+
+    fn refused(&mut self, words: String) {
+        self.stats.source(self.index).refusals.fetch_add(1, Relaxed);
+        tracing::warn!(source = self.settings.name, "the exchange says: {words}");
+        let words = format!("the exchange says: {words}");
+        self.component.degraded(&*words);
+        self.refused.get_or_insert(words);
+    }
+
+    /// Looks at each stream of a connection that began at `began`: that something is heard on it says nothing of them.
+    fn look(&mut self, began: i64) -> anyhow::Result<()> {
+        let now = (self.clock)();
+        let longest = (self.settings.quiet_seconds * 1e6) as i64;
+        let mut quiet = None;
+        let mut any = false;
+        for index in self.first..self.first + self.numbers.len() {
+            let counters = self.stats.stream(index as u32);
+            let heard = counters.heard.load(Relaxed);
+            any |= heard > began;
+            let is_quiet = now - heard.max(counters.since.load(Relaxed)) >= longest;
+            counters.quiet.store(is_quiet, Relaxed);
+            if is_quiet {
+                quiet.get_or_insert(&self.streams[index]);
+            }
+        }
+        match (&self.refused, quiet) {
+            (Some(words), _) => {
+                let words = words.clone();
+                // It may have been for the moment; who gets nothing at all loses nothing by asking anew.
+                if !any && now - began >= ASK_AGAIN.as_micros() as i64 {
+                    bail!(words);
+                }
+                self.component.degraded(words);
+            }
+            (None, Some(stream)) => self.component.degraded(format!(
+                "no record of {} {} for more than {} s",
+                stream.channel, stream.symbol, self.settings.quiet_seconds
+            )),
+            (None, None) => self.component.ok(),
+        }
+        Ok(())
     }
 
     fn garbage(&mut self, error: &Garbage, message: &[u8]) {

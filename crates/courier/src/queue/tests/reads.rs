@@ -40,6 +40,31 @@ fn what_the_card_never_gives_again_costs_only_itself() {
 }
 
 #[test]
+fn it_costs_only_itself_also_while_newer_frames_are_read_between_the_tries() {
+    let place = Place::new();
+    let mut queue = place.open();
+    for number in 0..2 {
+        queue.append(frame(number)).unwrap();
+        queue.begin_anew();
+    }
+    let path = place.files("segment").remove(0);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    for number in 2..2 + i64::from(TRIES) {
+        queue.append(frame(number)).unwrap();
+        let batch = queue.next(Order::NewestFirst, 6).unwrap().unwrap();
+        assert_eq!(numbers(&batch), [number]);
+        queue.acknowledge(&batch).unwrap();
+        if let Ok(batch) = queue.next(Order::NewestFirst, 6) {
+            assert_eq!(numbers(&batch.unwrap()), [1]);
+            assert_eq!(place.stats.how_many_lost(Lost::Damaged), 2);
+            return;
+        }
+    }
+    panic!("{TRIES} reads failed, and nothing behind what cannot be read is sent");
+}
+
+#[test]
 fn a_read_that_fails_at_the_start_is_tried_again_and_costs_nothing() {
     let place = Place::new();
     let mut queue = place.open();

@@ -33,7 +33,7 @@ impl Exchange for Binance {
     fn address(&self, source: &SourceSettings) -> Option<String> {
         let names = source.channels.iter().flat_map(|channel| {
             let symbols = source.symbols.iter();
-            symbols.map(|symbol| self.symbol_name(channel, symbol))
+            symbols.map(|symbol| encoded(&self.symbol_name(channel, symbol)))
         });
         let names: Vec<String> = names.collect();
         let streams = names.join("/");
@@ -48,6 +48,19 @@ impl Exchange for Binance {
     fn decoder(&self, _: &SourceSettings, table: Table) -> Decode {
         Box::new(move |text, now, records| decode(&table, text, now, records))
     }
+}
+
+/// The name in an address: a symbol may be in any script, and `#` would end the address.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
+    let mut text = String::new();
+    for byte in name.bytes() {
+        match plain(byte) {
+            true => text.push(char::from(byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 #[derive(Clone, Copy)]

@@ -27,6 +27,7 @@ impl Exchange for Json {
             kind: if quotes { Kind::Quote } else { Kind::Trade },
             numbered: fields.sequence.is_some().then_some(NumberedBy::Sequence),
             contiguous: fields.contiguous,
+            lasting: fields.lasting,
         })
     }
 
@@ -107,10 +108,11 @@ fn decode(
     let mut reader = Reader::of(text);
     let mut found = Vec::new();
     match reader.peek() {
-        b'[' => reader.list(|reader| found.push(Found::read(paths, reader))),
+        b'[' => reader.items(|reader| Found::read(paths, reader), |item| found.push(item)),
         b'{' => found.push(Found::read(paths, &mut reader)),
         _ => reader.expected("an object or a list of objects was expected"),
     }
+    let mut spoilt = reader.spoilt();
     reader.end()?;
     let before = records.len();
     for found in found {
@@ -128,7 +130,8 @@ fn decode(
             continue;
         }
         if wanted(Slot::Sequence) && found.record.sequence.get().is_none() {
-            return Err(Garbage::Missing("no sequence number"));
+            spoilt.get_or_insert(Garbage::Missing("no sequence number"));
+            continue;
         }
         records.push(Record {
             stream,
@@ -136,10 +139,11 @@ fn decode(
             ..found.record
         });
     }
-    Ok(match records.len() > before {
-        true => Decoded::Records,
-        false => Decoded::Other,
-    })
+    match spoilt {
+        Some(error) => Err(error),
+        None if records.len() > before => Ok(Decoded::Records),
+        None => Ok(Decoded::Other),
+    }
 }
 
 struct Found<'a> {

@@ -47,6 +47,8 @@ struct Message<'a> {
     data: Vec<Item<'a>>,
     success: Option<bool>,
     error: Option<Text<'a>>,
+    /// The first error of an item.
+    spoilt: Option<Garbage>,
 }
 
 /// A record, and values that are not stored in it directly.
@@ -65,13 +67,15 @@ impl<'a> Message<'a> {
         reader.object(|reader, name| match name {
             "channel" => message.channel = reader.text(),
             "data" if !reader.null() => {
-                reader.list(|reader| message.data.push(Item::read(reader, now)));
+                let item = |reader: &mut Reader<'a>| Item::read(reader, now);
+                reader.items(item, |item| message.data.push(item));
             }
             "data" => {}
             "success" => message.success = reader.truth(),
             "error" => message.error = reader.text(),
             _ => reader.skip(),
         });
+        message.spoilt = reader.spoilt();
         reader.end()?;
         Ok(message)
     }
@@ -103,6 +107,31 @@ impl<'a> Item<'a> {
             last,
         }
     }
+
+    /// Its record, unless nobody subscribed to its symbol.
+    fn record(self, table: &Table, channel: &str) -> Result<Option<Record>, Garbage> {
+        let symbol = self.symbol.ok_or(Garbage::Missing("no symbol"))?;
+        let Some(stream) = table.find(channel, &symbol.bytes()) else {
+            return Ok(None);
+        };
+        let record = self.record;
+        let price = record.price.get().or(self.last.get());
+        price
+            .or(record.bid.get())
+            .ok_or(Garbage::Missing("no price"))?;
+        if channel == "trade" {
+            let number = record.trade_id.get();
+            number.ok_or(Garbage::Missing("no trade_id"))?;
+        }
+        let time = self.time.and_then(|time| rfc3339(&time.meaning()));
+        Ok(Some(Record {
+            stream,
+            time: time.into(),
+            buy: self.side.map(|side| side.is("buy")),
+            price: price.into(),
+            ..record
+        }))
+    }
 }
 
 fn decode(
@@ -122,31 +151,17 @@ fn decode(
         _ => return Ok(Decoded::Other),
     };
     let before = records.len();
+    let mut spoilt = message.spoilt;
     for item in message.data {
-        let symbol = item.symbol.ok_or(Garbage::Missing("no symbol"))?;
-        let Some(stream) = table.find(channel, &symbol.bytes()) else {
-            continue;
-        };
-        let record = item.record;
-        let price = record.price.get().or(item.last.get());
-        price
-            .or(record.bid.get())
-            .ok_or(Garbage::Missing("no price"))?;
-        if channel == "trade" {
-            let number = record.trade_id.get();
-            number.ok_or(Garbage::Missing("no trade_id"))?;
+        match item.record(table, channel) {
+            Ok(Some(record)) => records.push(record),
+            Ok(None) => {}
+            Err(error) => drop(spoilt.get_or_insert(error)),
         }
-        let time = item.time.and_then(|time| rfc3339(&time.meaning()));
-        records.push(Record {
-            stream,
-            time: time.into(),
-            buy: item.side.map(|side| side.is("buy")),
-            price: price.into(),
-            ..record
-        });
     }
-    Ok(match records.len() > before {
-        true => Decoded::Records,
-        false => Decoded::Other,
-    })
+    match spoilt {
+        Some(error) => Err(error),
+        None if records.len() > before => Ok(Decoded::Records),
+        None => Ok(Decoded::Other),
+    }
 }

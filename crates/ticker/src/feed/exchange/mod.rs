@@ -90,6 +90,8 @@ pub struct Nature {
     pub numbered: Option<NumberedBy>,
     /// Whether the numbers are consecutive, so that a missing number is a gap.
     pub contiguous: bool,
+    /// Whether the numbers go on over connections; otherwise they begin anew with each.
+    pub lasting: bool,
 }
 
 impl Nature {
@@ -98,18 +100,21 @@ impl Nature {
         kind: Kind::Trade,
         numbered: Some(NumberedBy::TradeId),
         contiguous: true,
+        lasting: true,
     };
     /// Prices whose sequence numbers also count other messages.
     pub const QUOTES: Nature = Nature {
         kind: Kind::Quote,
         numbered: Some(NumberedBy::Sequence),
         contiguous: false,
+        lasting: true,
     };
     /// Prices without numbers.
     pub const UNNUMBERED_QUOTES: Nature = Nature {
         kind: Kind::Quote,
         numbered: None,
         contiguous: false,
+        lasting: true,
     };
 }
 
@@ -156,6 +161,10 @@ pub struct SourceSettings {
     /// Without a message for this long, the connection counts as dead and is replaced.
     #[serde(default = "silence")]
     pub silence_seconds: f64,
+    /// Without a record of one symbol and channel for this long, the source counts as degraded: an exchange that sends
+    /// heartbeats may have stopped to send that one.
+    #[serde(default = "quiet")]
+    pub quiet_seconds: f64,
     /// Pause after the first failure to connect, doubled with each further one, up to a minute.
     #[serde(default = "retry")]
     pub retry_seconds: f64,
@@ -169,6 +178,10 @@ pub struct SourceSettings {
 
 fn silence() -> f64 {
     60.0
+}
+
+fn quiet() -> f64 {
+    3600.0
 }
 
 fn retry() -> f64 {
@@ -187,6 +200,9 @@ pub struct FieldNames {
     pub sequence: Option<String>,
     /// Whether the numbers are consecutive, so that a missing number is a gap.
     pub contiguous: bool,
+    /// Whether the numbers go on over connections, so that a number seen before is a duplicate; otherwise they are
+    /// expected to begin anew with each connection.
+    pub lasting: bool,
     /// The time of the event: RFC 3339, or seconds, milliseconds, microseconds or nanoseconds since 1970.
     pub time: Option<String>,
     /// The price.
@@ -216,6 +232,7 @@ impl SourceSettings {
             channels: owned(channels),
             symbols: owned(symbols),
             silence_seconds: silence(),
+            quiet_seconds: quiet(),
             retry_seconds: retry(),
             subscribe: Vec::new(),
             fields: FieldNames::default(),
@@ -277,6 +294,7 @@ impl SourceSettings {
         }
         let seconds = kit::within([
             ("silence_seconds", self.silence_seconds, 0.1..=86_400.0),
+            ("quiet_seconds", self.quiet_seconds, 0.1..=31_536_000.0),
             ("retry_seconds", self.retry_seconds, 0.01..=60.0),
         ]);
         let checked = seconds.and_then(|()| self.kind.0.check(self));

@@ -25,6 +25,8 @@ pub struct Reader<'a> {
     length: usize,
     depth: u32,
     wrong: Option<(&'static str, usize)>,
+    /// The first error of an item that was passed over.
+    spoilt: Option<(&'static str, usize)>,
 }
 
 impl<'a> Reader<'a> {
@@ -36,6 +38,7 @@ impl<'a> Reader<'a> {
             length: text.len(),
             depth: 0,
             wrong: None,
+            spoilt: None,
         }
     }
 
@@ -117,6 +120,23 @@ impl<'a> Reader<'a> {
         self.all(b'[', b']', "a list was expected", take);
     }
 
+    /// Reads a list; `keep` gets what `read` makes of each item. An item in which it finds an error is passed over, if it is
+    /// JSON at all, and [`spoilt`](Self::spoilt) tells of it: its neighbours are as good as without it.
+    pub fn items<T>(&mut self, read: impl Fn(&mut Self) -> T, mut keep: impl FnMut(T)) {
+        self.list(|reader| {
+            let (rest, depth) = (reader.rest, reader.depth);
+            let item = read(reader);
+            match reader.wrong.take() {
+                None => keep(item),
+                Some(error) => {
+                    reader.spoilt.get_or_insert(error);
+                    (reader.rest, reader.depth) = (rest, depth);
+                    reader.skip();
+                }
+            }
+        });
+    }
+
     #[inline(always)]
     fn all(
         &mut self,
@@ -188,6 +208,12 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub fn null(&mut self) -> bool {
         self.peek() == b'n' && self.word(b"null")
+    }
+
+    /// The first error in an item that was passed over.
+    pub fn spoilt(&self) -> Option<Garbage> {
+        let (what, at) = self.spoilt?;
+        Some(Garbage::Malformed { what, at })
     }
 
     /// Checks that nothing follows; returns the error, if there was one.
