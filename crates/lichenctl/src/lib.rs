@@ -28,6 +28,7 @@ pub mod record;
 pub mod recovery;
 pub mod reset;
 pub mod retention;
+mod room;
 pub mod root;
 pub mod service_data;
 pub mod stage;

@@ -133,6 +133,9 @@ enum Verb {
         /// A public key of age to encrypt to, besides those of the configuration
         #[arg(long = "recipient", value_name = "KEY", requires = "to")]
         recipients: Vec<Recipient>,
+        /// Try twice more, after some minutes, if it fails (as the timer does)
+        #[arg(long, hide = true, conflicts_with = "to")]
+        patiently: bool,
     },
     /// Restore the decrypted backup on standard input, as `lichen restore` sends it
     Restore,
@@ -289,6 +292,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let lock = GenerationsLock::take(&root)?;
             print!("{}", retention::collect(&root, keep, &lock)?);
         }
+        Verb::Backup {
+            patiently: true, ..
+        } => {
+            println!("{}", lichenctl::backup::keep_patiently(&root)?.display());
+        }
         Verb::Backup { to: None, .. } => println!("{}", lichenctl::backup::keep(&root)?.display()),
         Verb::Backup { recipients, .. } => {
             lichenctl::backup::stream(&root, &recipients, std::io::stdout().lock())?;
@@ -321,8 +329,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Vitals => vitals::publish(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::RestoreState => {
-            lichenctl::backup::at_boot(&root)?;
-            service_data::at_boot(&root)?;
+            // What fails for the one keeps nothing from the other.
+            let exchanged = lichenctl::backup::at_boot(&root);
+            let restored = service_data::at_boot(&root);
+            if let (Err(error), Err(_)) = (&exchanged, &restored) {
+                journal::error(&format!("{error:#}"));
+            }
+            restored.and(exchanged)?;
         }
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),

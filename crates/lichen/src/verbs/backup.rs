@@ -50,7 +50,7 @@ pub fn backup(args: &BackupArgs) -> Result<()> {
         true => key::keys_in(&own)?,
         false => Vec::new(),
     };
-    let recipient = keys.first().map(|key| key.recipient().to_string());
+    let recipients: Vec<_> = keys.iter().map(|key| key.recipient().to_string()).collect();
     let device = Device::connect(&args.host, &args.ssh)?;
     let cannot = || format!("cannot write {}", file.display());
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
@@ -58,7 +58,7 @@ pub fn backup(args: &BackupArgs) -> Result<()> {
     let mut aside =
         tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
     let order = Command::Backup {
-        recipient: recipient.as_deref(),
+        recipients: &recipients,
     };
     let mut to = Summing(aside.as_file_mut(), Sum::default());
     let ended = device.receive(&order.line(), &mut to, &mut listen(&device))?;

@@ -47,14 +47,12 @@ pub enum BackupRefused {
     /// Another generation might still bring back its own copies.
     #[error("the running generation changed the version of data, and is not good yet")]
     OnTrial,
-    /// DATA does not have enough free space.
-    #[error("DATA has no room: {needed} bytes are needed, {free} are free")]
-    NoRoom {
-        /// The space needed for the copies and for the data that services make of them.
-        needed: u64,
-        /// The free space.
-        free: u64,
-    },
+    /// Its blessing must not have to wait.
+    #[error("the running generation is on trial, and not good yet")]
+    BeforeItIsGood,
+    /// A restore was decided, and is not complete.
+    #[error("an earlier restore was interrupted while directories were exchanged")]
+    Unfinished,
     /// What was restored does not run.
     #[error("the data were restored, and the services do not start with them: {0}")]
     DoesNotStart(String),
@@ -82,9 +80,12 @@ impl Hint for BackupRefused {
             Self::OnTrial => {
                 "its next boot makes it good, if it is healthy; `lichenctl status` tells when it is, and restore then"
             }
-            Self::NoRoom { .. } => "`lichenctl gc` removes generations that are not needed",
+            Self::BeforeItIsGood => "`lichenctl status` tells when it is good; back up then",
+            Self::Unfinished => {
+                "a reboot completes it; if it does not, `journalctl -u lichen-restore-state` says why"
+            }
             Self::DoesNotStart(_) => {
-                "`journalctl -e` says why; the data from before are in /var/lib/lichen/state/SERVICE/replaced"
+                "`journalctl -e` says why; the data from before are in /var/lib/lichen/state/SERVICE/replaced-N"
             }
         }
     }

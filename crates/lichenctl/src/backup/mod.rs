@@ -16,24 +16,30 @@ pub(crate) use record::Told;
 pub(crate) use record::metrics;
 pub use restore::{at_boot, restore};
 
-use crate::generations::{CURRENT, Running};
+use crate::generations::{Booted, CURRENT, Running};
 use crate::journal::{self, say};
-use crate::lock::GenerationsLock;
+use crate::lock::{self, GenerationsLock};
+use crate::room::Room;
 use crate::root::Root;
 use crate::service_data::{Declared, copy};
+use crate::state::BootState;
 use crate::update;
 use anyhow::{Context, Result};
 use backup::{Manifest, Recipient, State};
+use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
+use shelf::Kept;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const CONFIG: &str = "etc/lichen/backup.json";
 /// Where backups are kept on DATA.
 pub const FOLDER: &str = "var/lib/lichen/backup";
-/// Space left for all other writers, in bytes.
-const MARGIN: u64 = 64 << 20;
+/// The pauses after which a backup that failed is tried again.
+const AGAIN: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(1200)];
 
 /// What `lichen.backup` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -63,7 +69,7 @@ impl Config {
     }
 }
 
-/// Makes a backup on DATA, verifies it, removes old ones, and brings it where else the configuration says; says where it
+/// Makes a backup on DATA, verifies it, brings it where else the configuration says, and removes old ones; says where it
 /// is. The outcome is kept for the metrics.
 pub fn keep(root: &Root) -> Result<PathBuf> {
     let config = Config::load(root)?.unwrap_or_default();
@@ -72,26 +78,46 @@ pub fn keep(root: &Root) -> Result<PathBuf> {
         return Err(BackupRefused::NoKeys.into());
     }
     let _alone = alone(root)?;
-    let mut brought = record::brought(root);
-    let mut made = || -> Result<_> {
-        let copies = Copies::take(root)?;
-        let name = copies.device();
-        let kept = shelf::put(root, &name, config.keep, |file| {
-            copies.write(file, &recipients)
-        })?;
-        drop(copies);
-        if let Some(s3) = &config.s3 {
-            s3.bring(root, &name, &mut brought)?;
-        }
-        Ok(kept)
-    };
-    let kept = made();
-    let noted = record::note(root, &kept, brought);
+    let kept = make(root, &config, &recipients);
+    let noted = record::note(root, &kept);
     let kept =
         kept.inspect_err(|error| journal::error(&format!("the backup failed: {error:#}")))?;
     noted?;
     say(&format!("{} bytes, read back and intact", kept.bytes));
     Ok(kept.file)
+}
+
+/// Does the same, and tries twice more after some minutes: a service may have been down for a moment, and a generation on
+/// trial will be good or gone.
+pub fn keep_patiently(root: &Root) -> Result<PathBuf> {
+    patiently(|| keep(root), std::thread::sleep)
+}
+
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T>, wait: impl Fn(Duration)) -> Result<T> {
+    for pause in AGAIN {
+        match attempt() {
+            Err(_) => say(&format!("trying again in {} minutes", pause.as_secs() / 60)),
+            done => return done,
+        }
+        wait(pause);
+    }
+    attempt()
+}
+
+fn make(root: &Root, config: &Config, recipients: &[Recipient]) -> Result<Kept> {
+    let give_way = || shelf::give_way(root);
+    let room = Room::of(root.at(FOLDER)).or(&give_way);
+    let copies = Copies::take(root, &room)?;
+    let name = copies.device();
+    let kept = shelf::put(root, &name, &room, |file| copies.write(file, recipients))?;
+    drop(copies);
+    // Those that leave DATA are brought before, if they can be.
+    let brought = match &config.s3 {
+        Some(s3) => s3.bring(root, &name),
+        None => Ok(()),
+    };
+    shelf::clear(root, config.keep)?;
+    brought.map(|()| kept)
 }
 
 /// Writes a backup to a stream, encrypted to the keys of the configuration and to these.
@@ -105,53 +131,50 @@ pub fn stream(root: &Root, recipients: &[Recipient], to: impl Write) -> Result<(
     if all.is_empty() {
         return Err(BackupRefused::NoKeys.into());
     }
-    let _alone = alone(root)?;
-    let mut to = Copies::take(root)?.write(to, &all)?;
+    let copies = Copies::take(root, &Room::of(root.at(FOLDER)))?;
+    let mut to = copies.write(to, &all)?;
     to.flush().context("cannot write the backup")
 }
 
-/// The right to use the folder of copies, waited for; held until dropped.
+/// The right to change what is on the shelf, waited for; held until dropped.
 fn alone(root: &Root) -> Result<File> {
-    durable::directory(&root.at("run/lichen"), 0o755)?;
-    let path = root.at("run/lichen/backup.lock");
-    let file = fs::OpenOptions::new().create(true).append(true).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    let file = lock::open(root, "run/lichen/backup.lock")?;
     file.lock().context("cannot wait for the other backup")?;
     Ok(file)
 }
 
-/// The copies that the services made, until the archive of them is written.
+/// The copies that the services made, until the archive of them is written. They have no names, so that nothing of them
+/// stays on DATA, whatever ends this process, and nobody has to wait for a receiver that does not read.
 struct Copies {
-    folder: PathBuf,
+    files: BTreeMap<String, File>,
     manifest: Manifest,
 }
 
 impl Copies {
     /// Lets every service make its copy, while no other generation can come to run.
-    fn take(root: &Root) -> Result<Self> {
+    fn take(root: &Root, room: &Room) -> Result<Self> {
         durable::directory(&root.at("var/lib/lichen"), 0o700)?;
         durable::directory(&root.at(FOLDER), 0o700)?;
-        let folder = root.at(FOLDER).join(".copies");
-        // A power cut may have left them.
-        copy::remove(&folder)?;
         let _lock = GenerationsLock::wait(root)?;
+        refuse_on_trial(root)?;
         let mut copies = Self {
             manifest: describe(root)?,
-            folder,
+            files: BTreeMap::new(),
         };
-        durable::directory(&copies.folder, 0o700)?;
         let declared = Declared::running(root)?;
         if declared.0.is_empty() {
             return Err(BackupRefused::NothingDeclared.into());
         }
         for (name, service) in &declared.0 {
-            let made = || -> Result<State> {
-                let path = copies.folder.join(name);
-                copy::take(root, service, &path)?;
-                Ok(State::of(name, &service.version, File::open(path)?)?)
+            let made = || -> Result<(State, File)> {
+                let mut file = nameless(root)?;
+                copy::take(root, service, &file, room)?;
+                file.rewind()?;
+                Ok((State::of(name, &service.version, &file)?, file))
             };
-            let state = made().with_context(|| format!("cannot copy the data of {name}"))?;
-            copies.manifest.states.push(state);
+            let made = made().with_context(|| format!("cannot copy the data of {name}"))?;
+            copies.manifest.states.push(made.0);
+            copies.files.insert(name.clone(), made.1);
         }
         Ok(copies)
     }
@@ -167,16 +190,32 @@ impl Copies {
 
     fn write<W: Write>(&self, to: W, recipients: &[Recipient]) -> Result<W> {
         let open = |state: &State| {
-            let path = self.folder.join(&state.name);
-            File::open(&path).with_context(|| format!("cannot read {}", path.display()))
+            let mut file = &self.files[&state.name];
+            file.rewind().context("cannot read a copy")?;
+            Ok(file)
         };
         backup::write(to, recipients, &self.manifest, open).context("cannot write the backup")
     }
 }
 
-impl Drop for Copies {
-    fn drop(&mut self) {
-        let _ = copy::remove(&self.folder);
+/// A file on DATA that goes when it is closed.
+fn nameless(root: &Root) -> Result<File> {
+    let folder = root.at(FOLDER);
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&folder, flags, Mode::RUSR | Mode::WUSR);
+    let file = file.with_context(|| format!("cannot make a file in {}", folder.display()))?;
+    Ok(file.into())
+}
+
+/// A generation on trial is blessed only when it gets the lock, within minutes, and copies may take longer. One that a live
+/// switch has started is blessed after its boot.
+fn refuse_on_trial(root: &Root) -> Result<()> {
+    let state = BootState::load(&root.at("boot"));
+    let trial = state.ok().and_then(|state| state.state().trial);
+    let trial = trial.map(|trial| trial.generation);
+    match trial.is_some() && trial == Booted::read(root).generation {
+        true => Err(BackupRefused::BeforeItIsGood.into()),
+        false => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The backups on DATA: `HOSTNAME-NUMBER.tar.zst.age`. They are numbered, because a device's clock may be wrong.
 
-use super::{BackupRefused, FOLDER};
+use super::{BackupRefused, FOLDER, record};
+use crate::journal;
+use crate::room::{Room, Sparing};
 use crate::root::Root;
 use anyhow::{Context, Result};
 use backup::State;
@@ -13,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 const ENDING: &str = ".tar.zst.age";
 
+/// Writes a backup as far as there is room.
+pub(super) type Writer<'r> = BufWriter<Sparing<'r, Summed>>;
+
 /// A backup that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -20,42 +25,64 @@ pub(super) struct Kept {
     pub(super) bytes: u64,
 }
 
-/// Puts what `write` writes on the shelf under the next number, once it reads as it was written, and removes all but
-/// the newest `keep`. Until then the earlier ones stay.
-pub(super) fn put(
+/// Puts what `write` writes on the shelf under the next number, once it reads as it was written.
+pub(super) fn put<'r>(
     root: &Root,
     name: &str,
-    keep: usize,
-    write: impl FnOnce(BufWriter<Summed>) -> Result<BufWriter<Summed>>,
+    room: &'r Room<'r>,
+    write: impl FnOnce(Writer<'r>) -> Result<Writer<'r>>,
 ) -> Result<Kept> {
     let folder = root.at(FOLDER);
-    let number = on(&folder)?.last().map_or(1, |(number, _)| number + 1);
+    let newest = on(&folder)?.last().map_or(0, |(number, _)| *number);
+    let number = newest.max(record::number(root)) + 1;
     let temporary = folder.join(".partial");
-    let written = once(&temporary, write);
+    let written = once(&temporary, room, write);
     let bytes = written.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     cut::point("whole backup");
     let file = folder.join(format!("{name}-{number:04}{ENDING}"));
     durable::rename(&temporary, &file)?;
-    let all = on(&folder)?;
-    for (_, old) in &all[..all.len().saturating_sub(keep.max(1))] {
-        durable::remove(old)?;
-    }
+    record::note_number(root, number)?;
     Ok(Kept { file, bytes })
 }
 
-fn once(
+/// Removes all but the newest `keep`.
+pub(super) fn clear(root: &Root, keep: usize) -> Result<()> {
+    let all = on(&root.at(FOLDER))?;
+    for (_, old) in &all[..all.len().saturating_sub(keep.max(1))] {
+        durable::remove(old)?;
+    }
+    Ok(())
+}
+
+/// Removes the oldest one, if it is not the only one, and tells it; says whether it did.
+pub(super) fn give_way(root: &Root) -> Result<bool> {
+    let all = on(&root.at(FOLDER))?;
+    let [(_, oldest), _, ..] = &all[..] else {
+        return Ok(false);
+    };
+    journal::error(&format!(
+        "DATA has no room for another backup: the oldest one, {}, is removed",
+        oldest.display()
+    ));
+    durable::remove(oldest)
+}
+
+fn once<'r>(
     path: &Path,
-    write: impl FnOnce(BufWriter<Summed>) -> Result<BufWriter<Summed>>,
+    room: &'r Room<'r>,
+    write: impl FnOnce(Writer<'r>) -> Result<Writer<'r>>,
 ) -> Result<u64> {
     let cannot = || format!("cannot write {}", path.display());
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
     let file = options.open(path).with_context(cannot)?;
-    let written = write(BufWriter::with_capacity(1 << 17, Summed::new(file)))?;
-    let Summed { file, sum } = written
+    let to = Sparing::new(Summed::new(file), room);
+    let written = write(BufWriter::with_capacity(1 << 17, to))?;
+    let written = written
         .into_inner()
         .map_err(|error| error.into_error())
         .with_context(cannot)?;
+    let Summed { file, sum } = written.into_inner();
     file.sync_all().with_context(cannot)?;
     // From the card, and not from memory.
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
