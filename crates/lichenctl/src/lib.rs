@@ -20,6 +20,7 @@ pub mod link;
 pub mod live;
 pub mod lock;
 mod openmetrics;
+pub mod patient;
 pub mod plan;
 pub mod profile;
 pub mod provision;

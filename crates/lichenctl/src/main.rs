@@ -13,7 +13,8 @@ use lichenctl::state::Generation;
 use lichenctl::toplevel::Toplevel;
 use lichenctl::update::{self, Extent};
 use lichenctl::{
-    bless, generations, grow, hints, journal, link, provision, receive, recovery, reset, retention,
+    bless, generations, grow, hints, journal, link, patient, provision, receive, recovery, reset,
+    retention,
 };
 use lichenctl::{service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
@@ -302,7 +303,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             lichenctl::backup::stream(&root, &recipients, std::io::stdout().lock())?;
         }
         Verb::Restore => {
-            lichenctl::backup::restore(&root, std::io::stdin().lock())?;
+            lichenctl::backup::restore(&root, patient::stdin()?)?;
         }
         Verb::FactoryReset { yes } => factory_reset(&root, yes)?,
         Verb::Missing => {
@@ -315,7 +316,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             );
         }
         Verb::Receive => {
-            let received = receive::receive(&root, &mut std::io::stdin().lock())?;
+            let received = receive::receive(&root, &mut patient::stdin()?)?;
             println!("{}", serde_json::to_string(&received)?);
         }
         Verb::Arrive => bless::arrive(&root)?,

@@ -15,6 +15,14 @@ pub enum BackupRefused {
     /// What was written is not what is read.
     #[error("{0} does not read as it was written")]
     Unreliable(String),
+    /// Some services could not copy their data.
+    #[error("{file} is a backup without the data of {missing}")]
+    Incomplete {
+        /// What there is.
+        file: String,
+        /// The services.
+        missing: String,
+    },
     /// The bucket's key is not there.
     #[error("this device has no secret {0}, so that no backup can be brought to the bucket")]
     NoSecret(String),
@@ -68,6 +76,9 @@ impl Hint for BackupRefused {
                 "lichen.state.SERVICE in the appliance's configuration declares them"
             }
             Self::Unreliable(_) => "the card may be dying: `lichenctl status` counts its errors",
+            Self::Incomplete { .. } => {
+                "what it has can be restored; mend the service, and `lichenctl backup` makes a whole one"
+            }
             Self::NoSecret(_) => {
                 "name it in [secrets] of lichen.toml, copy that to BOOT and reboot"
             }

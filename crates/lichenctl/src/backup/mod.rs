@@ -38,6 +38,8 @@ use std::time::Duration;
 const CONFIG: &str = "etc/lichen/backup.json";
 /// Where backups are kept on DATA.
 pub const FOLDER: &str = "var/lib/lichen/backup";
+/// Held while a backup is made on DATA.
+const LOCK: &str = "run/lichen/backup.lock";
 /// The pauses after which a backup that failed is tried again.
 const AGAIN: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(1200)];
 
@@ -70,54 +72,120 @@ impl Config {
 }
 
 /// Makes a backup on DATA, verifies it, brings it where else the configuration says, and removes old ones; says where it
-/// is. The outcome is kept for the metrics.
+/// is. The outcome is kept for the metrics. What a service cannot copy is left out, and an error names it.
 pub fn keep(root: &Root) -> Result<PathBuf> {
-    let config = Config::load(root)?.unwrap_or_default();
-    let recipients = config.recipients()?;
-    if recipients.is_empty() {
-        return Err(BackupRefused::NoKeys.into());
-    }
-    let _alone = alone(root)?;
-    let kept = make(root, &config, &recipients);
-    let noted = record::note(root, &kept);
-    let kept =
-        kept.inspect_err(|error| journal::error(&format!("the backup failed: {error:#}")))?;
-    noted?;
-    say(&format!("{} bytes, read back and intact", kept.bytes));
-    Ok(kept.file)
+    Run::new(root, &[], |_| ()).keep()
 }
 
-/// Does the same, and tries twice more after some minutes: a service may have been down for a moment, and a generation on
-/// trial will be good or gone.
+/// Does the same, and tries each step twice more after some minutes: a service may have been down for a moment, and a
+/// generation on trial will be good or gone.
 pub fn keep_patiently(root: &Root) -> Result<PathBuf> {
-    patiently(|| keep(root), std::thread::sleep)
+    Run::new(root, &AGAIN, std::thread::sleep).keep()
 }
 
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T>, wait: impl Fn(Duration)) -> Result<T> {
-    for pause in AGAIN {
-        match attempt() {
-            Err(_) => say(&format!("trying again in {} minutes", pause.as_secs() / 60)),
-            done => return done,
+/// One backup on DATA, in steps that may be tried again.
+struct Run<'r, W> {
+    root: &'r Root,
+    pauses: &'r [Duration],
+    wait: W,
+    /// The right to change what is on the shelf; given up during pauses.
+    alone: Option<File>,
+}
+
+/// A backup on the shelf.
+struct Shelved {
+    kept: Kept,
+    /// The name of the device.
+    device: String,
+    /// Why it lacks the data of a service.
+    incomplete: Option<anyhow::Error>,
+}
+
+impl<'r, W: Fn(Duration)> Run<'r, W> {
+    fn new(root: &'r Root, pauses: &'r [Duration], wait: W) -> Self {
+        Self {
+            root,
+            pauses,
+            wait,
+            alone: None,
         }
-        wait(pause);
     }
-    attempt()
+
+    fn keep(mut self) -> Result<PathBuf> {
+        let root = self.root;
+        let config = Config::load(root)?.unwrap_or_default();
+        let recipients = config.recipients()?;
+        if recipients.is_empty() {
+            return Err(BackupRefused::NoKeys.into());
+        }
+        let shelved = self.step(|may_lack| shelve(root, &recipients, may_lack))?;
+        let Shelved { kept, device, .. } = &shelved;
+        say(&format!("{} bytes, read back and intact", kept.bytes));
+        self.step(|_| {
+            // Those that leave DATA are brought before, if they can be.
+            let brought = match &config.s3 {
+                Some(s3) => s3.bring(root, device),
+                None => Ok(()),
+            };
+            shelf::clear(root, config.keep)?;
+            brought
+        })?;
+        record::done(root, shelved.incomplete.as_ref())?;
+        match shelved.incomplete {
+            Some(error) => Err(error),
+            None => Ok(shelved.kept.file),
+        }
+    }
+
+    /// Tries it until it is done, or there are no more pauses; the attempt is told whether it is the last one. That it
+    /// failed is kept for the metrics.
+    fn step<T>(&mut self, mut attempt: impl FnMut(bool) -> Result<T>) -> Result<T> {
+        let mut pauses = self.pauses.iter();
+        loop {
+            if self.alone.is_none() {
+                self.alone = Some(alone(self.root)?);
+                record::begin(self.root)?;
+            }
+            let pause = pauses.next();
+            let error = match attempt(pause.is_none()) {
+                Err(error) => error,
+                done => return done,
+            };
+            journal::error(&format!("the backup failed: {error:#}"));
+            let noted = record::failed(self.root, &error);
+            let Some(pause) = pause else {
+                return Err(error);
+            };
+            noted?;
+            say(&format!("trying again in {} minutes", pause.as_secs() / 60));
+            self.alone = None;
+            (self.wait)(*pause);
+        }
+    }
 }
 
-fn make(root: &Root, config: &Config, recipients: &[Recipient]) -> Result<Kept> {
+/// Puts a backup on the shelf. It may lack what could not be copied: then the others are not without one for that.
+fn shelve(root: &Root, recipients: &[Recipient], may_lack: bool) -> Result<Shelved> {
     let give_way = || shelf::give_way(root);
     let room = Room::of(root.at(FOLDER)).or(&give_way);
-    let copies = Copies::take(root, &room)?;
-    let name = copies.device();
-    let kept = shelf::put(root, &name, &room, |file| copies.write(file, recipients))?;
-    drop(copies);
-    // Those that leave DATA are brought before, if they can be.
-    let brought = match &config.s3 {
-        Some(s3) => s3.bring(root, &name),
-        None => Ok(()),
+    let (copies, failed) = Copies::take(root, &room)?;
+    let failed = match failed {
+        Some(error) if !may_lack || copies.files.is_empty() => return Err(error),
+        failed => failed,
     };
-    shelf::clear(root, config.keep)?;
-    brought.map(|()| kept)
+    let device = copies.device();
+    let missing = copies.manifest.missing.join(" and ");
+    let kept = shelf::put(root, &device, &room, |file| copies.write(file, recipients))?;
+    let incomplete = failed.map(|error| {
+        let file = kept.file.display().to_string();
+        error.context(BackupRefused::Incomplete { file, missing })
+    });
+    record::shelved(root, &kept, incomplete.is_none())?;
+    Ok(Shelved {
+        kept,
+        device,
+        incomplete,
+    })
 }
 
 /// Writes a backup to a stream, encrypted to the keys of the configuration and to these.
@@ -131,16 +199,22 @@ pub fn stream(root: &Root, recipients: &[Recipient], to: impl Write) -> Result<(
     if all.is_empty() {
         return Err(BackupRefused::NoKeys.into());
     }
-    let copies = Copies::take(root, &Room::of(root.at(FOLDER)))?;
+    let (copies, failed) = Copies::take(root, &Room::of(root.at(FOLDER)))?;
+    failed.map_or(Ok(()), Err)?;
     let mut to = copies.write(to, &all)?;
     to.flush().context("cannot write the backup")
 }
 
 /// The right to change what is on the shelf, waited for; held until dropped.
 fn alone(root: &Root) -> Result<File> {
-    let file = lock::open(root, "run/lichen/backup.lock")?;
+    let file = lock::open(root, LOCK)?;
     file.lock().context("cannot wait for the other backup")?;
     Ok(file)
+}
+
+/// Whether somebody has this right now.
+fn is_being_made(root: &Root) -> bool {
+    lock::open(root, LOCK).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// The copies that the services made, until the archive of them is written. They have no names, so that nothing of them
@@ -151,8 +225,9 @@ struct Copies {
 }
 
 impl Copies {
-    /// Lets every service make its copy, while no other generation can come to run.
-    fn take(root: &Root, room: &Room) -> Result<Self> {
+    /// Lets every service make its copy, while no other generation can come to run; also says why there are none of some,
+    /// if so.
+    fn take(root: &Root, room: &Room) -> Result<(Self, Option<anyhow::Error>)> {
         durable::directory(&root.at("var/lib/lichen"), 0o700)?;
         durable::directory(&root.at(FOLDER), 0o700)?;
         let _lock = GenerationsLock::wait(root)?;
@@ -165,6 +240,7 @@ impl Copies {
         if declared.0.is_empty() {
             return Err(BackupRefused::NothingDeclared.into());
         }
+        let mut failed = None;
         for (name, service) in &declared.0 {
             let made = || -> Result<(State, File)> {
                 let mut file = nameless(root)?;
@@ -172,11 +248,19 @@ impl Copies {
                 file.rewind()?;
                 Ok((State::of(name, &service.version, &file)?, file))
             };
-            let made = made().with_context(|| format!("cannot copy the data of {name}"))?;
-            copies.manifest.states.push(made.0);
-            copies.files.insert(name.clone(), made.1);
+            match made().with_context(|| format!("cannot copy the data of {name}")) {
+                Ok((state, file)) => {
+                    copies.manifest.states.push(state);
+                    copies.files.insert(name.clone(), file);
+                }
+                Err(error) => {
+                    journal::error(&format!("{error:#}"));
+                    copies.manifest.missing.push(name.clone());
+                    failed = failed.or(Some(error));
+                }
+            }
         }
-        Ok(copies)
+        Ok((copies, failed))
     }
 
     /// The name of the device, as a part of the name of a file.
@@ -188,9 +272,11 @@ impl Copies {
         }
     }
 
-    fn write<W: Write>(&self, to: W, recipients: &[Recipient]) -> Result<W> {
+    /// Each copy goes as soon as it is in the archive, and makes room for the rest of that.
+    fn write<W: Write>(mut self, to: W, recipients: &[Recipient]) -> Result<W> {
+        let files = &mut self.files;
         let open = |state: &State| {
-            let mut file = &self.files[&state.name];
+            let mut file = files.remove(&state.name).context("there is no such copy")?;
             file.rewind().context("cannot read a copy")?;
             Ok(file)
         };

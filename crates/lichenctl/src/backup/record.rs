@@ -1,7 +1,7 @@
 //! How the last backup on DATA went, for the metrics: /var/lib/lichen/backup/record.json.
 
-use super::shelf::Kept;
-use super::{CONFIG, FOLDER};
+use super::shelf::{self, Kept};
+use super::{CONFIG, FOLDER, is_being_made};
 use crate::kept;
 use crate::lock;
 use crate::openmetrics::Families;
@@ -18,12 +18,16 @@ const AHEAD: u64 = 86400;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Record {
-    /// The last one that was verified and is everywhere it has to be.
+    /// The last one that was verified and has the data of all services.
     good: Option<Good>,
     /// When that was, or since when one is waited for: seconds since 1970, by the device's clock.
     since: Option<u64>,
     /// Why there was none since.
     failed: Option<String>,
+    /// Whether one was begun, and nobody has noted how it went.
+    begun: bool,
+    /// The names of those on DATA that lack the data of a service.
+    incomplete: BTreeSet<String>,
     /// The highest number that was given to one. The files alone do not tell it: they may be removed by hand.
     number: u64,
     /// What is in the bucket.
@@ -65,19 +69,47 @@ pub(super) fn note_brought(root: &Root, brought: &Brought) -> Result<()> {
     change(root, |record| record.bucket = brought.clone())
 }
 
-/// Notes the outcome.
-pub(super) fn note(root: &Root, outcome: &Result<Kept>) -> Result<()> {
-    change(root, |record| match outcome {
-        Ok(Kept { file, bytes }) => {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            record.good = Some(Good {
-                file: name.into_owned(),
-                bytes: *bytes,
-            });
+/// Notes that one is begun: who is ended while it is made can note nothing any more.
+pub(super) fn begin(root: &Root) -> Result<()> {
+    change(root, |record| record.begun = true)
+}
+
+/// Notes a backup that is on DATA and was verified. Whether it is elsewhere, too, may be known only hours later.
+pub(super) fn shelved(root: &Root, kept: &Kept, is_complete: bool) -> Result<()> {
+    let Kept { file, bytes } = kept;
+    let (file, bytes) = (shelf::name_of(file), *bytes);
+    change(root, |record| {
+        if is_complete {
+            record.good = Some(Good { file, bytes });
             record.since = Some(now());
-            record.failed = None;
+        } else {
+            record.incomplete.insert(file);
         }
-        Err(error) => record.failed = Some(format!("{error:#}")),
+    })
+}
+
+/// Notes that an attempt has failed.
+pub(super) fn failed(root: &Root, error: &anyhow::Error) -> Result<()> {
+    done(root, Some(error))
+}
+
+/// Notes that nothing more will be done, and what was wrong.
+pub(super) fn done(root: &Root, wrong: Option<&anyhow::Error>) -> Result<()> {
+    change(root, |record| {
+        record.begun = false;
+        record.failed = wrong.map(|error| format!("{error:#}"));
+    })
+}
+
+/// The names of those that lack the data of a service.
+pub(super) fn incomplete(root: &Root) -> BTreeSet<String> {
+    kept::load::<Record>(root, FILE).incomplete
+}
+
+/// Forgets those that are not on DATA any more.
+pub(super) fn forget_others(root: &Root, is_there: impl Fn(&str) -> bool) -> Result<()> {
+    change(root, |record| {
+        record.incomplete.retain(|name| is_there(name))
     })
 }
 
@@ -115,7 +147,7 @@ pub(crate) fn metrics(root: &Root) -> String {
     }
     let told = Told {
         age: now.saturating_sub(since),
-        failed: record.failed.is_some(),
+        failed: record.failed.is_some() || record.begun && !is_being_made(root),
         bytes: record.good.map(|good| good.bytes),
     };
     told.text()

@@ -54,10 +54,7 @@ impl S3 {
         let id = id.trim().get(..ID).unwrap_or("unknown").to_owned();
         let on_data: BTreeMap<_, _> = shelf::on(&root.at(FOLDER))?
             .into_iter()
-            .map(|(number, file)| {
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
-                (name.into_owned(), (number, file))
-            })
+            .map(|(number, file)| (shelf::name_of(&file), (number, file)))
             .collect();
         let uploads = root.at(UPLOADS);
         let to = format!("{}/{}/{}", self.endpoint, self.bucket, self.prefix);
@@ -68,6 +65,7 @@ impl S3 {
                 to,
                 ..Brought::default()
             };
+            record::note_brought(root, &brought)?;
         }
         brought.names.retain(|name| on_data.contains_key(name));
         durable::directory(&uploads, 0o700)?;

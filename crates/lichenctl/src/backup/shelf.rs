@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use backup::State;
 use durable::cut;
 use rustix::fs::Advice;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -45,19 +46,25 @@ pub(super) fn put<'r>(
     Ok(Kept { file, bytes })
 }
 
-/// Removes all but the newest `keep`.
+/// Removes all but the newest `keep`, and the newest one with the data of all services.
 pub(super) fn clear(root: &Root, keep: usize) -> Result<()> {
     let all = on(&root.at(FOLDER))?;
-    for (_, old) in &all[..all.len().saturating_sub(keep.max(1))] {
-        durable::remove(old)?;
+    let old = all.len().saturating_sub(keep.max(1));
+    for file in not_needed(root, &all).filter(|file| all[..old].iter().any(|(_, old)| old == *file))
+    {
+        durable::remove(file)?;
     }
-    Ok(())
+    let names: BTreeSet<_> = on(&root.at(FOLDER))?
+        .iter()
+        .map(|(_, file)| name_of(file))
+        .collect();
+    record::forget_others(root, |name| names.contains(name))
 }
 
-/// Removes the oldest one, if it is not the only one, and tells it; says whether it did.
+/// Removes the oldest one, if another one with the data of all services stays, and tells it; says whether it did.
 pub(super) fn give_way(root: &Root) -> Result<bool> {
     let all = on(&root.at(FOLDER))?;
-    let [(_, oldest), _, ..] = &all[..] else {
+    let Some(oldest) = not_needed(root, &all).next() else {
         return Ok(false);
     };
     journal::error(&format!(
@@ -65,6 +72,25 @@ pub(super) fn give_way(root: &Root) -> Result<bool> {
         oldest.display()
     ));
     durable::remove(oldest)
+}
+
+/// All but the newest one with the data of all services, or the newest one if none has; the oldest first.
+fn not_needed<'a>(
+    root: &Root,
+    all: &'a [(u64, PathBuf)],
+) -> impl Iterator<Item = &'a PathBuf> + use<'a> {
+    let incomplete = record::incomplete(root);
+    let files = all.iter().map(|(_, file)| file);
+    let whole = files
+        .clone()
+        .rfind(|file| !incomplete.contains(&name_of(file)));
+    let needed = whole.or(files.clone().next_back());
+    files.filter(move |file| Some(*file) != needed)
+}
+
+pub(super) fn name_of(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn once<'r>(

@@ -149,15 +149,52 @@ fn a_service_that_fails_once_costs_no_backup() {
     let file = device.root.at("var/lib/notes/file");
     fs::remove_file(&file).unwrap();
     let waited = RefCell::new(Vec::new());
-    let made = patiently(
-        || keep(&device.root),
-        |pause| {
-            waited.borrow_mut().push(pause);
-            device.fill("two");
-        },
-    );
-    made.unwrap();
+    let wait = |pause| {
+        waited.borrow_mut().push(pause);
+        device.fill("two");
+    };
+    Run::new(&device.root, &AGAIN, wait).keep().unwrap();
     assert_eq!(waited.take(), AGAIN[..1]);
+    assert_eq!(device.kept().len(), 1);
+    assert_eq!(sample(&device.root, "lichen_backup_failed"), Some(0));
+}
+
+#[test]
+fn a_service_that_goes_on_failing_costs_the_others_no_backup() {
+    let device = device("one");
+    let key = device.configured(2);
+    keep(&device.root).unwrap();
+    let size = sample(&device.root, "lichen_backup_size_bytes");
+    device.fill("two");
+    fs::remove_file(device.root.at("var/lib/notes/file")).unwrap();
+    for _ in 0..3 {
+        let error = Run::new(&device.root, &AGAIN, |_| ()).keep().unwrap_err();
+        let told = format!("{error:#}");
+        assert!(
+            told.contains("is a backup without the data of notes: cannot copy the data of notes"),
+            "{told}"
+        );
+        assert!(hints::of(&error).unwrap().contains("mend the service"));
+    }
+    // One of each night, and the last one that has everything.
+    let name = |number: u64| format!("rack7-{number:04}.tar.zst.age");
+    assert_eq!(device.kept(), [1, 3, 4].map(name));
+    assert_eq!(sample(&device.root, "lichen_backup_failed"), Some(1));
+    assert_eq!(sample(&device.root, "lichen_backup_size_bytes"), size);
+
+    let newest = fs::read(device.root.at(FOLDER).join(name(4))).unwrap();
+    let plain = decrypted(&newest, key);
+    let new = super::device("nothing");
+    let manifest = new.restore(&plain).unwrap();
+    assert_eq!(manifest.missing, ["notes"]);
+    assert_eq!(new.data(), ["two of climate", "nothing of notes"]);
+
+    // Whoever asks for one on another machine still gets all or nothing.
+    let receiver = Identity::generate().recipient();
+    stream(&device.root, &[receiver], Vec::new()).unwrap_err();
+    device.fill("three");
+    keep(&device.root).unwrap();
+    assert_eq!(device.kept(), [4, 5].map(name));
     assert_eq!(sample(&device.root, "lichen_backup_failed"), Some(0));
 }
 
@@ -233,12 +270,38 @@ fn other_writers_keep_their_room_and_old_backups_give_way() {
     assert_eq!(kept, [3, 4].map(|n| format!("rack7-{n:04}.tar.zst.age")));
 }
 
+#[test]
+fn all_copies_and_all_of_the_archive_need_not_be_there_at_once() {
+    let device = device("one");
+    device.configured(5);
+    let Some(data) = Small::at(device.root.at(FOLDER)) else {
+        return; // Only root can mount it.
+    };
+    // Of the 36 MB that it may use, the copies take 24, and so does the archive.
+    let file = device.root.at("var/lib/notes/file");
+    device.root.put("var/lib/notes/file", s3::noise(6 << 20));
+    device.has_services(4, &format!("cat {}", file.display()));
+    keep(&device.root).unwrap();
+    assert!(data.free() >= MARGIN, "{} are free", data.free());
+}
+
 impl Device {
     /// The running generation has one service, with this command.
     fn services(&self, backup: &str) {
-        let text = format!(
-            r#"{{"notes":{{"version":"1","directory":"/var/lib/notes","user":"notes","backup":"{backup}","restore":"true"}}}}"#
+        self.has_services(1, backup);
+    }
+
+    /// The running generation has so many services with this command.
+    fn has_services(&self, count: usize, backup: &str) {
+        let service = |n| {
+            format!(
+                r#""notes{n}":{{"version":"1","directory":"/var/lib/notes","user":"notes","backup":"{backup}","restore":"true"}}"#
+            )
+        };
+        let services: Vec<_> = (0..count).map(service).collect();
+        self.root.put(
+            crate::service_data::FILE,
+            format!("{{{}}}", services.join(",")),
         );
-        self.root.put(crate::service_data::FILE, text);
     }
 }
