@@ -16,19 +16,37 @@ fn measuring(machine: &Machine) -> Result<Climate<'_>> {
     Ok(climate)
 }
 
-/// The times of all that was measured.
-fn history(machine: &Machine) -> Result<BTreeSet<String>> {
-    let now: u64 = machine.sh("date +%s")?.trim().parse()?;
-    let points = Climate::of(machine)?.history(now.saturating_sub(3600), now + 1)?;
+/// What the clock of a machine says, in seconds.
+fn clock(machine: &Machine) -> Result<u64> {
+    Ok(machine.sh("date +%s")?.trim().parse()?)
+}
+
+/// The times of all that was measured in the ten minutes from `begin`, whatever the time is now: a point of the history
+/// is then a third of a second, and the same one whenever it is asked for.
+fn history(machine: &Machine, begin: u64) -> Result<BTreeSet<String>> {
+    let points = Climate::of(machine)?.history(begin, begin + 600)?;
     Ok(points.iter().map(|point| point["t"].to_string()).collect())
+}
+
+/// Reboots, and waits until the generation on trial is good.
+fn passes_its_trial(machine: &Machine) -> Result<()> {
+    machine.reboot(BOOT)?;
+    healthy(machine)?;
+    machine.wait_until("a generation that is good", BOOT, || {
+        let status = status(machine)?;
+        let is_done = status["standing"] == "good" && status["busy"] == false;
+        ensure!(is_done, "{status}");
+        Ok(())
+    })
 }
 
 #[test]
 fn a_new_card_gets_the_history_back_from_a_backup() -> Result<()> {
     let old = appliance()?;
     let owner = Deployer::of(&old)?;
+    let begin = clock(&old)?;
     measuring(&old)?;
-    let before = history(&old)?;
+    let before = history(&old, begin)?;
     ensure!(before.len() >= 3, "{before:?}");
 
     let file = owner.file("rack7.backup");
@@ -47,10 +65,12 @@ fn a_new_card_gets_the_history_back_from_a_backup() -> Result<()> {
     );
     let left = old.sh("ls -A /var/lib/lichen/backup")?;
     ensure!(left.is_empty(), "{left}");
+    let end = clock(&old)?;
     drop(old);
 
-    // Another card, flashed from the same image.
+    // Another card, flashed from the same image, and later: a machine goes on with the clock of its snapshot.
     let new = appliance()?;
+    new.sh(&format!("date --set=@{end}"))?;
     let owner_of_new = Deployer::of(&new)?;
     let identity = owner.file("lichen/backup-key");
     let identity = identity.to_string_lossy().into_owned();
@@ -75,7 +95,7 @@ fn a_new_card_gets_the_history_back_from_a_backup() -> Result<()> {
     let restored = owner_of_new.lichen(&verb, &[&name])?;
     ensure!(restored.status == 0, "{restored:?}");
     healthy(&new)?;
-    let after = history(&new)?;
+    let after = history(&new, begin)?;
     ensure!(before.is_subset(&after), "{before:?} became {after:?}");
     assert_eq!(
         new.sh("stat -c %U /var/lib/climate/climate.db")?.trim(),
@@ -83,7 +103,8 @@ fn a_new_card_gets_the_history_back_from_a_backup() -> Result<()> {
     );
     new.sh("test -e /var/lib/lichen/state/climate/replaced-1/climate.db")?;
     measuring(&new)?;
-    ensure!(history(&new)?.len() > before.len(), "it does not go on");
+    let later = history(&new, begin)?;
+    ensure!(later.len() > after.len(), "{after:?} became {later:?}");
     Ok(())
 }
 
@@ -92,8 +113,9 @@ fn a_newer_generation_takes_an_earlier_backup_and_an_earlier_one_no_later() -> R
     let machine = appliance()?;
     let owner = Deployer::of(&machine)?;
     owner.make_backup_key()?;
+    let begin = clock(&machine)?;
     measuring(&machine)?;
-    let before = history(&machine)?;
+    let before = history(&machine, begin)?;
     let [earlier, later] =
         ["earlier", "later"].map(|name| owner.file(name).to_string_lossy().into_owned());
     let made = owner.lichen(&["backup", "--to", &earlier], &[])?;
@@ -109,25 +131,19 @@ fn a_newer_generation_takes_an_earlier_backup_and_an_earlier_one_no_later() -> R
         refused.status == 1 && refused.stderr.contains("is not good yet"),
         "{refused:?}"
     );
-    machine.reboot(BOOT)?;
-    healthy(&machine)?;
-    machine.wait_until("a generation that is good", BOOT, || {
-        let standing = &status(&machine)?["standing"];
-        ensure!(standing == "good", "{standing}");
-        Ok(())
-    })?;
+    passes_its_trial(&machine)?;
     machine.sh("systemctl stop climate && rm -r /var/lib/climate/* && systemctl start climate")?;
     let restored = owner.lichen(&["restore"], &[&earlier])?;
     ensure!(restored.status == 0, "{restored:?}");
     healthy(&machine)?;
-    let after = history(&machine)?;
+    let after = history(&machine, begin)?;
     ensure!(before.is_subset(&after), "{before:?} became {after:?}");
     let made = owner.lichen(&["backup", "--to", &later], &[])?;
     ensure!(made.status == 0, "{made:?}");
 
     let back = machine.try_sh("lichenctl rollback")?;
     ensure!(back.status == 0, "{back:?}");
-    healthy(&machine)?;
+    passes_its_trial(&machine)?;
     let refused = owner.lichen(&["restore"], &[&later])?;
     ensure!(
         refused.status == 1
