@@ -138,7 +138,8 @@ rec {
   # Each service checks its configuration itself: the very binary that will run does it, under user-mode QEMU.
   configChecked = { program, name, file }: debian.inTools "${name}-config-checked" {
     inherit program file;
-    debs = map (n: debian.deb n "arm64") [ "libc6" "libgcc-s1" ];
+    # With the time zones, which a configuration may name.
+    debs = map (n: debian.deb n "arm64") [ "libc6" "libgcc-s1" "tzdata" ];
   } ''
     mkdir root
     for deb in $debs; do dpkg-deb --fsys-tarfile $deb | tar -x -C root; done

@@ -5,6 +5,12 @@ let
   ntp = config.services.timesyncd;
   tz = config.time.timeZone;
   words = lib.concatStringsSep " ";
+  # Each zone that the image has; behind an old name that it does not have, the one of today.
+  lines = map (lib.splitString " ") (lib.filter (line: line != "" && !(lib.hasPrefix "#" line))
+    (lib.splitString "\n" (builtins.readFile ../../crates/protocol/src/zones.txt)));
+  known = map lib.head (lib.filter (line: lib.length line == 1) lines);
+  today = lib.concatMap (line: lib.drop 1 line) (lib.filter (line: lib.head line == tz) lines);
+  near = if today != [ ] then today else lib.errors.nearest tz known;
 in
 {
   options = {
@@ -53,6 +59,10 @@ in
         restartTriggers = [ config.environment.etc."systemd/timesyncd.conf".text ];
       } else { enable = false; };
     assertions = [{
+      assertion = tz == null || builtins.elem tz known;
+      message = "time.timeZone: the image has no time zone `${toString tz}'."
+        + lib.optionalString (near != [ ]) " Did you mean ${lib.concatMapStringsSep " or " (n: "`${n}'") near}?";
+    } {
       assertion = lib.hasPrefix "C." config.i18n.defaultLocale || config.i18n.defaultLocale == "C";
       message = "i18n.defaultLocale is `${config.i18n.defaultLocale}', but the image has no locale other than C.UTF-8.";
     }];

@@ -31,6 +31,13 @@ fn what_the_owner_wrote_is_in_force_kept_safe_and_wiped_from_the_card() -> Resul
         "0",
         "the token can still be found on BOOT"
     );
+    // `lichen flash` and the modules judge time zones by a list.
+    let zones = machine.sh(
+        "cd /usr/share/zoneinfo; find . -type f -o -type l | xargs grep -l -a ^TZif | cut -c 3- | grep -v -x -e localtime -e posixrules",
+    )?;
+    let on_device: std::collections::BTreeSet<&str> = zones.lines().collect();
+    let in_list: std::collections::BTreeSet<&str> = protocol::zones::known().collect();
+    assert_eq!(on_device, in_list, "crates/protocol/src/zones.txt");
     Ok(())
 }
 

@@ -102,7 +102,9 @@ impl Configuration for Config {
         }
         amber.in_range("amber.")?;
         self.cache.in_range("cache.")?;
-        self.display.in_range("display.")
+        self.display.in_range("display.")?;
+        let zone = self.display.zone();
+        zone.map(drop).map_err(|error| format!("display.{error}"))
     }
 
     fn simulate(&mut self) {

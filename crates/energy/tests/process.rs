@@ -77,6 +77,10 @@ fn a_bad_configuration_is_one_sentence_and_exit_64() {
                 "amber.url: must begin with https://",
             ),
             (
+                r#"{"display":{"time_zone":"Australia/Sidney"}}"#,
+                "display.time_zone: `Australia/Sidney` is not a time zone",
+            ),
+            (
                 r#"{"cache":{"retention_days":1}}"#,
                 "cache.retention_days: must be between 2",
             ),

@@ -4,6 +4,28 @@ use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 
+/// What the caller's environment must not tell the programs that we run: they work on our files, not on the caller's, and as
+/// we say. Hooks of git set `GIT_DIR` and the like for everything that they start. The rest of the environment is the caller's
+/// way to say how to reach proxies, keys, agents and stores.
+const NOT_OURS: [&str; 12] = [
+    "BASH_ENV",
+    "BASHOPTS",
+    "CDPATH",
+    "ENV",
+    "GREP_OPTIONS",
+    "GZIP",
+    "NIX_PATH",
+    "POSIXLY_CORRECT",
+    "SHELLOPTS",
+    "TAR_OPTIONS",
+    "XZ_OPT",
+    "ZSTD_CLEVEL",
+];
+
+fn is_not_ours(variable: &str) -> bool {
+    NOT_OURS.contains(&variable) || variable.starts_with("GIT_")
+}
+
 /// A program to run; its errors are always in English, so that they can be recognised.
 #[expect(
     clippy::disallowed_methods,
@@ -15,6 +37,11 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
         .env("LC_ALL", "C")
         .env("LANGUAGE", "")
         .stdin(Stdio::null());
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_str().is_some_and(is_not_ours) {
+            command.env_remove(variable);
+        }
+    }
     command
 }
 
@@ -72,5 +99,33 @@ pub fn last_words(output: &Output) -> String {
         (false, _) => errors.join("; "),
         (true, Some(last)) => (*last).to_owned(),
         (true, None) => format!("{}", output.status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_caller_wants_of_other_programs_does_not_leak_in() {
+        for variable in [
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "CDPATH",
+            "TAR_OPTIONS",
+        ] {
+            assert!(is_not_ours(variable), "{variable}");
+        }
+        for variable in [
+            "HOME",
+            "PATH",
+            "SSH_AUTH_SOCK",
+            "https_proxy",
+            "NIX_CONFIG",
+            "NIX_REMOTE",
+        ] {
+            assert!(!is_not_ours(variable), "{variable}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 use protocol::lichen_toml::{self, Problem, Provision};
-use std::path::Path;
+use protocol::zones;
 
 /// The file's name in the root of BOOT.
 pub const NAME: &str = "lichen.toml";
@@ -23,14 +23,10 @@ pub fn text(wanted: &Provision) -> Result<String> {
 
 /// Everything the device would find wrong with it. Names no secret's value.
 pub fn problems(text: &str) -> Vec<Problem> {
-    let zones = Path::new("/usr/share/zoneinfo");
-    // A host without the time zone database cannot tell; the device will.
-    let unknown = !lichen_toml::zone_exists(zones, "UTC");
-    lichen_toml::read(text.as_bytes(), &|zone| {
-        unknown || lichen_toml::zone_exists(zones, zone)
-    })
-    .err()
-    .unwrap_or_default()
+    // Not by this machine's zones: older systems know names that devices do not know any more.
+    lichen_toml::read(text.as_bytes(), &zones::is_known)
+        .err()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -69,6 +65,20 @@ mod tests {
             assert_eq!(read.as_ref(), Ok(&wanted), "{text}");
             assert_eq!(problems(&text), []);
         }
+    }
+
+    #[test]
+    fn a_time_zone_is_judged_by_those_that_devices_have() {
+        let mut wanted = everything();
+        wanted.timezone = Some("US/Pacific".into());
+        let problems = problems(&text(&wanted).unwrap());
+        let [problem] = &problems[..] else {
+            panic!("{problems:?}");
+        };
+        assert!(
+            problem.message.ends_with("allowed: America/Los_Angeles"),
+            "{problem}"
+        );
     }
 
     #[test]

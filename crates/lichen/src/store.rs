@@ -1,10 +1,16 @@
 //! The Nix store, through its own commands.
 
 use crate::command::{self, program};
-use anyhow::Result;
+use crate::ui;
+use anyhow::{Context, Result};
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The lock of who needs something that no link keeps.
+static NEED: Mutex<Option<File>> = Mutex::new(None);
 
 /// A Nix command with the settings that every build of ours wants.
 ///
@@ -54,10 +60,41 @@ pub fn keep(path: &Path, link: &Path) -> Result<()> {
     command::stdout_of(&mut nix).map(drop)
 }
 
-/// Drops at least `bytes` of what no link keeps, if there is so much. What built the things that links keep stays, too:
-/// without it, the next build would begin with compilers and Debian's packages.
-pub fn collect_garbage(bytes: u64) -> Result<()> {
-    command::stdout_of(&mut garbage_collector(bytes)).map(drop)
+/// Keeps [`collect_garbage`] of other processes away from everything in the store, until this process ends or collects itself: what was
+/// just fetched, and what is built from it, has no link.
+pub fn need(lock: &Path) -> Result<()> {
+    let file = open(lock)?;
+    if file.try_lock_shared().is_err() {
+        ui::say("another lichen command is dropping old builds; waiting for it to finish");
+        file.lock_shared()
+            .with_context(|| format!("cannot lock {}", lock.display()))?;
+    }
+    *NEED.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    Ok(())
+}
+
+/// Drops at least `bytes` of what no link keeps, if there is so much, unless another process [needs](need) some of it; says whether it did.
+/// What built the things that links keep stays, too: without it, the next build would begin with compilers and Debian's packages.
+pub fn collect_garbage(lock: &Path, bytes: u64) -> Result<bool> {
+    *NEED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    unless_needed(lock, || {
+        command::stdout_of(&mut garbage_collector(bytes)).map(drop)
+    })
+}
+
+fn unless_needed(lock: &Path, act: impl FnOnce() -> Result<()>) -> Result<bool> {
+    let file = open(lock)?;
+    match file.try_lock() {
+        Ok(()) => act().map(|()| true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", lock.display()))
+        }
+    }
+}
+
+fn open(lock: &Path) -> Result<File> {
+    File::create(lock).with_context(|| format!("cannot write {}", lock.display()))
 }
 
 fn garbage_collector(bytes: u64) -> Command {
@@ -89,6 +126,21 @@ pub fn add_recursive(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_dropped_while_another_process_needs_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("lock");
+        let another = File::create(&lock).unwrap();
+        another.lock_shared().unwrap();
+        need(&lock).unwrap();
+        assert!(!unless_needed(&lock, || unreachable!()).unwrap());
+        drop(another);
+        // This process gave up its own claim before it collects; until then, others do not.
+        assert!(!unless_needed(&lock, || unreachable!()).unwrap());
+        *NEED.lock().unwrap() = None;
+        assert!(unless_needed(&lock, || Ok(())).unwrap());
+    }
 
     #[test]
     fn garbage_is_what_no_link_keeps_and_nothing_linked_was_built_from() {

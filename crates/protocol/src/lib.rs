@@ -20,5 +20,6 @@ pub mod recovery;
 pub mod status;
 pub mod transfer;
 pub mod vitals;
+pub mod zones;
 
 pub use generation::Generation;

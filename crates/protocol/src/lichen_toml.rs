@@ -20,6 +20,7 @@
 
 mod keys;
 
+use crate::zones;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -135,23 +136,23 @@ impl fmt::Display for Problem {
 
 /// Parses the bytes of a `lichen.toml`, or returns all problems. `zone_exists` checks time zones.
 pub fn read(bytes: &[u8], zone_exists: &dyn Fn(&str) -> bool) -> Result<Provision, Vec<Problem>> {
-    if bytes.len() as u64 > LIMIT {
-        let message = format!("is too large; allowed: {} kB", LIMIT / 1024);
-        return Err(vec![Problem::of_file(message)]);
-    }
-    let text = std::str::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.contains('\0'))
-        .ok_or_else(|| {
-            vec![Problem::of_file(
-                "is not plain text; save it as UTF-8 (not UTF-16 or “Unicode”)",
-            )]
-        })?;
-    let (provision, problems) = parse(text, zone_exists);
+    let (provision, problems) = read_in_part(bytes, zone_exists);
     if problems.is_empty() {
         Ok(provision)
     } else {
         Err(problems)
+    }
+}
+
+/// Parses the bytes of a `lichen.toml`: what is right in it, and all problems.
+pub fn read_in_part(bytes: &[u8], zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<Problem>) {
+    let nothing = |message: String| (Provision::default(), vec![Problem::of_file(message)]);
+    if bytes.len() as u64 > LIMIT {
+        return nothing(format!("is too large; allowed: {} kB", LIMIT / 1024));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => parse(text, zone_exists),
+        _ => nothing("is not plain text; save it as UTF-8 (not UTF-16 or “Unicode”)".into()),
     }
 }
 
@@ -167,8 +168,8 @@ pub fn zone_exists(folder: &Path, zone: &str) -> bool {
         && &magic == b"TZif"
 }
 
-/// Parses what is valid, and reports the problems. A file on BOOT with any problem is not used; for the stored file,
-/// which another version may have written, the valid part is used.
+/// Parses what is valid, and reports the problems. Of a line that is not TOML nothing is valid: what the parser makes of it
+/// is a guess. The valid part is used of the stored file, which another version may have written, and of a first file.
 pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<Problem>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -176,6 +177,7 @@ pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<
         text,
         zone_exists,
         problems: Vec::new(),
+        broken: Vec::new(),
     };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
@@ -183,6 +185,7 @@ pub fn parse(text: &str, zone_exists: &dyn Fn(&str) -> bool) -> (Provision, Vec<
         if reader.problems.last().and_then(|p| p.line) != Some(reader.line(at)) {
             reader.problem(at, "", error.message());
         }
+        reader.broken.push(reader.line(at));
     }
     let provision = reader.provision(table.get_ref());
     reader.problems.sort_by_key(|problem| problem.line);
@@ -209,11 +212,20 @@ struct Reader<'a> {
     text: &'a str,
     zone_exists: &'a dyn Fn(&str) -> bool,
     problems: Vec<Problem>,
+    /// The lines that are not TOML.
+    broken: Vec<usize>,
 }
 
 impl Reader<'_> {
     fn line(&self, at: usize) -> usize {
         self.text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+    }
+
+    /// Whether the value is on a line that is not TOML.
+    fn is_guess(&self, value: &Value<'_>) -> bool {
+        let span = value.span();
+        let lines = self.line(span.start)..=self.line(span.end);
+        self.broken.iter().any(|line| lines.contains(line))
     }
 
     fn problem(&mut self, at: usize, key: &str, message: impl Into<String>) {
@@ -243,9 +255,11 @@ impl Reader<'_> {
             timezone: {
                 let exists = self.zone_exists;
                 self.text(table, "", "timezone", |text| {
-                    exists(text).then_some(()).ok_or(format!(
-                        "`{text}` is not a time zone that this device knows; allowed: names like Europe/Berlin or UTC"
-                    ))
+                    exists(text).then_some(()).ok_or_else(|| {
+                        let today = zones::name_of_today(text);
+                        let allowed = today.unwrap_or("names like Europe/Berlin or UTC");
+                        format!("`{text}` is not a time zone that devices know; allowed: {allowed}")
+                    })
                 })
             },
             wifi: self
@@ -277,6 +291,9 @@ impl Reader<'_> {
             ))
         });
         let hidden = self.flag(wifi, "wifi", "hidden");
+        if wifi.get("passphrase").is_some() && passphrase.is_none() {
+            return None; // and not taken for an open network
+        }
         if wifi.get("ssid").is_none() {
             let at = parent
                 .iter()
@@ -306,6 +323,9 @@ impl Reader<'_> {
         let mut authorized_keys = Vec::new();
         for (n, value) in array.iter().enumerate() {
             let key = format!("ssh.authorized_keys[{n}]");
+            if self.is_guess(value) {
+                continue;
+            }
             match value
                 .get_ref()
                 .as_str()
@@ -316,7 +336,8 @@ impl Reader<'_> {
                 Some((_, Err(message))) => self.problem(value.span().start, &key, message),
             }
         }
-        Some(Ssh { authorized_keys })
+        // A list of nothing but mistakes is not the wish to have no key.
+        (array.is_empty() || !authorized_keys.is_empty()).then_some(Ssh { authorized_keys })
     }
 
     /// `"climate.token" = …` and `climate.token = …` name the same secret: TOML parses the second as a table, which its
@@ -328,6 +349,7 @@ impl Reader<'_> {
             let at = key.span().start;
             match value.get_ref() {
                 DeValue::Table(table) => self.secrets(&name, table, into),
+                _ if self.is_guess(value) => {}
                 DeValue::String(_) if !is_credential(&name) => self.problem(
                     at,
                     &path,
@@ -373,6 +395,9 @@ impl Reader<'_> {
     ) -> Option<String> {
         let value = table.get(key)?;
         let path = join(path, key);
+        if self.is_guess(value) {
+            return None;
+        }
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_type(value, &path, "a string in quotes");
             return None;

@@ -15,6 +15,8 @@ pub enum Fate {
     Stored,
     /// It is invalid, and still on BOOT.
     Rejected,
+    /// It is invalid, and still on BOOT; what is right in it is stored, because nothing was before.
+    Partial,
     /// It is valid, but could not be stored; it is still on BOOT.
     Kept,
 }
@@ -72,6 +74,10 @@ impl fmt::Display for Report {
                 f,
                 "lichen.toml: not used; what was provisioned earlier stays in force"
             )?,
+            Fate::Partial => writeln!(
+                f,
+                "lichen.toml: used but for its mistakes; it stays on BOOT"
+            )?,
         }
         for problem in &self.problems {
             writeln!(f, "lichen.toml: {problem}")?;
@@ -79,7 +85,7 @@ impl fmt::Display for Report {
         for fault in &self.faults {
             writeln!(f, "provision: {fault}")?;
         }
-        if self.file == Fate::Rejected {
+        if matches!(self.file, Fate::Rejected | Fate::Partial) {
             writeln!(
                 f,
                 "hint: correct lichen.toml on the card's BOOT partition and boot again"

@@ -402,9 +402,11 @@ fn provision_words(report: &Report) -> String {
     } else {
         parts.join(", ")
     };
-    if report.file == Fate::Rejected {
-        words += "; lichen.toml on BOOT is wrong and was not used";
-    }
+    words += match report.file {
+        Fate::Rejected => "; lichen.toml on BOOT is wrong and was not used",
+        Fate::Partial => "; lichen.toml on BOOT was used but for its mistakes",
+        Fate::Absent | Fate::Stored | Fate::Kept => "",
+    };
     for problem in &report.problems {
         words += &format!("\n{:<12}lichen.toml: {problem}", "");
     }

@@ -16,6 +16,10 @@ in
     "A definition for option `systemd.services.x.serviceConfig.ExecStart' is not of type `systemd option'. Defined as { a = 1; } in appliances/x.nix.";
   "a bad host name" = problems { networking.hostName = "a b"; }
     "A definition for option `networking.hostName' is not of type `string matching the pattern ^$|^[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?$'. Defined as \"a b\" in appliances/x.nix.";
+  "a time zone that is misspelt" = failed { time.timeZone = "Europe/Berlni"; }
+    "time.timeZone: the image has no time zone `Europe/Berlni'. Did you mean `Europe/Berlin'?";
+  "a time zone of an old name" = failed { time.timeZone = "US/Pacific"; }
+    "time.timeZone: the image has no time zone `US/Pacific'. Did you mean `America/Los_Angeles'?";
   "nothing is built of a configuration that fails an assertion" = {
     expr = (eval { users.mutableUsers = true; system.build.toplevel = "built"; }).config.system.build.toplevel;
     fails = true;

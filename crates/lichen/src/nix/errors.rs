@@ -4,8 +4,14 @@ use super::events::{Message, Steps, step_name};
 use crate::failure::Failure;
 use std::path::Path;
 
-/// One clean error from all that Nix said. `read` gives a file of the checkout by its relative path.
-pub fn explain(steps: &Steps, read: &dyn Fn(&str) -> Option<String>, log: &str) -> Failure {
+/// One clean error from all that Nix said. `read` gives a file of the checkout by its relative path; `untracked` are those
+/// that git does not know.
+pub fn explain(
+    steps: &Steps,
+    read: &dyn Fn(&str) -> Option<String>,
+    untracked: &[String],
+    log: &str,
+) -> Failure {
     let everything: String = steps
         .tails
         .values()
@@ -56,7 +62,7 @@ pub fn explain(steps: &Steps, read: &dyn Fn(&str) -> Option<String>, log: &str) 
         };
     }
     match steps.errors.last() {
-        Some(error) => evaluation(error, read),
+        Some(error) => evaluation(error, read, untracked),
         None => Failure {
             what: "nix failed and said nothing".into(),
             hint: format!("see {log}"),
@@ -64,8 +70,44 @@ pub fn explain(steps: &Steps, read: &dyn Fn(&str) -> Option<String>, log: &str) 
     }
 }
 
-fn evaluation(error: &Message, read: &dyn Fn(&str) -> Option<String>) -> Failure {
+/// That a build does not see some files.
+pub fn untracked(files: &[String]) -> Failure {
+    let shown: Vec<String> = files.iter().take(5).map(|file| quoted(file)).collect();
+    let more = match files.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Failure {
+        what: format!(
+            "git does not know {}{more}, so the build does not see it",
+            files.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
+        ),
+        hint: format!("git add --intent-to-add {}", shown.join(" ")),
+    }
+}
+
+/// A file's name as a shell wants it.
+fn quoted(file: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if file.chars().all(plain) {
+        file.to_owned()
+    } else {
+        format!("'{}'", file.replace('\'', r"'\''"))
+    }
+}
+
+fn evaluation(
+    error: &Message,
+    read: &dyn Fn(&str) -> Option<String>,
+    unknown: &[String],
+) -> Failure {
     let text = strip_store(error.text.trim());
+    let lacks = text.contains("does not provide attribute");
+    let concerned = |file: &&String| lacks || text.contains(file.as_str());
+    let concerned: Vec<String> = unknown.iter().filter(concerned).cloned().collect();
+    if !concerned.is_empty() {
+        return untracked(&concerned);
+    }
     if let Some(file) = text.split("run-lichen-fetch-first/").nth(1) {
         let file = file.split('\'').next().unwrap_or(file);
         return Failure {
@@ -103,7 +145,7 @@ fn evaluation(error: &Message, read: &dyn Fn(&str) -> Option<String>) -> Failure
             return missing_package(name, &place);
         }
     }
-    if text.contains("does not provide attribute") {
+    if lacks {
         return Failure {
             what: text,
             hint: "`nix flake show` lists what there is".into(),

@@ -11,7 +11,7 @@ fn explained(text: &str, line: usize, source: &str) -> Failure {
     let mut steps = Steps::default();
     steps.errors.push(error);
     let read = |file: &str| (file == "appliances/a.nix").then(|| source.to_owned());
-    explain(&steps, &read, "build/log/a.log")
+    explain(&steps, &read, &[], "build/log/a.log")
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn what_the_module_system_says_is_kept_and_files_are_named_as_in_the_checkout() 
         file: None,
         line: None,
     });
-    let failure = explain(&steps, &|_| None, "l");
+    let failure = explain(&steps, &|_| None, &[], "l");
     assert_eq!(
         failure.what,
         "The option `services.climate.prt' does not exist. Defined in appliances/a.nix."
@@ -70,7 +70,7 @@ fn a_failed_step_shows_its_last_lines() {
         line: None,
     });
     assert_eq!(
-        explain(&steps, &|_| None, "l").what,
+        explain(&steps, &|_| None, &[], "l").what,
         "building base-layer failed:\n  cannot open x"
     );
 }
@@ -94,14 +94,52 @@ fn machines_without_room_or_namespaces_are_told_so() {
     steps
         .tails
         .insert("x".into(), vec!["mkfs: No space left on device".into()]);
-    assert!(explain(&steps, &|_| None, "l").what.starts_with("no space"));
+    assert!(
+        explain(&steps, &|_| None, &[], "l")
+            .what
+            .starts_with("no space")
+    );
     steps.tails.insert(
         "x".into(),
         vec!["bwrap: setting up uid map: Permission denied".into()],
     );
     assert!(
-        explain(&steps, &|_| None, "l")
+        explain(&steps, &|_| None, &[], "l")
             .hint
             .contains("kernel.unprivileged_userns_clone")
     );
+}
+
+#[test]
+fn a_page_that_git_does_not_know_is_the_error_with_what_to_type() {
+    let said = |text: &str, unknown: &[&str]| {
+        let mut steps = Steps::default();
+        steps.errors.push(Message {
+            text: text.into(),
+            file: None,
+            line: None,
+        });
+        let unknown: Vec<String> = unknown.iter().map(|&file| file.into()).collect();
+        explain(&steps, &|_| None, &unknown, "l")
+    };
+    let lacks = "flake 'git+file:///a' does not provide attribute 'packages.x86_64-linux.packages.x86_64-linux.door'";
+    let failure = said(
+        lacks,
+        &["appliances/door.nix", "modules/services/the bell.nix"],
+    );
+    assert_eq!(
+        failure.what,
+        "git does not know appliances/door.nix, modules/services/the bell.nix, so the build does not see it"
+    );
+    assert_eq!(
+        failure.hint,
+        "git add --intent-to-add appliances/door.nix 'modules/services/the bell.nix'"
+    );
+    // A file that others name.
+    let missing = "getting status of '/nix/store/9xcrm99q63m00a3wccxazxxxp1s5r63j-source/modules/x.nix': No such file or directory";
+    let failure = said(missing, &["crates/other.rs", "modules/x.nix"]);
+    assert_eq!(failure.hint, "git add --intent-to-add modules/x.nix");
+    // Another error has nothing to do with them.
+    let failure = said("infinite recursion encountered", &["appliances/door.nix"]);
+    assert!(failure.what.starts_with("infinite recursion"));
 }

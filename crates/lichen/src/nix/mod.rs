@@ -3,6 +3,7 @@
 mod difference;
 mod errors;
 mod events;
+mod flake;
 
 use crate::command::stdout_of;
 use crate::failure::Failure;
@@ -12,6 +13,8 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 pub use events::step_name;
 use events::{Event, Steps};
+use flake::Address;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,6 +29,7 @@ pub struct Nix<'a> {
     workspace: &'a Workspace,
     /// A healed lock that takes the place of the pinned one.
     lock: Option<PathBuf>,
+    flake: OnceCell<Address>,
 }
 
 /// A thing that has been built.
@@ -40,7 +44,11 @@ pub struct Built {
 impl<'a> Nix<'a> {
     /// Builds from the checkout, on its own lock or on a healed one.
     pub fn new(workspace: &'a Workspace, lock: Option<PathBuf>) -> Self {
-        Nix { workspace, lock }
+        Nix {
+            workspace,
+            lock,
+            flake: OnceCell::new(),
+        }
     }
 
     /// Builds one of the flake's outputs, such as `packages.x86_64-linux.climate-image`.
@@ -59,7 +67,7 @@ impl<'a> Nix<'a> {
             Some(link) => command.arg("--out-link").arg(link),
             None => command.arg("--no-link"),
         };
-        command.args(self.target(output));
+        command.args(self.target(output)?);
         let short = output.rsplit('.').next().unwrap_or(output);
         let log = self.workspace.build("log")?.join(format!("{short}.log"));
         let mut child = command
@@ -114,7 +122,7 @@ impl<'a> Nix<'a> {
     pub fn eval(&self, output: &str, apply: &str) -> Result<serde_json::Value> {
         let mut command = store::nix("nix");
         command.args(["eval", "--json", "--no-write-lock-file", "--apply", apply]);
-        command.args(self.target(output));
+        command.args(self.target(output)?);
         serde_json::from_str(&stdout_of(&mut command)?).context("nix did not print JSON")
     }
 
@@ -125,7 +133,7 @@ impl<'a> Nix<'a> {
         let mut metadata = store::nix("nix");
         metadata.args(["flake", "metadata", "--json", "--no-write-lock-file"]);
         let metadata: serde_json::Value =
-            serde_json::from_str(&stdout_of(metadata.arg(self.flake()))?)?;
+            serde_json::from_str(&stdout_of(metadata.arg(self.flake()?.to_string()))?)?;
         let (Some(source), Some(hash)) = (
             metadata["path"].as_str(),
             metadata["locked"]["narHash"].as_str(),
@@ -140,14 +148,14 @@ impl<'a> Nix<'a> {
     }
 
     /// The arguments that name one of the flake's outputs.
-    fn target(&self, output: &str) -> Vec<String> {
-        let flake = self.flake();
-        match &self.lock {
+    fn target(&self, output: &str) -> Result<Vec<String>> {
+        let flake = self.flake()?;
+        Ok(match &self.lock {
             None => vec![format!("{flake}#{output}")],
             Some(lock) => {
                 let outputs = format!(
                     "(builtins.getFlake \"{flake}\").lib.withLock {}",
-                    lock.display()
+                    flake::path_expression(lock)
                 );
                 vec![
                     "--impure".into(),
@@ -155,52 +163,42 @@ impl<'a> Nix<'a> {
                     format!("({outputs}).{output}"),
                 ]
             }
+        })
+    }
+
+    fn flake(&self) -> Result<&Address> {
+        if let Some(address) = self.flake.get() {
+            return Ok(address);
         }
+        let address = Address::of(self.workspace.root())?;
+        Ok(self.flake.get_or_init(|| address))
     }
 
-    /// The flake of this checkout: what git knows of it, and nothing of target/ or build/.
-    fn flake(&self) -> String {
-        let root = self
-            .workspace
-            .root()
-            .display()
-            .to_string()
-            .replace('%', "%25")
-            .replace(' ', "%20");
-        let scheme = if self.workspace.path(".git").exists() {
-            "git+file"
-        } else {
-            "path"
-        };
-        format!("{scheme}://{root}")
-    }
-
-    /// Nix takes from a git checkout only files that git knows.
-    fn warn_of_untracked(&self) {
+    /// Nix takes from a git checkout only files that git knows: these it does not.
+    fn untracked(&self) -> Vec<String> {
         let folders = ["appliances", "modules", "hardware", "image", "crates"];
         let mut git = crate::command::program("git");
         git.arg("-C")
             .arg(self.workspace.root())
-            .args(["ls-files", "--others", "--exclude-standard", "--"])
+            .args(["ls-files", "-z", "--others", "--exclude-standard", "--"])
             .args(folders);
         let text = crate::command::stdout_of(&mut git).unwrap_or_default();
-        let files: Vec<&str> = text.lines().collect();
+        let files = text.split_terminator('\0');
+        files.map(str::to_owned).collect()
+    }
+
+    fn warn_of_untracked(&self) {
+        let files = self.untracked();
         if !files.is_empty() {
-            let more = if files.len() > 1 {
-                format!(" and {} more", files.len() - 1)
-            } else {
-                String::new()
-            };
-            warn(format!(
-                "git does not know {}{more}, so the build does not see it: git add -N {}",
-                files[0], files[0]
-            ));
+            let Failure { what, hint } = errors::untracked(&files);
+            warn(format!("{what}: {hint}"));
         }
     }
 
     fn explain(&self, steps: &Steps, log: &Path) -> anyhow::Error {
         let read = |file: &str| std::fs::read_to_string(self.workspace.path(file)).ok();
-        errors::explain(steps, &read, &log.display().to_string()).into()
+        let untracked = self.untracked();
+        errors::explain(steps, &read, &untracked, &log.display().to_string()).into()
     }
 }
 

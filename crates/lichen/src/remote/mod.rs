@@ -20,11 +20,32 @@ use tempfile::TempDir;
 const NO_CONNECTION: i32 = 255;
 /// Keep-alives tell a device that hangs or was switched off from a slow one. Compression pays, because most of what is
 /// sent repeats itself.
-const OPTIONS: [&str; 4] = [
+///
+/// The rest of the user's configuration says how to reach a device, and is theirs; what it says of interactive logins must not
+/// change what we run there, or give the device more than that.
+const OPTIONS: [&str; 14] = [
     "ConnectTimeout=15",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=6",
     "Compression=yes",
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "PermitLocalCommand=no",
+    "StdinNull=no",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "EscapeChar=none",
+    "VisualHostKey=no",
+    // Its errors are part of ours.
+    "LogLevel=INFO",
+];
+/// What a command needs beyond that: the master of the connection runs none.
+const COMMAND: [&str; 4] = [
+    "-o",
+    "SessionType=default",
+    "-o",
+    "ForkAfterAuthentication=no",
 ];
 
 /// How devices are reached
@@ -151,7 +172,7 @@ impl Device {
     /// Runs a command over a new connection.
     pub fn anew(&self, command: &str) -> Result<Ended> {
         let mut ssh = self.ssh();
-        ssh.args([
+        ssh.args(COMMAND).args([
             "-o",
             "ControlMaster=no",
             "-o",
@@ -166,7 +187,9 @@ impl Device {
 
     fn shared(&self) -> Command {
         let mut ssh = self.ssh();
-        ssh.args(["-o", "ControlMaster=no"]).args(self.socket());
+        ssh.args(COMMAND)
+            .args(["-o", "ControlMaster=no"])
+            .args(self.socket());
         ssh
     }
 
@@ -305,5 +328,64 @@ impl Drop for Device {
             .args(["-O", "exit"])
             .arg(self.address());
         let _ = ssh.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::stdout_of;
+
+    /// What ssh makes of our command line and a user's configuration.
+    fn effective(ssh: &mut Command) -> Vec<String> {
+        let said = stdout_of(ssh.args(["-G", "device"])).unwrap();
+        said.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_users_want_of_their_own_logins_does_not_change_what_is_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        let theirs = [
+            "RemoteCommand tmux attach",
+            "RequestTTY force",
+            "SessionType none",
+            "StdinNull yes",
+            "ForkAfterAuthentication yes",
+            "PermitLocalCommand yes",
+            "LocalCommand echo hello",
+            "ForwardAgent yes",
+            "ForwardX11 yes",
+            "LocalForward 8080 localhost:80",
+            "LogLevel QUIET",
+            "VisualHostKey yes",
+            "User admin",
+            "ProxyJump gate",
+        ];
+        std::fs::write(&config, theirs.join("\n")).unwrap();
+        let device = Device {
+            host: "device".into(),
+            config: Some(config),
+            folder,
+        };
+        let said = effective(&mut device.shared());
+        let has = |line: &str| said.iter().any(|said| said == line);
+        for line in [
+            "requesttty false",
+            "sessiontype default",
+            "stdinnull no",
+            "forkafterauthentication no",
+            "permitlocalcommand no",
+            "forwardagent no",
+            "forwardx11 no",
+            "clearallforwardings yes",
+            "loglevel INFO",
+            "visualhostkey no",
+        ] {
+            assert!(has(line), "no `{line}` in {said:#?}");
+        }
+        assert!(!said.iter().any(|line| line.contains("tmux")), "{said:#?}");
+        // How a device is reached is theirs to say.
+        assert!(has("proxyjump gate"), "{said:#?}");
     }
 }

@@ -14,7 +14,7 @@ use crate::vm::tools;
 use crate::workspace::{Lack, Workspace, check_space, lacks_space};
 use anyhow::{Context, Result};
 pub use fetch::{fetch, gone};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a build from nothing takes in the Nix store, beyond the packages.
 const STORE_SPACE: u64 = 4_000_000_000;
@@ -35,18 +35,25 @@ pub fn image_sources<'w>(
 ///
 /// Each change of an image leaves the one before it in the store: weeks of work fill a disk that is large enough for a
 /// build many times over.
-pub fn make_room() -> Result<()> {
+pub fn make_room(workspace: &Workspace) -> Result<()> {
     if let Some(Lack { free, .. }) = lacks_room() {
         ui::say(format!(
             "{} is free in {STORE}: dropping builds that no link keeps any more",
             ui::bytes(free)
         ));
         // So much that the next build does not begin with this again.
-        if let Err(error) = store::collect_garbage(2 * STORE_SPACE - free) {
-            ui::warn(format!("cannot drop old builds: {error:#}"));
+        match store::collect_garbage(&claims(workspace)?, 2 * STORE_SPACE - free) {
+            Ok(true) => {}
+            Ok(false) => ui::warn("old builds stay: another lichen command is at work"),
+            Err(error) => ui::warn(format!("cannot drop old builds: {error:#}")),
         }
     }
     check_space(Path::new(STORE), STORE_SPACE, "the build")
+}
+
+/// The lock between those who need what no link keeps and those who drop it.
+fn claims(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(workspace.cache("")?.join("store.lock"))
 }
 
 /// What the Nix store lacks for a build from nothing.
@@ -91,7 +98,8 @@ pub fn sources<'w>(
             "image/debian/packages.toml was edited since image/debian/lock.json was made: ./lichen lock",
         );
     }
-    make_room()?;
+    make_room(workspace)?;
+    store::need(&claims(workspace)?)?;
     let file = workspace.build("")?.join(format!("{name}.lock.json"));
     // A lock that was healed earlier is used again.
     let earlier = PackageLock::load(&file)

@@ -41,7 +41,7 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         .collect();
     let all = some.is_empty();
     // Not after the minutes that the host tests take.
-    sources::make_room()?;
+    sources::make_room(workspace)?;
     if all {
         gate::run(workspace)?;
     }

@@ -1,9 +1,9 @@
 //! `lichen.toml`: the settings that a device reads from its card. [`protocol::lichen_toml`] defines the format.
 //!
 //! A valid file on BOOT is stored on DATA, and only when it is durable there, it is wiped from BOOT, because anyone who
-//! holds the card can read BOOT. A file with any error is not used at all: every error is reported on the journal and
-//! the console, the file stays in place, and earlier settings stay in force. A later file is merged over the stored
-//! one:
+//! holds the card can read BOOT. A file with any error stays in place, and every error is reported on the journal and
+//! the console. If earlier settings are stored, they stay in force, and nothing of it is used; of a first file, what is right
+//! is used, because nobody could reach the device otherwise. A later file is merged over the stored one:
 //! `hostname`, `timezone`, `[wifi]` and `[ssh]` are each replaced as a whole if the new file has them; secrets are
 //! replaced one by one.
 //!

@@ -19,6 +19,8 @@ const STORED: &str = "var/lib/lichen/provision.toml";
 const CREDENTIALS: &str = "var/lib/lichen/credentials";
 /// This note says that the content of the file on BOOT is stored, and that the file is being wiped.
 const WIPING: &str = "var/lib/lichen/wiping";
+/// This note says that the stored settings are from a file with mistakes, and that no file without any has been there.
+const PARTIAL: &str = "var/lib/lichen/partial";
 const HEADER: &str = "# What lichen.toml said, kept by `lichenctl provision`. To change it, put a lichen.toml on BOOT.\n\n";
 
 /// Stores `lichen.toml` from BOOT, if there is one.
@@ -43,9 +45,9 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
     if wiping && bytes.contains(&0) {
         return fault(report, wipe(root));
     }
-    match lichen_toml::read(&bytes, &|zone| zone_exists(root, zone)) {
-        Err(problems) => reject(report, problems),
-        Ok(new) => match store(root, new) {
+    let (new, problems) = lichen_toml::read_in_part(&bytes, &|zone| zone_exists(root, zone));
+    if problems.is_empty() {
+        match store(root, new) {
             Ok(()) => {
                 report.file = Fate::Stored;
                 let wiped =
@@ -56,7 +58,17 @@ pub(super) fn take_in(root: &Root, report: &mut Report) {
                 report.file = Fate::Kept;
                 report.faults.push(format!("{error:#}"));
             }
-        },
+        }
+        return;
+    }
+    reject(report, problems);
+    // Nothing was right before, so there is nothing to protect: without its keys, nobody could reach the device to correct it.
+    let first = !root.at(STORED).exists() || root.at(PARTIAL).exists();
+    if first && new != Provision::default() {
+        match store_in_part(root, new) {
+            Ok(()) => report.file = Fate::Partial,
+            Err(error) => report.faults.push(format!("{error:#}")),
+        }
     }
 }
 
@@ -80,7 +92,25 @@ fn read(root: &Root) -> Result<Option<Vec<u8>>, Problem> {
     }
 }
 
-fn store(root: &Root, mut new: Provision) -> Result<()> {
+/// Stores all of a file, and notes that it may be wiped.
+fn store(root: &Root, new: Provision) -> Result<()> {
+    settings(root, new)?;
+    durable::remove(&root.at(PARTIAL))?;
+    cut::point("whole");
+    durable::update(&root.at(WIPING), b"", 0o600)?;
+    cut::point("note");
+    Ok(())
+}
+
+/// Stores what is right in a file that stays.
+fn store_in_part(root: &Root, new: Provision) -> Result<()> {
+    folders(root)?;
+    durable::update(&root.at(PARTIAL), b"", 0o600)?;
+    cut::point("partial");
+    settings(root, new)
+}
+
+fn settings(root: &Root, mut new: Provision) -> Result<()> {
     let secrets = std::mem::take(&mut new.secrets);
     folders(root)?;
     for (name, secret) in &secrets {
@@ -99,8 +129,6 @@ fn store(root: &Root, mut new: Provision) -> Result<()> {
         0o600,
     )?;
     cut::point("provision.toml");
-    durable::update(&root.at(WIPING), b"", 0o600)?;
-    cut::point("note");
     Ok(())
 }
 
