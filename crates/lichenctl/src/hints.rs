@@ -8,6 +8,7 @@ use crate::health::Unhealthy;
 use crate::hint::Hint;
 use crate::lock::Busy;
 use crate::receive::ReceiveError;
+use crate::room;
 use crate::stage::Full;
 use crate::state::StateError;
 use crate::toplevel::ToplevelError;
@@ -20,7 +21,7 @@ pub fn of(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 /// Every kind of error that has one.
-const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 13] = [
+const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 14] = [
     known::<StateError>,
     known::<ApplyError>,
     known::<ToplevelError>,
@@ -32,6 +33,7 @@ const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 13] = [
     known::<UpdateError>,
     known::<Unhealthy>,
     known::<BackupRefused>,
+    room::hint_of,
     |error| error.downcast_ref().and_then(hint_of_archive),
     |error| error.downcast_ref().and_then(GrowError::hint),
 ];
