@@ -106,6 +106,7 @@ in {
     if moduleTests.failures == [ ] then debian.runBusybox "module-tests" { inherit (moduleTests) count; } "echo $count passed > $out"
     else throw "module tests failed:\n${builtins.concatStringsSep "\n" moduleTests.failures}";
 
+  checks.mistakes-seen = layers.mistakesSeen;
   checks.web-application = debian.runBusybox "web-application" {
     inherit (generation "web-application" (appliance "web-application" webApplication).config) configurationsJudged;
   } "echo $configurationsJudged > $out";

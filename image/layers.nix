@@ -117,7 +117,7 @@ rec {
   # layers as they are.
   unitsVerified = { layers, units }: debian.inTools "units-verified" { inherit layers units; } ''
     mkdir root
-    for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve-owner --no-preserve-perms $layer > /dev/null; done
+    for layer in $layers; do fsck.erofs --extract=root --overwrite --no-preserve-owner --no-preserve-perms $layer > /dev/null 2> /build/report || { cat /build/report; exit 1; }; done
     refuse() { cat /build/report; echo "error: $1"; exit 1; }
     touch report
     cd root/etc/systemd/system
@@ -132,6 +132,47 @@ rec {
       || refuse "systemd-analyze verify refuses a unit of this configuration (above)"
     ! grep -q 'ordering cycle' /build/report || refuse "units wait for each other in a circle (above)"
     cat /build/report
+
+    cd /build
+    . ${./judge.sh}
+    judge /build/root > /build/report 2>&1 || refuse "this configuration would not do what it says"
+    touch $out
+  '';
+
+  # That mistakes which only the programs of a device can see are seen, by their words.
+  mistakesSeen = debian.inTools "mistakes-seen" {
+    debs = map (n: debian.deb n "arm64")
+      [ "libc6" "libgcc-s1" "openssh-client" "libselinux1" "libssl3t64" "libpcre2-8-0" "zlib1g" "libzstd1" "systemd" "systemd-resolved" "systemd-timesyncd" "udev" ];
+  } ''
+    mkdir root
+    for deb in $debs; do dpkg-deb --fsys-tarfile $deb | tar -x -C root; done
+    ln -sfn usr/lib root/lib
+    mkdir -p root/etc/systemd/network root/etc/lichen/scripts root/etc/ssh/authorized_keys.d
+    . ${./judge.sh}
+    # sees WORDS: the judge refuses the root as it is now, with these words.
+    sees() {
+      local said
+      ! said=$(judge /build/root 2>&1) || { echo "taken: $1"; exit 1; }
+      case $said in *"$1"*) ;; *) echo "instead of \"$1\": $said"; exit 1 ;; esac
+    }
+    key=AAAAC3NzaC1lZDI1NTE5AAAAIG1lCyLg8uNLwgEd7CM/8mxZGPTlWUQ9F5OG9JYyqUVn
+    printf '[Match]\nName=end0\n# Gatway=1\n[Network]\nAddress=10.0.0.2/24\nGateway=10.0.0.1\n' > root/etc/systemd/network/10-x.network
+    printf '[Match]\nMACAddress=02:00:00:00:00:01\n[Link]\nName=lan\n' > root/etc/systemd/network/10-x.link
+    printf '[Resolve]\nDNS=10.0.0.1 \\\n  10.0.0.3\n' > root/etc/systemd/resolved.conf
+    printf '#! /bin/bash -e\nif true; then echo x; fi\n' > root/etc/lichen/scripts/x-start
+    echo "ssh-ed25519 $key me@laptop" > root/etc/ssh/authorized_keys.d/root
+    judge /build/root || { echo "what is right is refused (above)"; exit 1; }
+    sed -i 's/Gateway/Gatway/' root/etc/systemd/network/10-x.network
+    sees '/etc/systemd/network/10-x.network: [Network] Gatway='
+    sed -i 's/Gatway=10/Gateway=10/' root/etc/systemd/network/10-x.network
+    sed -i 's/^Name=lan/Nam=lan/' root/etc/systemd/network/10-x.link
+    sees '10-x.link: [Link] Nam='
+    sed -i 's/^Nam=/Name=/' root/etc/systemd/network/10-x.link
+    sed -i 's/; fi//' root/etc/lichen/scripts/x-start
+    sees 'bash cannot read the script x-start'
+    sed -i 's/echo x/echo x; fi/' root/etc/lichen/scripts/x-start
+    echo "ssh-ed25519 ''${key%n} me@laptop" >> root/etc/ssh/authorized_keys.d/root
+    sees "sshd would not take the key \"ssh-ed25519 ''${key%n} me@laptop\" of the user root"
     touch $out
   '';
 

@@ -21,8 +21,11 @@ in
     time = mkOption {
       type = types.either types.str (types.listOf types.str);
       default = "02:00";
-      example = "Mon *-*-* 03:00:00";
-      description = "When to make a backup, in the words of {manpage}`systemd.time(7)`. If the device was off at that time, it does so after its start.";
+      example = [ "02:00" "14:00" ];
+      description = ''
+        When to make a backup, in the words of {manpage}`systemd.time(7)`: at least once a day, because the alert `BackupOld` tells that
+        there was none for two days. If the device was off at that time, it does so after its start.
+      '';
     };
     randomizedDelaySec = mkOption {
       type = types.str;
@@ -77,12 +80,13 @@ in
       after = lib.optional (cfg.s3.endpoint != null) "network-online.target";
       restartIfChanged = false;
       serviceConfig = {
-        Type = "oneshot";
-        ExecStart = "${pkgs.lichenctl}/bin/lichenctl backup";
+        # Not oneshot: its start would be a job until everything is uploaded, and with it the boot would not be over.
+        Type = "exec";
+        ExecStart = "${pkgs.lichenctl}/bin/lichenctl backup --patiently";
         # That there is no new backup is in the journal and in the metrics. It is no fault of a generation on trial.
         SuccessExitStatus = 1;
-        # Each service has five minutes for its copy; the card may be slow.
-        TimeoutStartSec = "2h";
+        # Copies and uploads that stand still end by themselves, and an upload that is ended goes on the next night.
+        RuntimeMaxSec = "23h";
         Nice = 10;
         IOSchedulingClass = "idle";
         # The commands of services run as their users, and ask their servers.

@@ -113,7 +113,8 @@ in
         Type = "oneshot";
         RemainAfterExit = true;
         ExecStart = "${lichenctl} restore-state";
-        TimeoutStartSec = 660;
+        # However much data there are. It ends by itself what stands still.
+        TimeoutStartSec = "infinity";
       };
       restartIfChanged = false;
     };

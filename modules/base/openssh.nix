@@ -84,6 +84,14 @@ in
           UseDns = mkOption { type = types.nullOr types.bool; default = false; description = "Whether names of clients are looked up."; };
           UsePAM = mkOption { type = types.nullOr types.bool; default = true; description = "Whether PAM opens sessions."; };
           GatewayPorts = mkOption { type = types.nullOr types.str; default = "no"; description = "Whether others may use forwarded ports."; };
+          ClientAliveInterval = mkOption {
+            type = types.nullOr types.ints.unsigned;
+            default = 15;
+            description = ''
+              After how many seconds of silence the client is asked whether it is still there. Who does not answer three times is
+              disconnected, so that a change whose sender is gone does not hold up all others. 0: nobody is asked.
+            '';
+          };
           StrictModes = mkOption { type = types.nullOr types.bool; default = true; description = "Whether permissions of key files are checked."; };
           AllowUsers = nullableList [ "root" ] "Users that may log in; null for all.";
           DenyUsers = nullableList [ "guest" ] "Users that may not log in.";

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub time: u64,
     /// The copies, in the order of the archive.
     pub states: Vec<State>,
+    /// The services that could not copy their data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 impl Default for Manifest {
@@ -51,6 +54,7 @@ impl Default for Manifest {
             release: String::new(),
             time: 0,
             states: Vec::new(),
+            missing: Vec::new(),
         }
     }
 }

@@ -145,7 +145,8 @@ impl Error {
             Reason::WrongSecret => "the secret does not belong to this access key".into(),
             Reason::NotAllowed => {
                 "this access key may not do that: its policy has to allow s3:GetObject, s3:PutObject \
-                 and s3:AbortMultipartUpload on the bucket's objects"
+                 and s3:AbortMultipartUpload on the bucket's objects, and s3:ListBucket on the bucket, \
+                 without which an object that is missing is told as forbidden"
                     .into()
             }
             Reason::NoObject | Reason::NoUpload | Reason::Passing | Reason::Other => return None,

@@ -175,9 +175,11 @@ fn history_is_backed_up_and_restored_while_it_runs() {
             .arg(state.path());
         finished(&mut command)
     };
+    let shown = points(&program) as u64;
     let (status, _, said) = command("backup");
     assert_eq!(status, Some(0), "{said}");
     let kept = Store::open(&backup).unwrap().count().unwrap();
+    assert!(kept >= shown, "{shown} were shown, {kept} are kept");
     let (status, _, said) = command("restore");
     assert_eq!(status, Some(0), "{said}");
     assert!(

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Puts `content` at `path` with the mode `mode`: after a power cut the file is either the old or the new one.
 pub fn atomic_write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
@@ -46,13 +46,14 @@ pub fn atomic_symlink(target: &str, path: &Path) -> Result<()> {
 }
 
 fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
-    let temp = temporary(path)?;
+    let name = path
+        .file_name()
+        .with_context(|| format!("{} does not name a file", path.display()))?;
+    let prefix = temporary_of(&name.to_string_lossy());
+    let temp = path.with_file_name(format!("{prefix}{}.tmp", rustix::thread::gettid()));
     let write = || -> std::io::Result<()> {
-        // One writer at a time in a folder: a second one would take the temporary file for a leftover.
-        let folder = File::open(folder_of(path))?;
-        folder.lock()?;
+        remove_leftovers(folder_of(path), &prefix)?;
         let write = || -> std::io::Result<()> {
-            remove_if_there(&temp)?;
             make(&temp)?;
             cut::point("temporary file");
             fs::rename(&temp, path)?;
@@ -64,14 +65,29 @@ fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Resu
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A name that each user always uses for this file. So what a power cut leaves behind is replaced by the next attempt, and
-/// what somebody else's attempt left behind, which only they can remove, is in nobody's way.
-fn temporary(path: &Path) -> Result<PathBuf> {
-    let name = path
-        .file_name()
-        .with_context(|| format!("{} does not name a file", path.display()))?;
+/// What the names of this user's temporary files for a file begin with; the number of the thread that writes follows. So
+/// writers need no lock, which any user who can read a folder could hold for ever, and what somebody else's attempt left
+/// behind, which only they can remove, is in nobody's way.
+fn temporary_of(name: &str) -> String {
     let user = rustix::process::geteuid().as_raw();
-    Ok(path.with_file_name(format!(".{}.{user}.tmp", name.to_string_lossy())))
+    format!(".{name}.{user}.")
+}
+
+/// Removes what power cuts left behind: the temporary files of threads that are no more, and of this one, which begins.
+fn remove_leftovers(folder: &Path, prefix: &str) -> std::io::Result<()> {
+    let own = rustix::thread::gettid().to_string();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let thread = (name.to_str())
+            .and_then(|name| name.strip_prefix(prefix)?.strip_suffix(".tmp"))
+            .filter(|thread| thread.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_over = |thread: &str| thread == own || !Path::new("/proc").join(thread).exists();
+        if thread.is_some_and(is_over) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file durably. A missing file is not an error. Says whether the file existed.
@@ -287,6 +303,7 @@ pub fn scratch() -> tempfile::TempDir {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::path::PathBuf;
 
     use rustix::process::{Uid, geteuid};
     use rustix::thread::set_thread_res_uid;
@@ -365,6 +382,42 @@ mod tests {
             });
         });
         assert_eq!(fs::read(&path).unwrap(), b"nobody's");
+    }
+
+    #[test]
+    fn who_can_only_read_a_folder_delays_nobody_who_writes_there() {
+        let dir = scratch();
+        let reader = File::open(dir.path()).unwrap();
+        reader.lock().unwrap();
+        let path = dir.path().join("file");
+        let (done, written) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(atomic_write(&path, b"new", 0o600)));
+        let within = std::time::Duration::from_secs(10);
+        written.recv_timeout(within).expect("it waits").unwrap();
+    }
+
+    #[test]
+    fn what_a_thread_that_is_no_more_left_behind_is_removed() {
+        let dir = scratch();
+        let path = dir.path().join("file");
+        std::thread::scope(|threads| {
+            threads.spawn(|| assert!(cut::at(0, || atomic_write(&path, b"old", 0o600)).is_none()));
+        });
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "it left something"
+        );
+        // The kernel may still know the thread for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            atomic_write(&path, b"new", 0o600).unwrap();
+            if fs::read_dir(dir.path()).unwrap().count() == 1 {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "it stays");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub struct Bucket {
 struct Faults {
     asked: Mutex<Vec<String>>,
     failing: Mutex<Option<String>>,
+    denied: Mutex<Option<String>>,
     refuse: AtomicU32,
     corrupt: AtomicU32,
     /// The number of requests after which the server dies; 0 means never.
@@ -132,6 +133,11 @@ impl FakeS3 {
     /// Answers requests that contain `words` as if it were too busy; with no words, it answers all of them again.
     pub fn fail(&self, words: Option<&str>) {
         *lock(&self.faults.failing) = words.map(str::to_owned);
+    }
+
+    /// Forbids requests that contain `words`; with no words, it answers all of them again.
+    pub fn deny(&self, words: Option<&str>) {
+        *lock(&self.faults.denied) = words.map(str::to_owned);
     }
 
     /// Answers the next `count` requests as if it were too busy.
@@ -227,8 +233,11 @@ async fn answer(
     faults: &Faults,
 ) -> Result<Response<Body>, HttpError> {
     let asked = format!("{} {}", request.method(), request.uri());
-    let failing = lock(&faults.failing).clone();
-    let failing = failing.is_some_and(|words| asked.contains(&words));
+    let is_meant = |words: &Mutex<Option<String>>| {
+        let words = lock(words);
+        words.as_ref().is_some_and(|words| asked.contains(words))
+    };
+    let (failing, denied) = (is_meant(&faults.failing), is_meant(&faults.denied));
     lock(&faults.asked).push(asked);
     faults.requests.fetch_add(1, SeqCst);
     if count_down(&faults.die_in) == Some(0) {
@@ -237,6 +246,9 @@ async fn answer(
     }
     if failing || count_down(&faults.refuse).is_some() {
         return Ok(no(StatusCode::SERVICE_UNAVAILABLE, ""));
+    }
+    if denied {
+        return Ok(no(StatusCode::FORBIDDEN, ""));
     }
     let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
     if !root.join(bucket).is_dir() {

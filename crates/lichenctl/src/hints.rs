@@ -8,6 +8,7 @@ use crate::health::Unhealthy;
 use crate::hint::Hint;
 use crate::lock::Busy;
 use crate::receive::ReceiveError;
+use crate::room;
 use crate::secrets::RotationRefused;
 use crate::stage::Full;
 use crate::state::StateError;
@@ -21,7 +22,7 @@ pub fn of(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 /// Every kind of error that has one.
-const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 14] = [
+const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 15] = [
     known::<StateError>,
     known::<ApplyError>,
     known::<ToplevelError>,
@@ -34,6 +35,7 @@ const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 14] = [
     known::<Unhealthy>,
     known::<BackupRefused>,
     known::<RotationRefused>,
+    room::hint_of,
     |error| error.downcast_ref().and_then(hint_of_archive),
     |error| error.downcast_ref().and_then(GrowError::hint),
 ];

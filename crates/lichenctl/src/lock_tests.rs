@@ -10,3 +10,20 @@ fn the_second_is_turned_away_until_the_first_is_done() {
     drop(first);
     GenerationsLock::wait(&root).unwrap();
 }
+
+#[test]
+fn who_is_not_root_cannot_hold_it() {
+    let dir = durable::scratch();
+    let root = Root::new(dir.path());
+    // As an earlier generation has left it.
+    root.put(FILE, "");
+    std::fs::set_permissions(root.at(FILE), Permissions::from_mode(0o644)).unwrap();
+    for lock in [FILE, "run/lichen/another"] {
+        drop(open(&root, lock).unwrap());
+        let mode = std::fs::metadata(root.at(lock))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{lock}");
+    }
+}

@@ -13,7 +13,8 @@ use lichenctl::state::Generation;
 use lichenctl::toplevel::Toplevel;
 use lichenctl::update::{self, Extent};
 use lichenctl::{
-    bless, generations, grow, hints, journal, link, provision, receive, recovery, reset, retention,
+    bless, generations, grow, hints, journal, link, patient, provision, receive, recovery, reset,
+    retention,
 };
 use lichenctl::{secrets, service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
@@ -133,6 +134,9 @@ enum Verb {
         /// A public key of age to encrypt to, besides those of the configuration
         #[arg(long = "recipient", value_name = "KEY", requires = "to")]
         recipients: Vec<Recipient>,
+        /// Try twice more, after some minutes, if it fails (as the timer does)
+        #[arg(long, hide = true, conflicts_with = "to")]
+        patiently: bool,
     },
     /// Restore the decrypted backup on standard input, as `lichen restore` sends it
     Restore,
@@ -309,12 +313,17 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let lock = GenerationsLock::take(&root)?;
             print!("{}", retention::collect(&root, keep, &lock)?);
         }
+        Verb::Backup {
+            patiently: true, ..
+        } => {
+            println!("{}", lichenctl::backup::keep_patiently(&root)?.display());
+        }
         Verb::Backup { to: None, .. } => println!("{}", lichenctl::backup::keep(&root)?.display()),
         Verb::Backup { recipients, .. } => {
             lichenctl::backup::stream(&root, &recipients, std::io::stdout().lock())?;
         }
         Verb::Restore => {
-            lichenctl::backup::restore(&root, std::io::stdin().lock())?;
+            lichenctl::backup::restore(&root, patient::stdin()?)?;
         }
         Verb::Secret { verb } => match verb {
             Secret::List { json } => print(json, &secrets::list(&root)?)?,
@@ -331,7 +340,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             );
         }
         Verb::Receive => {
-            let received = receive::receive(&root, &mut std::io::stdin().lock())?;
+            let received = receive::receive(&root, &mut patient::stdin()?)?;
             println!("{}", serde_json::to_string(&received)?);
         }
         Verb::Arrive => bless::arrive(&root)?,
@@ -345,8 +354,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Vitals => vitals::publish(&root)?,
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::RestoreState => {
-            lichenctl::backup::at_boot(&root)?;
-            service_data::at_boot(&root)?;
+            // What fails for the one keeps nothing from the other.
+            let exchanged = lichenctl::backup::at_boot(&root);
+            let restored = service_data::at_boot(&root);
+            if let (Err(error), Err(_)) = (&exchanged, &restored) {
+                journal::error(&format!("{error:#}"));
+            }
+            restored.and(exchanged)?;
         }
         Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
         Verb::Grow => println!("{}", grow::run(&root)?),

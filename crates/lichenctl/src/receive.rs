@@ -168,8 +168,13 @@ fn rebuild(
         let result = unpack(part, &mut coming, &folder.join(archive), dump);
         // Skip the rest of this part, so that the next one is read from its beginning.
         let ended = io::copy(&mut coming, &mut io::sink()).map(|_| coming.limit());
-        if !ended.as_ref().is_ok_and(|left| *left == 0) {
-            return Err(ReceiveError::Stream(format!("it ends in the middle of {path}")).into());
+        let why = match ended {
+            Ok(0) => None,
+            Ok(_) => Some(format!("it ends in the middle of {path}")),
+            Err(error) => Some(format!("{error} in the middle of {path}")),
+        };
+        if let Some(why) = why {
+            return Err(ReceiveError::Stream(why).into());
         }
         match result {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {

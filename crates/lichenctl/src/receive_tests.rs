@@ -1,7 +1,9 @@
 use super::*;
+use crate::patient::Patient;
 use proptest::prelude::*;
 use protocol::transfer::PathInfo;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const OLD: &[u8] = &[7; 3000];
 
@@ -176,4 +178,22 @@ fn what_a_cut_left_is_removed_first() {
     passing(&left).unwrap();
     receive(&root, &mut io::empty()).unwrap_err();
     assert!(!left.exists());
+}
+
+#[test]
+fn a_sender_that_falls_silent_holds_up_nobody_for_ever() {
+    let dir = durable::scratch();
+    let root = Root::new(dir.path());
+    fs::create_dir_all(root.at("nix")).unwrap();
+    let (_, stream) = stream();
+    for sent in [0, stream.len() - 1] {
+        let (from, mut sender) = io::pipe().unwrap();
+        sender.write_all(&stream[..sent]).unwrap();
+        let mut from = Patient::new(from, Duration::from_millis(300));
+        let told = receive(&root, &mut from).unwrap_err().to_string();
+        assert!(told.contains("the sender has said nothing"), "{told}");
+        // Generations can be changed again, while the sender is still there.
+        drop(GenerationsLock::wait(&root).unwrap());
+        drop(sender);
+    }
 }

@@ -203,6 +203,27 @@ pub fn tell(verb: &str, units: &[String]) -> Result<()> {
     output(&arguments).map(drop)
 }
 
+/// These units, and those that stop when they stop.
+pub fn that_stop_with(units: &[String]) -> Result<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    let mut next: Vec<String> = units.to_vec();
+    while !next.is_empty() {
+        let properties = "--property=RequiredBy,RequisiteOf,BoundBy,ConsistsOf";
+        let mut arguments = vec!["show", properties, "--"];
+        arguments.extend(next.iter().map(String::as_str));
+        let text = output(&arguments)?;
+        all.append(&mut next.into_iter().collect());
+        next = related(&text).filter(|unit| !all.contains(unit)).collect();
+    }
+    Ok(all)
+}
+
+/// The units that the properties of others name.
+fn related(text: &str) -> impl Iterator<Item = String> {
+    let values = text.lines().filter_map(|line| line.split_once('='));
+    values.flat_map(|(_, units)| units.split_whitespace().map(str::to_owned))
+}
+
 /// Makes systemd reload its units, or re-execute itself.
 pub fn reload_manager(reexecute: bool) -> Result<()> {
     let verb = if reexecute {

@@ -50,3 +50,11 @@ fn how_a_service_failed_is_read_from_its_properties() {
     assert!(!failure_of("ActiveState=active\n").failed);
     assert!(failure_of("ActiveState=failed\nResult=start-limit-hit\n").refused);
 }
+
+#[test]
+fn units_that_stop_with_others_are_read_from_their_properties() {
+    let text = "RequiredBy=app.service web.service\nRequisiteOf=\nBoundBy=\nConsistsOf=part.service\n\nRequiredBy=far.target\n";
+    let units: Vec<_> = related(text).collect();
+    let expected = ["app.service", "web.service", "part.service", "far.target"];
+    assert_eq!(units, expected);
+}

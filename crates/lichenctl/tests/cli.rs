@@ -149,9 +149,12 @@ fn every_command_of_a_host_is_understood() {
             generation: Some(Generation(7)),
         },
         Command::Confirm,
-        Command::Backup { recipient: None },
+        Command::Backup { recipients: &[] },
         Command::Backup {
-            recipient: Some("age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"),
+            recipients: &[
+                "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into(),
+                "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj".into(),
+            ],
         },
         Command::Restore,
         Command::RotateSecret {

@@ -48,10 +48,10 @@ pub enum Command<'a> {
     },
     /// Confirm that the device can be reached, so the running generation stays.
     Confirm,
-    /// Write a backup to standard output, encrypted to the keys of the device's configuration and to this one.
+    /// Write a backup to standard output, encrypted to the keys of the device's configuration and to these.
     Backup {
-        /// A public key of age.
-        recipient: Option<&'a str>,
+        /// Public keys of age.
+        recipients: &'a [String],
     },
     /// Restore the decrypted backup on standard input.
     Restore,
@@ -93,10 +93,10 @@ impl Command<'_> {
                 all
             }
             Self::Confirm => words(&["confirm"]),
-            Self::Backup { recipient } => {
+            Self::Backup { recipients } => {
                 let mut all: Vec<_> = words(&["backup", "-"]);
-                for key in recipient.iter() {
-                    all.extend(["--recipient".to_owned(), (*key).to_owned()]);
+                for key in *recipients {
+                    all.extend(["--recipient".to_owned(), key.clone()]);
                 }
                 all
             }

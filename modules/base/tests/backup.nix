@@ -28,6 +28,10 @@ in
     expr = lines "SuccessExitStatus=" (etc { })."systemd/system/lichenctl-backup.service".text;
     expected = [ "SuccessExitStatus=1" ];
   };
+  "a boot is over before a backup is" = {
+    expr = lines "Type=" (etc { })."systemd/system/lichenctl-backup.service".text;
+    expected = [ "Type=exec" ];
+  };
   "nobody asked, nothing is there" = {
     expr = let e = etc { enable = false; }; in [ (e ? "lichen/backup.json") (e ? "systemd/system/lichenctl-backup.timer") ];
     expected = [ false false ];

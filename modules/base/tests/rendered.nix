@@ -20,6 +20,7 @@ in
       AllowUsers root me
       AuthorizedPrincipalsFile none
       Ciphers a,b
+      ClientAliveInterval 15
       GatewayPorts no
       KbdInteractiveAuthentication no
       LogLevel INFO

@@ -50,7 +50,7 @@ pub fn backup(args: &BackupArgs) -> Result<()> {
         true => key::keys_in(&own)?,
         false => Vec::new(),
     };
-    let recipient = keys.first().map(|key| key.recipient().to_string());
+    let recipients: Vec<_> = keys.iter().map(|key| key.recipient().to_string()).collect();
     let device = Device::connect(&args.host, &args.ssh)?;
     let cannot = || format!("cannot write {}", file.display());
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
@@ -58,7 +58,7 @@ pub fn backup(args: &BackupArgs) -> Result<()> {
     let mut aside =
         tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
     let order = Command::Backup {
-        recipient: recipient.as_deref(),
+        recipients: &recipients,
     };
     let mut to = Summing(aside.as_file_mut(), Sum::default());
     let ended = device.receive(&order.line(), &mut to, &mut listen(&device))?;
@@ -123,13 +123,14 @@ fn check(file: &Path, keys: &[Identity]) -> Result<Manifest> {
     })
 }
 
-/// "climate of rack7 (generation 3): the data of climate"
+/// What is in it: "climate of rack7 (generation 3): the data of climate"
 fn about(manifest: &Manifest) -> String {
     let Manifest {
         appliance,
         hostname,
         generation,
         states,
+        missing,
         ..
     } = manifest;
     let generation = generation.map_or_else(String::new, |n| format!(" (generation {n})"));
@@ -138,8 +139,12 @@ fn about(manifest: &Manifest) -> String {
         .ok()
         .and_then(|time| jiff::Timestamp::from_second(time).ok());
     let time = time.map_or_else(String::new, |time| format!(", made at {time} by its clock"));
+    let missing = match missing.is_empty() {
+        true => String::new(),
+        false => format!("; those of {} could not be copied", missing.join(", ")),
+    };
     format!(
-        "{appliance} of {hostname}{generation}: the data of {}{time}",
+        "{appliance} of {hostname}{generation}: the data of {}{time}{missing}",
         states.join(", ")
     )
 }
@@ -211,9 +216,12 @@ mod tests {
     fn a_backup_says_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let (file, key) = backup_of(folder.path());
-        let said = about(&check(&file, &[key]).unwrap());
+        let mut manifest = check(&file, &[key]).unwrap();
         let expected = "climate of rack7 (generation 3): the data of climate, made at 2025-11-30T10:53:20Z by its clock";
-        assert_eq!(said, expected);
+        assert_eq!(about(&manifest), expected);
+        manifest.missing = vec!["redis-rack".into()];
+        let expected = format!("{expected}; those of redis-rack could not be copied");
+        assert_eq!(about(&manifest), expected);
     }
 
     #[test]

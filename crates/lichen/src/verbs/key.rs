@@ -105,12 +105,19 @@ fn backup_key() -> Result<()> {
             file.display()
         ));
     }
-    for key in keys_in(&file)? {
-        let public = key.recipient();
-        println!("{public}");
-        println!("lichen.backup.recipients = [ \"{public}\" ];");
-    }
+    print!("{}", public_halves(&keys_in(&file)?));
     Ok(())
+}
+
+/// The public halves of keys, and one line of configuration for all of them.
+fn public_halves(keys: &[Identity]) -> String {
+    let public: Vec<_> = keys.iter().map(|key| key.recipient().to_string()).collect();
+    let quoted: Vec<_> = public.iter().map(|key| format!("\"{key}\"")).collect();
+    format!(
+        "{}\nlichen.backup.recipients = [ {} ];\n",
+        public.join("\n"),
+        quoted.join(" ")
+    )
 }
 
 /// Makes the private directory of keys.
@@ -156,4 +163,19 @@ fn generate(name: &str) -> Result<()> {
         file.display()
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_configuration_names_all_keys() {
+        let keys = [Identity::generate(), Identity::generate()];
+        let [one, two] = keys.each_ref().map(|key| key.recipient().to_string());
+        assert_eq!(
+            public_halves(&keys),
+            format!("{one}\n{two}\nlichen.backup.recipients = [ \"{one}\" \"{two}\" ];\n")
+        );
+    }
 }

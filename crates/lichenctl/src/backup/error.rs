@@ -15,6 +15,14 @@ pub enum BackupRefused {
     /// What was written is not what is read.
     #[error("{0} does not read as it was written")]
     Unreliable(String),
+    /// Some services could not copy their data.
+    #[error("{file} is a backup without the data of {missing}")]
+    Incomplete {
+        /// What there is.
+        file: String,
+        /// The services.
+        missing: String,
+    },
     /// The bucket's key is not there.
     #[error("this device has no secret {0}, so that no backup can be brought to the bucket")]
     NoSecret(String),
@@ -47,14 +55,12 @@ pub enum BackupRefused {
     /// Another generation might still bring back its own copies.
     #[error("the running generation changed the version of data, and is not good yet")]
     OnTrial,
-    /// DATA does not have enough free space.
-    #[error("DATA has no room: {needed} bytes are needed, {free} are free")]
-    NoRoom {
-        /// The space needed for the copies and for the data that services make of them.
-        needed: u64,
-        /// The free space.
-        free: u64,
-    },
+    /// Its blessing must not have to wait.
+    #[error("the running generation is on trial, and not good yet")]
+    BeforeItIsGood,
+    /// A restore was decided, and is not complete.
+    #[error("an earlier restore was interrupted while directories were exchanged")]
+    Unfinished,
     /// What was restored does not run.
     #[error("the data were restored, and the services do not start with them: {0}")]
     DoesNotStart(String),
@@ -70,6 +76,9 @@ impl Hint for BackupRefused {
                 "lichen.state.SERVICE in the appliance's configuration declares them"
             }
             Self::Unreliable(_) => "the card may be dying: `lichenctl status` counts its errors",
+            Self::Incomplete { .. } => {
+                "what it has can be restored; mend the service, and `lichenctl backup` makes a whole one"
+            }
             Self::NoSecret(_) => {
                 "name it in [secrets] of lichen.toml, copy that to BOOT and reboot"
             }
@@ -82,9 +91,12 @@ impl Hint for BackupRefused {
             Self::OnTrial => {
                 "its next boot makes it good, if it is healthy; `lichenctl status` tells when it is, and restore then"
             }
-            Self::NoRoom { .. } => "`lichenctl gc` removes generations that are not needed",
+            Self::BeforeItIsGood => "`lichenctl status` tells when it is good; back up then",
+            Self::Unfinished => {
+                "a reboot completes it; if it does not, `journalctl -u lichen-restore-state` says why"
+            }
             Self::DoesNotStart(_) => {
-                "`journalctl -e` says why; the data from before are in /var/lib/lichen/state/SERVICE/replaced"
+                "`journalctl -e` says why; the data from before are in /var/lib/lichen/state/SERVICE/replaced-N"
             }
         }
     }

@@ -4,13 +4,13 @@
 //! what was not written since the last count, so that time in the ledger never passes faster than outside.
 
 use crate::kept;
+use crate::lock;
 use crate::root::Root;
 use crate::state::Generation;
 use anyhow::{Context, Result};
 use protocol::recovery::{Reason, Recovery, Reset};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
 
 const FILE: &str = "var/lib/lichen/recovery.json";
 const LOCK: &str = "run/lichen/recovery.lock";
@@ -87,9 +87,7 @@ impl Ledger {
 
     /// Changes it, durably, alone among all processes. An error leaves the file as it was.
     pub fn change<T>(root: &Root, change: impl FnOnce(&mut Self) -> T) -> Result<(Self, T)> {
-        durable::directory(&root.at("run/lichen"), 0o755)?;
-        let mut options = OpenOptions::new();
-        let lock = options.create(true).append(true).open(root.at(LOCK))?;
+        let lock = lock::open(root, LOCK)?;
         lock.lock().context("cannot lock the ledger of resets")?;
         let mut ledger = Self::load(root);
         let value = change(&mut ledger);

@@ -1,23 +1,18 @@
 //! Copies and restores service data. DATA always holds either the complete old data or the complete new data: a copy
 //! gets its final name only when it is complete, and data are restored beside the current ones and then swapped.
 
+use super::command::{Order, PATIENCE};
 use super::{FOLDER, Service, folder};
-use crate::confirm::until;
 use crate::journal::note;
+use crate::room::Room;
 use crate::root::Root;
 use crate::state::Generation;
 use anyhow::{Context, Result, ensure};
 use durable::cut;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
-/// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(300);
 const DATA: &str = "data";
 const VERSION: &str = "version";
 
@@ -57,7 +52,14 @@ pub(super) fn make(
     folder(root, name)?;
     let folder = folder(root, &format!("{name}/{generation}"))?;
     let temporary = folder.join(".data.tmp");
-    take(root, service, &temporary)?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true);
+    let file = options.open(&temporary);
+    let file = file.with_context(|| format!("cannot write {}", temporary.display()))?;
+    // The service's user reads it through an open descriptor on restore; no other user can enter the directory.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    take(root, service, &file, &Room::of(&folder))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     cut::point("copy");
     durable::atomic_write(&folder.join(VERSION), service.version.as_bytes(), 0o600)?;
     fs::rename(&temporary, folder.join(DATA))?;
@@ -66,35 +68,22 @@ pub(super) fn make(
 }
 
 /// Has a service write a copy of its data into the file `to`, durably.
-pub(crate) fn take(root: &Root, service: &Service, to: &Path) -> Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(to)
-        .with_context(|| format!("cannot write {}", to.display()))?;
-    // The service's user reads the copy through an open descriptor on restore; no other user can enter the directory.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+pub(crate) fn take(root: &Root, service: &Service, to: &File, room: &Room) -> Result<()> {
     let directory = place(root, service);
-    run(
-        root,
-        service,
-        &service.backup,
-        &directory,
-        Stdio::null(),
-        file.try_clone()?.into(),
-    )?;
-    ensure!(
-        file.metadata()?.len() > 0,
-        "`{}` wrote nothing",
-        service.backup
-    );
-    Ok(file.sync_all()?)
+    let command = &service.backup;
+    order(root, service, command, &directory, room).write(to)?;
+    ensure!(to.metadata()?.len() > 0, "`{command}` wrote nothing");
+    Ok(to.sync_all()?)
 }
 
 /// Has a service recreate its data in the new directory `into`, from the copy in the file `from`, durably.
-pub(crate) fn recreate(root: &Root, service: &Service, from: &Path, into: &Path) -> Result<()> {
+pub(crate) fn recreate(
+    root: &Root,
+    service: &Service,
+    from: &Path,
+    into: &Path,
+    room: &Room,
+) -> Result<()> {
     remove(into)?;
     fs::create_dir(into).with_context(|| format!("cannot make {}", into.display()))?;
     if let Ok(now) = fs::metadata(place(root, service)) {
@@ -102,15 +91,41 @@ pub(crate) fn recreate(root: &Root, service: &Service, from: &Path, into: &Path)
         fs::set_permissions(into, now.permissions())?;
     }
     let copy = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
-    run(
+    order(root, service, &service.restore, into, room).read(&copy)?;
+    durable::sync_file_system(into)
+}
+
+fn order<'a>(
+    root: &'a Root,
+    service: &'a Service,
+    command: &'a str,
+    directory: &'a Path,
+    room: &'a Room,
+) -> Order<'a> {
+    Order {
         root,
         service,
-        &service.restore,
-        into,
-        copy.into(),
-        Stdio::null(),
-    )?;
-    durable::sync_file_system(into)
+        command,
+        directory,
+        room,
+        patience: PATIENCE,
+    }
+}
+
+/// How much is in a folder, and when it was changed last, as a number that changes with both.
+pub(super) fn size(folder: &Path) -> u64 {
+    let mut sum = 0_u64;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        let changed = meta.mtime().wrapping_mul(1_000_000_000);
+        let changed = changed.wrapping_add(meta.mtime_nsec());
+        sum = sum.wrapping_add(meta.len());
+        sum = sum.wrapping_add(changed.cast_unsigned());
+        if meta.is_dir() {
+            sum = sum.wrapping_add(size(&entry.path()));
+        }
+    }
+    sum
 }
 
 /// The data version of a generation's copy, if there is one.
@@ -145,12 +160,14 @@ fn again(root: &Root, name: &str, service: &Service, generation: Generation) -> 
             .join(name)
             .join(generation.to_string())
             .join(DATA);
-        recreate(root, service, &copy, &half)?;
+        // The way back must not end for want of room that others may never need.
+        let room = Room::all_of(folder(root, name)?);
+        recreate(root, service, &copy, &half, &room)?;
         cut::point("restored beside");
         durable::rename(&half, &whole)?;
     }
     if directory.exists() {
-        durable::rename(&directory, &unused(root, name)?)?;
+        durable::rename(&directory, &unused(root, name, "newer")?)?;
     }
     durable::rename(&whole, &directory)?;
     note(&format!(
@@ -195,64 +212,11 @@ pub(crate) fn beside(directory: &Path, kind: &str) -> PathBuf {
     directory.with_file_name(format!(".{own}.{kind}"))
 }
 
-fn unused(root: &Root, name: &str) -> Result<PathBuf> {
+/// A name in the service's folder for data that are kept aside: nothing that is there is lost.
+pub(crate) fn unused(root: &Root, name: &str, kind: &str) -> Result<PathBuf> {
     let folder = folder(root, name)?;
-    let mut names = (1..).map(|n| folder.join(format!("newer-{n}")));
+    let mut names = (1..).map(|n| folder.join(format!("{kind}-{n}")));
     names
         .find(|path| !path.exists())
         .context("all names for data kept aside are in use")
-}
-
-/// Runs a command of a service as its user.
-fn run(
-    root: &Root,
-    service: &Service,
-    command: &str,
-    directory: &Path,
-    stdin: Stdio,
-    stdout: Stdio,
-) -> Result<()> {
-    let mut program = Command::new("/usr/bin/setpriv");
-    program.args([
-        "--reuid",
-        &service.user,
-        "--regid",
-        &service.user,
-        "--init-groups",
-    ]);
-    program.args(["--", "/bin/sh"]);
-    if !root.is_device() {
-        program = Command::new("/bin/sh");
-    }
-    // Only its user can read the files that it creates.
-    program.args(["-c", &format!("umask 077\n{command}")]);
-    program.env("DIRECTORY", directory);
-    program.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
-    // A process group of its own, so that its child processes are ended with it.
-    let mut child = program
-        .process_group(0)
-        .spawn()
-        .context("cannot run /bin/sh")?;
-    let group = rustix::process::Pid::from_child(&child);
-    let mut status = None;
-    let ended = until(PATIENCE, || {
-        status = child.try_wait().ok().flatten();
-        status.is_some()
-    });
-    if !ended {
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
-        child.wait()?;
-    }
-    ensure!(
-        ended,
-        "`{command}` did not finish within {} s",
-        PATIENCE.as_secs()
-    );
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        stderr.read_to_string(&mut said)?;
-    }
-    let ok = status.is_some_and(|status| status.success());
-    ensure!(ok, "`{command}` failed: {}", said.trim());
-    Ok(())
 }

@@ -8,6 +8,7 @@
 //! the new one was unhealthy or failed its trial, the copy is restored automatically before services start, and the
 //! data of the newer version are kept aside. After a manual rollback, the operator is told about the copy and decides.
 
+mod command;
 pub(crate) mod copy;
 
 pub use copy::{Restore, restore};
