@@ -5,6 +5,7 @@
 //! Nothing here writes to the card.
 
 mod card;
+mod certificates;
 mod io_errors;
 mod metrics;
 mod wifi;
@@ -53,7 +54,8 @@ pub fn publish(root: &Root) -> Result<()> {
     {
         errors.keep(root)?;
     }
-    let text = metrics::text(&told) + &backup::metrics(root);
+    let certificates = certificates::text(&certificates::read(root));
+    let text = metrics::text(&told) + &backup::metrics(root) + &certificates;
     // Written even if nothing has changed: services pass on only what is recent.
     durable::atomic_write(&root.at(METRICS), text.as_bytes(), 0o644)
 }

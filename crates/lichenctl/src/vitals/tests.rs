@@ -1,5 +1,7 @@
 use super::*;
 use crate::fallback::fell_back;
+use crate::record::now;
+use crate::vitals::certificates::Certificate;
 use durable::scratch;
 use protocol::status::Last;
 use protocol::vitals::{Card, Fallback, Wifi};
@@ -236,5 +238,42 @@ fn the_simulated_device_tells_what_a_real_one_tells() {
         failed: false,
         bytes: Some(40_000),
     };
-    assert_eq!(simulated, metrics::text(&told) + &backups.text());
+    let certificates = certificates::text(&[Certificate {
+        name: "rack.example.org".into(),
+        left: Some(5_184_000),
+        failed: false,
+    }]);
+    let all = metrics::text(&told) + &backups.text() + &certificates;
+    assert_eq!(simulated, all);
+}
+
+#[test]
+fn a_certificate_tells_how_long_it_is_valid_once_there_is_one_and_whether_asking_failed() {
+    let dir = scratch();
+    let root = Root::new(dir.path());
+    assert_eq!(certificates::read(&root), []);
+    root.put(
+        "etc/lichen/certificates.json",
+        r#"["all","rack.example.org"]"#,
+    );
+    let ends = now() + 1000;
+    root.put("var/lib/acme/all/current/ends", format!("{ends}\n"));
+    root.put("run/acme-rack.example.org/failed", "");
+    let [all, rack] = certificates::read(&root).try_into().unwrap();
+    assert!(
+        (900..=1000).contains(&all.left.unwrap()) && !all.failed,
+        "{all:?}"
+    );
+    assert_eq!((rack.left, rack.failed), (None, true));
+    root.put("var/lib/acme/all/current/ends", "1000\n");
+    let text = certificates::text(&certificates::read(&root));
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(lines[0].starts_with(r#"lichen_certificate_left_seconds{certificate="all"} -"#));
+    assert_eq!(
+        lines[1..],
+        [
+            r#"lichen_certificate_failed{certificate="all"} 0"#,
+            r#"lichen_certificate_failed{certificate="rack.example.org"} 1"#
+        ]
+    );
 }
