@@ -53,6 +53,7 @@ let
     energy = 904;
     kiosk = 905;
     courier = 906;
+    acme = 907;
   };
   fixed = import ./debian/accounts.nix;
 in

@@ -1,5 +1,5 @@
 # Debian's nginx with NixOS's options. It never is root: it may only bind to the ports below 1024. Hosts with TLS and no certificate
-# of their own get one that the device signs itself.
+# of their own get one that the device signs itself, or one from an authority.
 { lib, config, pkgs, ... }:
 let
   inherit (lib) mkDefault mkEnableOption mkIf mkOption types;
@@ -17,8 +17,13 @@ let
   ownCertificate = name: "nginx-${fileName name}";
   certificateOf = name: host:
     if host.sslCertificate != null then { certificate = host.sslCertificate; key = host.sslCertificateKey; }
+    else if rendered.usesACME host then let file = "${config.security.acme.certs.${acmeName host}.directory}/full.pem"; in { certificate = file; key = file; }
     else let file = config.lichen.selfSignedCertificates.${ownCertificate name}.file; in { certificate = file; key = file; };
-  selfSigned = lib.filter (host: host.sslCertificate == null) rendered.secured;
+  acmeName = host: if host.useACMEHost != null then host.useACMEHost else host.serverName;
+  fromAuthority = lib.filter rendered.usesACME rendered.hosts;
+  selfSigned = lib.filter (host: host.sslCertificate == null && ! rendered.usesACME host) rendered.secured;
+  # Those that the device signs itself, for good or for the time being.
+  signedHere = map (host: ownCertificate host.name) selfSigned ++ lib.unique (map (host: "acme-${acmeName host}") fromAuthority);
   nginx = "${pkgs.nginx}/sbin/nginx";
   brought = lib.unique (lib.concatMap (host: let c = certificateOf host.name host; in [ c.certificate c.key ] ++ lib.optional (host.sslTrustedCertificate != null) host.sslTrustedCertificate) rendered.secured);
 in
@@ -100,7 +105,10 @@ in
         (name: host:
           let the = "services.nginx.virtualHosts.${name}"; in
           [
-            { assertion = !host.enableACME && host.useACMEHost == null; message = "${the}.enableACME is not offered: without sslCertificate, the device signs a certificate itself."; }
+            { assertion = !host.enableACME || host.useACMEHost == null; message = "${the}: only one of enableACME and useACMEHost can be set."; }
+            { assertion = !rendered.usesACME host || host.sslCertificate == null; message = "${the}: sslCertificate is another certificate than that of enableACME or useACMEHost."; }
+            { assertion = !host.enableACME || !host.onlySSL || host.acmeRoot == null; message = "${the}.enableACME: the authority asks on port 80, so write forceSSL or addSSL in place of onlySSL."; }
+            { assertion = host.acmeFallbackHost == null; message = "${the}.acmeFallbackHost is not offered: the device that has the certificate answers for it."; }
             { assertion = lib.count lib.id [ host.addSSL host.onlySSL host.forceSSL host.rejectSSL ] <= 1; message = "${the}: at most one of addSSL, onlySSL, forceSSL and rejectSSL can be set."; }
             { assertion = (host.sslCertificate == null) == (host.sslCertificateKey == null); message = "${the}: sslCertificate and sslCertificateKey belong together."; }
             { assertion = host.globalRedirect == null || host.root == null && host.locations == { }; message = "${the}.globalRedirect sends every request away: root and locations would be without effect."; }
@@ -121,6 +129,15 @@ in
           unit = "nginx.service";
         })
         selfSigned);
+
+      security.acme.certs = lib.mkMerge (map
+        (host: {
+          ${acmeName host} = { reloadServices = [ "nginx.service" ]; } // lib.optionalAttrs host.enableACME {
+            extraDomainNames = host.serverAliases;
+            webroot = mkDefault host.acmeRoot;
+          };
+        })
+        fromAuthority);
 
       lichen.configurationChecks.nginx = {
         packages = [ pkgs.nginx pkgs.openssl ];
@@ -153,7 +170,7 @@ in
           PIDFile = "/run/nginx/nginx.pid";
           ExecStart = nginx;
           # A switch starts what is new after it has reloaded what was there: the certificate of a new host would be missing.
-          ExecReload = map (host: "+/usr/bin/systemctl start self-signed-${ownCertificate host.name}.service") selfSigned
+          ExecReload = map (name: "+/usr/bin/systemctl start self-signed-${name}.service") signedHere
             ++ [ "${nginx} -t -q" "/bin/kill -HUP $MAINPID" ];
           # Requests that are being answered are answered.
           KillSignal = "SIGQUIT";
@@ -168,6 +185,7 @@ in
           CacheDirectoryMode = "0750";
           LogsDirectory = "nginx";
           LogsDirectoryMode = "0750";
+          SupplementaryGroups = lib.unique (map (host: config.security.acme.certs.${acmeName host}.group) fromAuthority);
           UMask = "0027";
           LimitNOFILE = 65536;
           MemoryMax = mkDefault "128M";

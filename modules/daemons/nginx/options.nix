@@ -74,9 +74,10 @@ in
         example = { "/".proxyPass = "http://127.0.0.1:3000"; };
         description = "What is answered where, by the beginning of the path.";
       };
-      # Known only to refuse it in its own words.
-      enableACME = mkOption { type = types.bool; default = false; internal = true; visible = false; description = "Not offered."; };
-      useACMEHost = mkOption { type = types.nullOr types.str; default = null; internal = true; visible = false; description = "Not offered."; };
+      enableACME = flag "Whether to get a certificate from an authority, see {option}`security.acme`. Until it is there, the device signs one itself.";
+      useACMEHost = mkOption { type = types.nullOr types.str; default = null; example = "rack.example.org"; description = "The certificate of {option}`security.acme.certs` to use."; };
+      acmeRoot = option (types.nullOr types.str) "/run/acme-challenge" "The folder that the authority's questions are answered from; null where it asks for a record of the domain.";
+      acmeFallbackHost = mkOption { type = types.nullOr types.str; default = null; internal = true; visible = false; description = "Not offered."; };
     };
   };
 

@@ -10,6 +10,7 @@ let
   quoted = text: "\"${lib.escape [ "\\" "\"" ] text}\"";
 
   sortedHosts = lib.sortOn (h: h.name) (mapAttrsToList (name: host: host // { inherit name; serverName = if host.serverName != null then host.serverName else name; }) cfg.virtualHosts);
+  usesACME = host: host.enableACME || host.useACMEHost != null;
   tls = host: host.addSSL || host.onlySSL || host.forceSSL;
 
   # --- access
@@ -65,6 +66,9 @@ let
     "listen ${l.addr}${optionalString (!lib.hasPrefix "unix:" l.addr) ":${toString (portOf l)}"}"
     + optionalString host.default " default_server" + optionalString l.ssl " ssl" + optionalString l.proxyProtocol " proxy_protocol"
     + concatStrings (map (parameter: " ${parameter}") l.extraParameters) + ";";
+  # What an authority asks for before it gives a certificate.
+  challenge = host: optionals (usesACME host && host.acmeRoot != null)
+    (block "location ^~ /.well-known/acme-challenge/" [ "root ${host.acmeRoot};" "auth_basic off;" ]);
   names = host: "server_name ${lib.concatStringsSep " " ([ host.serverName ] ++ host.serverAliases)};";
   server = host:
     let
@@ -74,7 +78,7 @@ let
       plain = lib.filter (l: !l.ssl) ports;
       certificate = certificateOf host.name host;
     in
-    optionals redirecting (block "server" (map (listen host) plain ++ [ (names host) ] ++ block "location /" [ "return ${toString host.redirectCode} https://$host$request_uri;" ]) ++ [ "" ])
+    optionals redirecting (block "server" (map (listen host) plain ++ [ (names host) ] ++ challenge host ++ block "location /" [ "return ${toString host.redirectCode} https://$host$request_uri;" ]) ++ [ "" ])
     ++ block "server" (
       map (listen host) (if redirecting then secure else ports)
       ++ [ (names host) ]
@@ -82,6 +86,7 @@ let
         ++ given "ssl_trusted_certificate" host.sslTrustedCertificate)
       ++ optional host.rejectSSL "ssl_reject_handshake on;"
       ++ given "root" host.root
+      ++ optionals (!redirecting) (challenge host)
       ++ (if host.globalRedirect != null then block "location /" [ "return ${toString host.redirectCode} $scheme://${host.globalRedirect}$request_uri;" ] else [ ])
       ++ authenticated host.name host
       ++ locations host
@@ -200,6 +205,9 @@ in
     if usable == [ ] then null
     else if named then "--connect-to ::${addr}: https://${name}:${toString (portOf first.l)}/"
     else "${if first.l.ssl then "https" else "http"}://${addr}:${toString (portOf first.l)}/";
+
+  inherit usesACME;
+  hosts = sortedHosts;
 
   # Hosts that answer over TLS.
   secured = lib.filter tls sortedHosts;

@@ -142,10 +142,9 @@ in
     ];
   };
   "an option of NixOS's that is not offered says so" = {
-    expr = failed { recommendedBrotliSettings = true; } ++ failed { virtualHosts.a.enableACME = true; };
+    expr = failed { recommendedBrotliSettings = true; };
     expected = [
       "services.nginx.recommendedBrotliSettings is not offered: Debian's nginx has gzip only: recommendedGzipSettings."
-      "services.nginx.virtualHosts.a.enableACME is not offered: without sslCertificate, the device signs a certificate itself."
     ];
   };
   "a misspelt option of a host is named" = {
