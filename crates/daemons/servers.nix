@@ -23,4 +23,18 @@
     extraFlags = [ "--storage.tsdb.min-block-duration=6s" "--storage.tsdb.max-block-duration=54s" ];
     scrapeConfigs = [ { job_name = "load"; static_configs = [ { targets = [ "127.0.0.1:9100" ]; } ]; } ];
   };
+
+  # An authority of the test, which is at that address.
+  security.acme = {
+    acceptTerms = true;
+    defaults.email = "rack@example.org";
+    defaults.server = "https://127.0.0.1:14000/dir";
+  };
+  systemd.services."acme-rack.test".environment.LEGO_CA_CERTIFICATES = "/run/authority.pem";
+  services.nginx = {
+    enable = true;
+    defaultHTTPListenPort = 8080;
+    defaultSSLListenPort = 8443;
+    virtualHosts."rack.test" = { enableACME = true; forceSSL = true; serverAliases = [ "www.rack.test" ]; locations."/".return = "204"; };
+  };
 }

@@ -91,7 +91,7 @@ impl Device {
 
     /// The folder that the server keeps its data in.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("var/lib").join(&self.unit.state)
+        self.var_lib().join(&self.unit.state)
     }
 
     /// That folder, as the server calls it.
@@ -101,8 +101,18 @@ impl Device {
 
     /// The folder of its sockets.
     pub fn runtime(&self) -> PathBuf {
-        let name = self.unit.runtime.as_deref().unwrap_or_default();
-        self.folder.path().join("run").join(name)
+        self.run()
+            .join(self.unit.runtime.as_deref().unwrap_or_default())
+    }
+
+    /// Its `/run`.
+    pub fn run(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    /// Where data are: those of the server and, only for who looks from outside, what else is put there.
+    pub fn var_lib(&self) -> PathBuf {
+        self.folder.path().join("var/lib")
     }
 
     fn traces(&self) -> PathBuf {
@@ -116,7 +126,7 @@ impl Device {
 
     /// `line` of a shell, confined to this device.
     fn command(&self, data: Data, line: &str, more: &[(&str, &str)]) -> Result<Command> {
-        let root = servers()?.join("root").canonicalize()?;
+        let root = root()?;
         let mut command = Tools::new(root.clone()).command("bwrap");
         let ids = [self.ids.0.to_string(), self.ids.1.to_string()];
         command
@@ -137,7 +147,7 @@ impl Device {
             .arg("/etc")
             .args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"])
             .arg("--bind")
-            .arg(self.folder.path().join("run"))
+            .arg(self.run())
             .arg("/run")
             .arg("--bind")
             .arg(self.traces())
@@ -180,7 +190,7 @@ impl Device {
         let before = self.unit.before.as_deref().unwrap_or("true");
         let both = format!("{before} && exec {}", self.unit.start);
         let line = format!("exec {tracer} /usr/bin/sh -c \"$BOTH\"");
-        self.run(Data::Kept, &line, &[("BOTH", &both)])
+        self.launch(Data::Kept, &line, &[("BOTH", &both)])
     }
 
     /// Starts the server with its data on a file system that is so small, which is gone with it. There it is started again, with the
@@ -203,10 +213,10 @@ impl Device {
             "{timed} while :; do echo '{STARTED}'; {before} && {start}; EXIT_STATUS=$?; EXIT_CODE=exited; \
              [ $EXIT_STATUS -le 128 ] || EXIT_CODE=killed; export EXIT_CODE EXIT_STATUS; {after}; sleep 1; done"
         );
-        self.run(Data::Small(bytes), &line, &[])
+        self.launch(Data::Small(bytes), &line, &[])
     }
 
-    fn run(&self, data: Data, line: &str, more: &[(&str, &str)]) -> Result<Server> {
+    fn launch(&self, data: Data, line: &str, more: &[(&str, &str)]) -> Result<Server> {
         let mut command = self.command(data, line, more)?;
         let (reader, writer) = std::io::pipe()?;
         let child = command
@@ -330,6 +340,11 @@ impl Server {
         Ok(root.join(folder.strip_prefix("/")?))
     }
 
+    /// Waits until it ends by itself, which a job does.
+    pub fn end(mut self) -> Result<(ExitStatus, Vec<String>)> {
+        self.ended()
+    }
+
     /// Lets it end in order, by this signal.
     pub fn stop(mut self, signal: Signal) -> Result<Vec<String>> {
         let pid = i32::try_from(self.pid()?).ok().and_then(Pid::from_raw);
@@ -411,7 +426,7 @@ fn ensure(command: &mut Command) -> Result<()> {
 }
 
 /// The folder with the root of Debian's programs and the page's `/etc`; builds it if it is not there yet.
-fn servers() -> Result<&'static Path> {
+pub(crate) fn servers() -> Result<&'static Path> {
     static SERVERS_ROOT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(root) = SERVERS_ROOT.get() {
         return Ok(root);
@@ -421,6 +436,11 @@ fn servers() -> Result<&'static Path> {
         None => build()?,
     };
     Ok(SERVERS_ROOT.get_or_init(|| root))
+}
+
+/// The root of Debian's programs.
+pub(crate) fn root() -> Result<PathBuf> {
+    Ok(servers()?.join("root").canonicalize()?)
 }
 
 fn build() -> Result<PathBuf> {
