@@ -52,6 +52,8 @@ Look after:
   status HOST...    Show the state of devices, one screen each [--json]
   rollback HOST [N] Return a device to an earlier generation
   logs HOST         Show a device's journal [-f] [-u UNIT]
+  secret rotate HOST NAME
+                    Give a secret that the device made a new value, and restart what uses it
   backup HOST       Back up the data of a device's services, encrypted [--to FILE]
   restore HOST FILE Restore them on that device, or on another one of the same appliance [--identity FILE]
   lock              Resolve the package lists with apt's own solver [--check]
@@ -88,6 +90,7 @@ enum Verb {
     Status(verbs::look_after::StatusArgs),
     Rollback(verbs::look_after::RollbackArgs),
     Logs(verbs::look_after::LogsArgs),
+    Secret(verbs::look_after::SecretArgs),
     Backup(verbs::backup::BackupArgs),
     Restore(verbs::backup::RestoreArgs),
     Publish(verbs::publish::PublishArgs),
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Verb::Status(args) => verbs::look_after::status(args),
         Verb::Rollback(args) => verbs::look_after::rollback(args),
         Verb::Logs(args) => verbs::look_after::logs(args),
+        Verb::Secret(args) => verbs::look_after::secret(args),
         Verb::Backup(args) => verbs::backup::backup(args),
         Verb::Restore(args) => verbs::backup::restore(args),
         Verb::Publish(args) => verbs::publish::run(&workspace, args),

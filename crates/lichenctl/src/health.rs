@@ -136,6 +136,20 @@ impl Health {
         judge(seen.problems, Duration::ZERO)
     }
 
+    /// The checks without those that fail now, and the units that have failed or keep crashing: what is wrong already
+    /// says nothing about a change.
+    pub fn apart_from_what_is_wrong(mut self) -> (Self, BTreeSet<String>) {
+        let mut forgiven = BTreeSet::new();
+        for problem in self.observe(&forgiven).problems {
+            match problem {
+                Problem::Failed(unit) | Problem::Crashing(unit) => drop(forgiven.insert(unit)),
+                Problem::Check { name, .. } => drop(self.checks.remove(&name)),
+                Problem::System(_) | Problem::Restless | Problem::Unknown(_) => {}
+            }
+        }
+        (self, forgiven)
+    }
+
     /// Waits until the generation is healthy; stops early when it can no longer become healthy.
     pub fn wait(&self, forgiven: &BTreeSet<String>) -> Result<(), Unhealthy> {
         let begin = Instant::now();

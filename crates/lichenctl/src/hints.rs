@@ -9,6 +9,7 @@ use crate::hint::Hint;
 use crate::lock::Busy;
 use crate::receive::ReceiveError;
 use crate::room;
+use crate::secrets::RotationRefused;
 use crate::stage::Full;
 use crate::state::StateError;
 use crate::toplevel::ToplevelError;
@@ -34,6 +35,7 @@ const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 14] = [
     known::<Unhealthy>,
     known::<BackupRefused>,
     room::hint_of,
+    known::<RotationRefused>,
     |error| error.downcast_ref().and_then(hint_of_archive),
     |error| error.downcast_ref().and_then(GrowError::hint),
 ];

@@ -31,6 +31,7 @@ pub mod reset;
 pub mod retention;
 mod room;
 pub mod root;
+pub mod secrets;
 pub mod service_data;
 pub mod stage;
 pub mod state;

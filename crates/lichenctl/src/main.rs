@@ -16,7 +16,7 @@ use lichenctl::{
     bless, generations, grow, hints, journal, link, patient, provision, receive, recovery, reset,
     retention,
 };
-use lichenctl::{service_data, stage, status, systemd, vitals};
+use lichenctl::{secrets, service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
 use protocol::progress::{self, Event, Failure};
 use protocol::provision::Report;
@@ -140,6 +140,11 @@ enum Verb {
     },
     /// Restore the decrypted backup on standard input, as `lichen restore` sends it
     Restore,
+    /// The secrets that services get: those of lichen.toml, and those that the device makes
+    Secret {
+        #[command(subcommand)]
+        verb: Secret,
+    },
     /// Remove everything that services and the owner stored on the device, and reboot
     FactoryReset {
         /// Do not ask for confirmation
@@ -181,6 +186,21 @@ enum Verb {
     Provision,
     /// Grow DATA to the end of the disk (runs at every boot)
     Grow,
+}
+
+#[derive(Subcommand)]
+enum Secret {
+    /// List their names, where each is from, and which services take it
+    List {
+        /// Print the list as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new value for one that the device made, and restart the running services that take it
+    Rotate {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -305,6 +325,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Restore => {
             lichenctl::backup::restore(&root, patient::stdin()?)?;
         }
+        Verb::Secret { verb } => match verb {
+            Secret::List { json } => print(json, &secrets::list(&root)?)?,
+            Secret::Rotate { name } => secrets::rotate(&root, &name)?,
+        },
         Verb::FactoryReset { yes } => factory_reset(&root, yes)?,
         Verb::Missing => {
             let paths =
@@ -350,6 +374,7 @@ impl Verb {
         match self {
             Self::Switch { .. } | Self::Test { .. } | Self::Boot { .. } => true,
             Self::Rollback { .. } | Self::Restore => true,
+            Self::Secret { verb } => matches!(verb, Secret::Rotate { .. }),
             Self::Update { check, .. } => !check,
             Self::ActivateRs(arguments) => arguments.outlives_its_caller(),
             _ => false,

@@ -157,6 +157,9 @@ fn every_command_of_a_host_is_understood() {
             ],
         },
         Command::Restore,
+        Command::RotateSecret {
+            name: "rack.password",
+        },
     ] {
         let arguments = command.arguments();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -198,4 +201,42 @@ fn who_asks_for_events_hears_json_and_who_does_not_hears_prose() {
         "error: no confirmation is awaited\nhint: `lichenctl status` shows the running generation and any confirmation that is awaited\n"
     );
     assert_eq!(progress::failure(&events), progress::failure(&prose));
+}
+
+#[test]
+fn secrets_are_made_at_boot_listed_without_values_and_rotated() {
+    let device = device_with("[secrets]\n'rack.token' = 'hunter2'\n");
+    let etc = device.path().join("etc");
+    fs::create_dir_all(etc.join("lichen")).unwrap();
+    fs::create_dir_all(etc.join("systemd/system")).unwrap();
+    let declared = r#"{ "rack.password": { "bytes": 32, "encoding": "hex" } }"#;
+    put(&etc.join("lichen/secrets.json"), declared);
+    let unit = "[Service]\nImportCredential=rack.*\n";
+    put(&etc.join("systemd/system/rack.service"), unit);
+    let succeed = |arguments: &[&str]| {
+        let output = lichenctl(device.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        output
+    };
+    succeed(&["provision"]);
+    let value = || fs::read_to_string(device.path().join("run/credstore/rack.password")).unwrap();
+    let first = value();
+    assert_eq!(
+        text(&succeed(&["secret", "list"]).stdout),
+        "rack.password  made here    rack.service\nrack.token     lichen.toml  rack.service\n"
+    );
+    let told = text(&succeed(&["secret", "rotate", "rack.password"]).stderr);
+    assert_eq!(
+        told,
+        "rack.password has a new value; no running service takes it\n"
+    );
+    assert_ne!(value(), first);
+
+    let output = lichenctl(device.path(), &["secret", "rotate", "rack.pasword"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "error: the page of this device has no secret rack.pasword; the nearest names: rack.password\n\
+         hint: `lichenctl secret list` shows the secrets of this device\n"
+    );
 }

@@ -55,6 +55,11 @@ pub enum Command<'a> {
     },
     /// Restore the decrypted backup on standard input.
     Restore,
+    /// Give a secret that the device made a new value.
+    RotateSecret {
+        /// Its name.
+        name: &'a str,
+    },
 }
 
 impl Command<'_> {
@@ -96,6 +101,7 @@ impl Command<'_> {
                 all
             }
             Self::Restore => words(&["restore"]),
+            Self::RotateSecret { name } => words(&["secret", "rotate", name]),
         }
     }
 

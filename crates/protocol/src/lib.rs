@@ -14,6 +14,7 @@ mod duration;
 mod generation;
 pub mod lichen_toml;
 pub mod link;
+mod nearest;
 pub mod progress;
 pub mod provision;
 pub mod recovery;
@@ -23,3 +24,4 @@ pub mod vitals;
 pub mod zones;
 
 pub use generation::Generation;
+pub use nearest::nearest;

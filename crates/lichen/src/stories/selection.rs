@@ -3,11 +3,8 @@
 use super::story::{Story, Wanted};
 use crate::ui;
 use anyhow::Result;
-use std::cmp::Reverse;
+use protocol::nearest;
 use std::collections::BTreeSet;
-
-/// How many names are offered in place of an unknown one.
-const NEAREST: usize = 3;
 
 /// The stories that were asked for, and the slow ones among the others. A name that no story has is an error.
 ///
@@ -56,22 +53,6 @@ pub fn of(stories: Vec<Story>, wanted: &Wanted<'_>) -> Result<(Vec<Story>, Vec<S
     });
     let others = others.into_iter().filter(|story| story.slow).collect();
     Ok((asked, others))
-}
-
-/// The names that have the most pairs of neighbouring letters in common with `wanted`; of these, the shortest.
-fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
-    let wanted = pairs(wanted);
-    let mut names: Vec<&str> = names.collect();
-    names.sort_by_cached_key(|name| {
-        let common = pairs(name).intersection(&wanted).count();
-        (Reverse(common), name.len())
-    });
-    names.truncate(NEAREST);
-    names.into_iter().map(str::to_owned).collect()
-}
-
-fn pairs(text: &str) -> BTreeSet<(char, char)> {
-    text.chars().zip(text.chars().skip(1)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `lichen status`, `rollback`, `logs`: the verbs for running devices.
+//! `lichen status`, `rollback`, `secret`, `logs`: the verbs for running devices.
 
-use crate::remote::{Device, SshArgs};
+use crate::remote::{Device, Ended, SshArgs};
 use crate::ui;
 use anyhow::{Context, Result};
 use protocol::Generation;
@@ -32,6 +32,26 @@ pub struct RollbackArgs {
     generation: Option<u64>,
     #[command(flatten)]
     ssh: SshArgs,
+}
+
+/// The secrets that a device makes by itself
+#[derive(Debug, clap::Args)]
+pub struct SecretArgs {
+    #[command(subcommand)]
+    verb: SecretVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum SecretVerb {
+    /// Make a new value, and restart the running services that take it
+    Rotate {
+        /// The device, as ssh knows it
+        host: String,
+        /// The name of the secret
+        name: String,
+        #[command(flatten)]
+        ssh: SshArgs,
+    },
 }
 
 /// Show a device's journal
@@ -93,17 +113,30 @@ pub fn rollback(args: &RollbackArgs) -> Result<()> {
     let order = Command::Rollback {
         generation: args.generation.map(Generation),
     };
+    let ended = tell(&device, &order)?;
+    if Outcome::of(ended.code) == Outcome::Unsuccessful {
+        ui::warn("the requested generation runs, but it is not healthy");
+    }
+    device.success(ended).map(drop)
+}
+
+/// Runs `lichen secret`.
+pub fn secret(args: &SecretArgs) -> Result<()> {
+    let SecretVerb::Rotate { host, name, ssh } = &args.verb;
+    let device = Device::connect(host, ssh)?;
+    let ended = tell(&device, &Command::RotateSecret { name })?;
+    device.success(ended).map(drop)
+}
+
+/// Has a device carry out a command, and passes on what it says meanwhile.
+fn tell(device: &Device, command: &Command<'_>) -> Result<Ended> {
     let mut listener = Listener::default();
     let mut heard = |line: &str| {
         if let Some(Event::Said { text }) = listener.hear(line) {
             ui::say(format!("{}: {text}", device.host));
         }
     };
-    let ended = device.run(&order.line(), &mut |_| Ok(()), &mut heard)?;
-    if Outcome::of(ended.code) == Outcome::Unsuccessful {
-        ui::warn("the requested generation runs, but it is not healthy");
-    }
-    device.success(ended).map(drop)
+    device.run(&command.line(), &mut |_| Ok(()), &mut heard)
 }
 
 /// Runs `lichen logs`.

@@ -11,6 +11,7 @@ mod units;
 
 pub use units::{Active, Units};
 
+use self::unit::{FOLDERS, Found};
 use crate::root::Root;
 use crate::state::Generation;
 use crate::toplevel::{Layer, Toplevel};
@@ -103,6 +104,25 @@ pub struct Before<'a> {
     pub active: &'a Active,
     /// The files below /usr that systemd itself runs from.
     pub manager: &'a BTreeSet<String>,
+}
+
+/// The services of the running generation, templates among them.
+pub(crate) fn services(root: &Root) -> Vec<String> {
+    let stack = Stack::of_folders([root.at("")]);
+    let all = FOLDERS.iter().flat_map(|folder| stack.names(folder));
+    let services = all.filter(|name| name.ends_with(".service") && !unit::is_alias(&stack, name));
+    let services: BTreeSet<_> = services.collect();
+    services.into_iter().collect()
+}
+
+/// Those of `services` that take a credential, by the running generation's units.
+pub(crate) fn taking(root: &Root, credential: &str, services: &[String]) -> Vec<String> {
+    let stack = Stack::of_folders([root.at("")]);
+    let takes = |name: &&String| match unit::find(&stack, name) {
+        Found::Unit(unit) => unit.takes(credential),
+        Found::Absent | Found::Masked => false,
+    };
+    services.iter().filter(takes).cloned().collect()
 }
 
 impl Plan {

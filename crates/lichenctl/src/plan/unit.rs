@@ -1,6 +1,7 @@
 //! Units as defined by a generation's layers: the fragment and its drop-ins, as systemd would read them.
 
 use assemble::Stack;
+use fast_glob::glob_match;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ const COSMETIC: [&str; 12] = [
     "AllowIsolation",
     "CollectMode",
 ];
+/// Where `lichenctl provision` leaves credentials.
+const CREDENTIALS: &str = "/run/credstore";
 const RELOAD_TRIGGERS: &str = "X-Reload-Triggers";
 
 type Section = BTreeMap<String, Vec<String>>;
@@ -84,6 +87,34 @@ impl Unit {
     fn value(&self, key: &str) -> Option<&str> {
         let values = self.sections.values().filter_map(|s| s.get(key));
         values.flatten().last().map(String::as_str)
+    }
+
+    /// The lines of a key of `[Service]` that take effect: an empty one takes back those before it.
+    fn lines(&self, key: &str) -> Vec<&str> {
+        let service = self.sections.get("Service");
+        let lines = service.and_then(|section| section.get(key));
+        let mut all = Vec::new();
+        for line in lines.into_iter().flatten() {
+            match line.is_empty() {
+                true => all.clear(),
+                false => all.push(line.as_str()),
+            }
+        }
+        all
+    }
+
+    /// Whether systemd hands the service this credential out of [`CREDENTIALS`].
+    pub(super) fn takes(&self, credential: &str) -> bool {
+        let loads = |line: &str| {
+            let from = line.split_once(':').map_or(line, |(_, from)| from);
+            from == credential || Path::new(from) == Path::new(CREDENTIALS).join(credential)
+        };
+        let imports = |line: &str| {
+            let pattern = line.split_once(':').map_or(line, |(pattern, _)| pattern);
+            glob_match(pattern, credential)
+        };
+        self.lines("LoadCredential").into_iter().any(loads)
+            || self.lines("ImportCredential").into_iter().any(imports)
     }
 
     /// Whether Debian ships it. Debian's upgrades restart services in one step, and its units are written for that.
@@ -179,6 +210,14 @@ pub(super) fn template(name: &str) -> Option<String> {
     let (prefix, rest) = name.split_once('@')?;
     let (instance, suffix) = rest.rsplit_once('.')?;
     (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
+}
+
+/// Whether the name is a link to a unit of another name.
+pub(super) fn is_alias(stack: &Stack, name: &str) -> bool {
+    let places = FOLDERS.iter().map(|folder| Path::new(folder).join(name));
+    let file = places.filter_map(|path| stack.find(path)).next();
+    let target = file.and_then(|file| fs::read_link(file).ok());
+    target.is_some_and(|target| target.file_name().is_some_and(|other| other != name))
 }
 
 /// None: there is no such unit. Some(None): the unit is masked.

@@ -4,6 +4,7 @@
 
 use super::{ZONES, fault, store, wifi, zone_exists};
 use crate::root::Root;
+use crate::secrets;
 use anyhow::{Context, Result};
 use protocol::provision::Report;
 use std::fs;
@@ -32,7 +33,7 @@ pub(super) fn apply(root: &Root, report: &mut Report) {
             }
         }
     }
-    match secrets(root) {
+    match secrets::hand_out(root) {
         Err(error) => report.faults.push(format!("{error:#}")),
         Ok(names) => report.applied.secrets = names,
     }
@@ -97,15 +98,4 @@ fn authorized_keys(root: &Root, keys: &[String]) -> Result<()> {
         return durable::remove(&path).map(drop);
     }
     durable::update(&path, (keys.join("\n") + "\n").as_bytes(), 0o600).map(drop)
-}
-
-fn secrets(root: &Root) -> Result<Vec<String>> {
-    let secrets = store::secrets(root)?;
-    if !secrets.is_empty() {
-        durable::directory(&root.at("run/credstore"), 0o700)?;
-    }
-    for (name, value) in &secrets {
-        durable::update(&root.at("run/credstore").join(name), value, 0o600)?;
-    }
-    Ok(secrets.into_keys().collect())
 }

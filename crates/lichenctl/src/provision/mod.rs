@@ -7,7 +7,8 @@
 //! `hostname`, `timezone`, `[wifi]` and `[ssh]` are each replaced as a whole if the new file has them; secrets are
 //! replaced one by one.
 //!
-//! At every boot, the stored settings are applied: to the tmpfs above /etc, to /run and to iwd.
+//! At every boot, the stored settings are applied: to the tmpfs above /etc, to /run and to iwd. So are the
+//! [secrets](crate::secrets) that the device makes.
 //!
 //! After a power cut between any two steps, the next boot reaches the same state. An invalid file is not a fault of the
 //! device, so the unit does not fail; it fails if the device cannot write.
@@ -23,6 +24,7 @@ pub use wifi::{
 };
 
 use crate::root::Root;
+use crate::secrets;
 use anyhow::Result;
 use protocol::provision::Report;
 
@@ -30,10 +32,11 @@ use protocol::provision::Report;
 pub const REPORT: &str = "run/lichen/provision.json";
 const ZONES: &str = "usr/share/zoneinfo";
 
-/// Stores the file on BOOT, applies the stored settings, and leaves the report in /run.
+/// Stores the file on BOOT, makes the secrets that are missing, applies the stored settings, and leaves the report in /run.
 pub fn run(root: &Root) -> Report {
     let mut report = Report::default();
     store::take_in(root, &mut report);
+    fault(&mut report, secrets::make_missing(root));
     apply::apply(root, &mut report);
     if let Err(error) = save(root, &report) {
         report.faults.push(format!("{error:#}"));

@@ -5,18 +5,17 @@
 
 use super::{fault, zone_exists};
 use crate::root::Root;
+use crate::secrets::GIVEN;
 use anyhow::{Context, Result};
 use durable::cut;
 use protocol::lichen_toml::{self, LIMIT, Problem, Provision};
 use protocol::provision::{Fate, Report};
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 
 const SOURCE: &str = "boot/lichen.toml";
 const FOLDER: &str = "var/lib/lichen";
 const STORED: &str = "var/lib/lichen/provision.toml";
-const CREDENTIALS: &str = "var/lib/lichen/credentials";
 /// This note says that the content of the file on BOOT is stored, and that the file is being wiped.
 const WIPING: &str = "var/lib/lichen/wiping";
 /// This note says that the stored settings are from a file with mistakes, and that no file without any has been there.
@@ -115,7 +114,7 @@ fn settings(root: &Root, mut new: Provision) -> Result<()> {
     folders(root)?;
     for (name, secret) in &secrets {
         durable::update(
-            &root.at(CREDENTIALS).join(name),
+            &root.at(GIVEN).join(name),
             secret.reveal().as_bytes(),
             0o600,
         )?;
@@ -140,7 +139,7 @@ fn wipe(root: &Root) -> Result<()> {
 
 fn folders(root: &Root) -> Result<()> {
     durable::directory(&root.at(FOLDER), 0o700)?;
-    durable::directory(&root.at(CREDENTIALS), 0o700)
+    durable::directory(&root.at(GIVEN), 0o700)
 }
 
 /// The stored settings without the secrets; empty if nothing was ever provisioned. Settings that this version does not
@@ -152,27 +151,5 @@ pub(super) fn load(root: &Root) -> Result<Provision> {
         Ok(text) => Ok(lichen_toml::parse(&text, &|_| true).0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Provision::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-}
-
-/// The stored secrets. Removing a file here revokes the secret from the next boot on.
-pub(super) fn secrets(root: &Root) -> Result<BTreeMap<String, Vec<u8>>> {
-    let folder = root.at(CREDENTIALS);
-    let mut secrets = BTreeMap::new();
-    let mut read = || -> io::Result<()> {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if lichen_toml::is_credential(&name) && entry.file_type()?.is_file() {
-                secrets.insert(name, fs::read(entry.path())?);
-            }
-        }
-        Ok(())
-    };
-    match read() {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot read {}", folder.display()))
-        }
-        _ => Ok(secrets),
     }
 }
