@@ -22,7 +22,7 @@ pub fn of(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 /// Every kind of error that has one.
-const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 14] = [
+const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 15] = [
     known::<StateError>,
     known::<ApplyError>,
     known::<ToplevelError>,
