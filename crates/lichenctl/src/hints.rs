@@ -34,8 +34,8 @@ const HINTS: [fn(&anyhow::Error) -> Option<&'static str>; 15] = [
     known::<UpdateError>,
     known::<Unhealthy>,
     known::<BackupRefused>,
-    known::<RotationRefused>,
     room::hint_of,
+    known::<RotationRefused>,
     |error| error.downcast_ref().and_then(hint_of_archive),
     |error| error.downcast_ref().and_then(GrowError::hint),
 ];

@@ -1,5 +1,6 @@
 //! Feeds: one task per source, which connects, listens, and reconnects.
 
+mod connect;
 mod decode;
 mod exchange;
 mod gaps;

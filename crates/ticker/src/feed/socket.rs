@@ -10,7 +10,6 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -21,6 +20,8 @@ use tungstenite::handshake::machine::TryParse;
 use tungstenite::http::{StatusCode, Uri};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
+
+use super::connect::connect;
 
 /// The largest message that is accepted.
 const LARGEST: usize = 4 << 20;
@@ -202,7 +203,7 @@ async fn wire(uri: &Uri, roots: RootCertStore) -> anyhow::Result<Box<dyn Wire>> 
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let secret = uri.scheme_str() == Some("wss");
     let port = uri.port_u16().unwrap_or(if secret { 443 } else { 80 });
-    let wire = TcpStream::connect((host, port)).await?;
+    let wire = connect(host, port).await?;
     wire.set_nodelay(true)?;
     if !secret {
         return Ok(Box::new(wire));
