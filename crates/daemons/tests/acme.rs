@@ -140,7 +140,7 @@ fn a_web_server_shows_its_own_certificate_until_the_authority_has_given_one_and_
     let first = serial(&device)?;
     got(&device)?;
     assert_ne!(serial(&device)?, first, "it was renewed");
-    let accounts = authority.said().matches("There are now").count();
+    let accounts = authority.said().matches(" accounts in memory").count();
     assert_eq!(
         accounts,
         1,
