@@ -8,7 +8,7 @@
 //! replaced one by one.
 //!
 //! At every boot, the stored settings are applied: to the tmpfs above /etc, to /run and to iwd. So are the
-//! [secrets](crate::secrets) that the device makes.
+//! secrets that the device makes.
 //!
 //! After a power cut between any two steps, the next boot reaches the same state. An invalid file is not a fault of the
 //! device, so the unit does not fail; it fails if the device cannot write.
