@@ -180,7 +180,8 @@ fn shelve(root: &Root, recipients: &[Recipient], may_lack: bool) -> Result<Shelv
         let file = kept.file.display().to_string();
         error.context(BackupRefused::Incomplete { file, missing })
     });
-    record::shelved(root, &kept, incomplete.is_none())?;
+    let file = shelf::name_of(&kept.file);
+    record::shelved(root, file, kept.bytes, incomplete.is_none())?;
     Ok(Shelved {
         kept,
         device,

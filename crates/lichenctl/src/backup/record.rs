@@ -1,6 +1,5 @@
 //! How the last backup on DATA went, for the metrics: /var/lib/lichen/backup/record.json.
 
-use super::shelf::{self, Kept};
 use super::{CONFIG, FOLDER, is_being_made};
 use crate::kept;
 use crate::lock;
@@ -74,10 +73,8 @@ pub(super) fn begin(root: &Root) -> Result<()> {
     change(root, |record| record.begun = true)
 }
 
-/// Notes a backup that is on DATA and was verified. Whether it is elsewhere, too, may be known only hours later.
-pub(super) fn shelved(root: &Root, kept: &Kept, is_complete: bool) -> Result<()> {
-    let Kept { file, bytes } = kept;
-    let (file, bytes) = (shelf::name_of(file), *bytes);
+/// Notes a backup that is on DATA in this file, and was verified. Whether it is elsewhere, too, may be known only hours later.
+pub(super) fn shelved(root: &Root, file: String, bytes: u64, is_complete: bool) -> Result<()> {
     change(root, |record| {
         if is_complete {
             record.good = Some(Good { file, bytes });

@@ -1,12 +1,12 @@
 //! Running the commands of services that write a copy of their data, or recreate them from one.
 
 use super::Service;
-use super::copy::size;
 use crate::room::{Room, Sparing};
 use crate::root::Root;
 use anyhow::{Context, Result, bail, ensure};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -147,6 +147,22 @@ impl<R: Read> Read for Counting<'_, R> {
         self.1.fetch_add(length as u64, Relaxed);
         Ok(length)
     }
+}
+
+/// How much is in a folder, and when it was changed last, as a number that changes with both.
+fn size(folder: &Path) -> u64 {
+    let mut sum = 0_u64;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        let changed = meta.mtime().wrapping_mul(1_000_000_000);
+        let changed = changed.wrapping_add(meta.mtime_nsec());
+        sum = sum.wrapping_add(meta.len());
+        sum = sum.wrapping_add(changed.cast_unsigned());
+        if meta.is_dir() {
+            sum = sum.wrapping_add(size(&entry.path()));
+        }
+    }
+    sum
 }
 
 #[cfg(test)]

@@ -112,22 +112,6 @@ fn order<'a>(
     }
 }
 
-/// How much is in a folder, and when it was changed last, as a number that changes with both.
-pub(super) fn size(folder: &Path) -> u64 {
-    let mut sum = 0_u64;
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(meta) = entry.metadata() else { continue };
-        let changed = meta.mtime().wrapping_mul(1_000_000_000);
-        let changed = changed.wrapping_add(meta.mtime_nsec());
-        sum = sum.wrapping_add(meta.len());
-        sum = sum.wrapping_add(changed.cast_unsigned());
-        if meta.is_dir() {
-            sum = sum.wrapping_add(size(&entry.path()));
-        }
-    }
-    sum
-}
-
 /// The data version of a generation's copy, if there is one.
 pub(super) fn version(root: &Root, name: &str, generation: Generation) -> Option<String> {
     let folder = root.at(FOLDER).join(name).join(generation.to_string());
