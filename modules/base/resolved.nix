@@ -23,7 +23,7 @@ in
         + lib.optionalString (config.networking.nameservers != [ ]) "DNS=${words config.networking.nameservers}\n"
         + lib.optionalString (cfg.fallbackDns != null) "FallbackDNS=${words cfg.fallbackDns}\n"
         + lib.optionalString (cfg.domains != [ ]) "Domains=${words cfg.domains}\n"
-        + "LLMNR=${cfg.llmnr}\nDNSSEC=${cfg.dnssec}\nDNSOverTLS=${cfg.dnsovertls}\nMulticastDNS=no\n"
+        + "LLMNR=${cfg.llmnr}\nDNSSEC=${cfg.dnssec}\nDNSOverTLS=${cfg.dnsovertls}\nMulticastDNS=${if config.lichen.localName then "yes" else "no"}\n"
         + lib.optionalString (cfg.extraConfig != "") (lib.removeSuffix "\n" cfg.extraConfig + "\n");
     };
     systemd.services.systemd-resolved = {

@@ -125,9 +125,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", ui::harmless(&format!("{error:#}")));
             if let Some(hint) = failure::hint_of(&error) {
-                eprintln!("hint: {hint}");
+                eprintln!("hint: {}", ui::harmless(&hint));
             }
             if verbs::deploy::reverted(&error) {
                 return ExitCode::from(REVERTED);

@@ -277,10 +277,7 @@ mod tests {
         // Copies, which are no steps.
         steps.take(r#"@nix {"action":"result","fields":[0,9,0,0],"id":2,"type":105}"#);
         steps.take(r#"@nix {"action":"start","fields":["/nix/store/9xcrm99q63m00a3wccxazxxxp1s5r63j-base-layer.drv","",1,1],"id":7,"level":3,"text":"building","type":105}"#);
-        assert_eq!(
-            steps.summary(),
-            "building base-layer (0 of 3 steps done)"
-        );
+        assert_eq!(steps.summary(), "building base-layer (0 of 3 steps done)");
         let Event::Finished { done, .. } = steps.take(r#"@nix {"action":"stop","id":7}"#) else {
             panic!("the step has not ended");
         };

@@ -28,8 +28,13 @@ fn with_appliances(command: Command, appliances: &[String]) -> Command {
     if appliances.is_empty() {
         return command;
     }
+    // Clap takes only names that last as long as the program, which does nothing else after this.
+    let names = appliances
+        .iter()
+        .map(|name| &*Box::leak(name.clone().into_boxed_str()));
+    let names = PossibleValuesParser::new(names);
     let named = |arg: Arg| match arg.get_id().as_str() {
-        "appliance" | "appliances" => arg.value_parser(PossibleValuesParser::new(appliances)),
+        "appliance" | "appliances" => arg.value_parser(names.clone()),
         _ => arg,
     };
     command.mut_subcommands(|verb| verb.mut_args(named))

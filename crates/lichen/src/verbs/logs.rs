@@ -4,6 +4,7 @@
 //! those of the device, as `--since` is.
 
 use crate::remote::{Device, SshArgs};
+use crate::ui;
 use anyhow::Result;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -108,7 +109,7 @@ impl Journal {
     fn line(&self, json: &str) -> String {
         match serde_json::from_str::<Map<String, Value>>(json) {
             Ok(entry) => self.of(&entry),
-            Err(_) => shown(json),
+            Err(_) => ui::harmless(json),
         }
     }
 
@@ -136,7 +137,7 @@ impl Journal {
         );
         // As journalctl does it: what follows the first line stands below it.
         let indented = format!("\n{}", " ".repeat(at.len() + 1));
-        let lines: Vec<String> = line.trim_end().split('\n').map(shown).collect();
+        let lines: Vec<String> = line.trim_end().split('\n').map(ui::harmless).collect();
         lines.join(&indented)
     }
 }
@@ -184,12 +185,6 @@ fn value_of(value: &Value) -> String {
     }
 }
 
-/// Text that is harmless to a terminal: a device may be anybody's.
-fn shown(text: &str) -> String {
-    let harmless = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
-    text.chars().map(harmless).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +227,10 @@ mod tests {
     fn a_message_may_have_lines_be_no_text_or_be_too_long() {
         let with = |message: &str| line(&ENTRY.replace(r#""ring","RINGS":"2""#, message));
         let two = with(r#""ring\nand ring""#);
-        assert!(two.contains(": ring\n                and ring who="), "{two}");
+        assert!(
+            two.contains(": ring\n                and ring who="),
+            "{two}"
+        );
         assert!(with("[114,105,110,255]").contains(": rin\u{fffd} who="));
         assert!(with("null").contains(": (too long to be shown) who="));
         assert!(with(r#"["ring","another"]"#).contains(": ring who="));
@@ -241,7 +239,10 @@ mod tests {
     #[test]
     fn a_device_sends_no_escape_codes_to_the_terminal() {
         let hostile = line(&ENTRY.replace("\"ring\"", r#""\u001b]0;title\u0007ring""#));
-        assert!(hostile.contains("\u{fffd}]0;title\u{fffd}ring"), "{hostile}");
+        assert!(
+            hostile.contains("\u{fffd}]0;title\u{fffd}ring"),
+            "{hostile}"
+        );
         assert_eq!(line("Hint:\x1b[1m see"), "Hint:\u{fffd}[1m see");
     }
 
@@ -252,7 +253,11 @@ mod tests {
     }
 
     fn asked(line: &str) -> String {
-        let cli = Cli::parse_from(["logs", "rack7"].into_iter().chain(line.split_terminator(' ')));
+        let cli = Cli::parse_from(
+            ["logs", "rack7"]
+                .into_iter()
+                .chain(line.split_terminator(' ')),
+        );
         let command = cli.logs.command();
         let (_, options) = command.split_once("-o json").unwrap();
         options.trim_end_matches("; } 1>&2").to_owned()

@@ -64,7 +64,7 @@ pub fn status(args: &StatusArgs) -> Result<()> {
                 if args.hosts.len() > 1 {
                     println!("{host}:");
                 }
-                println!("{status}");
+                ui::result(status);
             }
             Ok(status) => drop(all.insert(host, status)),
             Err(error) => {
@@ -77,10 +77,20 @@ pub fn status(args: &StatusArgs) -> Result<()> {
         }
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        println!("{}", in_ascii(&serde_json::to_string_pretty(&all)?));
     }
     anyhow::ensure!(failed.is_empty(), "no answer from {}", failed.join(", "));
     Ok(())
+}
+
+/// The same JSON without control characters that JSON would let through and a terminal obeys.
+fn in_ascii(json: &str) -> String {
+    let escaped = |c: char| match c {
+        '\n' => c.to_string(),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    json.chars().map(escaped).collect()
 }
 
 fn one(host: &str, ssh: &SshArgs) -> Result<Status> {
