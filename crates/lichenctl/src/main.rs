@@ -408,6 +408,10 @@ fn as_a_unit() -> Result<Option<ExitCode>> {
             std::env::var(progress::VARIABLE)
                 .map(|value| format!("--setenv={}={value}", progress::VARIABLE)),
         )
+        // Others who are turned away meanwhile are told where the order came from.
+        .args(
+            std::env::var("SSH_CONNECTION").map(|value| format!("--setenv=SSH_CONNECTION={value}")),
+        )
         .arg("--")
         .arg(std::env::current_exe().context("cannot find this program")?)
         .args(std::env::args_os().skip(1))

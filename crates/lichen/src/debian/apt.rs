@@ -293,7 +293,7 @@ mod tests {
             debian: address.clone(),
             security: address,
         };
-        let intent = "release = 'trixie'\ncomponents = ['main']\n[sets]\n";
+        let intent = "release = 'trixie'\ncomponents = ['main']\n[sets]\n[provided]\npackages = ['helper']\n";
         let intent: Intent = toml::from_str(intent).unwrap();
         let root = AptRoot::new(&folder.path().join("apt"), "arm64", &intent, &mirrors).unwrap();
         let lax = folder.path().join("lax.conf");

@@ -115,8 +115,12 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     let mut child = command.spawn().context("cannot run QEMU")?;
     if !args.detach {
         announce(name, args, web.is_some());
-        ui::say("this terminal is its console, where root will be logged in; Ctrl-A X pulls the plug");
-        ui::say("U-Boot warns of a bad CRC and of a missing TPM: that is so on each emulated machine, and harmless");
+        ui::say(
+            "this terminal is its console, where root will be logged in; Ctrl-A X pulls the plug",
+        );
+        ui::say(
+            "U-Boot warns of a bad CRC and of a missing TPM: that is so on each emulated machine, and harmless",
+        );
         let status = child.wait().context("cannot wait for QEMU")?;
         if !status.success() {
             bail!("QEMU failed: {status}");
@@ -293,7 +297,10 @@ mod tests {
         }
         let extra = card::read_from_boot(&qemu.file("card.img"), "extra.env")?;
         let extra = String::from_utf8(extra)?;
-        assert!(extra.starts_with("extra=") && extra.lines().count() == 1, "{extra}");
+        assert!(
+            extra.starts_with("extra=") && extra.lines().count() == 1,
+            "{extra}"
+        );
         assert!(extra.trim_end().ends_with(LOGGED_IN), "{extra}");
         let toml = card::read_from_boot(&qemu.file("card.img"), lichen_toml::NAME)?;
         Ok(protocol::lichen_toml::read(&toml, &|_| true).unwrap())
