@@ -321,3 +321,55 @@ fn a_card_that_cannot_be_written_costs_neither_readings_nor_alerts() {
     service.stop();
     assert_eq!(receiver.heard().len(), 2);
 }
+
+#[test]
+fn whoever_asks_for_the_history_costs_no_reading() {
+    use climate::history::{Batch, FILE, Store};
+    use climate::reading::Reading;
+    use std::io::Write;
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let minutes = 200_000;
+    let began = kit::clock::now_ms() - minutes * 60_000;
+    let readings: Vec<Reading> = (0..minutes)
+        .map(|minute| Reading {
+            at: began + minute * 60_000,
+            temperature: 20.0,
+            humidity: Some(40.0),
+            pressure: None,
+            sensor_temperature: 20.0,
+            soc_temperature: None,
+        })
+        .collect();
+    let mut store = Store::open(&state.path().join(FILE)).unwrap();
+    let batch = Batch {
+        readings: &readings,
+        messages: &[],
+        gone: &[],
+        settings: &[],
+    };
+    store.write(&batch).unwrap();
+    store.close();
+
+    let service = service(&room, state.path(), None, json!({}));
+    // Most do not even wait for the answer.
+    for _ in 0..400 {
+        let mut stream = std::net::TcpStream::connect(service.address).unwrap();
+        let question = b"GET /api/history?from=0&points=2000 HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(question).unwrap();
+    }
+    let count = |name: &str| -> f64 {
+        let metrics = service.get("/metrics").text;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let before = count("climate_readings_total");
+    eventually("it goes on measuring", || {
+        (count("climate_readings_total") > before + 40.0).then_some(())
+    });
+    assert_eq!(count("climate_readings_lost_total"), 0.0);
+    eventually("whoever waits gets an answer", || {
+        (service.get("/api/history").status == 200).then_some(())
+    });
+    assert_eq!(service.get("/health").json()["status"], "healthy");
+    service.stop();
+}

@@ -118,6 +118,21 @@ impl Schema {
         Database::of(self, connection)
     }
 
+    /// Opens the file, which there must be, to read it beside whoever writes it.
+    pub fn open_to_read(&self, path: &Path) -> anyhow::Result<Database> {
+        let in_file = || format!("{} {}", self.name, path.display());
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(in_file)?;
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .with_context(in_file)?;
+        anyhow::ensure!(
+            self.is_made(&connection).with_context(in_file)?,
+            Unusable::Foreign
+        );
+        Database::of(self, connection)
+    }
+
     /// A database in memory, which is gone when the process ends.
     pub fn open_in_memory(&self) -> anyhow::Result<Database> {
         Database::of(self, self.set_up(Connection::open_in_memory()?)?)
