@@ -271,7 +271,9 @@ class Chart {
     const widest = Math.max(...hours.map(({ start }) => this.widthOf(shortTime(start))));
     const room = Math.max(widest, (widest + this.widthOf("midnight", 650)) / 2) + em * 0.6;
     const step = [1, 2, 3, 4, 6].find((count) => count * perHour >= room) ?? 12;
-    for (const { start, hour } of hours) {
+    // The outermost ones last: where they stand inwards of their hours, they would take the place of their neighbours.
+    const edge = ({ start }) => start <= from || start >= to;
+    for (const { start, hour } of [...hours].sort((a, b) => edge(a) - edge(b))) {
       if (hour % step !== 0) continue;
       node("line", { class: "grid", x1: x(start), x2: x(start), y1: box.bottom, y2: box.bottom + em * 0.25 }, svg);
       label(x(start), below, "hour", shortTime(start));

@@ -65,8 +65,8 @@ function cheapestOf(prices, now) {
  */
 function rangeOf(values) {
   const sorted = values.map(Math.abs).sort((a, b) => a - b);
-  const usual = sorted[Math.floor(sorted.length * 0.8)] ?? 0;
-  const most = Math.max(60, usual * 2.5);
+  const usual = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  const most = Math.max(80, usual * 3);
   return {
     low: Math.max(-most, Math.min(0, ...values)),
     high: Math.min(most, Math.max(20, ...values)),
