@@ -125,10 +125,7 @@ fn every_variable_of_the_env_file_is_understood() {
     ]);
     // What has no setting here is told with what to do instead.
     for (variable, instead) in [
-        (
-            "SQLITE_PATH",
-            "energy restore /var/lib/home-energy-analysis/cache.sqlite",
-        ),
+        ("SQLITE_PATH", "energy restore COPY"),
         ("DEBUG", "LOG=debug"),
     ] {
         let told = imported

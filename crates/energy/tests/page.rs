@@ -434,6 +434,20 @@ fn times_are_the_house_s_and_clocks_the_viewer_s() {
         ("en-AU", "UTC", "cheapest([7, 7, 7, 7, 7, 7, 7])", "all"),
         ("en-AU", "UTC", "cheapest([7, 3, 3])", "none"),
         ("en-AU", "UTC", "cheapest([])", "none"),
+        // Values on an axis are round, and 0 is one of them.
+        ("en-AU", "UTC", "valueTicks(-2.9, 2.1, 3).join()", "-2,0,2"),
+        (
+            "en-AU",
+            "UTC",
+            "valueTicks(0, 46, 5).join()",
+            "0,10,20,30,40",
+        ),
+        (
+            "en-AU",
+            "UTC",
+            "valueTicks(0, 0.3, 3).join()",
+            "0,0.1,0.2,0.3",
+        ),
         // What is far above the usual is cut off, on either side.
         (
             "en-AU",

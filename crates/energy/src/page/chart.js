@@ -17,16 +17,13 @@ function node(name, attributes, parent, words) {
   return made;
 }
 
-/** Round values that cover `low` to `high`, about as many as wanted. */
+/** Round values from `low` to `high`, among which 0 is one, about as many as wanted. */
 function valueTicks(low, high, wanted) {
-  const rough = (high - low) / Math.max(1, wanted);
+  const rough = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
-  const ticks = [];
-  for (let n = Math.floor(low / step + 1e-9); ; n += 1) {
-    ticks.push(Number((n * step).toFixed(3)));
-    if (n * step >= high - 1e-9) return ticks;
-  }
+  const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toFixed(3)));
 }
 
 /** `bars`, sorted by time, and the gaps between them from `from` to `to`. */
@@ -139,11 +136,10 @@ class Chart {
     }
     if (width < 40 || height < 40) return;
     const em = parseFloat(getComputedStyle(this.plot).fontSize);
-    const { low, high } = this.data.range;
-    const ticks = valueTicks(low, high, Math.floor(height / (em * 2.4)) - 1);
+    const { low: bottom, high: top } = this.data.range;
+    const ticks = valueTicks(bottom, top, Math.max(3, Math.floor(height / (em * 2.4)) - 1));
     const widest = Math.max(...ticks.map((tick) => this.widthOf(minus(tick))));
     const box = { left: widest + 0.5 * em, right: width - 0.25 * em, top: 1.3 * em, bottom: height - 1.5 * em };
-    const [bottom, top] = [ticks[0], ticks[ticks.length - 1]];
     const x = (time) => box.left + ((Math.min(Math.max(time, from), to) - from) / (to - from)) * (box.right - box.left);
     const y = (value) => box.bottom - ((Math.min(Math.max(value, bottom), top) - bottom) / (top - bottom)) * (box.bottom - box.top);
     const time = (left) => from + ((left - box.left) / (box.right - box.left)) * (to - from);

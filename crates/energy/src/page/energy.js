@@ -230,7 +230,7 @@ function showUsage() {
       words: `${span(hour.from, hour.to)}: ${hour.used.toFixed(2)} kWh used, ${dollars(hour.cost)}${fed}${part}`,
     };
   });
-  const range = { low: Math.min(0, ...usage.hours.map((hour) => -hour.fedIn)), high: Math.max(0.5, ...usage.hours.map((hour) => hour.used)) };
+  const range = { low: Math.min(0, ...usage.hours.map((hour) => -hour.fedIn)), high: Math.max(0.1, ...usage.hours.map((hour) => hour.used)) };
   const summary = `${day.kwh.toFixed(1)} kWh used, ${dollars(day.cost)}; ${day.fed_in_kwh.toFixed(1)} kWh fed in, ${dollars(day.earned)}`;
   charts.usage.show({ from: day.from, to: day.to, now: now(), bars, range, summary, empty });
 }
