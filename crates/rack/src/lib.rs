@@ -1,0 +1,2 @@
+//! A rack planner.
+pub mod plan;
