@@ -173,7 +173,9 @@ pub struct DeviceFields {
 }
 
 /// The side of a rack that a device is mounted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Face {
@@ -182,7 +184,9 @@ pub enum Face {
 }
 
 /// Where a device is in a rack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(tag = "at", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Place {
     /// Mounted in units, or beside them if its height is 0.

@@ -1,0 +1,1 @@
+//! How warm a rack gets.
