@@ -1,0 +1,1 @@
+//! What was read from the database, kept in Redis.

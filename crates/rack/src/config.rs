@@ -1,0 +1,1 @@
+//! The configuration: config.json, written by the module.

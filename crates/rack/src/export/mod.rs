@@ -1,0 +1,1 @@
+//! A rack as a file: SVG, PNG, PDF, YAML, CSV.

@@ -1,0 +1,1 @@
+//! The API, sessions, and the files of the page.

@@ -1,0 +1,1 @@
+//! Pictures that people upload, decoded within limits and encoded anew.

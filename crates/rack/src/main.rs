@@ -1,0 +1,2 @@
+//! The rack planner's program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! PostgreSQL: racks, kinds, devices, users and what they did.
