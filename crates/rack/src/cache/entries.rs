@@ -52,6 +52,8 @@ pub(super) struct Found {
     pub(super) token: Option<Token>,
     /// The value, of any token and age.
     pub(super) entry: Option<Entry>,
+    /// The number of the connection that both were found by.
+    pub(super) link: u64,
 }
 
 /// For each of the groups: its token is taken away, and it is closed until this writer, and all others that came meanwhile, have
@@ -120,7 +122,7 @@ pub(super) async fn look(server: &Server, group: &str, key: &str) -> Result<Foun
         let found: (i64, [Option<Vec<u8>>; 2]) = ask.query_async(&mut link.connection).await?;
         let (left, [token, value]) = found;
         if token.is_some() {
-            return Ok((left, token, value));
+            return Ok((left, token, value, link.number));
         }
         let mut create = Pipeline::new();
         let new = Token::new();
@@ -128,12 +130,13 @@ pub(super) async fn look(server: &Server, group: &str, key: &str) -> Result<Foun
         set.arg("NX").arg("EX").arg(TOKEN_KEPT.as_secs()).ignore();
         create.cmd("GET").arg(&token_key);
         let (token,): (Option<Vec<u8>>,) = create.query_async(&mut link.connection).await?;
-        Ok((left, token, value))
+        Ok((left, token, value, link.number))
     });
-    let (left, token, value) = looked.await?;
+    let (left, token, value, link) = looked.await?;
     Ok(Found {
         token: token.and_then(|token| Token::read(&token)),
         entry: value.and_then(|value| entry(left, value.into())),
+        link,
     })
 }
 
@@ -166,23 +169,23 @@ pub(super) async fn keep(
     kept.await
 }
 
-/// Closes groups before a change.
+/// Closes groups before a change. Gives the number of the connection.
 pub(super) async fn close(
     server: &Server,
     scripts: &Scripts,
     groups: &[&str],
     writer: &Token,
-) -> Result<(), Trouble> {
+) -> Result<u64, Trouble> {
     run(server, &scripts.close, groups, writer).await
 }
 
-/// Opens groups after a change, or takes away their tokens.
+/// Opens groups after a change, or takes away their tokens. Gives the number of the connection.
 pub(super) async fn open(
     server: &Server,
     scripts: &Scripts,
     groups: &[&str],
     writer: &Token,
-) -> Result<(), Trouble> {
+) -> Result<u64, Trouble> {
     run(server, &scripts.open, groups, writer).await
 }
 
@@ -191,7 +194,7 @@ async fn run(
     script: &Script,
     groups: &[&str],
     writer: &Token,
-) -> Result<(), Trouble> {
+) -> Result<u64, Trouble> {
     let ran = server.ask(|mut link| async move {
         let mut run = script.prepare_invoke();
         for group in groups {
@@ -199,7 +202,8 @@ async fn run(
             run.key(link.keys.of_run(&format!("writers:{group}")));
         }
         run.arg(&writer.0).arg(LAPSE.as_millis() as u64);
-        run.invoke_async(&mut link.connection).await
+        run.invoke_async::<()>(&mut link.connection).await?;
+        Ok(link.number)
     });
     ran.await
 }

@@ -63,7 +63,8 @@ pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     /// The names of its keys.
     pub(super) keys: Arc<Keys>,
-    number: u64,
+    /// Its number among all that were made; the first one has 1.
+    pub(super) number: u64,
 }
 
 /// The names of keys.
@@ -103,6 +104,11 @@ impl Server {
     /// Its breaker.
     pub(super) fn breaker(&self) -> &Breaker {
         &self.breaker
+    }
+
+    /// How many connections were made.
+    pub(super) fn links(&self) -> u64 {
+        self.links.load(Ordering::SeqCst)
     }
 
     /// Lets it do something, unless the breaker is open.
@@ -190,7 +196,7 @@ impl Server {
                 prefix: self.prefix.clone(),
                 run: run.to_owned(),
             }),
-            number: self.links.fetch_add(1, Ordering::Relaxed),
+            number: self.links.fetch_add(1, Ordering::SeqCst) + 1,
         };
         *self.current() = Some(link.clone());
         Ok(link)
