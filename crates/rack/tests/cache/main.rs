@@ -126,7 +126,7 @@ async fn with_tls_the_server_is_known_by_its_authority() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let authority = folder.path().join("authority.pem");
-    std::fs::write(&authority, made.cert.pem())?;
+    std::fs::write(&authority, support::pem(made.cert.der()))?;
     let port = support::tls(&made, debian.socket()).await?;
     let number = Number::new();
     for (host, trusted, is_good) in [

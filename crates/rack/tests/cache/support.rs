@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use daemons::{Device, Redis, Server};
 use kit::Secret;
@@ -204,18 +206,14 @@ impl Road {
 }
 
 /// Carries bytes both ways while the traffic flows.
-async fn carry(
-    near: UnixStream,
-    far: UnixStream,
-    mut seen: watch::Receiver<Traffic>,
-) -> Result<()> {
+async fn carry(near: UnixStream, far: UnixStream, seen: watch::Receiver<Traffic>) -> Result<()> {
     let (from_near, to_near) = near.into_split();
     let (from_far, to_far) = far.into_split();
-    let lost = async {
-        let lost = seen.wait_for(|traffic| *traffic == Traffic::Lost).await;
+    let mut watched = seen.clone();
+    let lost = async move {
+        let lost = watched.wait_for(|traffic| *traffic == Traffic::Lost).await;
         lost.map(drop).context("the road is gone")
     };
-    let seen = seen.clone();
     tokio::select! {
         ended = lost => ended,
         ended = one_way(from_near, to_far, seen.clone()) => ended,
@@ -237,6 +235,12 @@ async fn one_way(
         seen.wait_for(|traffic| *traffic == Traffic::Flows).await?;
         to.write_all(&buffer[..count]).await?;
     }
+}
+
+/// A certificate as a file has it.
+pub fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// A port of this machine at which the server is reached with TLS.
