@@ -1,11 +1,13 @@
 //! What is in the server: values, and the tokens of their groups. The reasons are in the head of the module above.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Pipeline, Script};
+use redis::{Pipeline, RedisResult, Script};
 use ring::rand::{SystemRandom, generate};
 
+use super::Group;
 use super::server::{Link, Server, Trouble};
 
 /// The size of a token.
@@ -82,36 +84,21 @@ for i = 1, #KEYS, 2 do
   end
 end";
 
-/// The scripts.
-#[derive(Debug)]
-pub(super) struct Scripts {
-    close: Script,
-    open: Script,
-}
-
-impl Default for Scripts {
-    fn default() -> Self {
-        Scripts {
-            close: Script::new(CLOSE),
-            open: Script::new(OPEN),
-        }
-    }
-}
-
 /// The name of a value's key. It does not depend on the token, so that the server has one value of each thing, and depends on
 /// the version, since another one may write a value otherwise.
-fn value_name(group: &str, key: &str) -> String {
+fn value_name(group: Group, key: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
     let digest: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    format!("value:{}:{group}:{digest}", env!("CARGO_PKG_VERSION"))
+    let version = env!("CARGO_PKG_VERSION");
+    format!("value:{version}:{}:{digest}", group.word())
 }
 
-fn token_key(link: &Link, group: &str) -> String {
-    link.keys.of_run(&format!("token:{group}"))
+fn token_key(link: &Link, group: Group) -> String {
+    link.keys.of_run(&format!("token:{}", group.word()))
 }
 
 /// Looks for a value and the token of its group. If the group has no token and is not closed, it gets one.
-pub(super) async fn look(server: &Server, group: &str, key: &str) -> Result<Found, Trouble> {
+pub(super) async fn look(server: &Arc<Server>, group: Group, key: &str) -> Result<Found, Trouble> {
     let name = value_name(group, key);
     let looked = server.ask(|mut link| async move {
         let (token_key, value_key) = (token_key(&link, group), link.keys.lasting(&name));
@@ -152,8 +139,8 @@ fn entry(left: i64, mut value: Bytes) -> Option<Entry> {
 
 /// Keeps a value that was made after its maker had found this token.
 pub(super) async fn keep(
-    server: &Server,
-    group: &str,
+    server: &Arc<Server>,
+    group: Group,
     key: &str,
     token: &Token,
     value: &Bytes,
@@ -169,43 +156,68 @@ pub(super) async fn keep(
     kept.await
 }
 
-/// Closes groups before a change. Gives the number of the connection.
-pub(super) async fn close(
-    server: &Server,
-    scripts: &Scripts,
-    groups: &[&str],
-    writer: &Token,
-) -> Result<u64, Trouble> {
-    run(server, &scripts.close, groups, writer).await
+/// What is done with groups.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    close: Script,
+    open: Script,
 }
 
-/// Opens groups after a change, or takes away their tokens. Gives the number of the connection.
-pub(super) async fn open(
-    server: &Server,
-    scripts: &Scripts,
-    groups: &[&str],
-    writer: &Token,
-) -> Result<u64, Trouble> {
-    run(server, &scripts.open, groups, writer).await
+impl Default for Scripts {
+    fn default() -> Self {
+        Scripts {
+            close: Script::new(CLOSE),
+            open: Script::new(OPEN),
+        }
+    }
+}
+
+impl Scripts {
+    /// Closes groups before a change, even if the breaker is open: otherwise the server would not know of it just because it was
+    /// gone a moment ago.
+    pub(super) async fn close(
+        &self,
+        server: &Arc<Server>,
+        groups: &[Group],
+        writer: &Token,
+    ) -> Result<(), Trouble> {
+        let run = |link| run(&self.close, link, groups, writer);
+        server.insist(run).await.map(drop)
+    }
+
+    /// Opens groups after a change, even if the breaker is open.
+    pub(super) async fn open(
+        &self,
+        server: &Arc<Server>,
+        groups: &[Group],
+        writer: &Token,
+    ) -> Result<(), Trouble> {
+        let run = |link| run(&self.open, link, groups, writer);
+        server.insist(run).await.map(drop)
+    }
+
+    /// Takes the token of a group away. Gives the number of the connection by which that was done.
+    pub(super) async fn clear(&self, server: &Arc<Server>, group: Group) -> Result<u64, Trouble> {
+        let (groups, nobody) = ([group], Token::new());
+        let run = |link| run(&self.open, link, &groups, &nobody);
+        server.ask(run).await
+    }
 }
 
 async fn run(
-    server: &Server,
     script: &Script,
-    groups: &[&str],
+    mut link: Link,
+    groups: &[Group],
     writer: &Token,
-) -> Result<u64, Trouble> {
-    let ran = server.ask(|mut link| async move {
-        let mut run = script.prepare_invoke();
-        for group in groups {
-            run.key(token_key(&link, group));
-            run.key(link.keys.of_run(&format!("writers:{group}")));
-        }
-        run.arg(&writer.0).arg(LAPSE.as_millis() as u64);
-        run.invoke_async::<()>(&mut link.connection).await?;
-        Ok(link.number)
-    });
-    ran.await
+) -> RedisResult<u64> {
+    let mut run = script.prepare_invoke();
+    for group in groups {
+        run.key(token_key(&link, *group));
+        run.key(link.keys.of_run(&format!("writers:{}", group.word())));
+    }
+    run.arg(&writer.0).arg(LAPSE.as_millis() as u64);
+    run.invoke_async::<()>(&mut link.connection).await?;
+    Ok(link.number)
 }
 
 #[cfg(test)]
@@ -230,7 +242,7 @@ mod tests {
     #[test]
     fn no_key_is_longer_than_another_one() {
         let long = "x".repeat(100_000);
-        let names = ["rack 1", "rack 2", long.as_str()].map(|key| value_name("plan", key));
+        let names = ["rack 1", "rack 2", long.as_str()].map(|key| value_name(Group::Plan, key));
         assert!(names[0] != names[1] && names[0].len() == names[2].len());
     }
 }

@@ -38,8 +38,8 @@
 //!
 //! # Bounds
 //!
-//! A request waits for the server at most for three answers, each within its limit, and then a [`Breaker`] spares all others the
-//! wait. Values above [`LARGEST`] are not kept. Here, in the process, there is only what is being made. In the server there is one
+//! A request waits for the server at most for three answers, each within its limit, and then a [`Breaker`] spares all other
+//! readers the wait. Who changes something asks the server twice in any case. Values above [`LARGEST`] are not kept. Here, in the process, there is only what is being made. In the server there is one
 //! value for each thing that was asked for within a day; its policy has to be one that removes what was not used for long
 //! (`allkeys-lru`). If it refuses for want of memory, the cache is not used.
 
@@ -277,15 +277,14 @@ impl Cache {
             return write.await;
         };
         let (scripts, writer) = (&self.0.scripts, Token::new());
-        let words: Vec<&str> = groups.iter().map(|group| group.word()).collect();
         // If this fails, the change is made nevertheless; the head of this file says what that means.
-        let _ = entries::close(server, scripts, &words, &writer).await;
+        let _ = scripts.close(server, groups, &writer).await;
         let result = write.await;
         let in_doubt = matches!(&result, Err(error) if error.is_outage());
         let told = if in_doubt {
-            entries::close(server, scripts, &words, &writer).await
+            scripts.close(server, groups, &writer).await
         } else {
-            entries::open(server, scripts, &words, &writer).await
+            scripts.open(server, groups, &writer).await
         };
         if let Err(trouble) = told {
             tracing::warn!("a change is not told to the cache yet: {trouble}");
@@ -365,8 +364,7 @@ impl Cache {
         let Ok(_clearing) = tally.clearing.try_lock() else {
             return false;
         };
-        let (scripts, writer) = (&self.0.scripts, Token::new());
-        match entries::open(server, scripts, &[group.word()], &writer).await {
+        match self.0.scripts.clear(server, group).await {
             Ok(link) => {
                 tally.paid.fetch_max(owed, Ordering::SeqCst);
                 tally.cleared.fetch_max(link, Ordering::SeqCst);
@@ -380,7 +378,7 @@ impl Cache {
         let Some(server) = &self.0.server else {
             return Found::default();
         };
-        let found = entries::look(server, group.word(), key).await;
+        let found = entries::look(server, group, key).await;
         found.unwrap_or_else(|trouble| {
             tracing::debug!("not looked for {}: {trouble}", group.word());
             Found::default()
@@ -391,7 +389,7 @@ impl Cache {
         let Some(server) = self.0.server.as_ref().filter(|_| value.len() <= LARGEST) else {
             return;
         };
-        let kept = entries::keep(server, group.word(), key, token, value).await;
+        let kept = entries::keep(server, group, key, token, value).await;
         if let Err(trouble) = kept {
             tracing::debug!("not kept for {}: {trouble}", group.word());
         }

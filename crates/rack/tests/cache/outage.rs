@@ -8,8 +8,8 @@ use testbed::{Result, ensure, wait_until};
 
 use crate::support::{Debian, Number, Problem, Road, Traffic, cache, change, read};
 
-/// What a request waits for the server at most: three answers, and this machine may be busy.
-const WAIT: Duration = Duration::from_secs(4);
+/// What a request waits for the server at most: three answers of half a second, and this machine may be busy.
+const WAIT: Duration = Duration::from_secs(3);
 
 async fn quick<T>(what: &str, request: impl Future<Output = T>) -> Result<T> {
     let asked = Instant::now();
