@@ -1,11 +1,13 @@
 //! What is in the server: values, and the tokens of their groups. The reasons are in the head of the module above.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Pipeline, Script};
+use redis::{Pipeline, RedisResult, Script};
 use ring::rand::{SystemRandom, generate};
 
+use super::Group;
 use super::server::{Link, Server, Trouble};
 
 /// The size of a token.
@@ -52,6 +54,8 @@ pub(super) struct Found {
     pub(super) token: Option<Token>,
     /// The value, of any token and age.
     pub(super) entry: Option<Entry>,
+    /// The number of the connection that both were found by.
+    pub(super) link: u64,
 }
 
 /// For each of the groups: its token is taken away, and it is closed until this writer, and all others that came meanwhile, have
@@ -80,36 +84,21 @@ for i = 1, #KEYS, 2 do
   end
 end";
 
-/// The scripts.
-#[derive(Debug)]
-pub(super) struct Scripts {
-    close: Script,
-    open: Script,
-}
-
-impl Default for Scripts {
-    fn default() -> Self {
-        Scripts {
-            close: Script::new(CLOSE),
-            open: Script::new(OPEN),
-        }
-    }
-}
-
 /// The name of a value's key. It does not depend on the token, so that the server has one value of each thing, and depends on
 /// the version, since another one may write a value otherwise.
-fn value_name(group: &str, key: &str) -> String {
+fn value_name(group: Group, key: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
     let digest: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    format!("value:{}:{group}:{digest}", env!("CARGO_PKG_VERSION"))
+    let version = env!("CARGO_PKG_VERSION");
+    format!("value:{version}:{}:{digest}", group.word())
 }
 
-fn token_key(link: &Link, group: &str) -> String {
-    link.keys.of_run(&format!("token:{group}"))
+fn token_key(link: &Link, group: Group) -> String {
+    link.keys.of_run(&format!("token:{}", group.word()))
 }
 
 /// Looks for a value and the token of its group. If the group has no token and is not closed, it gets one.
-pub(super) async fn look(server: &Server, group: &str, key: &str) -> Result<Found, Trouble> {
+pub(super) async fn look(server: &Arc<Server>, group: Group, key: &str) -> Result<Found, Trouble> {
     let name = value_name(group, key);
     let looked = server.ask(|mut link| async move {
         let (token_key, value_key) = (token_key(&link, group), link.keys.lasting(&name));
@@ -120,7 +109,7 @@ pub(super) async fn look(server: &Server, group: &str, key: &str) -> Result<Foun
         let found: (i64, [Option<Vec<u8>>; 2]) = ask.query_async(&mut link.connection).await?;
         let (left, [token, value]) = found;
         if token.is_some() {
-            return Ok((left, token, value));
+            return Ok((left, token, value, link.number));
         }
         let mut create = Pipeline::new();
         let new = Token::new();
@@ -128,12 +117,13 @@ pub(super) async fn look(server: &Server, group: &str, key: &str) -> Result<Foun
         set.arg("NX").arg("EX").arg(TOKEN_KEPT.as_secs()).ignore();
         create.cmd("GET").arg(&token_key);
         let (token,): (Option<Vec<u8>>,) = create.query_async(&mut link.connection).await?;
-        Ok((left, token, value))
+        Ok((left, token, value, link.number))
     });
-    let (left, token, value) = looked.await?;
+    let (left, token, value, link) = looked.await?;
     Ok(Found {
         token: token.and_then(|token| Token::read(&token)),
         entry: value.and_then(|value| entry(left, value.into())),
+        link,
     })
 }
 
@@ -149,8 +139,8 @@ fn entry(left: i64, mut value: Bytes) -> Option<Entry> {
 
 /// Keeps a value that was made after its maker had found this token.
 pub(super) async fn keep(
-    server: &Server,
-    group: &str,
+    server: &Arc<Server>,
+    group: Group,
     key: &str,
     token: &Token,
     value: &Bytes,
@@ -166,42 +156,68 @@ pub(super) async fn keep(
     kept.await
 }
 
-/// Closes groups before a change.
-pub(super) async fn close(
-    server: &Server,
-    scripts: &Scripts,
-    groups: &[&str],
-    writer: &Token,
-) -> Result<(), Trouble> {
-    run(server, &scripts.close, groups, writer).await
+/// What is done with groups.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    close: Script,
+    open: Script,
 }
 
-/// Opens groups after a change, or takes away their tokens.
-pub(super) async fn open(
-    server: &Server,
-    scripts: &Scripts,
-    groups: &[&str],
-    writer: &Token,
-) -> Result<(), Trouble> {
-    run(server, &scripts.open, groups, writer).await
+impl Default for Scripts {
+    fn default() -> Self {
+        Scripts {
+            close: Script::new(CLOSE),
+            open: Script::new(OPEN),
+        }
+    }
+}
+
+impl Scripts {
+    /// Closes groups before a change, even if the breaker is open: otherwise the server would not know of it just because it was
+    /// gone a moment ago.
+    pub(super) async fn close(
+        &self,
+        server: &Arc<Server>,
+        groups: &[Group],
+        writer: &Token,
+    ) -> Result<(), Trouble> {
+        let run = |link| run(&self.close, link, groups, writer);
+        server.insist(run).await.map(drop)
+    }
+
+    /// Opens groups after a change, even if the breaker is open.
+    pub(super) async fn open(
+        &self,
+        server: &Arc<Server>,
+        groups: &[Group],
+        writer: &Token,
+    ) -> Result<(), Trouble> {
+        let run = |link| run(&self.open, link, groups, writer);
+        server.insist(run).await.map(drop)
+    }
+
+    /// Takes the token of a group away. Gives the number of the connection by which that was done.
+    pub(super) async fn clear(&self, server: &Arc<Server>, group: Group) -> Result<u64, Trouble> {
+        let (groups, nobody) = ([group], Token::new());
+        let run = |link| run(&self.open, link, &groups, &nobody);
+        server.ask(run).await
+    }
 }
 
 async fn run(
-    server: &Server,
     script: &Script,
-    groups: &[&str],
+    mut link: Link,
+    groups: &[Group],
     writer: &Token,
-) -> Result<(), Trouble> {
-    let ran = server.ask(|mut link| async move {
-        let mut run = script.prepare_invoke();
-        for group in groups {
-            run.key(token_key(&link, group));
-            run.key(link.keys.of_run(&format!("writers:{group}")));
-        }
-        run.arg(&writer.0).arg(LAPSE.as_millis() as u64);
-        run.invoke_async(&mut link.connection).await
-    });
-    ran.await
+) -> RedisResult<u64> {
+    let mut run = script.prepare_invoke();
+    for group in groups {
+        run.key(token_key(&link, *group));
+        run.key(link.keys.of_run(&format!("writers:{}", group.word())));
+    }
+    run.arg(&writer.0).arg(LAPSE.as_millis() as u64);
+    run.invoke_async::<()>(&mut link.connection).await?;
+    Ok(link.number)
 }
 
 #[cfg(test)]
@@ -226,7 +242,7 @@ mod tests {
     #[test]
     fn no_key_is_longer_than_another_one() {
         let long = "x".repeat(100_000);
-        let names = ["rack 1", "rack 2", long.as_str()].map(|key| value_name("plan", key));
+        let names = ["rack 1", "rack 2", long.as_str()].map(|key| value_name(Group::Plan, key));
         assert!(names[0] != names[1] && names[0].len() == names[2].len());
     }
 }

@@ -150,8 +150,8 @@ mod tests {
             };
             seat.once(token.as_ref(), make).await
         });
-        go.notify_one();
-        for value in join_all(readers).await {
+        let all_wait = async { go.notify_one() };
+        for value in tokio::join!(join_all(readers), all_wait).0 {
             assert_eq!(value, Ok(bytes("plan")));
         }
         assert_eq!(made.into_inner(), 1);

@@ -126,7 +126,7 @@ impl Limiter {
 
     async fn count_there(
         &self,
-        server: &Server,
+        server: &Arc<Server>,
         what: &str,
         who: &str,
         rate: Rate,

@@ -25,22 +25,21 @@
 //!
 //! # What happens if the server cannot be reached
 //!
-//! *By anybody*: values are made each time, and makers share what was begun after they came. When the same run of the server is
-//! reached again, no process uses a group that it has changed meanwhile before it has taken the group's token away. It
-//! tries so at each read, and every few seconds ([`Cache::check`]). Each process begins with that, for what it may have
-//! changed before it was killed.
+//! Values are made each time, and readers share what was begun after they came. A process that has lost its connection, or
+//! could not tell of a change, takes the tokens of the groups away before it uses the cache again. It tries so at each read, and
+//! every few seconds ([`Cache::check`]). Each process begins with that, for what it may have changed before it was killed.
 //!
-//! *By a writer, while others reach it*: the writer changes the database nevertheless. If it had closed the groups before, nothing
-//! is wrong, since they open with new tokens only. If it had not, the others do not know of the change. This is the only way
-//! in which an old value can be given, and it ends as soon as the writer reaches the server again (a few seconds after that
-//! at the latest), or starts again, or when the values are past their time, which is at most an hour ([`Group::time`]).
+//! If a writer cannot reach the server before its change, it changes the database nevertheless. Only then, and only in processes
+//! that reach the server all the time, can an old value be given: they do not know of the change. That ends as soon as
+//! the writer reaches the server again (a few seconds after that at the latest), or starts again, or when the values are past
+//! their time, which is at most an hour ([`Group::time`]). With the server on the same machine there is no such case.
 //!
 //! One server is meant, not a cluster. When a replica takes its place, its run has another number, and all is made anew.
 //!
 //! # Bounds
 //!
-//! A request waits for the server at most for three answers, each within its limit, and then a [`Breaker`] spares all others the
-//! wait. Values above [`LARGEST`] are not kept. Here, in the process, there is only what is being made. In the server there is one
+//! A request waits for the server at most for three answers, each within its limit, and then a [`Breaker`] spares all other
+//! readers the wait. Who changes something asks the server twice in any case. Values above [`LARGEST`] are not kept. Here, in the process, there is only what is being made. In the server there is one
 //! value for each thing that was asked for within a day; its policy has to be one that removes what was not used for long
 //! (`allkeys-lru`). If it refuses for want of memory, the cache is not used.
 
@@ -170,7 +169,7 @@ struct Inner {
 }
 
 /// What is known of a group here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tally {
     hits: AtomicU64,
     misses: AtomicU64,
@@ -179,23 +178,10 @@ struct Tally {
     owed: AtomicU64,
     /// How many of them it was told of later.
     paid: AtomicU64,
-    /// Locked by who tells it.
-    paying: tokio::sync::Mutex<()>,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let (hits, misses, stale, paid, paying) = Default::default();
-        Tally {
-            hits,
-            misses,
-            stale,
-            // What this process may have changed before it was killed.
-            owed: AtomicU64::new(1),
-            paid,
-            paying,
-        }
-    }
+    /// The number of the last connection by which the token was taken away.
+    cleared: AtomicU64,
+    /// Locked by who takes it away.
+    clearing: tokio::sync::Mutex<()>,
 }
 
 impl Cache {
@@ -230,9 +216,10 @@ impl Cache {
     {
         let tally = self.tally(group);
         let seat = self.0.flights.seat(format!("{}:{key}", group.word()));
-        // Before it is looked for: who pays between the two would make what is old seem good.
+        // Before it is looked for: a token that is taken away between the two would make what is old seem good.
         let is_settled = self.settle(group).await;
-        let Found { token, entry } = self.look(group, key).await;
+        let Found { token, entry, link } = self.look(group, key).await;
+        let is_settled = is_settled && link == tally.cleared.load(Ordering::SeqCst);
         let token = token.filter(|_| is_settled);
         if let (Some(token), Some(entry)) = (&token, &entry)
             && entry.token == *token
@@ -290,15 +277,14 @@ impl Cache {
             return write.await;
         };
         let (scripts, writer) = (&self.0.scripts, Token::new());
-        let words: Vec<&str> = groups.iter().map(|group| group.word()).collect();
         // If this fails, the change is made nevertheless; the head of this file says what that means.
-        let _ = entries::close(server, scripts, &words, &writer).await;
+        let _ = scripts.close(server, groups, &writer).await;
         let result = write.await;
         let in_doubt = matches!(&result, Err(error) if error.is_outage());
         let told = if in_doubt {
-            entries::close(server, scripts, &words, &writer).await
+            scripts.close(server, groups, &writer).await
         } else {
-            entries::open(server, scripts, &words, &writer).await
+            scripts.open(server, groups, &writer).await
         };
         if let Err(trouble) = told {
             tracing::warn!("a change is not told to the cache yet: {trouble}");
@@ -360,33 +346,39 @@ impl Cache {
         &self.0.groups[group as usize]
     }
 
-    /// Tells the server of changes that it was not told of; false if it still does not know of all that were made before.
+    /// Takes the token of a group away if there were changes that the server may not know of. False if there may still be some.
     async fn settle(&self, group: Group) -> bool {
-        let tally = self.tally(group);
-        let owed = tally.owed.load(Ordering::SeqCst);
-        if tally.paid.load(Ordering::SeqCst) >= owed {
-            return true;
-        }
         let Some(server) = &self.0.server else {
             return false;
         };
-        // While another one tells it, nobody waits.
-        let Ok(_paying) = tally.paying.try_lock() else {
+        let tally = self.tally(group);
+        let (owed, cleared) = (
+            tally.owed.load(Ordering::SeqCst),
+            tally.cleared.load(Ordering::SeqCst),
+        );
+        let is_paid = tally.paid.load(Ordering::SeqCst) >= owed;
+        if is_paid && cleared > 0 && cleared == server.links() {
+            return true;
+        }
+        // While another one does it, nobody waits.
+        let Ok(_clearing) = tally.clearing.try_lock() else {
             return false;
         };
-        let (scripts, writer) = (&self.0.scripts, Token::new());
-        let told = entries::open(server, scripts, &[group.word()], &writer).await;
-        if told.is_ok() {
-            tally.paid.fetch_max(owed, Ordering::SeqCst);
+        match self.0.scripts.clear(server, group).await {
+            Ok(link) => {
+                tally.paid.fetch_max(owed, Ordering::SeqCst);
+                tally.cleared.fetch_max(link, Ordering::SeqCst);
+                true
+            }
+            Err(_) => false,
         }
-        told.is_ok()
     }
 
     async fn look(&self, group: Group, key: &str) -> Found {
         let Some(server) = &self.0.server else {
             return Found::default();
         };
-        let found = entries::look(server, group.word(), key).await;
+        let found = entries::look(server, group, key).await;
         found.unwrap_or_else(|trouble| {
             tracing::debug!("not looked for {}: {trouble}", group.word());
             Found::default()
@@ -397,7 +389,7 @@ impl Cache {
         let Some(server) = self.0.server.as_ref().filter(|_| value.len() <= LARGEST) else {
             return;
         };
-        let kept = entries::keep(server, group.word(), key, token, value).await;
+        let kept = entries::keep(server, group, key, token, value).await;
         if let Err(trouble) = kept {
             tracing::debug!("not kept for {}: {trouble}", group.word());
         }

@@ -1,9 +1,10 @@
 //! The connection with the server that speaks Redis's protocol.
 //!
 //! There is one connection for all requests of the process, made when it is first needed and given up when something took too
-//! long. A connection belongs to one run of the server, whose number is asked for when it is made: after a restart all is
+//! long. It is made by itself, so that it may take longer than any request waits for it. A connection belongs to one run of the server, whose number is asked for when it is made: after a restart all is
 //! called by other names. That is why the connection is not made anew beneath a command, as the crate's own manager does it.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,11 +14,12 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
     RedisResult, TlsCertificates,
 };
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{timeout, timeout_at};
 
 use kit::Secret;
 
-use super::breaker::{Breaker, Open, Rules};
+use super::breaker::{Breaker, Open, Permit, Rules};
 use crate::config::CacheSettings;
 
 /// Two failures may be an accident. A pause is short, since its end costs one request the wait.
@@ -51,10 +53,12 @@ pub(super) struct Server {
     answer: Duration,
     breaker: Breaker,
     link: Mutex<Option<Link>>,
-    /// Locked by who connects.
-    connecting: tokio::sync::Mutex<()>,
+    attempt: Mutex<Option<Attempt>>,
     links: AtomicU64,
 }
+
+/// What has come of the last attempt to connect, once it has ended.
+type Attempt = watch::Receiver<Option<RedisResult<Link>>>;
 
 /// A connection with one run of the server.
 #[derive(Debug, Clone)]
@@ -63,7 +67,8 @@ pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     /// The names of its keys.
     pub(super) keys: Arc<Keys>,
-    number: u64,
+    /// Its number among all that were made; the first one has 1.
+    pub(super) number: u64,
 }
 
 /// The names of keys.
@@ -95,7 +100,7 @@ impl Server {
             answer: settings.answer(),
             breaker: Breaker::new("cache", RULES),
             link: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
+            attempt: Mutex::default(),
             links: AtomicU64::default(),
         })
     }
@@ -105,13 +110,48 @@ impl Server {
         &self.breaker
     }
 
+    /// How many connections were made.
+    pub(super) fn links(&self) -> u64 {
+        self.links.load(Ordering::SeqCst)
+    }
+
     /// Lets it do something, unless the breaker is open.
-    pub(super) async fn ask<T, F, Fut>(&self, command: F) -> Result<T, Trouble>
+    pub(super) async fn ask<T, F, Fut>(self: &Arc<Self>, command: F) -> Result<T, Trouble>
     where
         F: FnOnce(Link) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
-        let permit = self.breaker.permit()?;
+        self.permitted(self.breaker.permit()?, command).await
+    }
+
+    /// Lets it do something, whatever the breaker is: for what has to be known to it if it can be reached.
+    pub(super) async fn insist<T, F, Fut>(self: &Arc<Self>, command: F) -> Result<T, Trouble>
+    where
+        F: FnOnce(Link) -> Fut,
+        Fut: Future<Output = RedisResult<T>>,
+    {
+        self.permitted(self.breaker.probe(), command).await
+    }
+
+    /// Asks for a sign of life, and says how long it took.
+    pub(super) async fn ping(self: &Arc<Self>) -> Result<Duration, Trouble> {
+        let asked = Instant::now();
+        let ping = |mut link: Link| async move {
+            let command = redis::cmd("PING");
+            command.query_async::<()>(&mut link.connection).await
+        };
+        self.insist(ping).await.map(|()| asked.elapsed())
+    }
+
+    async fn permitted<T, F, Fut>(
+        self: &Arc<Self>,
+        permit: Permit,
+        command: F,
+    ) -> Result<T, Trouble>
+    where
+        F: FnOnce(Link) -> Fut,
+        Fut: Future<Output = RedisResult<T>>,
+    {
         let result = self.try_ask(command).await;
         match &result {
             Ok(_) | Err(Trouble::Refused(_)) => permit.answered(),
@@ -120,33 +160,18 @@ impl Server {
         result
     }
 
-    /// Asks for a sign of life, whatever the breaker is, and says how long it took. For one whom no request waits for.
-    pub(super) async fn ping(&self) -> Result<Duration, Trouble> {
-        let permit = self.breaker.probe();
-        let asked = Instant::now();
-        let ping = |mut link: Link| async move {
-            let command = redis::cmd("PING");
-            command.query_async::<String>(&mut link.connection).await
-        };
-        let result = self.try_ask(ping).await;
-        match &result {
-            Ok(_) | Err(Trouble::Refused(_)) => permit.answered(),
-            Err(_) => permit.failed(),
-        }
-        result.map(|_| asked.elapsed())
-    }
-
-    async fn try_ask<T, F, Fut>(&self, command: F) -> Result<T, Trouble>
+    async fn try_ask<T, F, Fut>(self: &Arc<Self>, command: F) -> Result<T, Trouble>
     where
         F: FnOnce(Link) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
-        let link = match timeout(self.connect, self.link()).await {
+        let deadline = tokio::time::Instant::now() + self.answer;
+        let link = match timeout_at(deadline, self.link()).await {
             Err(_) => return Err(Trouble::NoConnection("it takes too long".into())),
             Ok(link) => link.map_err(|error| Trouble::NoConnection(error.to_string()))?,
         };
         let number = link.number;
-        let trouble = match timeout(self.answer, command(link)).await {
+        let trouble = match timeout_at(deadline, command(link)).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) if is_answer(&error) => {
                 return Err(Trouble::Refused(error.to_string()));
@@ -163,17 +188,45 @@ impl Server {
         Err(trouble)
     }
 
-    async fn link(&self) -> RedisResult<Link> {
+    async fn link(self: &Arc<Self>) -> RedisResult<Link> {
         if let Some(link) = self.current().clone() {
             return Ok(link);
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(link) = self.current().clone() {
-            return Ok(link);
-        }
+        let mut attempt = self.attempt();
+        let ended = attempt.wait_for(Option::is_some).await;
+        let ended = ended.ok().and_then(|ended| ended.clone());
+        ended.unwrap_or_else(|| {
+            Err((ErrorKind::Client, "the attempt to connect was given up").into())
+        })
+    }
+
+    /// The attempt that is under way, or a new one.
+    fn attempt(self: &Arc<Self>) -> Attempt {
+        let mut last = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = last
+            .take()
+            .filter(|attempt| attempt.borrow().is_none() && attempt.has_changed().is_ok());
+        let attempt = under_way.unwrap_or_else(|| {
+            let (tell, told) = watch::channel(None);
+            let server = self.clone();
+            tokio::spawn(async move {
+                let connected = timeout(server.connect, server.connect()).await;
+                let late = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
+                let connected = connected.unwrap_or_else(|_| late());
+                if let Ok(link) = &connected {
+                    *server.current() = Some(link.clone());
+                }
+                tell.send_replace(Some(connected));
+            });
+            told
+        });
+        last.insert(attempt).clone()
+    }
+
+    async fn connect(&self) -> RedisResult<Link> {
         let limits = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect))
-            .set_response_timeout(Some(self.answer));
+            .set_response_timeout(Some(self.connect.max(self.answer)));
         let client = &self.client;
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&limits)
@@ -184,16 +237,14 @@ impl Server {
             ErrorKind::Client,
             "`INFO server` does not tell its run_id, without which restarts are not noticed",
         ))?;
-        let link = Link {
+        Ok(Link {
             connection,
             keys: Arc::new(Keys {
                 prefix: self.prefix.clone(),
                 run: run.to_owned(),
             }),
-            number: self.links.fetch_add(1, Ordering::Relaxed),
-        };
-        *self.current() = Some(link.clone());
-        Ok(link)
+            number: self.links.fetch_add(1, Ordering::SeqCst) + 1,
+        })
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Link>> {
@@ -280,7 +331,7 @@ mod tests {
     async fn a_server_that_is_not_there_is_not_asked_for_long() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("none.sock");
-        let server = Server::new(&settings(socket.to_str().unwrap()), None).unwrap();
+        let server = Arc::new(Server::new(&settings(socket.to_str().unwrap()), None).unwrap());
         let ask = || server.ask(|_| async { Ok(()) });
         for _ in 0..RULES.failures {
             assert!(matches!(ask().await, Err(Trouble::NoConnection(_))));
