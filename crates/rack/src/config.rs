@@ -92,7 +92,7 @@ kit::settings! {
         /// Requests of one user, token or, without a login, address in a minute; 0 does not limit them.
         pub requests_per_minute: u32 = 6_000, in 0..=1_000_000;
         /// Logins that are tried for one name, and from one address, in a minute; 0 does not limit them.
-        pub logins_per_minute: u32 = 10, in 0..=10_000;
+        pub logins_per_minute: u32 = 20, in 0..=10_000;
         /// The longest that one optimisation may take.
         pub optimise_milliseconds: u32 = 1_000, in 10..=60_000;
     }

@@ -9,5 +9,6 @@ pub mod health;
 pub mod http;
 pub mod library;
 pub mod logo;
+pub mod page;
 pub mod plan;
 pub mod store;
