@@ -122,7 +122,7 @@ fn has_key(root: &Root) -> bool {
         text.lines()
             .any(|line| !line.trim().is_empty() && !line.starts_with('#'))
     };
-    KEYS.iter().any(|file| has(&file))
+    KEYS.iter().any(has)
 }
 
 /// The addresses at which others reach this device, IPv4 first.

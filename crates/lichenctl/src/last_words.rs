@@ -26,7 +26,7 @@ fn telling(said: &str) -> Option<String> {
     let line = lines
         .clone()
         .rfind(is_error)
-        .or_else(|| lines.clone().last())?;
+        .or_else(|| lines.clone().next_back())?;
     let plain = line.chars().filter(|c| !c.is_control());
     Some(plain.take(LONGEST).collect())
 }

@@ -12,12 +12,15 @@ const OWN: usize = 4;
 /// One address may have one in so many of all seats.
 const SHARE: usize = 3;
 
+/// How many seats each address has taken.
+type Taken = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// The seats of a listener.
 #[derive(Debug, Clone)]
 pub(super) struct Seats {
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    taken: Taken,
     share: usize,
 }
 
@@ -25,7 +28,7 @@ pub(super) struct Seats {
 #[derive(Debug)]
 pub(super) struct Seat {
     _permit: OwnedSemaphorePermit,
-    of: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    of: Option<(IpAddr, Taken)>,
 }
 
 impl Seats {
