@@ -1,8 +1,4 @@
 # A release whose service never gets well.
 { lib, ... }: {
-  lichen.healthDeadline = 60;
-  systemd.services.climate.serviceConfig = {
-    ExecStart = lib.mkForce "/usr/bin/false";
-    RestartSec = lib.mkForce "5s";
-  };
+  systemd.services.climate.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c 'echo error: the sensor is on fire >&2; exit 1'";
 }
