@@ -253,6 +253,10 @@ fn a_mouse_a_finger_and_the_keys_ask_for_a_value() {
     browser.tap(place);
     browser.wait_until(title);
     assert_eq!(browser.text(READING), told);
+    let cut = browser.value(
+        "(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(all('#chart .reading')[0])",
+    );
+    assert_eq!(cut, false, "the whole of it can be read");
     browser.picture("tap");
     assert_eq!(browser.complaints(), [""; 0]);
 }

@@ -17,13 +17,18 @@ function node(name, attributes, parent, words) {
   return made;
 }
 
-/** Round values from `low` to `high`, among which 0 is one, about as many as wanted. */
+/** Round values from `low` to `high`, among which 0 is one: about as many as wanted, but three at least. */
 function valueTicks(low, high, wanted) {
   const rough = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
-  const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
-  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toFixed(3)));
+  const ticksOf = (step) => {
+    const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+    return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toFixed(3)));
+  };
+  const steps = [0.5, 1, 2, 5, 10].map((factor) => factor * power);
+  let index = steps.findIndex((step) => step >= rough * 0.999);
+  while (index > 0 && ticksOf(steps[index]).length < 3) index -= 1;
+  return ticksOf(steps[index]);
 }
 
 /** `bars`, sorted by time, and the gaps between them from `from` to `to`. */
@@ -136,14 +141,15 @@ class Chart {
     }
     if (width < 40 || height < 40) return;
     const em = parseFloat(getComputedStyle(this.plot).fontSize);
-    const { low: bottom, high: top } = this.data.range;
-    const ticks = valueTicks(bottom, top, Math.max(3, Math.floor(height / (em * 2.4)) - 1));
+    const { low, high } = this.data.range;
+    const [bottom, top] = [low * 1.05, high * 1.05]; // the highest bar ends below what is beside the chart
+    const ticks = valueTicks(low, high, Math.max(3, Math.floor(height / (em * 2.4)) - 1));
     const widest = Math.max(...ticks.map((tick) => this.widthOf(minus(tick))));
     const box = { left: widest + 0.5 * em, right: width - 0.25 * em, top: 1.3 * em, bottom: height - 1.5 * em };
     const x = (time) => box.left + ((Math.min(Math.max(time, from), to) - from) / (to - from)) * (box.right - box.left);
     const y = (value) => box.bottom - ((Math.min(Math.max(value, bottom), top) - bottom) / (top - bottom)) * (box.bottom - box.top);
     const time = (left) => from + ((left - box.left) / (box.right - box.left)) * (to - from);
-    this.scale = { x, y, em, box, width, top, bottom, time };
+    this.scale = { x, y, em, box, width, time };
     const svg = node("svg", { "aria-hidden": "true", viewBox: `0 0 ${width} ${height}`, width, height }, this.plot);
     this.drawGround(svg, ticks);
     for (const item of this.items) item.gap ? this.drawGap(svg, item) : this.drawBar(svg, item);
@@ -214,7 +220,8 @@ class Chart {
 
   /** Where bars are cut off, the highest of those beside each other says its value. */
   drawCut(svg) {
-    const { x, em, box, top, bottom } = this.scale;
+    const { x, em, box } = this.scale;
+    const { low, high } = this.data.range;
     let run = null;
     const end = () => {
       if (!run) return;
@@ -226,7 +233,7 @@ class Chart {
     };
     for (const item of this.items) {
       const value = item.gap ? 0 : item.parts[0].value;
-      if (value <= top && value >= bottom) {
+      if (value <= high && value >= low) {
         end();
         continue;
       }
