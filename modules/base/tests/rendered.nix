@@ -202,7 +202,7 @@ in
     expr =
       let
         told = module: {
-          resolved = linesWith "MulticastDNS" (file "systemd/resolved.conf" module);
+          resolved = (etc module) ? "systemd/resolved.conf.d/00-disable-mdns.conf";
           link = linesWith "MulticastDNS" (file "systemd/network/99-ethernet-default-dhcp.network" module);
           firewall = linesWith "5353" (file "nftables.conf" module);
           console = builtins.fromJSON (file "lichen/console.json" module);
@@ -211,8 +211,8 @@ in
       [ (told { lichen.pages = [ { port = 8080; } ]; }) (told { lichen.localName = false; })
         (linesWith "MulticastDNS" (file "systemd/network/10-mine.network" { systemd.network.networks."10-mine" = { name = "eth1"; networkConfig.MulticastDNS = "resolve"; }; })) ];
     expected = [
-      { resolved = [ "MulticastDNS=yes" ]; link = [ "MulticastDNS=true" ]; firewall = [ "\t\tudp dport { 5353 } accept" ]; console = { local_name = true; pages = [ [ "http" 8080 ] ]; }; }
-      { resolved = [ "MulticastDNS=no" ]; link = [ ]; firewall = [ ]; console = { local_name = false; pages = [ ]; }; }
+      { resolved = true; link = [ "MulticastDNS=true" ]; firewall = [ "\t\tudp dport { 5353 } accept" ]; console = { local_name = true; pages = [ [ "http" 8080 ] ]; }; }
+      { resolved = false; link = [ ]; firewall = [ ]; console = { local_name = false; pages = [ ]; }; }
       [ "MulticastDNS=resolve" ]
     ];
   };
