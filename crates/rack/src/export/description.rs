@@ -46,7 +46,7 @@ pub struct DescribedDevice {
     pub model: String,
     /// Where it is.
     pub place: Option<DescribedPlace>,
-    /// What people say of it. Its `kind` is 0 until [`DescribedDevice::fields`] is told it.
+    /// What people say of it. Its `kind` is 0 until the method of this name is told it.
     fields: DeviceFields,
 }
 

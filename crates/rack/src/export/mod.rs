@@ -25,8 +25,8 @@ pub fn svg(filled: &Filled, faces: &[Face]) -> String {
     svg::write(&page(filled, faces))
 }
 
-/// The same as a picture; an error if there is no font to write with. It takes a moment of the processor, and the memory of
-/// four million pixels.
+/// The same as a picture; an error if there is no font to write with. What the font lacks is shown as boxes. It takes a moment
+/// of the processor: do it beside the requests. Its memory is bounded by that of four million pixels.
 pub fn png(filled: &Filled, faces: &[Face]) -> anyhow::Result<Vec<u8>> {
     png::draw(&svg(filled, faces))
 }

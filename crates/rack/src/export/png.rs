@@ -44,6 +44,8 @@ pub fn draw(svg: &str) -> anyhow::Result<Vec<u8>> {
     let mut pixmap = Pixmap::new(pixels(width), pixels(height)).context("it is too large")?;
     let transform = Transform::from_scale(scale as f32, scale as f32);
     resvg::render(&tree, transform, &mut pixmap.as_mut());
+    // All letters as outlines, which need as much memory as the pixels.
+    drop(tree);
     let mut png = Vec::new();
     // Its ground is opaque, so that nothing is to be divided by its opacity.
     PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Adaptive)
