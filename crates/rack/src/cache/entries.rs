@@ -16,8 +16,9 @@ const TOKEN: usize = 16;
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long tokens are kept. One that is gone is replaced by another one, which costs no more than the values of its group.
 const TOKEN_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
-/// How long a group is closed by a writer that is never heard of again. No statement of the database may take longer.
-pub(super) const LAPSE: Duration = Duration::from_secs(60);
+/// How long a group is closed by a writer that is never heard of again. A change that takes longer is told of all the same, when it
+/// is done.
+const LAPSE: Duration = Duration::from_secs(60);
 
 /// Tells the values of a group that were made since its last change from those before. It is never used twice.
 #[derive(Debug, Clone, PartialEq, Eq)]

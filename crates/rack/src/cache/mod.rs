@@ -287,7 +287,7 @@ impl Cache {
             scripts.open(server, groups, &writer).await
         };
         if let Err(trouble) = told {
-            tracing::warn!("a change is not told to the cache yet: {trouble}");
+            tracing::debug!("a change is not told to the cache yet: {trouble}");
             self.0.untold.fetch_add(1, Ordering::Relaxed);
             for group in groups {
                 self.tally(*group).owed.fetch_add(1, Ordering::SeqCst);

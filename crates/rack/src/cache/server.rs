@@ -189,38 +189,44 @@ impl Server {
     }
 
     async fn link(self: &Arc<Self>) -> RedisResult<Link> {
-        if let Some(link) = self.current().clone() {
-            return Ok(link);
-        }
-        let mut attempt = self.attempt();
+        let mut attempt = match self.link_or_attempt() {
+            Ok(link) => return Ok(link),
+            Err(attempt) => attempt,
+        };
         let ended = attempt.wait_for(Option::is_some).await;
         let ended = ended.ok().and_then(|ended| ended.clone());
         ended.unwrap_or_else(|| {
-            Err((ErrorKind::Client, "the attempt to connect was given up").into())
+            let gone = "the attempt to connect was given up";
+            Err((ErrorKind::Client, gone).into())
         })
     }
 
-    /// The attempt that is under way, or a new one.
-    fn attempt(self: &Arc<Self>) -> Attempt {
+    /// The connection; or else the attempt to connect that is under way, or a new one.
+    fn link_or_attempt(self: &Arc<Self>) -> Result<Link, Attempt> {
+        if let Some(link) = self.current().clone() {
+            return Ok(link);
+        }
         let mut last = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = last
-            .take()
-            .filter(|attempt| attempt.borrow().is_none() && attempt.has_changed().is_ok());
-        let attempt = under_way.unwrap_or_else(|| {
-            let (tell, told) = watch::channel(None);
-            let server = self.clone();
-            tokio::spawn(async move {
-                let connected = timeout(server.connect, server.connect()).await;
-                let late = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
-                let connected = connected.unwrap_or_else(|_| late());
-                if let Ok(link) = &connected {
-                    *server.current() = Some(link.clone());
-                }
-                tell.send_replace(Some(connected));
-            });
-            told
+        let is_under_way = |last: &Attempt| last.borrow().is_none() && last.has_changed().is_ok();
+        if let Some(last) = last.as_ref().filter(|last| is_under_way(last)) {
+            return Err(last.clone());
+        }
+        // It may have ended well since the first look.
+        if let Some(link) = self.current().clone() {
+            return Ok(link);
+        }
+        let (tell, told) = watch::channel(None);
+        let server = self.clone();
+        tokio::spawn(async move {
+            let connected = timeout(server.connect, server.connect()).await;
+            let late = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            let connected = connected.unwrap_or_else(|_| late());
+            if let Ok(link) = &connected {
+                *server.current() = Some(link.clone());
+            }
+            tell.send_replace(Some(connected));
         });
-        last.insert(attempt).clone()
+        Err(last.insert(told).clone())
     }
 
     async fn connect(&self) -> RedisResult<Link> {

@@ -4,7 +4,7 @@
 // ---- racks
 
 const RACK_FIELDS = [
-  { name: "name", label: "Name", needed: true, most: 200 },
+  { name: "name", label: "Name", needed: true, most: 100 },
   { name: "location", label: "Where it is", most: 200 },
   { name: "units", label: "Height in units", type: "number", min: 1, max: 100, step: 1, needed: true },
   { name: "watts", label: "Power that it has, W", type: "number", min: 0, placeholder: "not limited" },
@@ -47,9 +47,9 @@ async function deleteRack(id) {
 const AIRFLOWS = ["passive", "front-to-rear", "rear-to-front", "left-to-right", "right-to-left", "side-to-rear", "rear-to-side", "bottom-to-top", "top-to-bottom", "mixed"];
 
 const KIND_FIELDS = [
-  { name: "manufacturer", label: "Manufacturer", needed: true, most: 200 },
-  { name: "model", label: "Model", needed: true, most: 200 },
-  { name: "category", label: "What it is for", list: ["server", "switch", "router", "storage", "power", "patch panel", "shelf", "cooling", "blank"] },
+  { name: "manufacturer", label: "Manufacturer", needed: true, most: 100 },
+  { name: "model", label: "Model", needed: true, most: 100 },
+  { name: "category", label: "What it is for", most: 50, list: ["server", "switch", "router", "storage", "power", "patch panel", "shelf", "cooling", "blank"] },
   { name: "height", label: "Height in units", type: "number", min: 0, max: 100, step: 0.5, needed: true, hint: "Halves, too. 0 for what hangs beside the units." },
   { name: "columns", label: "Width", type: "select", choices: [12, 6, 4, 3, 2].map((columns) => [String(columns), capital(widthWords(columns))]) },
   { name: "full_depth", label: "Needs the whole depth", type: "checkbox" },

@@ -230,7 +230,6 @@ function deviceNode(item, box, faulty) {
   node.append(shape("text", { class: small ? "name small" : "name", x: left, y: middle }, cut(device.name, room)));
   if (power) node.append(shape("text", { class: "watts", x: box.width - 6, y: middle, "text-anchor": "end" }, power));
   if (device.pinned) node.append(shape("circle", { class: "pin", cx: box.width - (power ? power.length * CHARACTER + 14 : 9), cy: box.height / 2, r: 3 }));
-  if (box.behind) node.append(shape("rect", { class: "veil", width: box.width, height: box.height, rx: 2 }));
   return node;
 }
 
@@ -291,5 +290,5 @@ function drawTarget(rack, face, box, fits) {
   const view = views.get(rack)?.faces[face];
   if (!view || !box) return;
   const cross = fits ? null : shape("path", { class: "cross", d: `M${box.x + box.width - 16} ${box.y + box.height / 2 - 5}l10 10m0-10l-10 10` });
-  view.over.append(shape("rect", { class: "target", "data-fits": fits, x: box.x, y: box.y, width: box.width, height: box.height, rx: 2 }), ...(cross ? [cross] : []));
+  view.over.append(shape("rect", { class: "target", "data-fits": String(fits), x: box.x, y: box.y, width: box.width, height: box.height, rx: 2 }), ...(cross ? [cross] : []));
 }

@@ -18,7 +18,7 @@ function rackNode(rack) {
     element("dl", { class: "sums" }, ["Units", "Power", "Weight", "Heat"].map((name) =>
       element("div", { "data-sum": name.toLowerCase() }, element("dt", {}, name), element("dd", {}),
         name === "Heat" ? null : element("progress", { max: 1, value: 0, "aria-label": `${name} used`, hidden: true })))),
-    element("p", { class: "trouble", role: "status" }),
+    element("p", { class: "trouble", hidden: true }),
     element("div", { class: "faces" }));
 }
 
@@ -58,7 +58,7 @@ function drawHead({ node }, plan) {
 
 function limited(node, name, value, limit, words) {
   if (limit == null) return sum(node, name, words(value));
-  sum(node, name, `${words(value)} of ${words(limit)}`, value, limit, value > limit);
+  sum(node, name, `${words(value).split(" ")[0]} of ${words(limit)}`, value, limit, value > limit);
 }
 
 function sum(node, name, words, value = null, most = 0, over = false) {

@@ -56,7 +56,7 @@ function panelParts(item) {
 /// The fields of a device, apart from its kind.
 function deviceFields(kind) {
   return [
-    { name: "name", label: "Name", needed: true, most: 200 },
+    { name: "name", label: "Name", needed: true, most: 100 },
     { name: "watts", label: "Power, W", type: "number", min: 0, placeholder: kind ? `${digits(kind.watts, 1)}, as its kind` : "as its kind" },
     { name: "kilograms", label: "Weight, kg", type: "number", min: 0, placeholder: kind ? `${digits(kind.kilograms, 2)}, as its kind` : "as its kind" },
     { name: "pinned", label: "Optimisation leaves it where it is", type: "checkbox" },

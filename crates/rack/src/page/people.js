@@ -154,7 +154,7 @@ function differences({ before, after }) {
 function logosDialog() {
   const list = element("ul", { class: "rows" });
   const form = formNode([
-    { name: "manufacturer", label: "Manufacturer", needed: true, most: 200, list: [...new Set([...state.kinds.values()].map((kind) => kind.manufacturer))].sort() },
+    { name: "manufacturer", label: "Manufacturer", needed: true, most: 100, list: [...new Set([...state.kinds.values()].map((kind) => kind.manufacturer))].sort() },
     { name: "file", label: "Picture", type: "file", accept: "image/png,image/jpeg,image/webp", needed: true, hint: "PNG, JPEG or WebP, 2 MB at most." },
   ], {}, {
     submit: "Set logo",

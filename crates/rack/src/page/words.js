@@ -5,7 +5,13 @@ const COLUMNS = 12; // across a rack
 const byId = (id) => document.getElementById(id);
 const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
 const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/// Whether two values of JSON are the same; the order of fields means nothing.
+function same(one, two) {
+  if (one === two || typeof one !== "object" || typeof two !== "object" || !one || !two) return one === two;
+  const [names, others] = [Object.keys(one), Object.keys(two)];
+  return names.length === others.length && names.every((name) => name in two && same(one[name], two[name]));
+}
 
 /// Gives a node its attributes and what is in it; an attribute without a value is left out, `on…` are listeners.
 function fill(node, attributes, inside) {

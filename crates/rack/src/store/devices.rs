@@ -4,7 +4,7 @@ use super::audit::{self, Note};
 use super::error::{Attempt, Error, Failure};
 use super::places::{Guard, lock};
 use super::pool::Tx;
-use super::rows::{Columns, device_columns, place_values};
+use super::rows::{Columns, PlaceValues, device_columns};
 use super::search::Question;
 use super::{Store, Who, again, limited, racks};
 use crate::library::limits;
@@ -208,7 +208,7 @@ pub(super) async fn insert(
     fields: &DeviceFields,
     place: Option<Place>,
 ) -> Attempt<Device> {
-    let (rack, face, bottom, shelf, left) = place_values(place);
+    let place = PlaceValues::from(place);
     let sql = concat!(
         "INSERT INTO devices AS d (name, kind, watts, kilograms, pinned, notes, tags, rack, face, bottom, shelf, \"left\") \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING ",
@@ -225,14 +225,14 @@ pub(super) async fn insert(
                 &fields.pinned,
                 &fields.notes,
                 &fields.tags,
-                &rack,
-                &face,
-                &bottom,
-                &shelf,
-                &left,
+                &place.rack,
+                &place.face,
+                &place.bottom,
+                &place.shelf,
+                &place.left,
             ],
             |constraint| {
-                let id = shelf.filter(|_| constraint == "devices_shelf")?;
+                let id = place.shelf.filter(|_| constraint == "devices_shelf")?;
                 Some(Error::Missing { what: "shelf", id })
             },
         )

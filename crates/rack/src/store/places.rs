@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::audit::{self, Note};
 use super::error::{Attempt, Error, Failure};
 use super::pool::Tx;
-use super::rows::{Columns, device_columns, kind_columns, place_values};
+use super::rows::{Columns, PlaceValues, device_columns, kind_columns};
 use super::{Store, Who, again, racks};
-use crate::plan::check::{Conflict, check, conflicts};
+use crate::plan::check::{Conflict, check_moves, conflicts};
 use crate::plan::model::{Device, Filled, Id, Item, Place, Version};
 
 /// Where a device is to go.
@@ -172,31 +172,31 @@ async fn arranged(tx: &Tx<'_>, steps: &[Move], items: &BTreeMap<Id, Item>) -> At
         .filter(|(item, place)| item.device.place != *place)
         .chain(carried)
         .collect();
+    // What is to be nowhere is in nobody's way.
+    let leaves = |id: Id| {
+        let mut leaving = moving.iter().filter(|(_, place)| place.is_none());
+        leaving.any(|(item, _)| item.device.id == id)
+    };
     for rack in filled.values_mut() {
-        let moves = |id: Id| moving.iter().any(|(item, _)| item.device.id == id);
-        rack.items.retain(|item| !moves(item.device.id));
+        rack.items.retain(|item| !leaves(item.device.id));
     }
-    let mut changes = Vec::with_capacity(moving.len());
-    for (mut item, place) in moving {
-        changes.push(Change {
-            before: item.device.clone(),
-            place,
-        });
-        item.device.place = place;
-        if let Some(rack) = place.and_then(|place| filled.get_mut(&place.rack())) {
-            rack.items.push(item);
-        }
-    }
-    let mut found = Vec::new();
-    for (step, place) in steps.iter().filter_map(|step| Some((step, step.place?))) {
-        let Some(rack) = filled.get(&place.rack()) else {
-            continue;
-        };
-        let item = rack.items.iter().find(|item| item.device.id == step.device);
-        found.extend(item.map_or(Vec::new(), |item| check(rack, item, place)));
-    }
+    let moves: Vec<(&Item, Place)> = moving
+        .iter()
+        .filter_map(|(item, place)| Some((item, (*place)?)))
+        .collect();
+    let found: Vec<Conflict> = filled
+        .values()
+        .flat_map(|rack| check_moves(rack, &moves))
+        .map(|(_, conflict)| conflict)
+        .collect();
     match found.is_empty() {
-        true => Ok(changes),
+        true => Ok(moving
+            .into_iter()
+            .map(|(item, place)| Change {
+                before: item.device,
+                place,
+            })
+            .collect()),
         false => Err(Error::Conflicts(found).into()),
     }
 }
@@ -237,16 +237,15 @@ fn carried(
 /// Writes the new places; the devices as they are then.
 async fn write(tx: &Tx<'_>, changes: &[Change]) -> Attempt<BTreeMap<Id, Device>> {
     let ids: Vec<Id> = changes.iter().map(|change| change.before.id).collect();
-    let (mut racks, mut faces, mut bottoms) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut shelves, mut lefts) = (Vec::new(), Vec::new());
-    for change in changes {
-        let (rack, face, bottom, shelf, left) = place_values(change.place);
-        racks.push(rack);
-        faces.push(face);
-        bottoms.push(bottom);
-        shelves.push(shelf);
-        lefts.push(left);
-    }
+    let places: Vec<_> = changes
+        .iter()
+        .map(|change| PlaceValues::from(change.place))
+        .collect();
+    let racks: Vec<_> = places.iter().map(|place| place.rack).collect();
+    let faces: Vec<_> = places.iter().map(|place| place.face).collect();
+    let bottoms: Vec<_> = places.iter().map(|place| place.bottom).collect();
+    let shelves: Vec<_> = places.iter().map(|place| place.shelf).collect();
+    let lefts: Vec<_> = places.iter().map(|place| place.left).collect();
     let sql = concat!(
         "UPDATE devices d SET version = d.version + 1, rack = n.rack, face = n.face, bottom = n.bottom, shelf = n.shelf, \
          \"left\" = n.\"left\" FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::smallint[], $5::bigint[], $6::smallint[]) \

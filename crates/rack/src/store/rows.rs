@@ -159,34 +159,42 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A place as the values of its columns: rack, face, bottom, shelf and left.
-pub(super) fn place_values(
-    place: Option<Place>,
-) -> (
-    Option<Id>,
-    Option<&'static str>,
-    Option<i16>,
-    Option<Id>,
-    Option<i16>,
-) {
-    match place {
-        None => (None, None, None, None, None),
-        Some(Place::Units {
-            rack,
-            face,
-            bottom,
-            left,
-        }) => {
-            let face = match face {
-                Face::Front => "front",
-                Face::Rear => "rear",
-            };
-            let (bottom, left) = (Some(bottom.into()), Some(left.into()));
-            (Some(rack), Some(face), bottom, None, left)
+/// The values of the columns of a place.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PlaceValues {
+    pub(super) rack: Option<Id>,
+    pub(super) face: Option<&'static str>,
+    pub(super) bottom: Option<i16>,
+    pub(super) shelf: Option<Id>,
+    pub(super) left: Option<i16>,
+}
+
+impl From<Option<Place>> for PlaceValues {
+    fn from(place: Option<Place>) -> Self {
+        let mut values = PlaceValues::default();
+        match place {
+            None => {}
+            Some(Place::Units {
+                rack,
+                face,
+                bottom,
+                left,
+            }) => {
+                values.rack = Some(rack);
+                values.face = Some(match face {
+                    Face::Front => "front",
+                    Face::Rear => "rear",
+                });
+                values.bottom = Some(bottom.into());
+                values.left = Some(left.into());
+            }
+            Some(Place::Shelf { rack, shelf, left }) => {
+                values.rack = Some(rack);
+                values.shelf = Some(shelf);
+                values.left = Some(left.into());
+            }
         }
-        Some(Place::Shelf { rack, shelf, left }) => {
-            (Some(rack), None, None, Some(shelf), Some(left.into()))
-        }
+        values
     }
 }
 

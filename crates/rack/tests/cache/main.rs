@@ -6,6 +6,7 @@
 )]
 
 mod consistency;
+mod health;
 mod limits;
 mod outage;
 mod support;
