@@ -235,7 +235,8 @@ async fn within<T>(
     }
 }
 
-/// Where the server is, and what it is told of a session at its beginning.
+/// Where the server is, and what it is told of a session at its beginning: the time limits, and not to compile statements to machine code,
+/// which takes far longer than any of them runs.
 fn server(settings: &DatabaseSettings, password: Option<&Secret>) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     let statement = settings.statement().as_millis();
@@ -255,7 +256,7 @@ fn server(settings: &DatabaseSettings, password: Option<&Secret>) -> tokio_postg
         })
         .options(format!(
             "-c statement_timeout={statement} -c lock_timeout={statement} \
-             -c idle_in_transaction_session_timeout={statement} -c timezone=UTC"
+             -c idle_in_transaction_session_timeout={statement} -c timezone=UTC -c jit=off"
         ));
     if let Some(password) = password {
         config.password(password.expose());
