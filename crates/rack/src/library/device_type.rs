@@ -142,16 +142,16 @@ impl Said {
             return Ok(0.0);
         };
         // International Yard and Pound Agreement of 1959: a pound is exactly 0.45359237 kg, and has 16 ounces.
-        let each = match self.weight_unit.as_deref().map(str::trim) {
-            Some("kg") => 1.0,
-            Some("g") => 0.001,
-            Some("lb") => 0.453_592_37,
-            Some("oz") => 0.453_592_37 / 16.0,
-            Some(_) => return Err("weight_unit: must be kg, g, lb or oz".into()),
-            None => {
+        let each = match self.weight_unit.as_deref().unwrap_or_default().trim() {
+            "kg" => 1.0,
+            "g" => 0.001,
+            "lb" => 0.453_592_37,
+            "oz" => 0.453_592_37 / 16.0,
+            "" => {
                 warnings.push("weight: not taken over, because it has no weight_unit".into());
                 return Ok(0.0);
             }
+            _ => return Err("weight_unit: must be kg, g, lb or oz".into()),
         };
         // To the gram: 5 lb are not meant to be 2.26796185 kg.
         Ok((weight * each * 1000.0).round() / 1000.0)
@@ -160,9 +160,10 @@ impl Said {
     fn airflow(&self, warnings: &mut Vec<String>) -> Airflow {
         use serde::de::IntoDeserializer;
         use serde::de::value::Error;
-        let Some(word) = self.airflow.as_deref().map(str::trim) else {
+        let word = self.airflow.as_deref().unwrap_or_default().trim();
+        if word.is_empty() {
             return Airflow::default();
-        };
+        }
         let plain = word.to_ascii_lowercase().replace([' ', '_'], "-");
         let known =
             Airflow::deserialize(IntoDeserializer::<Error>::into_deserializer(plain.as_str()));

@@ -5,7 +5,7 @@
 mod device_type;
 mod folder;
 pub mod limits;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod yaml;
 
 use std::fmt;

@@ -212,6 +212,8 @@ fn unknown_words_are_named_and_not_taken_over() {
         ]
     );
     assert_eq!(kind("airflow: Front to Rear").airflow, Airflow::FrontToRear);
+    let empty = "u_height: 1\nairflow: ''\nsubdevice_role: ''\nweight:\nweight_unit: ''";
+    assert_eq!(warnings(empty), [""; 0], "what is empty is not there");
     let many: String = (0..40).fold("u_height: 1\n".into(), |text, n| format!("{text}x{n}: 1\n"));
     assert_eq!(warnings(&many).last().unwrap(), "35 more unknown fields");
     assert_eq!(warnings("slug: a"), ["u_height: missing; taken as 1"]);
@@ -269,6 +271,10 @@ fn what_is_wrong_is_told_with_line_and_field() {
         (
             "u_height: 1\nu_height: 2",
             "line 4: u_height: `u_height` is there twice",
+        ),
+        (
+            "subdevice_role: child\nsubdevice_role: parent",
+            "line 4: subdevice_role: `subdevice_role` is there twice",
         ),
         ("comments: \"a", "comments: "),
         ("comments: *nobody", "line 3: comments: "),
