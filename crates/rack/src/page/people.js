@@ -123,7 +123,7 @@ function auditDialog() {
   const more = button("Show more", () => load(), { class: "plain", hidden: true });
   let next = null;
   async function load() {
-    const answer = await page("api/audit", { limit: 50, after: next });
+    const answer = await page("api/audit", { limit: 50, before: next });
     next = answer.next;
     more.hidden = next == null;
     body.append(...answer.items.map((entry) => element("tr", {}, element("td", {}, moment(entry.at_ms)), element("td", {}, entry.who),
