@@ -353,7 +353,11 @@ fn without_amber_and_even_without_the_device_it_shows_what_is_known_and_since_wh
 
 #[test]
 fn times_are_the_house_s_and_clocks_the_viewer_s() {
+    /// What is the cheapest of half hours at these prices, null where none is known.
+    const CHEAPEST: &str = "window.cheapest = (cents) => { const best = cheapestOf(cents.map((per_kwh, i) => ({ from: i * 1800, to: i * 1800 + 1800, per_kwh })) \
+             .filter((p) => p.per_kwh !== null), 0); return !best ? 'none' : best.all ? 'all' : `${best.from / 1800}..${best.to / 1800}`; }; true";
     let (house, mut browser) = (House::new(Story::Usual), Browser::start());
+    let mut viewer = None;
     for (language, zone, expression, wanted) in [
         // 2026-12-01 00:00 UTC is 10:30 in Adelaide, and 11:00 in Sydney.
         (
@@ -472,11 +476,11 @@ fn times_are_the_house_s_and_clocks_the_viewer_s() {
             "{\"low\":-5,\"high\":20}",
         ),
     ] {
-        let view = View { language, ..wall() };
-        open(&mut browser, &house, view);
-        let cheapest = "window.cheapest = (cents) => { const best = cheapestOf(cents.map((per_kwh, i) => ({ from: i * 1800, to: i * 1800 + 1800, per_kwh })) \
-             .filter((p) => p.per_kwh !== null), 0); return !best ? 'none' : best.all ? 'all' : `${best.from / 1800}..${best.to / 1800}`; }; true";
-        browser.value(cheapest);
+        if viewer != Some(language) {
+            open(&mut browser, &house, View { language, ..wall() });
+            browser.value(CHEAPEST);
+            viewer = Some(language);
+        }
         let said = browser.text(&format!("setZone('{zone}'), String({expression})"));
         assert_eq!(said, wanted, "{expression} in {zone}, for {language}");
     }
