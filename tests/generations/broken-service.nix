@@ -1,4 +1,8 @@
 # A release whose service never gets well.
 { lib, ... }: {
-  systemd.services.climate.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c 'echo error: the sensor is on fire >&2; exit 1'";
+  lichen.healthDeadline = 60;
+  systemd.services.climate.serviceConfig = {
+    ExecStart = lib.mkForce "/usr/bin/false";
+    RestartSec = lib.mkForce "5s";
+  };
 }

@@ -25,6 +25,8 @@ fn it_answers_to_its_name_and_its_console_says_where_it_is() -> Result<()> {
     machine.sh("ss --udp --listening --numeric | grep -q ':5353 '")?;
     machine.sh("nft list ruleset | grep -q 'udp dport 5353 accept'")?;
     let name = machine.sh("cat /proc/sys/kernel/hostname")?;
+    // Addresses that came after the start are seen within a minute, or now.
+    machine.sh("systemctl start lichenctl-vitals")?;
     let console = machine.sh("cat /run/issue.d/lichen.issue")?;
     for told in [
         &format!("http://{}.local:8080\n", name.trim()),
