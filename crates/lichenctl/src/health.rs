@@ -337,6 +337,15 @@ fn unit_problems(units: &[Listed], forgiven: &BTreeSet<String>) -> Vec<Problem> 
         .collect()
 }
 
+/// The units that have failed or keep crashing now, apart from the forgiven ones, each with its last words.
+pub fn in_trouble(forgiven: &BTreeSet<String>) -> Vec<String> {
+    let units = systemd::units().unwrap_or_default();
+    let judged = judge(unit_problems(&units, forgiven), Duration::ZERO);
+    judged
+        .err()
+        .map_or_else(Vec::new, |unhealthy| unhealthy.reasons())
+}
+
 /// The units that have failed.
 pub fn failed() -> Result<BTreeSet<String>> {
     let units = systemd::units()?.into_iter();
