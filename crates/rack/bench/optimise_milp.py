@@ -11,6 +11,7 @@ not. Prints JSON: time, total and proven bound of HiGHS beside those of the plan
 
 import argparse
 import json
+import os
 import sys
 import time
 
@@ -167,12 +168,15 @@ def main():
     options = arguments.parse_args()
     with sys.stdin if options.racks == "-" else open(options.racks, encoding="utf-8") as file:
         racks = json.load(file)
+    # HiGHS greets on standard output, which is for the result.
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     result = {
         name: [solved(entry, options.seconds) for entry in racks[name][:most]]
         for name, most in (("small", options.small), ("full", options.full))
     }
-    json.dump(result, sys.stdout, indent=1)
-    print()
+    json.dump(result, output, indent=1)
+    print(file=output, flush=True)
 
 
 if __name__ == "__main__":

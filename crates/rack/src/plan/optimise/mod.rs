@@ -173,3 +173,5 @@ fn solve(problem: &Problem, seed: u64, out_of_time: &dyn Fn() -> bool) -> (Vec<u
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_again;
