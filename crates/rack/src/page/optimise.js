@@ -64,7 +64,7 @@ function still(plan, marked, words) {
     const box = drawnBox(plan, item, "front", beside);
     if (!box) return null;
     const node = deviceNode(item, box, false);
-    for (const name of ["role", "tabindex", "aria-label", "aria-pressed", "data-id"]) node.removeAttribute(name);
+    for (const name of ["role", "tabindex", "aria-pressed", "data-id"]) node.removeAttribute(name);
     if (marked.has(item.device.id)) node.classList.add("marked");
     return node;
   });

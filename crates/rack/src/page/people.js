@@ -6,7 +6,7 @@ const roleWords = (role) => ROLES.find(([name]) => name === role)?.[1] ?? role;
 
 /// A table whose rows are made anew by `load`.
 const tableOf = (names, body) => element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Table" }, element("table", {},
-  element("thead", {}, element("tr", {}, names.map((name) => element("th", { scope: "col" }, name)))), body));
+  element("thead", {}, element("tr", {}, names.map((name) => element("th", { scope: "col" }, name || element("span", { class: "unseen" }, "What can be done"))))), body));
 
 // ---- users
 
