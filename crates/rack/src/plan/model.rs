@@ -206,7 +206,7 @@ pub enum Place {
         rack: Id,
         /// The shelf's number.
         shelf: Id,
-        /// The column of its left edge, as seen from the shelf's side.
+        /// The column of its left edge, as seen from the shelf's side and counted from the shelf's own left edge.
         left: u8,
     },
 }

@@ -1,1 +1,0 @@
-//! Where devices are better placed.
