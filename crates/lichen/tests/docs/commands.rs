@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs whose commands are checked, besides `lichen` itself.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "lichenctl",
     "climate",
     "courier",
     "energy",
     "ticker",
     "recorder",
+    "rack",
 ];
 
 /// The commands in a piece of code, as words that begin with the program's name. Placeholders such as HOST are 1,
