@@ -125,13 +125,22 @@ async function deleteDevice(id) {
 /// Makes another device of the same kind, which is not placed yet.
 async function copyDevice(id) {
   const { device } = itemOf(id);
-  const fields = { ...fieldsOf(device), name: nextName(device.name) };
+  const fields = { ...fieldsOf(device), name: freeName(device.name) };
   const answer = await addDevice(fields, null);
   if (!answer.ok) return explain(answer, `${device.name} was not copied`);
   const made = answer.body;
   remembers(`${made.name} made`, [{ id: made.id, before: null, after: snapshot(made) }]);
   note(`${made.name} is made. It is not placed yet.`);
   select(made.id);
+}
+
+/// The next name that no device has, of those that are known here.
+function freeName(name) {
+  const all = [...state.tray.values(), ...[...state.plans.values()].flatMap(({ items }) => [...items.values()])];
+  const taken = new Set(all.map(({ device }) => device.name));
+  let next = nextName(name);
+  while (taken.has(next)) next = nextName(next);
+  return next;
 }
 
 /// web-9 → web-10; what has no number gets one.

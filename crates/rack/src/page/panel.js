@@ -6,8 +6,9 @@ let panel = { id: null, key: "", form: null, where: null };
 /// Chooses a device, or none; `enter` gives the panel the focus.
 function select(id, enter = false) {
   const before = state.selected;
+  const touched = racksOf(itemOf(before)?.device.place, itemOf(id)?.device.place);
   state.selected = id;
-  draw();
+  draw(touched);
   showPanel();
   if (id != null && enter) byId("panel").querySelector("h2").focus();
   if (id == null && before != null && (document.activeElement === document.body || byId("panel").contains(document.activeElement))) focusDevice(before);

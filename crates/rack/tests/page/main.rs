@@ -1,5 +1,10 @@
 //! The page as people use it: in a real browser, with mouse, fingers and keys, on a planner that is in memory.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests write files as they please"
+)]
+
 mod api;
 mod browser;
 mod hands;
