@@ -6,7 +6,7 @@ use super::places::{Guard, lock};
 use super::pool::Tx;
 use super::rows::{Columns, PlaceValues, device_columns};
 use super::search::Question;
-use super::{Store, Who, again, limited, racks};
+use super::{Store, Who, again, filled, limited};
 use crate::library::limits;
 use crate::plan::check::check;
 use crate::plan::model::{Device, DeviceFields, Id, Item, Place, Version};
@@ -189,7 +189,7 @@ pub(super) async fn create(
     let Some(place) = place else {
         return Ok(device);
     };
-    let racks = racks::filled(tx, &[place.rack()]).await?;
+    let racks = filled::all(tx, &[place.rack()]).await?;
     let filled = racks.get(&place.rack());
     let found = filled.and_then(|filled| {
         let is_it = |item: &&Item| item.device.id == device.id;

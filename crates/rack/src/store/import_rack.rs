@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::audit::{self, Note};
 use super::error::{Attempt, Error, Failure};
 use super::pool::Tx;
-use super::{Store, Who, again, devices, kinds, racks};
+use super::{Store, Who, again, devices, filled, kinds, racks};
 use crate::plan::check::conflicts;
 use crate::plan::model::{Filled, Id, Item, KindFields, Place};
 
@@ -84,7 +84,7 @@ async fn add(tx: &Tx<'_>, who: &Who, wish: &Filled, described: &[&KindFields]) -
         notes.push(Note::created("device", device.id, &device));
     }
     audit::write(tx, who, &notes).await?;
-    let filled = racks::filled(tx, &[rack.id]).await?.remove(&rack.id);
+    let filled = filled::all(tx, &[rack.id]).await?.remove(&rack.id);
     let filled = filled.ok_or_else(Failure::outdated)?;
     let found: Vec<_> = conflicts(&filled)
         .into_iter()

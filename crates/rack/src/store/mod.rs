@@ -13,6 +13,7 @@ mod audit;
 mod devices;
 mod error;
 mod facts;
+mod filled;
 mod import_rack;
 pub mod import_sqlite;
 mod kinds;

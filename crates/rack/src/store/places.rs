@@ -9,7 +9,7 @@ use super::audit::{self, Note};
 use super::error::{Attempt, Error, Failure};
 use super::pool::Tx;
 use super::rows::{Columns, PlaceValues, device_columns, kind_columns};
-use super::{Store, Who, again, racks};
+use super::{Store, Who, again, filled};
 use crate::plan::check::{Conflict, check_moves, conflicts};
 use crate::plan::model::{Device, Filled, Id, Item, Place, Version};
 
@@ -166,7 +166,7 @@ async fn arranged(tx: &Tx<'_>, steps: &[Move], items: &BTreeMap<Id, Item>) -> At
         .chain(items.values().filter_map(here))
         .collect();
     let concerned: Vec<Id> = concerned.into_iter().collect();
-    let mut filled = racks::filled(tx, &concerned).await?;
+    let mut filled = filled::all(tx, &concerned).await?;
     let carried = carried(&filled, steps)?;
     let own = steps
         .iter()
@@ -294,7 +294,7 @@ impl Guard {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let racks = racks::filled(tx, ids).await?;
+        let racks = filled::all(tx, ids).await?;
         Ok(racks.values().flat_map(conflicts).collect())
     }
 }

@@ -1,31 +1,13 @@
 //! Racks, and what is in them.
 
-use std::collections::BTreeMap;
-
 use super::audit::{self, Note};
 use super::error::{Attempt, Error};
 use super::places::{Guard, lock};
 use super::pool::Tx;
-use super::rows::{Columns, RACK, device_columns, kind_columns, rack_columns};
-use super::{Store, Who, again};
+use super::rows::{Columns, rack_columns};
+use super::{Store, Who, again, filled};
 use crate::library::limits;
 use crate::plan::model::{Filled, Id, Rack, RackFields, Version};
-
-/// Racks, each with all that is in it: one statement, so that all of it is of one moment.
-macro_rules! filled_sql {
-    ($where:literal) => {
-        concat!(
-            "SELECT ",
-            rack_columns!(),
-            ", ",
-            device_columns!(),
-            ", ",
-            kind_columns!(),
-            " FROM racks r LEFT JOIN devices d ON d.rack = r.id LEFT JOIN kinds k ON k.id = d.kind WHERE ",
-            $where
-        )
-    };
-}
 
 const WHAT: &str = "rack";
 
@@ -70,8 +52,7 @@ impl Store {
     pub async fn filled(&self, id: Id) -> Result<Filled, Error> {
         again(|| async {
             let session = self.connections.session().await?;
-            let rows = session.rows(filled_sql!("r.id = $1"), &[&id]).await?;
-            let filled = collect(&rows)?.remove(&id);
+            let filled = filled::one(&session, id).await?;
             Ok(filled.ok_or(Error::Missing { what: WHAT, id })?)
         })
         .await
@@ -196,28 +177,6 @@ pub(super) async fn insert(tx: &Tx<'_>, fields: &RackFields) -> Attempt<Rack> {
         .await?;
     let row = rows.first().ok_or(Error::Fault("no rack".into()))?;
     Columns::of(row).rack()
-}
-
-/// These racks with all that is in them, as this transaction sees them.
-pub(super) async fn filled(tx: &Tx<'_>, ids: &[Id]) -> Attempt<BTreeMap<Id, Filled>> {
-    let rows = tx.rows(filled_sql!("r.id = ANY($1)"), &[&ids]).await?;
-    collect(&rows)
-}
-
-fn collect(rows: &[tokio_postgres::Row]) -> Attempt<BTreeMap<Id, Filled>> {
-    let mut racks = BTreeMap::new();
-    for row in rows {
-        let rack = Columns::of(row).rack()?;
-        let filled = racks.entry(rack.id).or_insert(Filled {
-            rack,
-            items: Vec::new(),
-        });
-        let device: Option<Id> = Columns::from(row, RACK).next()?;
-        if device.is_some() {
-            filled.items.push(Columns::from(row, RACK).item()?);
-        }
-    }
-    Ok(racks)
 }
 
 /// The rack as it is now, locked.

@@ -18,7 +18,7 @@ use super::audit::{self, Note};
 use super::error::{Attempt, Error, Failure};
 use super::places::lock;
 use super::pool::Tx;
-use super::{Store, Who, again, devices, kinds, racks};
+use super::{Store, Who, again, devices, filled, kinds, racks};
 use crate::library::limits;
 use crate::plan::check::check;
 use crate::plan::model::{DeviceFields, Id, Kind, Place};
@@ -315,7 +315,7 @@ async fn fits(
     kind: &Kind,
     place: Place,
 ) -> Attempt<Option<String>> {
-    let filled = racks::filled(tx, &[place.rack()]).await?;
+    let filled = filled::all(tx, &[place.rack()]).await?;
     let item = crate::plan::model::Item {
         device: crate::plan::model::Device {
             // No device has this number.
