@@ -61,8 +61,8 @@ in
   };
 
   config = mkIf cfg.enable (mkMerge [
-    # The port is for nginx alone, so that nothing is opened for it.
-    (removeAttrs (kit.service "rack" {
+    (kit.service "rack" {
+      outside = false;
       settings = {
         http.address = "127.0.0.1";
         database.tls = if cfg.database.tls then "require" else "off";
@@ -87,7 +87,7 @@ in
           MemoryMax = "384M";
         };
       };
-    }) [ "networking" ])
+    })
     {
       services.nginx = import ./rack/nginx.nix { inherit lib; } {
         inherit (cfg) hostName https;

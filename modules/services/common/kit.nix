@@ -53,9 +53,9 @@ in
 
   # The program that runs all the time and answers at the port, as the systemd service `unit`. settings: what else
   # the options say, for the configuration file. data: the version of its data, where they are worth protecting (see
-  # lichen.state). worthReboot: whether the device is rebooted when it does not stay up (see lichen.recovery). definition: what is
-  # special about the unit.
-  service = unit: { settings ? { }, data ? null, worthReboot ? true, definition }:
+  # lichen.state). worthReboot: whether the device is rebooted when it does not stay up (see lichen.recovery). outside:
+  # whether openFirewall means this port, and not that of a server in front. definition: what is special about the unit.
+  service = unit: { settings ? { }, data ? null, worthReboot ? true, outside ? true, definition }:
   let
     # Where the metrics have a port of their own, the reports of health are there, too.
     told = "http://127.0.0.1:${toString (settings.http.metrics_port or cfg.port)}";
@@ -63,7 +63,7 @@ in
   {
     environment.etc.${file}.text =
       builtins.toJSON (lib.foldl' lib.recursiveUpdate { } [ (said options.services.${name} cfg) settings cfg.settings ]);
-    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ cfg.port ];
+    networking.firewall.allowedTCPPorts = mkIf (outside && cfg.openFirewall) [ cfg.port ];
     users.users.${name} = { isSystemUser = true; group = name; };
     users.groups.${name} = { };
 
@@ -90,7 +90,7 @@ in
   } // lib.optionalAttrs (options ? lichen) {
     # NixOS, which these modules can be imported into as well, has no such options.
     lichen = {
-      pages = lib.optional cfg.openFirewall { inherit (cfg) port; };
+      pages = lib.optional (outside && cfg.openFirewall) { inherit (cfg) port; };
       recovery.services = lib.optional worthReboot unit;
       healthChecks.${name}.http = "${told}/health";
       state = mkIf (data != null) {
