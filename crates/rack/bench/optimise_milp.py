@@ -6,7 +6,7 @@
 
 The objective is that of `crates/rack/src/plan/optimise`. A binary variable says that a block is in a slot. Heat is the product of two
 of them; it becomes linear by one variable for each slot that suffers: what arrives there if the block is there, and nothing if it is
-not. Prints JSON: time, total and proven bound of HiGHS beside those of the planner.
+not. Prints a line of JSON for each rack: time, total and proven bound of HiGHS beside those of the planner.
 """
 
 import argparse
@@ -48,36 +48,36 @@ def program(problem):
     for group in {tuple(group) for group in takers.values() if len(group) > 1}:
         highs.addConstr(highs.qsum([chosen[number][index] for number, index in group]) <= 1)
 
-    # Heat: what arrives at a half, in thousandths of points for each tenth of suffering.
+    # Heat: what arrives at a half, in thousandths of points for each tenth of suffering, and what of it meets a block there.
     if problem["heat"]:
         nearness = problem["nearness"]
-        arrives = []
-        sources = []
         for half in range(halves):
+            sufferers = [
+                (block["suffers"], chosen[number][index])
+                for number, block in enumerate(blocks)
+                for index, slot in enumerate(block["slots"])
+                if slot["bottom"] == half and block["suffers"]
+            ]
             terms = []
-            most = {}
+            most = 0
             for number, block in enumerate(blocks):
+                nearest = 0
                 for index, slot in enumerate(block["slots"]):
                     between = half - slot["bottom"] - block["halves"]
                     if block["stray"] and 0 <= between < len(nearness):
                         points = block["stray"] * nearness[between]
-                        terms.append((number, points * chosen[number][index]))
-                        most[number] = max(most.get(number, 0), points)
-            arrives.append(terms)
-            sources.append(most)
-        for number, block in enumerate(blocks):
-            if not block["suffers"]:
+                        terms.append(points * chosen[number][index])
+                        nearest = max(nearest, points)
+                # No more can arrive than if every block were as near as it can be.
+                most += nearest
+            if not terms or not sufferers:
                 continue
-            for index, slot in enumerate(block["slots"]):
-                half = slot["bottom"]
-                others = [term for other, term in arrives[half] if other != number]
-                if not others:
-                    continue
-                # No more can arrive than if every other block were as near as it can be.
-                most = sum(points for other, points in sources[half].items() if other != number)
-                here = highs.addVariable(lb=0, ub=most)
-                highs.addConstr(here >= highs.qsum(others) + most * chosen[number][index] - most)
-                cost.append(problem["heat"] * block["suffers"] * here)
+            arrives = highs.addVariable(lb=0, ub=most)
+            highs.addConstr(arrives == highs.qsum(terms))
+            for suffers, here in sufferers:
+                met = highs.addVariable(lb=0, ub=most)
+                highs.addConstr(met >= arrives + most * here - most)
+                cost.append(problem["heat"] * suffers * met)
 
     # Gaps: one run of units is chosen, all of them free; the objective wants it long.
     if problem["gap"]:
@@ -171,12 +171,10 @@ def main():
     # HiGHS greets on standard output, which is for the result.
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    result = {
-        name: [solved(entry, options.seconds) for entry in racks[name][:most]]
-        for name, most in (("small", options.small), ("full", options.full))
-    }
-    json.dump(result, output, indent=1)
-    print(file=output, flush=True)
+    # One line for each rack, so that what is solved is told when a later one takes too long.
+    for size, most in (("small", options.small), ("full", options.full)):
+        for entry in racks[size][:most]:
+            print(json.dumps({"size": size} | solved(entry, options.seconds)), file=output, flush=True)
 
 
 if __name__ == "__main__":
