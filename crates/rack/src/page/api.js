@@ -3,6 +3,10 @@
 
 const PATIENCE = 30_000; // ms
 const AGAIN = 3000; // ms between tries while the planner does not answer
+// A proxy before the planner lets in ten connections of one address, and ten requests a second.
+const AT_ONCE = 6;
+const PATIENT = 10; // tries of a question that came too soon
+const queue = { asking: 0, waiting: [] };
 const link = { is: "none", since: 0, csrf: null };
 
 /// The words for what holds of the connection, and whether changes have a chance.
@@ -33,8 +37,34 @@ function showLink() {
   text(byId("link"), busy ? "Saving…" : words());
 }
 
-/// Asks the planner. What it refuses is an answer, too: `{ ok, status, body }`; status 0 is no answer at all.
+/// Waits until few enough are asking; changes, for which somebody waits, come before questions.
+async function turn(method) {
+  if (queue.asking < AT_ONCE) queue.asking += 1;
+  else await new Promise((go) => (method === "GET" ? queue.waiting.push(go) : queue.waiting.unshift(go)));
+}
+
+function turnIsOver() {
+  const next = queue.waiting.shift();
+  if (next) next();
+  else queue.asking -= 1;
+}
+
+/// Asks the planner. What it refuses is an answer, too: `{ ok, status, body }`; status 0 is no answer at all. A question that came too soon
+/// is asked again when the planner says.
 async function ask(method, path, body) {
+  await turn(method);
+  try {
+    for (let tries = 1; ; tries += 1) {
+      const answer = await askOnce(method, path, body);
+      if (answer.status !== 429 || method !== "GET" || tries === PATIENT) return answer;
+      await new Promise((go) => setTimeout(go, 1000 * (answer.after ?? 1)));
+    }
+  } finally {
+    turnIsOver();
+  }
+}
+
+async function askOnce(method, path, body) {
   const headers = {};
   if (method !== "GET" && link.csrf) headers["X-CSRF-Token"] = link.csrf;
   if (body !== undefined && !(body instanceof Blob)) headers["Content-Type"] = "application/json";

@@ -54,6 +54,7 @@ impl Planner {
             database: Database::There,
             role: None,
             holds: false,
+            refuses: 0,
             changes: Vec::new(),
             log: Vec::new(),
             proposal: Vec::new(),
@@ -147,6 +148,11 @@ async fn answer(
                 .wait_while(world, |world| world.holds)
                 .unwrap();
         }
+        if method == Method::GET && world.refuses > 0 {
+            world.refuses -= 1;
+            let error = json!({ "error": "too many requests" });
+            return ((StatusCode::TOO_MANY_REQUESTS, error), false);
+        }
         let parts: Vec<&str> = path.split('/').collect();
         let stale = world.database == Database::Kept && method == Method::GET;
         let answer = if world.database == Database::There || stale {
@@ -166,7 +172,8 @@ async fn answer(
     };
     let response = Response::builder()
         .status(status)
-        .header("Content-Type", "application/json");
+        .header("Content-Type", "application/json")
+        .header("Retry-After", "1");
     let response = if stale {
         response.header("X-Cache", "stale")
     } else {

@@ -116,3 +116,21 @@ fn without_a_database_or_a_network_the_page_says_so_and_goes_on_by_itself() {
     );
     is_content(&browser);
 }
+
+#[test]
+fn a_question_that_came_too_soon_is_asked_again() {
+    let (planner, Racks { east, .. }) = furnished();
+    let browser = logged_in(&planner, DESKTOP, "ed");
+    {
+        let mut world = planner.world();
+        let rack = world.racks.get_mut(&east).unwrap();
+        rack.fields.name = "Far East".into();
+        rack.version += 1;
+        world.refuses = 12;
+    }
+    browser.value("refresh()");
+    browser.until("document.querySelector('#plan').textContent.includes('Far East')");
+    assert_eq!(planner.world().refuses, 0);
+    browser.until_text("#link", "Saved");
+    is_content(&browser);
+}

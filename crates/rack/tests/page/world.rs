@@ -42,6 +42,8 @@ pub struct World {
     pub role: Option<&'static str>,
     /// Whether changes are answered later, when this is false again.
     pub holds: bool,
+    /// How many questions are still told that they came too soon.
+    pub refuses: u32,
     /// What was asked, but for what only looks.
     pub changes: Vec<String>,
     /// What was done, for the log.
