@@ -42,17 +42,20 @@ let
   moduleTests = import (root + "/modules/tests.nix");
   nixosConfigurations = builtins.mapAttrs appliance (named "appliances");
 
-  # Generations that stories deploy onto the climate appliance: for each tests/generations/<name>.nix the part of its
-  # closure that DATA lacks (<name>.tar.zst) and its registration for Nix's database (<name>.registration).
+  # Generations that stories deploy, onto the appliance that the name begins with or else onto climate: for each
+  # tests/generations/<name>.nix the part of its closure that DATA lacks (<name>.tar.zst) and its registration for Nix's database
+  # (<name>.registration).
   testGenerations =
     let
-      base = nixosConfigurations.climate.config.system.build.toplevel;
-      variant = file: (appliance "climate" { imports = [ (root + "/appliances/climate.nix") file ]; }).config.system.build.toplevel;
-      pack = name: file: let toplevel = variant file; in debian.inTools "generation-${name}" {
-        inherit base toplevel;
+      onto = name: builtins.head (builtins.filter (of: builtins.match "${of}-.+" name != null) (builtins.attrNames nixosConfigurations) ++ [ "climate" ]);
+      variant = of: file: (appliance of { imports = [ (root + "/appliances/${of}.nix") file ]; }).config.system.build.toplevel;
+      base = of: nixosConfigurations.${of}.config.system.build.toplevel;
+      pack = name: file: let toplevel = variant (onto name) file; in debian.inTools "generation-${name}" {
+        base = base (onto name);
+        inherit toplevel;
         variant = name;
         registration = disk.registration toplevel;
-        exportReferencesGraph = [ "old" base "new" toplevel ];
+        exportReferencesGraph = [ "old" (base (onto name)) "new" toplevel ];
       } ''
         paths() { grep '^/nix/store/' $1 | sort -u; }
         mkdir $out

@@ -1,4 +1,14 @@
 # The page of the servers that the tests of this crate run: what their modules make of it is what runs.
+{ lib, ... }:
+let
+  # nginx as it is before the rack planner, with a certificate as if others vouched for it.
+  planner = import ../../modules/services/rack/nginx.nix { inherit lib; } {
+    hostName = "planner.test";
+    application = "127.0.0.1:8084";
+    https = true;
+    trusted = true;
+  };
+in
 {
   services.postgresql = {
     enable = true;
@@ -31,10 +41,12 @@
     defaults.server = "https://127.0.0.1:14000/dir";
   };
   systemd.services."acme-rack.test".environment.LEGO_CA_CERTIFICATES = "/run/authority.pem";
-  services.nginx = {
-    enable = true;
-    defaultHTTPListenPort = 8080;
-    defaultSSLListenPort = 8443;
-    virtualHosts."rack.test" = { enableACME = true; forceSSL = true; serverAliases = [ "www.rack.test" ]; locations."/".return = "204"; };
-  };
+  services.nginx = lib.mkMerge [
+    planner
+    {
+      defaultHTTPListenPort = 8080;
+      defaultSSLListenPort = 8443;
+      virtualHosts."rack.test" = { enableACME = true; forceSSL = true; serverAliases = [ "www.rack.test" ]; locations."/".return = "204"; };
+    }
+  ];
 }

@@ -101,6 +101,7 @@ in
     };
     checkConfig = option types.bool true "Whether the build starts the server with this configuration.";
     setup = mkOption { type = types.lines; default = ""; internal = true; description = "SQL of other modules, run at every start after the databases and roles are made."; };
+    schemas = mkOption { type = types.attrsOf types.str; default = { }; internal = true; description = "Versions of what applications keep in their databases, by the name of the database. They are a part of the version of the server's data, which are copied before any of them changes."; };
     superUser = mkOption { type = types.str; default = "postgres"; internal = true; readOnly = true; description = "The role that may do everything."; };
   };
 
@@ -181,9 +182,10 @@ in
         timerConfig = { OnActiveSec = "1min"; OnUnitInactiveSec = "1min"; AccuracySec = "5s"; };
       };
 
-      # Debian's security updates keep the major version, whose data all minor versions read and write.
+      # Debian's security updates keep the major version, whose data all minor versions read and write. What applications have made of
+      # their tables counts as well: all databases are copied, and restored, at once.
       lichen.state.postgresql = {
-        inherit version;
+        version = lib.concatStringsSep "." ([ version ] ++ lib.attrValues cfg.schemas);
         directory = "/var/lib/postgresql";
         user = "postgres";
         backup = "${programs}/pg_dumpall -p ${toString cfg.settings.port}";

@@ -169,10 +169,12 @@ fn every_panel_draws_what_its_service_tells() -> Result<()> {
 fn every_dashboard_can_be_imported() -> Result<()> {
     let mut uids = BTreeSet::new();
     for (name, folder) in monitored()? {
-        if folder.join("dashboard.json").exists() {
-            let dashboard = Dashboard::read(&folder)?;
-            importable(&dashboard)
-                .with_context(|| format!("crates/{name}/monitoring/dashboard.json"))?;
+        for file in DASHBOARDS.map(|file| folder.join(file)) {
+            if !file.exists() {
+                continue;
+            }
+            let dashboard = Dashboard::read(&file)?;
+            importable(&dashboard).with_context(|| file.display().to_string())?;
             ensure!(
                 uids.insert(dashboard.text("/uid")?.to_owned()),
                 "{name}: its uid is another's"

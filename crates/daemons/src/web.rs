@@ -1,6 +1,7 @@
-//! nginx with the page's configuration, on ports of this machine, beside a device whose files it serves.
+//! nginx with the page's configuration, on ports of this machine.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -10,13 +11,19 @@ use emulator::Tools;
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::wait_until;
 
-use crate::authority::openssl;
+use crate::authority::{free_port, openssl};
 use crate::device::{Device, root, servers};
+
+/// Where the planner of the page is.
+const PLANNER: &str = "127.0.0.1:8084";
 
 /// A running nginx.
 pub struct Web {
     folder: tempfile::TempDir,
-    tls: u16,
+    /// The port of HTTP.
+    pub http: u16,
+    /// The port of HTTPS.
+    pub tls: u16,
     child: Child,
 }
 
@@ -24,22 +31,44 @@ impl Web {
     /// Starts it, with the files below `/run` and `/var/lib` that this device has.
     pub fn start(device: &Device, http: u16, tls: u16) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        Self::with(folder, &device.run(), &device.var_lib(), [http, tls], 1)
+    }
+
+    /// Starts it before a planner at this port of this machine. Whoever comes from `::1` is taken for somebody outside of the local
+    /// network.
+    pub fn before(planner: u16) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let [run, data] = ["run", "lib"].map(|name| folder.path().join(name));
+        let ports = [free_port()?, free_port()?];
+        Self::with(folder, &run, &data, ports, planner)
+    }
+
+    fn with(
+        folder: tempfile::TempDir,
+        run: &Path,
+        data: &Path,
+        [http, tls]: [u16; 2],
+        planner: u16,
+    ) -> Result<Self> {
         let etc = servers()?.join("etc").canonicalize()?;
         let there = |path: &Path| path.display().to_string();
         // What it writes itself is in a folder of its own. Who runs the test may be root, and then the workers are, too.
         let page = fs::read_to_string(etc.join("nginx/nginx.conf"))?
             .replace("/run/nginx/", &format!("{}/", there(folder.path())))
             .replace("/var/cache/nginx/", &format!("{}/", there(folder.path())))
-            .replace("/run/", &format!("{}/", there(&device.run())))
-            .replace("/var/lib/", &format!("{}/", there(&device.var_lib())))
+            .replace("/run/", &format!("{}/", there(run)))
+            .replace("/var/lib/", &format!("{}/", there(data)))
             .replace(
                 "/etc/nginx/",
                 &format!("{}/nginx/", there(&root()?.join("etc"))),
             )
+            .replace(PLANNER, &format!("127.0.0.1:{planner}"))
+            .replace("::1 1;", "::1 0;")
             .replace("[::0]:", "[::1]:")
             .replace("0.0.0.0:", "127.0.0.1:")
             .replace(":8080", &format!(":{http}"))
             .replace(":8443", &format!(":{tls}"));
+        signed(&page)?;
         let user = match rustix::process::geteuid().is_root() {
             true => "user root;\n",
             false => "",
@@ -54,7 +83,12 @@ impl Web {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut web = Web { folder, tls, child };
+        let mut web = Web {
+            folder,
+            http,
+            tls,
+            child,
+        };
         let up = wait_until("nginx", Duration::from_secs(60), || {
             ensure!(web.child.try_wait()?.is_none(), "it ended");
             web.issuer()
@@ -71,6 +105,24 @@ impl Web {
         Ok(line.context("it shows no certificate")?.to_owned())
     }
 
+    /// All that is answered when this is said to the planner's host over TLS; the request has to say that it is the last one.
+    pub fn says_over_tls(&self, request: &str) -> Result<String> {
+        let address = format!("127.0.0.1:{}", self.tls);
+        let mut client = Tools::new(root()?).command("openssl");
+        client
+            .args(["s_client", "-quiet", "-servername", "planner.test"])
+            .args(["-connect", &address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut client = client.spawn()?;
+        let mut stdin = client.stdin.take().context("no input")?;
+        stdin.write_all(request.as_bytes())?;
+        let output = client.wait_with_output()?;
+        drop(stdin);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// What the reload of its unit does.
     pub fn reload(&self) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::HUP)?)
@@ -79,6 +131,41 @@ impl Web {
     fn said(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// Signs certificates for the hosts of this page that have none yet, as a device does at its first boot.
+fn signed(page: &str) -> Result<()> {
+    for line in page.lines() {
+        let file = line.trim().strip_prefix("ssl_certificate ");
+        let Some(file) = file.and_then(|rest| rest.strip_suffix(';')) else {
+            continue;
+        };
+        if Path::new(file).exists() {
+            continue;
+        }
+        fs::create_dir_all(Path::new(file).parent().context("no folder")?)?;
+        let [key, certificate] = ["key", "crt"].map(|kind| format!("{file}.{kind}"));
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-noenc",
+            "-subj",
+            "/CN=own",
+            "-days",
+            "9",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ])?;
+        let both = fs::read_to_string(key)? + &fs::read_to_string(certificate)?;
+        fs::write(file, both)?;
+    }
+    Ok(())
 }
 
 impl Drop for Web {

@@ -27,6 +27,10 @@ in
       "shared_buffers = '1GB'" "synchronous_commit = 'on'" "unix_socket_directories = '/run/postgresql'" "wal_compression = 'lz4'" "wal_level = 'minimal'"
     ];
   };
+  "another version of an application's tables is another version of the data, and a higher number" = {
+    expr = map (schemas: (eval { enable = true; inherit schemas; }).config.lichen.state.postgresql.version) [ { } { rack = "1"; } { rack = "2"; } { rack = "2"; wiki = "7"; } ];
+    expected = [ "17" "17.1" "17.2" "17.2.7" ];
+  };
   "it listens to the network if told to" = {
     expr = linesWith "listen" (file "postgresql.conf" { enableTCPIP = true; });
     expected = [ "listen_addresses = '*'" ];

@@ -12,6 +12,9 @@
 //! dashboard draws and its rules look at. To Prometheus its job has the name of its crate.
 //!
 //! The rules in `crates/kit/monitoring/` are about what the kit tells of every service.
+//!
+//! A service that is nothing without servers of others cannot be run like that. Its rules and dashboards are about those servers as well,
+//! and a device that has all of them is asked, by the service's own stories.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +27,8 @@ use tests::SOON;
 
 /// The crate whose rules hold for every service.
 const KIT: &str = "kit";
+/// What is nothing without servers; a device is asked by `rack::every_rule_and_panel_finds_what_it_looks_for`.
+const BESIDE_SERVERS: [&str; 1] = ["rack"];
 /// What Grafana makes of its own variables, for a day on a screen with a scrape every 15 s.
 const BUILT_IN: [(&str, &str); 4] = [
     ("__rate_interval", "1m"),
@@ -31,6 +36,9 @@ const BUILT_IN: [(&str, &str); 4] = [
     ("__range", "1d"),
     ("__range_s", "86400"),
 ];
+
+/// The files of a service's dashboards that it may have.
+pub const DASHBOARDS: [&str; 2] = ["dashboard.json", "infrastructure.json"];
 
 /// The checkout under test. All services are one input: what is looked at is found by being there.
 fn checkout() -> Result<PathBuf> {
@@ -66,6 +74,9 @@ pub fn for_each_service(look: impl Fn(&Watched) -> Result<()>) -> Result<()> {
     testbed::lasts_a_day("alerts may be about this host, such as about its disk")?;
     let mut monitored = monitored()?;
     let kit = monitored.remove(KIT).context("the kit has no rules")?;
+    for name in BESIDE_SERVERS {
+        monitored.remove(name).context(name)?;
+    }
     for (name, folder) in monitored {
         let service = Service::simulated(&checkout()?, &name)?;
         let rules = [folder.join("alerts.yml"), kit.join("alerts.yml")];
@@ -121,7 +132,7 @@ impl Watched {
 
     /// The service's dashboard.
     pub fn dashboard(&self) -> Result<Dashboard> {
-        Dashboard::read(&self.folder)
+        Dashboard::read(&self.folder.join("dashboard.json"))
     }
 }
 
@@ -141,10 +152,9 @@ pub struct Target {
 }
 
 impl Dashboard {
-    /// The one in this folder.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let file = folder.join("dashboard.json");
-        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    /// The one in this file.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
         Ok(Self(
             serde_json::from_str(&text).with_context(|| file.display().to_string())?,
         ))
