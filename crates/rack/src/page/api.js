@@ -9,11 +9,12 @@ const link = { is: "none", since: 0, csrf: null };
 const LINK = {
   none: ["none", () => "Loading…"],
   good: ["good", () => "Saved"],
-  offline: ["bad", () => `The planner does not answer${since()}. You see what it said last, and cannot change it until it answers.`],
-  database: ["bad", () => `The planner has no database${since()}. You see what it said last, and cannot change it until the database is back.`],
+  offline: ["bad", () => `The planner does not answer${since()}. ${left("until it answers")}`],
+  database: ["bad", () => `The planner has no database${since()}. ${left("until the database is back")}`],
   stale: ["warn", () => "The database is away. What you see was kept from before and may be out of date; changes are refused."],
   login: ["none", () => "Not logged in"],
 };
+const left = (until) => (state.plans.size > 0 ? `You see what it said last, and cannot change it ${until}.` : `There is nothing to see ${until}.`);
 const since = () => (link.since ? ` since ${timeOfDay(link.since)}` : "");
 
 function linkIs(is) {
@@ -52,11 +53,17 @@ async function ask(method, path, body) {
   }
   const { ok, status } = response;
   if (status === 401 && path !== "api/session") dispatchEvent(new Event("planner-login"));
-  if (status === 503 && said?.error?.startsWith("the database")) linkIs("database");
-  else if (status >= 502 && status <= 504 && said?.error !== "the planner is busy") linkIs("offline");
-  else if (response.headers.get("X-Cache") === "stale") linkIs("stale");
-  else if (ok && (link.is !== "stale" || method !== "GET" || response.headers.has("X-Cache"))) linkIs("good");
+  heard(path, response, said);
   return { ok, status, body: said, after: Number(response.headers.get("Retry-After")) || null };
+}
+
+/// What an answer tells of the planner: not every good one tells that its database is there.
+function heard(path, { ok, status, headers }, said) {
+  const kept = headers.get("X-Cache");
+  if (kept === "stale") linkIs("stale");
+  else if (status === 503 && said?.error?.startsWith("the database")) linkIs(link.is === "stale" ? "stale" : "database");
+  else if (status >= 502 && status <= 504 && said?.error !== "the planner is busy") linkIs("offline");
+  else if (ok && ((kept !== "hit" && path !== "api/session") || link.is === "offline")) linkIs("good");
 }
 
 const get = (path) => ask("GET", path);

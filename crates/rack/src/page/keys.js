@@ -23,6 +23,7 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     return act();
   }
+  if (event.key === "Escape" && event.target.closest?.("#panel")) return select(null);
   if (command || typing) return;
   if (carried?.by === "keys") return carryKey(event);
   const node = event.target.closest?.(".device");

@@ -216,6 +216,10 @@ fn respond(
             json!({ "error": "not logged in" }),
         ));
     };
+    if let ("DELETE", ["session"]) = (method.as_str(), parts) {
+        world.role = None;
+        return Ok((StatusCode::NO_CONTENT, Value::Null));
+    }
     if method != Method::GET && (role == "view" || !shows) {
         return Err((
             StatusCode::FORBIDDEN,
@@ -224,10 +228,6 @@ fn respond(
     }
     match (method.as_str(), parts) {
         ("GET", ["session"]) => ok(session(role)),
-        ("DELETE", ["session"]) => {
-            world.role = None;
-            Ok((StatusCode::NO_CONTENT, Value::Null))
-        }
         ("GET", ["racks"]) => list(world.racks.values().map(|rack| json!(rack))),
         ("POST", ["racks"]) => {
             let fields: RackFields = fields(body, &[])?;

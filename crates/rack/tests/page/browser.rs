@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long a page may take for what it has to do, on a loaded host.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A point of the window, in CSS pixels.
 pub type Point = (f64, f64);
@@ -189,10 +189,12 @@ impl Browser {
         let deadline = Instant::now() + PATIENCE;
         while self.value(&format!("Boolean({condition})")) != true {
             if Instant::now() > deadline {
-                let picture = self.picture("in-vain");
+                let story = testbed::story_name();
+                let picture = self.picture(&format!("{story}-in-vain"));
                 let notes = self.text("#notes");
+                let said = self.text("#said");
                 panic!(
-                    "waited in vain until {condition}\nnotes: {notes}\ncomplaints: {:?}\npicture: {}",
+                    "waited in vain until {condition}\nnotes: {notes}\nsaid: {said}\ncomplaints: {:?}\npicture: {}",
                     self.complaints(),
                     picture.display()
                 );
@@ -217,9 +219,13 @@ impl Browser {
     /// The middle of an element, which is scrolled to.
     pub fn middle(&self, selector: &str) -> Point {
         self.until(&format!("document.querySelector({selector:?})"));
+        // What comes into sight only now may turn out to be larger than was thought, and shift everything.
         let corner = format!(
-            "(() => {{ const node = document.querySelector({selector:?}); node.scrollIntoView({{ block: 'center', inline: 'nearest' }}); \
-             const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+            "(async () => {{ let last; for (;;) {{ const node = document.querySelector({selector:?}); \
+             if (!last) node.scrollIntoView({{ block: 'center', inline: 'nearest' }}); \
+             await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); \
+             const box = node.getBoundingClientRect(); const point = [box.x + box.width / 2, box.y + box.height / 2]; \
+             if (String(point) === String(last)) return point; last = point; }} }})()"
         );
         let point = self.value(&corner);
         (point[0].as_f64().unwrap(), point[1].as_f64().unwrap())

@@ -217,6 +217,8 @@ fn a_finger_that_rests_carries_and_one_that_moves_scrolls() {
     }
     browser.finger("touchEnd", None);
     browser.until(&format!("scrollY > {scrolled}"));
+    // It rolls on for a while.
+    browser.value("(async () => { for (let last = -1; last !== scrollY;) { last = scrollY; for (let frame = 0; frame < 5; frame += 1) await new Promise(requestAnimationFrame); } })()");
     assert_eq!(browser.value("carried"), serde_json::Value::Null);
     let from = browser.middle(&device(&planner, "beta"));
     let to = spot(&browser, east, "front", 8, 6.0);

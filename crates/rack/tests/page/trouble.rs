@@ -49,7 +49,7 @@ fn what_the_planner_knows_better_sends_the_device_back_with_its_sentences() {
     // It is shown there at once, as something that is not certain.
     browser.until(&format!(
         "document.querySelector('{}').classList.contains('waits')",
-        device(&planner, "alpha").replace('"', "")
+        device(&planner, "alpha")
     ));
     browser.until_text("#link", "Saving…");
     planner.release();
