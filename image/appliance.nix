@@ -94,7 +94,8 @@ let
     etc = builtins.toJSON entries;
     kernel = boot.kernelFolder;
     kernelParams = builtins.concatStringsSep " " config.boot.kernelParams;
-    version = "${config.system.stateVersion}.${lock.timestamp}";
+    version = "${config.system.stateVersion}.${lock.timestamp}"
+      + (if config.system.configurationRevision == null then "" else ".${config.system.configurationRevision}");
     # Nothing of these checks is in the output; they only have to succeed.
     inherit unitsVerified;
     configsChecked = configsChecked ++ programsResolved ++ configurationsJudged;
@@ -150,6 +151,8 @@ let
   };
 in {
   inherit toplevel configurationsJudged;
+  # nixos-rebuild builds this and goes on in the program that it finds in there. It finds none, and goes on itself.
+  nixos-rebuild = debian.runBusybox "nixos-rebuild-of-the-host" { } "$bb mkdir $out";
   # /etc as a folder, for a program of the build host that is to find there what it would find on the device.
   etc = debian.inTools "etc-${name}" { etc = builtins.toJSON entries; passAsFile = [ "etc" ]; } ''
     jq -c '.[]' $etcPath | while read -r entry; do

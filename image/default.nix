@@ -34,7 +34,11 @@ let
       made = generation name evaluated.config;
       evaluated = modules.evalAppliance {
         inherit pkgs;
-        modules = [ module { system.build = { inherit (made) toplevel image; }; } ];
+        modules = [ module { system.build = {
+          inherit (made) toplevel image nixos-rebuild;
+          images.sd-card = made.image // { passthru.filePath = "${name}.img.zst"; };
+          vm = throw "system.build.vm is not offered: `./lichen vm ${name}` boots the image itself in QEMU.";
+        }; } ];
       };
     in evaluated;
 

@@ -18,9 +18,13 @@ let
       eval = lib.evalModules {
         modules = own ++ [{ _file = toString ./default.nix; key = "pkgs"; _module.args.pkgs = lib.mkOptionDefault pkgs; }] ++ modules;
         inherit specialArgs;
+        class = "nixos";
       };
     in
     eval // {
+      # By these names, tools made for NixOS look at what was evaluated.
+      inherit lib pkgs;
+      _module = eval._module // { inherit specialArgs; };
       # `checked value`: the value, once every assertion holds; warnings are printed on the way.
       checked = lib.checked eval;
       failedAssertions = lib.failedAssertions eval;

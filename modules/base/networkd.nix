@@ -72,6 +72,8 @@ let
       VLAN = n.vlan;
     } // lib.optionalAttrs (n.DHCP != null) { inherit (n) DHCP; }
       // lib.optionalAttrs (n.domains != null) { Domains = lib.concatStringsSep " " n.domains; }
+      # networkd turns it off for each link of which nobody says anything.
+      // lib.optionalAttrs config.lichen.localName { MulticastDNS = true; }
       // n.networkConfig))
     (repeated "Address" n.addresses)
     (repeated "Route" n.routes)

@@ -39,6 +39,10 @@ in
       # Closures are kept whole, but not what they were built from.
       keep-derivations = false;
     };
+    assertions = [{
+      assertion = lib.all (user: user == "root") cfg.settings.trusted-users;
+      message = "nix.settings.trusted-users: only root brings in store paths and changes generations, as the device has neither a nix-daemon nor sudo. Deploy as root, whose keys users.users.root.openssh.authorizedKeys and lichen.toml name.";
+    }];
     environment.etc."nix/nix.conf".text = lib.concatStrings (lib.mapAttrsToList (name: v: "${name} = ${value v}\n") cfg.settings) + cfg.extraOptions;
 
     # The image's own closure, so that a client copies only what is new and nothing of it is collected.

@@ -25,11 +25,13 @@ in
         + lib.optionalString (cfg.domains != [ ]) "Domains=${words cfg.domains}\n"
         + "LLMNR=${cfg.llmnr}\nDNSSEC=${cfg.dnssec}\nDNSOverTLS=${cfg.dnsovertls}\nMulticastDNS=no\n"
         + lib.optionalString (cfg.extraConfig != "") (lib.removeSuffix "\n" cfg.extraConfig + "\n");
+      # Debian turns multicast DNS off in a file of this name below /usr/lib, which counts more than resolved.conf.
+      "systemd/resolved.conf.d/00-disable-mdns.conf" = mkIf config.lichen.localName { text = "[Resolve]\nMulticastDNS=yes\n"; };
     };
     systemd.services.systemd-resolved = {
       wantedBy = [ "sysinit.target" ];
       aliases = [ "dbus-org.freedesktop.resolve1.service" ];
-      restartTriggers = [ config.environment.etc."systemd/resolved.conf".text ];
+      restartTriggers = [ config.environment.etc."systemd/resolved.conf".text (lib.boolToString config.lichen.localName) ];
     };
   };
 }

@@ -22,6 +22,15 @@ in
         that is on devices readable by later versions.
       '';
     };
+    configurationRevision = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = lib.literalExpression "self.rev or self.dirtyRev or null";
+      description = ''
+        The revision of the sources of this configuration, which `lichenctl status` and `lichenctl list` show. It is part of the
+        generation, so with it each commit is another generation.
+      '';
+    };
     name = mkOption {
       type = types.str;
       default = config.networking.hostName;

@@ -99,6 +99,12 @@ in
 
   config = mkIf cfg.enable (lib.mkMerge [
     {
+      lichen.pages =
+        let
+          opened = lib.filter (port: lib.elem port config.networking.firewall.allowedTCPPorts);
+          page = scheme: port: { inherit scheme port; };
+        in
+        map (page "https") (opened [ cfg.defaultSSLListenPort ]) ++ map (page "http") (opened [ cfg.defaultHTTPListenPort ]);
       assertions = [
         { assertion = cfg.httpConfig == "" || cfg.virtualHosts == { } && cfg.upstreams == { }; message = "services.nginx.httpConfig is the whole block: services.nginx.virtualHosts and services.nginx.upstreams would be without effect."; }
       ] ++ lib.concatLists (lib.mapAttrsToList

@@ -76,7 +76,6 @@ in
         wants = lib.optional local.database "postgresql.target"
           ++ lib.optional local.cache "redis-rack.service";
         serviceConfig = {
-          SupplementaryGroups = lib.optional local.cache cache.group;
           # It tells how much memory the device has left.
           ProcSubset = "all";
           LimitNOFILE = 16384;
@@ -97,6 +96,8 @@ in
       };
       networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall
         ([ config.services.nginx.defaultHTTPListenPort ] ++ lib.optional cfg.https config.services.nginx.defaultSSLListenPort);
+      # The cache's socket, for the program's commands as well.
+      users.users.rack.extraGroups = lib.optional local.cache cache.group;
       # What pictures of racks are written with.
       environment.systemPackages = [ pkgs.fonts-dejavu-core ];
 

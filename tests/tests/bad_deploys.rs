@@ -21,6 +21,20 @@ fn a_release_whose_service_is_broken_is_undone_at_once() -> Result<()> {
 }
 
 #[test]
+fn a_release_whose_service_ends_again_and_again_is_undone_early_in_its_own_words() -> Result<()> {
+    let machine = appliance()?;
+    let what = "(h) a service that ends after three seconds each time";
+    let undone = undone(&machine, what, "ends-again")?;
+    for told in [
+        "climate.service was restarted ",
+        " times and ended each time, saying “error: the sensor is on fire”",
+    ] {
+        ensure!(undone.contains(told), "no `{told}` in {undone}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_release_that_never_becomes_healthy_is_undone_at_its_deadline() -> Result<()> {
     let machine = appliance()?;
     let what = "(f) a check that never passes, with a deadline of 20 s";

@@ -17,6 +17,29 @@ fn the_first_boot_ends_healthy_with_nothing_failed() -> Result<()> {
 }
 
 #[test]
+fn it_answers_to_its_name_and_its_console_says_where_it_is() -> Result<()> {
+    let machine = appliance()?;
+    let links = machine.sh("resolvectl mdns")?;
+    let answers = |line: &str| line.starts_with("Link") && line.trim_end().ends_with(": yes");
+    ensure!(links.lines().any(answers), "{links}");
+    machine.sh("ss --udp --listening --numeric | grep -q ':5353 '")?;
+    machine.sh("nft list ruleset | grep -q 'udp dport 5353 accept'")?;
+    let name = machine.sh("cat /proc/sys/kernel/hostname")?;
+    // Addresses that came after the start are seen within a minute, or now.
+    machine.sh("systemctl start lichenctl-vitals")?;
+    let console = machine.sh("cat /run/issue.d/lichen.issue")?;
+    for told in [
+        &format!("http://{}.local:8080\n", name.trim()),
+        "http://10.0.2.15:8080\n",
+        "ssh root@10.0.2.15\n",
+        "has proved itself\n",
+    ] {
+        ensure!(console.contains(told), "no {told} in {console}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_kernel_misses_no_firmware() -> Result<()> {
     let machine = appliance()?;
     let missed = machine.try_sh("journalctl -b -k -o cat --grep 'firmware load .* failed'")?;

@@ -53,7 +53,7 @@ fn a_dead_receiver_delays_no_reading_and_gets_everything_in_order_when_it_is_bac
     );
     pending(&service, 0);
     eventually("all is well again", || {
-        (service.get("/health").json()["status"] == "ok").then_some(())
+        (service.get("/health").json()["status"] == "healthy").then_some(())
     });
     service.stop();
     assert_eq!(receiver.heard().len(), 3);

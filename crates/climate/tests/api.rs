@@ -55,7 +55,7 @@ fn a_broken_sensor_degrades_the_service_and_its_repair_is_noticed() {
     eventually("it is read again", || {
         (current_temperature(&service) == Some(20.0)).then_some(())
     });
-    assert_eq!(service.get("/health").json()["status"], "ok");
+    assert_eq!(service.get("/health").json()["status"], "healthy");
     service.stop();
 }
 
@@ -79,9 +79,10 @@ fn health_has_the_fields_its_users_know() {
     let body = service.get("/health").json();
     assert_eq!(
         (&body["status"], &body["sensor_thread_alive"]),
-        (&json!("ok"), &json!(true))
+        (&json!("healthy"), &json!(true))
     );
-    assert!(body["uptime_seconds"].is_u64() && body["timestamp"].as_str().unwrap().ends_with('Z'));
+    assert!(body["uptime_seconds"].is_u64());
+    assert!(body["timestamp"].as_f64().unwrap() > 1.7e9, "{body}");
     service.stop();
 }
 
@@ -97,6 +98,12 @@ fn metrics_come_as_prometheus_or_as_json() {
     let body = service
         .call("GET", "/metrics", &[("accept", "application/json")], "")
         .json();
+    // curl without further words, which their scripts pipe into a reader of JSON.
+    let plain = service.get("/metrics.json").json();
+    for body in [&body, &plain] {
+        let names: Vec<&String> = body.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["application", "hardware", "system"]);
+    }
     assert!(body["application"]["request_count"].as_u64().unwrap() > 0);
     assert!(body["system"]["memory_mb"].as_f64().unwrap() > 0.5);
     assert!(body["hardware"].get("cpu_temperature_c").is_some());
@@ -277,7 +284,7 @@ fn a_history_damaged_under_the_service_is_set_aside_and_begun_anew() {
         (!series["points"].as_array()?.is_empty()).then_some(())
     });
     eventually("all is well", || {
-        (service.get("/health").json()["status"] == "ok").then_some(())
+        (service.get("/health").json()["status"] == "healthy").then_some(())
     });
     service.stop();
     // The new history also has the settings that were changed over the API.
@@ -313,4 +320,56 @@ fn a_card_that_cannot_be_written_costs_neither_readings_nor_alerts() {
     assert!(receiver.hears(2)[1].contains("back to normal"));
     service.stop();
     assert_eq!(receiver.heard().len(), 2);
+}
+
+#[test]
+fn whoever_asks_for_the_history_costs_no_reading() {
+    use climate::history::{Batch, FILE, Store};
+    use climate::reading::Reading;
+    use std::io::Write;
+    let (state, room) = (tempfile::tempdir().unwrap(), Room::at(21.5, 45.0));
+    let minutes = 200_000;
+    let began = kit::clock::now_ms() - minutes * 60_000;
+    let readings: Vec<Reading> = (0..minutes)
+        .map(|minute| Reading {
+            at: began + minute * 60_000,
+            temperature: 20.0,
+            humidity: Some(40.0),
+            pressure: None,
+            sensor_temperature: 20.0,
+            soc_temperature: None,
+        })
+        .collect();
+    let mut store = Store::open(&state.path().join(FILE)).unwrap();
+    let batch = Batch {
+        readings: &readings,
+        messages: &[],
+        gone: &[],
+        settings: &[],
+    };
+    store.write(&batch).unwrap();
+    store.close();
+
+    let service = service(&room, state.path(), None, json!({}));
+    // Most do not even wait for the answer.
+    for _ in 0..400 {
+        let mut stream = std::net::TcpStream::connect(service.address).unwrap();
+        let question = b"GET /api/history?from=0&points=2000 HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(question).unwrap();
+    }
+    let count = |name: &str| -> f64 {
+        let metrics = service.get("/metrics").text;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let before = count("climate_readings_total");
+    eventually("it goes on measuring", || {
+        (count("climate_readings_total") > before + 40.0).then_some(())
+    });
+    assert_eq!(count("climate_readings_lost_total"), 0.0);
+    eventually("whoever waits gets an answer", || {
+        (service.get("/api/history").status == 200).then_some(())
+    });
+    assert_eq!(service.get("/health").json()["status"], "healthy");
+    service.stop();
 }

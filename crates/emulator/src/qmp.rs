@@ -44,9 +44,15 @@ impl Qmp {
             line: String::new(),
             events: Vec::new(),
         };
-        let greeting = qmp
-            .receive(Instant::now() + ANSWER)?
-            .context("QEMU said nothing")?;
+        let deadline = Instant::now() + ANSWER;
+        let greeting = loop {
+            let said = qmp.receive(deadline)?.context("QEMU said nothing")?;
+            // A machine that begins to run at this very moment says so before it greets.
+            if said.get("event").is_none() {
+                break said;
+            }
+            qmp.keep(&said);
+        };
         ensure!(greeting.get("QMP").is_some(), "this is not QMP: {greeting}");
         qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
@@ -185,6 +191,16 @@ mod tests {
             .to_string();
         assert!(error.contains("WATCHDOG"), "{error}");
     }
+
+    #[test]
+    fn an_event_may_come_before_the_greeting() {
+        let mut qmp = qemu(&[
+            "{\"event\": \"RESUME\"}\n{\"QMP\": {}}\n",
+            "{\"return\": {}}\n",
+        ]);
+        qmp.event("RESUME", Duration::ZERO).unwrap();
+    }
+
     #[test]
     fn a_qemu_that_listens_later_is_waited_for_and_one_that_never_does_is_named() {
         let folder = tempfile::tempdir().unwrap();

@@ -16,14 +16,15 @@ pub fn take(variable: &Variable) -> Result<Becomes, String> {
         "RETENTION_DAYS" => ("cache", "retention_days", variable.whole()?),
         "SQLITE_PATH" => {
             let why = format!(
-                "the cache is {STATE_DIRECTORY}/{CACHE_FILE}; import your old cache with `energy restore {}`",
+                "the cache is always {STATE_DIRECTORY}/{CACHE_FILE}; to take over the old one, copy {} to the device, under \
+                 another name, and run `energy restore COPY` there",
                 variable.value
             );
             return Ok(Becomes::Nothing(why));
         }
         "DEBUG" => {
             variable.truth()?;
-            let why = "set the log level with LOG=debug in the unit's environment";
+            let why = "set LOG=debug in the environment of home-energy-dashboard.service";
             return Ok(Becomes::Nothing(why.into()));
         }
         _ => return Ok(variable.unknown()),
@@ -68,7 +69,7 @@ mod tests {
             "a secret must not get into the configuration"
         );
         assert_eq!(imported.notes.len(), 3);
-        assert!(imported.notes[0].contains("energy restore /home/pi/energy/cache.sqlite"));
+        assert!(imported.notes[0].contains("copy /home/pi/energy/cache.sqlite to the device"));
         let problem = import("AMBER_SITE_ID=../../etc").unwrap_err();
         assert_eq!(problem, "amber.site_id: must consist of letters and digits");
     }

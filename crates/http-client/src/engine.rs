@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::response::Parts;
 use http::{Method, Uri};
-use ureq::config::Config;
+use ureq::config::{Config, RedirectAuthHeaders};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
@@ -49,6 +49,8 @@ impl Engine {
             .timeout_per_read(Some(options.idle))
             .timeout_per_write(Some(options.idle))
             .max_redirects(options.redirects)
+            // A service that moves within its host still wants to know who asks; nobody else learns the secret.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .input_buffer_size(options.buffer)
             .output_buffer_size(options.buffer)
             .tls_config(TlsConfig::builder().root_certs(roots).build())

@@ -28,8 +28,12 @@ fn options() -> Options {
     }
 }
 
+/// What every question brings along, and what only whoever is asked may see.
+const SECRET: &str = "Bearer of a secret";
+
 fn get(url: &str) -> Result<String, Error> {
-    let answer = Client::new(&options()).send(Request::get(url))?;
+    let question = Request::get(url).header("authorization", SECRET);
+    let answer = Client::new(&options()).send(question)?;
     Ok(String::from_utf8(answer.bytes(1 << 20)?).unwrap())
 }
 
@@ -399,11 +403,13 @@ fn the_proxy_of_the_environment_is_asked() {
     );
 }
 
-#[test]
-fn a_certificate_is_trusted_if_the_environment_says_so_and_else_is_not() {
+/// A server with TLS that hands each request to `serve`, and the file of the authority that vouches for it as `localhost`.
+fn with_tls(
+    folder: &std::path::Path,
+    serve: impl Fn(Heard) -> String + Send + 'static,
+) -> (u16, String) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("authorities.pem");
+    let file = folder.join("authorities.pem");
     let encoded = base64::engine::general_purpose::STANDARD.encode(own.cert.der());
     let pem = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
     std::fs::write(&file, pem).unwrap();
@@ -424,17 +430,67 @@ fn a_certificate_is_trusted_if_the_environment_says_so_and_else_is_not() {
         for stream in listener.incoming() {
             let tls = rustls::ServerConnection::new(config.clone()).unwrap();
             let mut stream = rustls::StreamOwned::new(tls, stream.unwrap());
-            if Heard::from(&mut stream).is_some() {
-                stream.write_all(OK.as_bytes()).unwrap();
+            if let Some(heard) = Heard::from(&mut stream) {
+                stream.write_all(serve(heard).as_bytes()).unwrap();
                 stream.flush().unwrap();
             }
         }
     });
+    (port, file.display().to_string())
+}
+
+#[test]
+fn a_secret_follows_a_redirect_to_the_same_host_and_to_no_other() {
+    let has_it = |heard: &Heard| {
+        let header = format!("authorization: {SECRET}");
+        heard
+            .headers
+            .iter()
+            .any(|line| line.eq_ignore_ascii_case(&header))
+    };
+    let said = |words: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{words}",
+            words.len()
+        )
+    };
+    let other = server(move |heard, stream| {
+        say(
+            stream,
+            &said(if has_it(&heard) {
+                "stolen"
+            } else {
+                "nothing to steal"
+            }),
+        );
+    });
+    let moved = |to: &str| {
+        format!("HTTP/1.1 301 Moved Permanently\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (port, file) = with_tls(folder.path(), move |heard| {
+        match heard.line.split(' ').nth(1) {
+            Some("/v1/sites") => moved("/v2/sites"),
+            Some("/away") => moved(&format!("http://{other}/")),
+            Some("/v2/sites") if has_it(&heard) => OK.into(),
+            _ => "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".into(),
+        }
+    });
+    let variables = [("SSL_CERT_FILE", &*file)];
+    let ask =
+        |path: &str| in_a_process_with(&variables, &format!("https://localhost:{port}{path}"));
+    assert_eq!(ask("/v1/sites"), "ok");
+    assert_eq!(ask("/away"), "nothing to steal");
+}
+
+#[test]
+fn a_certificate_is_trusted_if_the_environment_says_so_and_else_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, file) = with_tls(folder.path(), |_| OK.into());
     let url = format!("https://localhost:{port}/");
     let error = get(&url).unwrap_err();
     assert!(matches!(error.cause, Cause::Untrusted(_)), "{error:?}");
     assert!(!error.is_transient());
-    let file = file.display().to_string();
     assert_eq!(in_a_process_with(&[("SSL_CERT_FILE", &file)], &url), "ok");
 }
 

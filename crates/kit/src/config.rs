@@ -42,7 +42,7 @@ crate::settings! {
         pub port: u16 = 8080;
         /// Separate port for `/metrics` and `/health…`; without it, they are served on the main port.
         pub metrics_port: Option<u16> = None;
-        /// Connections served at once; further ones get a 503.
+        /// Connections served at once, of which one address may have a third; further ones get a 503.
         pub max_connections: usize = 50, in 1..=10_000;
         /// A request that takes longer is answered with 503.
         pub request_timeout_seconds: u64 = 120, in 1..=86_400;

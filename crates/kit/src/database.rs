@@ -6,7 +6,6 @@
 
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use serde::de::DeserializeOwned;
 
 use crate::clock;
+use crate::owner::AsOwner;
 
 /// The content of a service's files, and how to tell them from other SQLite files.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,21 @@ impl Schema {
         Database::of(self, connection)
     }
 
+    /// Opens the file, which there must be, to read it beside whoever writes it.
+    pub fn open_to_read(&self, path: &Path) -> anyhow::Result<Database> {
+        let in_file = || format!("{} {}", self.name, path.display());
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(in_file)?;
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .with_context(in_file)?;
+        anyhow::ensure!(
+            self.is_made(&connection).with_context(in_file)?,
+            Unusable::Foreign
+        );
+        Database::of(self, connection)
+    }
+
     /// A database in memory, which is gone when the process ends.
     pub fn open_in_memory(&self) -> anyhow::Result<Database> {
         Database::of(self, self.set_up(Connection::open_in_memory()?)?)
@@ -192,34 +207,37 @@ impl Schema {
         Ok(false)
     }
 
-    /// Copies the file `from` to the file `to`, or to stdout if that is `-`. Returns its rows.
+    /// Copies the file `from` to the file `to`, which only its owner can read, or to stdout if that is `-`. Returns its rows.
     pub fn back_up(&self, from: &Path, to: &Path) -> anyhow::Result<u64> {
+        let directory = directory_of(from)?;
+        let as_owner = AsOwner::of(directory)?;
         let connection = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .with_context(|| format!("{} {}", self.name, from.display()))?;
         connection.busy_timeout(Duration::from_secs(10))?;
-        let to_stdout = to == Path::new("-");
-        // The copy is written next to its destination, so that the last step is a rename and no partial backup is ever
-        // visible.
-        let directory = match to.parent() {
-            Some(parent) if !to_stdout && parent != Path::new("") => parent,
-            _ if to_stdout => from.parent().unwrap_or(Path::new(".")),
-            _ => Path::new("."),
-        };
         let scratch = scratch(directory, "backup")?;
         let copy = scratch.path().join("copy.db");
         connection
             .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
             .with_context(|| format!("cannot copy the {}", self.name))?;
         let rows = self.verify(&copy)?;
-        let mut file = std::fs::File::open(&copy)?;
-        if to_stdout {
-            std::io::copy(&mut file, &mut std::io::stdout().lock())
+        let mut copied = std::fs::File::open(&copy)?;
+        scratch.close()?;
+        drop(as_owner);
+        if to == Path::new("-") {
+            std::io::copy(&mut copied, &mut std::io::stdout().lock())
                 .context("cannot write to stdout")?;
             std::io::stdout().flush()?;
-        } else {
-            file.sync_all()?;
-            durable::rename(&copy, to)?;
+            return Ok(rows);
         }
+        // Next to its destination, so that the last step is a rename and no partial backup is ever visible.
+        let cannot = || format!("cannot write to {}", to.display());
+        let mut backup = tempfile::Builder::new()
+            .prefix(".backup-")
+            .tempfile_in(directory_of(to)?)
+            .with_context(cannot)?;
+        std::io::copy(&mut copied, &mut backup).with_context(cannot)?;
+        backup.as_file().sync_all().with_context(cannot)?;
+        durable::rename(backup.path(), to)?;
         Ok(rows)
     }
 
@@ -232,9 +250,10 @@ impl Schema {
         prepare: impl FnOnce(&Connection) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
         let is_backup = || format!("backup {}", from.display());
-        let directory = to
-            .parent()
-            .with_context(|| format!("{} has no directory", to.display()))?;
+        // Whoever calls can read the backup; the owner of the folder, as whom the rest is done, may not.
+        let mut backup = std::fs::File::open(from).with_context(is_backup)?;
+        let directory = directory_of(to)?;
+        let _as_owner = AsOwner::of(directory)?;
         // Work on a copy, so that the backup itself is never changed.
         let scratch = scratch(directory, "restore")?;
         let copy = scratch.path().join("copy.db");
@@ -242,7 +261,9 @@ impl Schema {
             clippy::disallowed_methods,
             reason = "in a scratch folder; it comes over page by page"
         )]
-        std::fs::copy(from, &copy).with_context(is_backup)?;
+        let mut copied = std::fs::File::create(&copy)?;
+        std::io::copy(&mut backup, &mut copied).with_context(is_backup)?;
+        drop(copied);
         let rows = self.verify(&copy).with_context(is_backup)?;
         let source = Connection::open(&copy)?;
         self.migrate(&source).with_context(is_backup)?;
@@ -257,12 +278,6 @@ impl Schema {
             Duration::from_millis(100),
             None,
         )?;
-        drop(live);
-        // Root may restore into a directory that the service owns; the service must own the file, too.
-        let owner = std::fs::metadata(directory)?;
-        if std::fs::metadata(to)?.uid() != owner.uid() {
-            chown(to, Some(owner.uid()), Some(owner.gid()))?;
-        }
         Ok(rows)
     }
 
@@ -319,6 +334,13 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+fn directory_of(file: &Path) -> anyhow::Result<&Path> {
+    match file.parent() {
+        Some(parent) if parent == Path::new("") => Ok(Path::new(".")),
+        parent => parent.with_context(|| format!("{} has no directory", file.display())),
+    }
 }
 
 fn scratch(directory: &Path, what: &str) -> anyhow::Result<tempfile::TempDir> {

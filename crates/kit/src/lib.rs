@@ -40,6 +40,8 @@ pub mod load;
 mod logs;
 mod metrics;
 mod notify;
+#[cfg(feature = "database")]
+mod owner;
 pub mod page;
 mod process;
 mod readiness;

@@ -90,14 +90,18 @@ impl<A: Actor> Worker<A> {
         let _ = self.queue.send(Box::new(job));
     }
 
-    /// Sends a question and waits for the answer.
+    /// Sends a question and waits for the answer. If the answer is not waited for any more when the question's turn comes, it is
+    /// left out, so a question must not change anything that matters.
     pub async fn ask<V: Send + 'static>(
         &self,
         question: impl FnOnce(&mut A) -> V + Send + 'static,
     ) -> Result<V, Unanswered> {
         let (reply, answer) = oneshot::channel();
+        // Whoever has gone meanwhile costs nothing any more.
         let job = move |actor: &mut A| {
-            let _ = reply.send(question(actor));
+            if !reply.is_closed() {
+                let _ = reply.send(question(actor));
+            }
         };
         self.queue
             .try_send(Box::new(job))

@@ -152,3 +152,58 @@ fn a_damaged_or_foreign_backup_is_refused_and_the_file_kept() {
     assert!(refused().contains("belongs to another program"));
     assert_eq!(rings(&bell), 20_000);
 }
+
+/// A folder of the user 1500, and one that only root can enter. None where this test is not root's.
+fn of_a_service() -> Option<(TempDir, PathBuf, PathBuf)> {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    let [own, root] = ["service", "root"].map(|name| folder.path().join(name));
+    for path in [folder.path(), &own, &root] {
+        let _ = std::fs::create_dir(path);
+    }
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&root, PermissionsExt::from_mode(0o700)).unwrap();
+    chown(&own, Some(1500), Some(1500)).ok()?;
+    Some((folder, own, root))
+}
+
+#[test]
+fn root_restores_and_copies_as_the_service_which_owns_what_comes_of_it() {
+    use std::os::unix::fs::MetadataExt;
+    let Some((_folder, own, root)) = of_a_service() else {
+        return;
+    };
+    let (live, backup) = (own.join("bell.db"), root.join("backup"));
+    let source = root.join("source.db");
+    ring(&mut RINGS.open(&source).unwrap(), 0..10);
+    RINGS.back_up(&source, &backup).unwrap();
+    assert_eq!(RINGS.restore(&backup, &live, |_| Ok(())).unwrap(), 10);
+    assert_eq!(std::fs::metadata(&live).unwrap().uid(), 1500);
+
+    let copy = root.join("copy");
+    assert_eq!(RINGS.back_up(&live, &copy).unwrap(), 10);
+    let copy = std::fs::metadata(&copy).unwrap();
+    assert_eq!((copy.uid(), copy.mode() & 0o777), (0, 0o600));
+    assert_eq!(std::fs::read_dir(&own).unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_that_a_service_lays_leads_root_nowhere() {
+    let Some((_folder, own, root)) = of_a_service() else {
+        return;
+    };
+    let backup = root.join("backup");
+    ring(&mut RINGS.open(&root.join("source.db")).unwrap(), 0..10);
+    RINGS.back_up(&root.join("source.db"), &backup).unwrap();
+    // What is not there yet, and another program's database.
+    let others = root.join("others.db");
+    OTHERS.open(&others).unwrap().close();
+    for (link, to) in [("new.db", root.join("new")), ("old.db", others.clone())] {
+        let live = own.join(link);
+        std::os::unix::fs::symlink(&to, &live).unwrap();
+        problem(RINGS.restore(&backup, &live, |_| Ok(())));
+        problem(RINGS.back_up(&live, &root.join("copy")));
+    }
+    assert!(!root.join("new").exists());
+    OTHERS.open(&others).unwrap().close();
+}

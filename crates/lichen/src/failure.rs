@@ -1,5 +1,7 @@
 //! Errors as users meet them: what failed, and the command or the edit that helps.
 
+use protocol::command::UNCONFIRMED;
+
 /// An error with a way out. `main` prints both lines, once.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -23,6 +25,13 @@ pub struct Reverted {
 impl Reverted {
     /// What to look at.
     pub fn hint(&self) -> String {
+        if self.why.contains(UNCONFIRMED) {
+            return format!(
+                "if {} gets another address on purpose: `lichen deploy --no-confirm`, or `--boot` and a reboot; \
+                 otherwise look at the network and SSH of what was deployed",
+                self.host
+            );
+        }
         format!("`lichen logs {}` shows what its units said", self.host)
     }
 }
@@ -64,5 +73,28 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
             }
             .into()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_cut_off_learns_how_to_change_an_address_on_purpose() {
+        let reverted = |why: &str| Reverted {
+            host: "rack7".into(),
+            why: why.into(),
+        };
+        let cut_off = reverted(
+            "generation 2 failed: not confirmed within 30 s: whoever deployed it may be cut off",
+        );
+        assert!(cut_off.hint().contains("--no-confirm"));
+        assert!(cut_off.hint().contains("--boot"));
+        let unhealthy = reverted("generation 2 failed: not healthy after 9 s: bell.service failed");
+        assert_eq!(
+            unhealthy.hint(),
+            "`lichen logs rack7` shows what its units said"
+        );
     }
 }

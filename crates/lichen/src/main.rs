@@ -27,7 +27,7 @@ mod verbs;
 mod vm;
 mod workspace;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 use workspace::Workspace;
 
@@ -51,7 +51,7 @@ Deliver:
 Look after:
   status HOST...    Show the state of devices, one screen each [--json]
   rollback HOST [N] Return a device to an earlier generation
-  logs HOST         Show a device's journal [-f] [-u UNIT]
+  logs HOST         Show a device's journal [-f] [-u UNIT] [-n LINES] [--since TIME]
   secret rotate HOST NAME
                     Give a secret that the device made a new value, and restart what uses it
   backup HOST       Back up the data of a device's services, encrypted [--to FILE]
@@ -61,6 +61,7 @@ Look after:
   test [STORY...]   Run the tests [--quick] [--slow] [--fresh] [--why STORY]
   bench [APPLIANCE] Measure builds, sizes, booting, memory and latency; prints a table [--runs N]
   docs              Write the reference of all options
+  completions SHELL Print what bash, zsh or fish needs to complete these words
 
 ./lichen COMMAND --help tells more.";
 
@@ -89,12 +90,13 @@ enum Verb {
     Key(verbs::key::KeyArgs),
     Status(verbs::look_after::StatusArgs),
     Rollback(verbs::look_after::RollbackArgs),
-    Logs(verbs::look_after::LogsArgs),
+    Logs(verbs::logs::LogsArgs),
     Secret(verbs::look_after::SecretArgs),
     Backup(verbs::backup::BackupArgs),
     Restore(verbs::backup::RestoreArgs),
     Publish(verbs::publish::PublishArgs),
     Bench(verbs::bench::BenchArgs),
+    Completions(verbs::completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -113,18 +115,19 @@ fn main() -> ExitCode {
         Verb::Key(args) => verbs::key::run(args),
         Verb::Status(args) => verbs::look_after::status(args),
         Verb::Rollback(args) => verbs::look_after::rollback(args),
-        Verb::Logs(args) => verbs::look_after::logs(args),
+        Verb::Logs(args) => verbs::logs::run(args),
         Verb::Secret(args) => verbs::look_after::secret(args),
         Verb::Backup(args) => verbs::backup::backup(args),
         Verb::Restore(args) => verbs::backup::restore(args),
         Verb::Publish(args) => verbs::publish::run(&workspace, args),
+        Verb::Completions(args) => verbs::completions::run(&workspace, args, Cli::command()),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", ui::harmless(&format!("{error:#}")));
             if let Some(hint) = failure::hint_of(&error) {
-                eprintln!("hint: {hint}");
+                eprintln!("hint: {}", ui::harmless(&hint));
             }
             if verbs::deploy::reverted(&error) {
                 return ExitCode::from(REVERTED);

@@ -39,6 +39,21 @@ pub fn nix(name: &str) -> Command {
     command
 }
 
+/// Whether this is the path of something in a Nix store, which no program takes for an option or for anything else.
+pub fn is_path(path: &str) -> bool {
+    let Some((hash, name)) = path
+        .strip_prefix("/nix/store/")
+        .and_then(|path| path.split_once('-'))
+    else {
+        return false;
+    };
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"+-._?=".contains(&c);
+    hash.len() == 32
+        && hash.bytes().all(|c| c.is_ascii_alphanumeric())
+        && !name.is_empty()
+        && name.bytes().all(plain)
+}
+
 /// Those of the paths that the store does not have.
 pub fn missing(paths: &[PathBuf]) -> Result<HashSet<PathBuf>> {
     let mut absent = HashSet::new();

@@ -3,9 +3,26 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+/// Text that does nothing to a terminal but to be shown. What devices, servers and files say may have escape codes in it, and
+/// characters that turn the direction of writing: each of them becomes a replacement character.
+pub fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// One line that says what happens now.
 pub fn say(text: impl AsRef<str>) {
-    eprintln!("lichen: {}", text.as_ref());
+    eprintln!("lichen: {}", harmless(text.as_ref()));
+}
+
+/// A result, on standard output.
+pub fn result(text: impl std::fmt::Display) {
+    println!("{}", harmless(&text.to_string()));
 }
 
 /// Something the user must not miss.
@@ -15,7 +32,7 @@ pub fn warn(text: impl AsRef<str>) {
     } else {
         ("", "")
     };
-    eprintln!("{on}warning: {}{off}", text.as_ref());
+    eprintln!("{on}warning: {}{off}", harmless(text.as_ref()));
 }
 
 /// A line that is rewritten in place on a terminal, and repeated now and then in a log.
@@ -54,6 +71,7 @@ impl Live {
             return;
         }
         self.shown = Some(Instant::now());
+        let text = harmless(text);
         let line: String = format!("lichen: {text}")
             .chars()
             .take(self.width - 1)
@@ -69,7 +87,7 @@ impl Live {
     /// Clears the live line and leaves a lasting one.
     pub fn line(&mut self, text: &str) {
         self.clear();
-        eprintln!("lichen: {text}");
+        say(text);
     }
 
     /// Removes the live line.
@@ -109,6 +127,14 @@ pub fn duration(d: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_moves_no_cursor_and_sets_no_title() {
+        let hostile = "a\x1b]0;owned\x07b\u{9b}2Jc\u{202e}d\r\n\te";
+        let shown = "a\u{fffd}]0;owned\u{fffd}b\u{fffd}2Jc\u{fffd}d\u{fffd}\n\te";
+        assert_eq!(harmless(hostile), shown);
+        assert_eq!(harmless("21.5 °C – größer"), "21.5 °C – größer");
+    }
 
     #[test]
     fn sizes_and_times_read_well() {

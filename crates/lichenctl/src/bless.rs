@@ -110,6 +110,7 @@ pub fn reconcile(root: &Root) -> Result<()> {
         );
         journal::error(&text);
         journal::say(&text);
+        profile::unlink(root, failed)?;
         if let Some(state) = state {
             fallback::trial_failed(root, failed, &why_it_failed(root), state.seq);
         }

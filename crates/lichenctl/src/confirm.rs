@@ -14,6 +14,7 @@ use crate::root::Root;
 use crate::state::{BootState, Generation, Trial};
 use anyhow::{Context, Result};
 use durable::cut;
+use protocol::command::UNCONFIRMED;
 use protocol::progress::Event;
 use protocol::status::Awaited;
 use std::fs;
@@ -59,7 +60,7 @@ impl Hint for ConfirmError {
 
 /// The confirmation did not arrive in time.
 #[derive(Debug, thiserror::Error)]
-#[error("not confirmed within {0} s: whoever deployed it may be cut off")]
+#[error("{UNCONFIRMED} {0} s: whoever deployed it may be cut off")]
 pub struct Unconfirmed(pub u64);
 
 /// Waits for the confirmation of the generation that was switched to or is about to be booted.

@@ -15,11 +15,9 @@ const HANDED_OVER: &str = "watchdog did not stop!";
 
 /// Collects the facts from the device.
 pub fn collect(root: &Root) -> Facts {
-    let manifest = fs::read_to_string(root.at(MANIFEST)).unwrap_or_default();
-    let manifest: Option<serde_json::Value> = serde_json::from_str(&manifest).ok();
     let meminfo = fs::read_to_string(root.at("proc/meminfo")).unwrap_or_default();
     Facts {
-        appliance: manifest.and_then(|m| Some(m.get("appliance")?.as_str()?.to_owned())),
+        appliance: appliance(root),
         problems: root.is_device().then(|| problems(root)).flatten(),
         services: root.is_device().then(services).flatten(),
         memory: memory(&meminfo),
@@ -27,11 +25,20 @@ pub fn collect(root: &Root) -> Facts {
     }
 }
 
+/// The name of the appliance that runs.
+pub fn appliance(root: &Root) -> Option<String> {
+    let manifest = fs::read_to_string(root.at(MANIFEST)).ok()?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).ok()?;
+    Some(manifest.get("appliance")?.as_str()?.to_owned())
+}
+
 fn problems(root: &Root) -> Option<Vec<String>> {
     let checked = Health::load(root).ok()?.check(&BTreeSet::new());
-    Some(checked.err().map_or_else(Vec::new, |unhealthy| {
-        unhealthy.problems.iter().map(ToString::to_string).collect()
-    }))
+    Some(
+        checked
+            .err()
+            .map_or_else(Vec::new, |unhealthy| unhealthy.reasons()),
+    )
 }
 
 fn services() -> Option<Vec<Service>> {

@@ -7,6 +7,7 @@ use protocol::status::Standing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The default number of boots that a generation on trial gets.
 pub const TRIES: u64 = 3;
@@ -20,6 +21,10 @@ pub struct Entry {
     pub toplevel: Option<String>,
     /// The folder of its kernel on BOOT.
     pub kernel: Option<String>,
+    /// Its version, as `nixos-version` has it.
+    pub version: Option<String>,
+    /// When it was put there, in seconds since 1970 by the device's clock; null for what came with the image.
+    pub since: Option<u64>,
     /// Whether it runs now.
     pub running: bool,
     /// Whether it is the good generation.
@@ -144,6 +149,17 @@ pub fn toplevel(root: &Root, generation: Generation) -> Option<String> {
     env.toplevel
 }
 
+/// The numbers that this toplevel has on BOOT.
+pub fn known_as(root: &Root, toplevel: &std::path::Path) -> Vec<Generation> {
+    let path = toplevel
+        .canonicalize()
+        .unwrap_or_else(|_| toplevel.to_owned());
+    let path = path.to_string_lossy();
+    let all = on_boot(root).unwrap_or_default().into_iter();
+    let same = all.filter(|(_, env)| env.toplevel.as_deref() == Some(&*path));
+    same.map(|(generation, _)| generation).collect()
+}
+
 /// What `gen/<n>.env` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env {
@@ -195,9 +211,33 @@ pub fn list(root: &Root) -> Result<Generations> {
     let running = Running::read(root).generation;
     let entries = on_boot(root)?
         .into_iter()
-        .map(|(generation, env)| Entry::new(generation, env, state, running))
+        .map(|(generation, env)| {
+            let mut entry = Entry::new(generation, env, state, running);
+            entry.since = since(root, generation);
+            entry.version = entry.toplevel.as_deref().and_then(|it| version(root, it));
+            entry
+        })
         .collect();
     Ok(Generations(entries))
+}
+
+/// When a generation was put on BOOT, by the clock of that moment; the first one, which came with the image, has no date.
+fn since(root: &Root, generation: Generation) -> Option<u64> {
+    const THIS_PROJECT_BEGAN: Duration = Duration::from_secs(1_735_689_600);
+    let file = root
+        .at("boot/gen")
+        .join(format!("{}.env", generation.hex()));
+    let since = fs::metadata(file).ok()?.modified().ok()?;
+    let since = since.duration_since(UNIX_EPOCH).ok()?;
+    (since > THIS_PROJECT_BEGAN).then_some(since.as_secs())
+}
+
+fn version(root: &Root, toplevel: &str) -> Option<String> {
+    let file = root
+        .at(toplevel.trim_start_matches('/'))
+        .join("nixos-version");
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.trim().to_owned())
 }
 
 impl Entry {
@@ -206,6 +246,8 @@ impl Entry {
             generation,
             toplevel: env.toplevel,
             kernel: env.kernel,
+            version: None,
+            since: None,
             running: running == Some(generation),
             good: state.good == generation,
             trial: state
@@ -232,11 +274,17 @@ impl fmt::Display for Generations {
             ];
             let marks: Vec<_> = marks.into_iter().flatten().collect();
             let toplevel = entry.toplevel.as_deref().unwrap_or("names no toplevel");
+            let date = entry.since.map(|since| {
+                let since = UNIX_EPOCH + Duration::from_secs(since);
+                humantime::format_rfc3339_seconds(since).to_string()
+            });
+            let told = [entry.version.clone(), date, Some(marks.join(", "))];
+            let told: Vec<_> = told.into_iter().flatten().collect();
             writeln!(
                 f,
                 "{:>4}  {toplevel}  {}",
                 entry.generation,
-                marks.join(", ")
+                told.join("  ")
             )?;
         }
         Ok(())

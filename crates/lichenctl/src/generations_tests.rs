@@ -30,12 +30,26 @@ fn generations_are_listed_with_what_they_are() {
         b"kdir=k2\nargs=lichen.toplevel=/nix/store/b-climate\n",
     );
     put("boot/gen/notes.env", b"not ours");
+    // What comes with the image has the date of the FAT's beginning.
+    for (file, seconds) in [
+        ("f", 315_532_800),
+        ("10", 315_532_800),
+        ("11", 1_796_061_600),
+    ] {
+        let file = fs::File::open(root.at(format!("boot/gen/{file}.env"))).unwrap();
+        let at = UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(at).unwrap();
+    }
+    root.put(
+        "nix/store/b-climate/nixos-version",
+        "25.11.20261129.1a2b3c\n",
+    );
 
     let generations = list(&root).unwrap();
     let text = generations.to_string();
     let expected = "  15  names no toplevel  \n  \
                     16  /nix/store/a-climate  running, good\n  \
-                    17  /nix/store/b-climate  on trial, 3 tries left\n";
+                    17  /nix/store/b-climate  25.11.20261129.1a2b3c  2026-11-30T18:00:00Z  on trial, 3 tries left\n";
     assert_eq!(text, expected);
     let json = serde_json::to_string(&generations).unwrap();
     assert_eq!(

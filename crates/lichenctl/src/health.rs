@@ -5,6 +5,7 @@
 //! none, and is healthy when none of its units is failed.
 
 use crate::hint::Hint;
+use crate::last_words;
 use crate::root::Root;
 use crate::systemd::{self, Listed};
 use anyhow::{Context, Result};
@@ -25,6 +26,9 @@ const DEADLINE: u64 = 300;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two observations. A service that crashes and is restarted looks healthy in between.
 const PAUSE: Duration = Duration::from_secs(2);
+/// A service that systemd has restarted so often since the wait began does not get well by waiting. With the pauses that the
+/// services of this project have between restarts, that is after half a minute.
+const HOPELESS_RESTARTS: u64 = 5;
 /// A failed unit stays failed once no jobs are pending any more.
 const HOPELESS: Duration = Duration::from_secs(10);
 
@@ -75,8 +79,15 @@ pub enum Problem {
         /// Why it does not pass.
         why: String,
     },
-    /// Each observation is fine, but services are restarted between them.
-    Restless,
+    /// Each observation is fine, but this unit is restarted between them.
+    Restless(String),
+    /// A unit that ended each time that it was started.
+    Looping {
+        /// Its name.
+        unit: String,
+        /// How often systemd has started it again.
+        restarts: u64,
+    },
     /// The health could not be determined.
     Unknown(String),
 }
@@ -88,20 +99,53 @@ impl fmt::Display for Problem {
             Self::Crashing(unit) => write!(f, "{unit} keeps crashing and being restarted"),
             Self::System(state) => write!(f, "the system is {state}"),
             Self::Check { name, why } => write!(f, "check {name}: {why}"),
-            Self::Restless => f.write_str("services keep being restarted"),
+            Self::Restless(unit) => write!(f, "{unit} keeps being restarted"),
+            Self::Looping { unit, restarts } => {
+                write!(
+                    f,
+                    "{unit} was restarted {restarts} times and ended each time"
+                )
+            }
             Self::Unknown(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Problem {
+    /// The unit that it is about.
+    fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Failed(unit)
+            | Self::Crashing(unit)
+            | Self::Restless(unit)
+            | Self::Looping { unit, .. } => Some(unit),
+            Self::System(_) | Self::Check { .. } | Self::Unknown(_) => None,
         }
     }
 }
 
 /// A generation that is not healthy, with all the reasons.
 #[derive(Debug, thiserror::Error)]
-#[error("not healthy after {seconds} s: {}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
+#[error("not healthy after {seconds} s: {}", self.reasons().join("; "))]
 pub struct Unhealthy {
     /// How long it was given.
     pub seconds: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// The last words of the units that it is about, by their names.
+    pub words: BTreeMap<String, String>,
+}
+
+impl Unhealthy {
+    /// What is wrong, each with the last words of the unit that it is about.
+    pub fn reasons(&self) -> Vec<String> {
+        let reason = |problem: &Problem| match problem.unit().and_then(|unit| self.words.get(unit))
+        {
+            Some(words) => format!("{problem}, saying “{words}”"),
+            None => problem.to_string(),
+        };
+        self.problems.iter().map(reason).collect()
+    }
 }
 
 impl Hint for Unhealthy {
@@ -114,8 +158,8 @@ impl Hint for Unhealthy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Observation {
     problems: Vec<Problem>,
-    /// Restarts of all services; counted only while there are no problems.
-    restarts: u64,
+    /// How often each service was restarted; counted once the system is up.
+    restarts: Option<BTreeMap<String, u64>>,
     /// Whether waiting can help.
     under_way: bool,
 }
@@ -144,7 +188,10 @@ impl Health {
             match problem {
                 Problem::Failed(unit) | Problem::Crashing(unit) => drop(forgiven.insert(unit)),
                 Problem::Check { name, .. } => drop(self.checks.remove(&name)),
-                Problem::System(_) | Problem::Restless | Problem::Unknown(_) => {}
+                Problem::System(_)
+                | Problem::Restless(_)
+                | Problem::Looping { .. }
+                | Problem::Unknown(_) => {}
             }
         }
         (self, forgiven)
@@ -156,6 +203,7 @@ impl Health {
         let deadline = Duration::from_secs(self.deadline);
         let mut before: Option<Observation> = None;
         let mut settled: Option<Instant> = None;
+        let mut at_first: Option<BTreeMap<String, u64>> = None;
         loop {
             let seen = self.observe(forgiven);
             if seen.problems.is_empty()
@@ -163,16 +211,27 @@ impl Health {
             {
                 return Ok(());
             }
+            let restarted = match &seen.restarts {
+                Some(now) => since(at_first.get_or_insert_with(|| now.clone()), now, forgiven),
+                None => BTreeMap::new(),
+            };
+            let looping = looping(&restarted);
+            if !looping.is_empty() {
+                return judge(looping, begin.elapsed());
+            }
             if seen.under_way || seen.problems.is_empty() {
                 settled = None;
             } else if settled.get_or_insert_with(Instant::now).elapsed() > HOPELESS {
                 return judge(seen.problems, begin.elapsed());
             }
             if begin.elapsed() > deadline {
-                let problems = match seen.problems {
-                    none if none.is_empty() => vec![Problem::Restless],
-                    some => some,
-                };
+                let mut problems = seen.problems;
+                if problems.is_empty() {
+                    problems.extend(restarted.into_keys().map(Problem::Restless));
+                }
+                if problems.is_empty() {
+                    problems.push(Problem::Unknown("it was well at the last look only".into()));
+                }
                 return judge(problems, begin.elapsed());
             }
             before = Some(seen);
@@ -212,9 +271,11 @@ impl Health {
                 });
             }
         }
-        let restarts = match problems.is_empty() {
-            true => systemd::restarts().unwrap_or(0),
-            false => 0,
+        let not_up =
+            |problem: &Problem| matches!(problem, Problem::System(_) | Problem::Unknown(_));
+        let restarts = match problems.iter().any(not_up) {
+            true => None,
+            false => systemd::restarts().ok(),
         };
         Observation {
             problems,
@@ -224,12 +285,41 @@ impl Health {
     }
 }
 
+/// How often each unit was restarted since then, apart from those that were in trouble before.
+fn since(
+    then: &BTreeMap<String, u64>,
+    now: &BTreeMap<String, u64>,
+    forgiven: &BTreeSet<String>,
+) -> BTreeMap<String, u64> {
+    let more = now.iter().filter_map(|(unit, count)| {
+        // Whoever starts a service anew makes systemd count from the beginning.
+        let more = count.saturating_sub(then.get(unit).copied().unwrap_or(0));
+        (more > 0 && !forgiven.contains(unit)).then(|| (unit.clone(), more))
+    });
+    more.collect()
+}
+
+fn looping(restarted: &BTreeMap<String, u64>) -> Vec<Problem> {
+    let hopeless = restarted
+        .iter()
+        .filter(|(_, restarts)| **restarts >= HOPELESS_RESTARTS);
+    hopeless
+        .map(|(unit, restarts)| Problem::Looping {
+            unit: unit.clone(),
+            restarts: *restarts,
+        })
+        .collect()
+}
+
 fn judge(problems: Vec<Problem>, after: Duration) -> Result<(), Unhealthy> {
     if problems.is_empty() {
         return Ok(());
     }
+    let units = problems.iter().filter_map(Problem::unit);
+    let words = units.filter_map(|unit| Some((unit.to_owned(), last_words::of(unit)?)));
     Err(Unhealthy {
         seconds: after.as_secs(),
+        words: words.collect(),
         problems,
     })
 }
@@ -245,6 +335,15 @@ fn unit_problems(units: &[Listed], forgiven: &BTreeSet<String>) -> Vec<Problem> 
             _ => None,
         })
         .collect()
+}
+
+/// The units that have failed or keep crashing now, apart from the forgiven ones, each with its last words.
+pub fn in_trouble(forgiven: &BTreeSet<String>) -> Vec<String> {
+    let units = systemd::units().unwrap_or_default();
+    let judged = judge(unit_problems(&units, forgiven), Duration::ZERO);
+    judged
+        .err()
+        .map_or_else(Vec::new, |unhealthy| unhealthy.reasons())
 }
 
 /// The units that have failed.

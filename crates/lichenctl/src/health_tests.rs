@@ -78,3 +78,57 @@ fn a_command_is_well_when_it_succeeds() {
         .to_string();
     assert!(error.contains("exit 3"), "{error}");
 }
+
+#[test]
+fn a_service_that_ends_again_and_again_ends_the_wait() {
+    let counts = |counts: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        counts
+            .iter()
+            .map(|(unit, n)| ((*unit).to_owned(), *n))
+            .collect()
+    };
+    let then = counts(&[("a.service", 3), ("old.service", 90)]);
+    let now = counts(&[
+        ("a.service", 7),
+        ("b.service", 5),
+        ("old.service", 99),
+        ("new.service", 1),
+    ]);
+    let forgiven = BTreeSet::from(["old.service".to_owned()]);
+    let restarted = since(&then, &now, &forgiven);
+    assert_eq!(
+        restarted,
+        counts(&[("a.service", 4), ("b.service", 5), ("new.service", 1)])
+    );
+    let problems = looping(&restarted);
+    let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    assert_eq!(
+        told,
+        ["b.service was restarted 5 times and ended each time"]
+    );
+    // Started anew by somebody, a service is counted from the beginning.
+    assert_eq!(
+        since(
+            &counts(&[("a.service", 9)]),
+            &counts(&[("a.service", 1)]),
+            &forgiven
+        ),
+        counts(&[])
+    );
+}
+
+#[test]
+fn what_failed_is_quoted() {
+    let unhealthy = Unhealthy {
+        seconds: 12,
+        problems: vec![
+            Problem::Failed("bell.service".into()),
+            Problem::System("starting".into()),
+        ],
+        words: BTreeMap::from([("bell.service".into(), "error: the bell is broken".into())]),
+    };
+    assert_eq!(
+        unhealthy.to_string(),
+        "not healthy after 12 s: bell.service failed, saying “error: the bell is broken”; the system is starting"
+    );
+}

@@ -13,17 +13,15 @@ use lichenctl::state::Generation;
 use lichenctl::toplevel::Toplevel;
 use lichenctl::update::{self, Extent};
 use lichenctl::{
-    bless, generations, grow, hints, journal, link, patient, provision, receive, recovery, reset,
-    retention,
+    bless, console, generations, grow, hints, journal, link, patient, provision, receive, recovery,
+    reset, retention,
 };
 use lichenctl::{secrets, service_data, stage, status, systemd, vitals};
 use protocol::command::{LONGEST_CONFIRMATION, Outcome};
 use protocol::progress::{self, Event, Failure};
 use protocol::provision::Report;
 use protocol::recovery::Reason;
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -305,7 +303,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Confirm => drop(confirm::confirm(&root)?),
         Verb::ActivateRs(arguments) => arguments.run(&root)?,
-        Verb::Bless { wait } => bless::bless(&root, wait)?,
+        Verb::Bless { wait } => {
+            bless::bless(&root, wait)?;
+            console::show(&root);
+        }
         Verb::Update { check: true, .. } => update::update(&root, Extent::Check)?,
         Verb::Update { now: true, .. } => update::update(&root, Extent::Now)?,
         Verb::Update { .. } => update::update(&root, Extent::Scheduled)?,
@@ -351,7 +352,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             When::Tick => recovery::tick(&root)?,
             When::End => recovery::end(&root)?,
         },
-        Verb::Vitals => vitals::publish(&root)?,
+        Verb::Vitals => {
+            console::show(&root);
+            vitals::publish(&root)?;
+        }
         Verb::Reconcile => bless::reconcile(&root)?,
         Verb::RestoreState => {
             // What fails for the one keeps nothing from the other.
@@ -362,7 +366,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             restored.and(exchanged)?;
         }
-        Verb::Provision => return Ok(tell(&root, &provision::run(&root))),
+        Verb::Provision => {
+            let report = provision::run(&root);
+            console::show(&root);
+            return Ok(tell(&root, &report));
+        }
         Verb::Grow => println!("{}", grow::run(&root)?),
     }
     Ok(ExitCode::SUCCESS)
@@ -399,6 +407,10 @@ fn as_a_unit() -> Result<Option<ExitCode>> {
         .args(
             std::env::var(progress::VARIABLE)
                 .map(|value| format!("--setenv={}={value}", progress::VARIABLE)),
+        )
+        // Others who are turned away meanwhile are told where the order came from.
+        .args(
+            std::env::var("SSH_CONNECTION").map(|value| format!("--setenv=SSH_CONNECTION={value}")),
         )
         .arg("--")
         .arg(std::env::current_exe().context("cannot find this program")?)
@@ -445,17 +457,11 @@ fn print<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) -> Resu
 }
 
 /// Reports to the journal (stderr) and, if a person must act, to the console: without a network, the console is the
-/// only way to reach people.
+/// only way to reach people. What the console does not take is in the journal.
 fn tell(root: &Root, report: &Report) -> ExitCode {
     eprint!("{report}");
     if report.needs_attention() {
-        // A console without a terminal may block forever; whatever it cannot take is in the journal.
-        let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
-        let console = OpenOptions::new()
-            .append(true)
-            .custom_flags(flags.bits() as i32)
-            .open(root.at("dev/console"));
-        let _ = console.and_then(|mut console| console.write_all(format!("\n{report}").as_bytes()));
+        console::write(root, &format!("\n{report}"));
     }
     if report.ok() {
         ExitCode::SUCCESS

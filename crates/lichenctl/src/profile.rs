@@ -14,6 +14,24 @@ use std::path::Path;
 const PROFILES: &str = "nix/var/nix/profiles";
 const ROOTS: &str = "nix/var/nix/gcroots/lichen";
 
+/// The highest number of a generation that was removed from this device: no other one gets it again.
+const USED: &str = "var/lib/lichen/generation";
+
+/// The highest number that was removed.
+pub fn used(root: &Root) -> Generation {
+    let text = fs::read_to_string(root.at(USED)).unwrap_or_default();
+    Generation(text.trim().parse().unwrap_or(0))
+}
+
+/// Remembers a number that is about to be removed.
+pub fn use_up(root: &Root, generation: Generation) -> Result<()> {
+    if generation <= used(root) {
+        return Ok(());
+    }
+    durable::directory(&root.at("var/lib/lichen"), 0o755)?;
+    durable::atomic_write(&root.at(USED), format!("{generation}\n").as_bytes(), 0o644)
+}
+
 /// The numbers of the profile's links, and their targets.
 pub fn links(root: &Root) -> Vec<(Generation, String)> {
     let entries = fs::read_dir(root.at(PROFILES)).into_iter().flatten();
@@ -48,6 +66,20 @@ pub fn keep(root: &Root, generation: Generation, toplevel: &str) -> Result<()> {
 pub fn release(root: &Root, generation: Generation) -> Result<()> {
     durable::remove(&link(root, generation))?;
     durable::remove(&root.at(ROOTS).join(generation.to_string())).map(drop)
+}
+
+/// Removes the links of a toplevel that did not come to run: a client makes one before it asks, and rolls back to the highest
+/// that is below the profile's. `known` are the numbers under which it ran here before.
+pub fn forget(root: &Root, toplevel: &str, known: &[Generation]) -> Result<()> {
+    let refused = links(root).into_iter();
+    let mut refused = refused.filter(|(g, target)| target == toplevel && !known.contains(g));
+    refused.try_for_each(|(generation, _)| durable::remove(&link(root, generation)).map(drop))
+}
+
+/// Removes the link of a generation whose trial failed, so that no client rolls back to it. What is on BOOT stays until it is
+/// collected, so that people can see what failed.
+pub fn unlink(root: &Root, generation: Generation) -> Result<()> {
+    durable::remove(&link(root, generation)).map(drop)
 }
 
 /// Points the profile at a generation that was passed to [`keep`].

@@ -28,3 +28,21 @@ fn the_profile_follows_what_booted() {
     release(&root, Generation(2)).unwrap();
     assert_eq!(links(&root).len(), 1);
 }
+
+#[test]
+fn what_was_refused_leaves_no_link() {
+    let dir = durable::scratch();
+    let root = Root::new(dir.path());
+    let client = |number: u64, toplevel: &str| {
+        durable::atomic_symlink(toplevel, &link(&root, Generation(number))).unwrap();
+    };
+    keep(&root, Generation(2), "/nix/store/runs").unwrap();
+    client(10, "/nix/store/refused");
+    client(11, "/nix/store/refused");
+    client(12, "/nix/store/runs");
+    forget(&root, "/nix/store/refused", &[]).unwrap();
+    forget(&root, "/nix/store/runs", &[Generation(2)]).unwrap();
+    assert_eq!(links(&root), [(Generation(2), "/nix/store/runs".into())]);
+    unlink(&root, Generation(2)).unwrap();
+    assert!(links(&root).is_empty());
+}

@@ -103,6 +103,9 @@ pub fn prune(root: &Root, keep: usize, also: Option<Generation>, kernel: &Path) 
         .chain(links.iter().map(|(g, _)| *g))
         .collect();
     let gone = superfluous(&all, &needed, keep);
+    if let Some(last) = gone.iter().max() {
+        profile::use_up(root, *last)?;
+    }
     for generation in &gone {
         if on_boot.iter().any(|(g, _)| g == generation) {
             let file = format!("{}.env", generation.hex());

@@ -55,15 +55,21 @@ pub struct Staged {
 pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &GenerationsLock) -> Result<Staged> {
     toplevel.verify(root)?;
     trust::check(root, &toplevel.path)?;
+    let on_boot = generations::on_boot(root)?;
     let generation = number(
-        &generations::on_boot(root)?,
+        &on_boot,
         &profile::links(root),
+        profile::used(root),
         &toplevel.path,
     );
     let kernel = kernel_files(root, toplevel)?;
     make_room(root, &kernel, generation)?;
 
     profile::keep(root, generation, &toplevel.path)?;
+    // A client may have given it a number that another generation had before.
+    let mut known = generations::known_as(root, Path::new(&toplevel.path));
+    known.push(generation);
+    profile::forget(root, &toplevel.path, &known)?;
     cut::point("roots");
     durable::sync_file_system(&root.at("nix"))?;
     let mut written = place_kernel(root, &kernel)?;
@@ -75,10 +81,11 @@ pub fn stage(root: &Root, toplevel: &Toplevel, _lock: &GenerationsLock) -> Resul
 }
 
 /// The number for a toplevel: the one that it has on BOOT; else the one that a client's `nix-env --set` gave it, unless
-/// another toplevel has that number on BOOT; else the next free one.
+/// that was `used` before; else the next free one.
 pub fn number(
     on_boot: &[(Generation, Env)],
     links: &[(Generation, String)],
+    used: Generation,
     toplevel: &str,
 ) -> Generation {
     let env = |generation: Generation| on_boot.iter().find(|(g, _)| *g == generation);
@@ -90,7 +97,10 @@ pub fn number(
         return *generation;
     }
     // A file without a toplevel is left from an interrupted attempt to stage this very number.
-    let free = |generation: Generation| env(generation).is_none_or(|(_, e)| e.toplevel.is_none());
+    let free = |generation: Generation| match env(generation) {
+        Some((_, env)) => env.toplevel.is_none(),
+        None => generation > used,
+    };
     let linked = links
         .iter()
         .rev()
@@ -98,7 +108,7 @@ pub fn number(
     if let Some((generation, _)) = linked {
         return *generation;
     }
-    let numbers = on_boot.iter().map(|(g, _)| g.0);
+    let numbers = on_boot.iter().map(|(g, _)| g.0).chain([used.0]);
     let last = numbers.chain(links.iter().map(|(g, _)| g.0)).max();
     Generation(last.unwrap_or(0) + 1)
 }

@@ -130,11 +130,30 @@ fn numbers_agree_with_nix_env_where_they_can() {
     ];
     for (on_boot, links, expected) in cases {
         assert_eq!(
-            number(&on_boot, &links, "a"),
+            number(&on_boot, &links, Generation(0), "a"),
             Generation(expected),
             "{on_boot:?} {links:?}"
         );
     }
+}
+
+#[test]
+fn the_number_of_what_was_removed_is_not_given_again() {
+    let (_dir, root) = device();
+    factory(&root);
+    for n in 2..=4 {
+        staged(&root, &make(&root, &format!("t{n}"), "kernel-1"));
+    }
+    let lock = GenerationsLock::wait(&root).unwrap();
+    retention::collect(&root, 0, &lock).unwrap();
+    drop(lock);
+    assert_eq!(
+        staged(&root, &make(&root, "new", "kernel-1")),
+        Generation(5)
+    );
+    // A client counts for itself, and gave it a number that was another's.
+    let link = (Generation(4), "a".to_owned());
+    assert_eq!(number(&[], &[link], Generation(4), "a"), Generation(5));
 }
 
 #[test]

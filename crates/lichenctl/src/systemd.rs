@@ -2,7 +2,7 @@
 
 use crate::plan::Active;
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -151,13 +151,25 @@ fn overall_of(text: &str) -> Result<Overall> {
     })
 }
 
-/// The number of automatic restarts of all services together.
-pub fn restarts() -> Result<u64> {
-    let text = output(&["show", "--property=NRestarts", "--value", "*.service"])?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.trim().parse::<u64>().ok())
-        .sum())
+/// How often systemd has restarted each service by itself; those that it never restarted are left out.
+pub fn restarts() -> Result<BTreeMap<String, u64>> {
+    Ok(restarts_of(&output(&[
+        "show",
+        "--property=Id,NRestarts",
+        "*.service",
+    ])?))
+}
+
+fn restarts_of(text: &str) -> BTreeMap<String, u64> {
+    let services = text.split("\n\n").filter_map(|block| {
+        let value = |name: &str| {
+            let mut lines = block.lines().filter_map(|line| line.split_once('='));
+            lines.find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        let restarts = value("NRestarts")?.parse().ok()?;
+        Some((value("Id")?.to_owned(), restarts))
+    });
+    services.filter(|(_, restarts)| *restarts > 0).collect()
 }
 
 /// How a service failed.

@@ -58,3 +58,10 @@ fn units_that_stop_with_others_are_read_from_their_properties() {
     let expected = ["app.service", "web.service", "part.service", "far.target"];
     assert_eq!(units, expected);
 }
+
+#[test]
+fn restarts_are_counted_for_each_service() {
+    let text = "Id=a.service\nNRestarts=0\n\nNRestarts=3\nId=b.service\n\nId=c.service\n";
+    let counts = restarts_of(text);
+    assert_eq!(counts, [("b.service".to_owned(), 3)].into());
+}

@@ -7,6 +7,9 @@ use crate::{Generation, progress};
 /// The longest time limit for a confirmation, in seconds: lichen-bless.service is given that much more time.
 pub const LONGEST_CONFIRMATION: u64 = 600;
 
+/// How a device begins to say that nobody confirmed a change in time. Hosts only choose a hint by it.
+pub const UNCONFIRMED: &str = "not confirmed within";
+
 /// What to do with a toplevel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {

@@ -51,4 +51,12 @@ in
     "lichen.healthChecks.x: exactly one of `http', `command' and `unit' has to be set.";
   "a language the image has not" = failed { i18n.defaultLocale = "de_DE.UTF-8"; }
     "i18n.defaultLocale is `de_DE.UTF-8', but the image has no locale other than C.UTF-8.";
+  "users who are trusted to bring in store paths" = failed { nix.settings.trusted-users = [ "root" "ops" ]; }
+    "nix.settings.trusted-users: only root brings in store paths and changes generations, as the device has neither a nix-daemon nor sudo. Deploy as root, whose keys users.users.root.openssh.authorizedKeys and lichen.toml name.";
+  "several systems in one generation" = failed { specialisation.night.configuration.services.openssh.enable = false; }
+    "specialisation is not offered: write a page of its own that imports this one, and deploy it: `./lichen deploy HOST PAGE`; the way back is a rollback.";
+  "tools made for NixOS find what they look for" = {
+    expr = let it = eval { }; in [ it.class (it ? lib) (it ? pkgs) it._module.specialArgs ];
+    expected = [ "nixos" true true { } ];
+  };
 }

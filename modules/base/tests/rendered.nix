@@ -62,7 +62,7 @@ in
       + "\t\tct state vmap { invalid : drop, established : accept, related : accept, new : jump input-allow, untracked : jump input-allow }\n"
       + "\t}\n\n\tchain input-allow {\n"
       + "\t\ttcp dport { 22, 80, 8080 } accept\n"
-      + "\t\tudp dport { 60000-60010 } accept\n"
+      + "\t\tudp dport { 5353, 60000-60010 } accept\n"
       + "\t\tiifname \"wg0\" tcp dport { 9100 } accept\n"
       + "\t\ticmp type echo-request limit rate 1/second accept comment \"allow ping\"\n"
       + "\t\ticmpv6 type != { nd-redirect, 139 } accept comment \"all of ICMPv6 but redirects and node information queries\"\n"
@@ -192,10 +192,29 @@ in
       Address=10.0.0.2/24
       DHCP=no
       IPv6PrivacyExtensions=kernel
+      MulticastDNS=true
 
       [Route]
       Gateway=10.0.0.1
     '';
+  };
+  "a device answers to NAME.local unless its page says otherwise" = {
+    expr =
+      let
+        told = module: {
+          resolved = (etc module) ? "systemd/resolved.conf.d/00-disable-mdns.conf";
+          link = linesWith "MulticastDNS" (file "systemd/network/99-ethernet-default-dhcp.network" module);
+          firewall = linesWith "5353" (file "nftables.conf" module);
+          console = builtins.fromJSON (file "lichen/console.json" module);
+        };
+      in
+      [ (told { lichen.pages = [ { port = 8080; } ]; }) (told { lichen.localName = false; })
+        (linesWith "MulticastDNS" (file "systemd/network/10-mine.network" { systemd.network.networks."10-mine" = { name = "eth1"; networkConfig.MulticastDNS = "resolve"; }; })) ];
+    expected = [
+      { resolved = true; link = [ "MulticastDNS=true" ]; firewall = [ "\t\tudp dport { 5353 } accept" ]; console = { local_name = true; pages = [ [ "http" 8080 ] ]; }; }
+      { resolved = false; link = [ ]; firewall = [ ]; console = { local_name = false; pages = [ ]; }; }
+      [ "MulticastDNS=resolve" ]
+    ];
   };
   "WireGuard: the key is a file, or a credential" = {
     expr = map (m: file "systemd/network/40-wg0.netdev" { networking.wireguard.interfaces.wg0 = m; }) [

@@ -90,6 +90,7 @@ in
   } // lib.optionalAttrs (options ? lichen) {
     # NixOS, which these modules can be imported into as well, has no such options.
     lichen = {
+      pages = lib.optional cfg.openFirewall { inherit (cfg) port; };
       recovery.services = lib.optional worthReboot unit;
       healthChecks.${name}.http = "${told}/health";
       state = mkIf (data != null) {

@@ -79,7 +79,11 @@ in
           receivers = [ receiver ];
         };
       };
-      exporters = lib.genAttrs exporters (_: { enable = true; listenAddress = mkDefault "127.0.0.1"; });
+      exporters = lib.mkMerge [
+        (lib.genAttrs exporters (_: { enable = true; listenAddress = mkDefault "127.0.0.1"; }))
+        # When it started, by which restarts are seen.
+        { postgres.extraFlags = [ "--collector.postmaster" ]; }
+      ];
     };
     networking.firewall.allowedTCPPorts = mkIf monitoring.openFirewall [ prometheus.port ];
     systemd.services.alertmanager.serviceConfig.ImportCredential = "alertmanager.*";

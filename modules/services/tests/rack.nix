@@ -50,11 +50,12 @@ in
       (it.services.redis.servers ? rack)
       (lib.attrNames it.lichen.state)
       (map (job: job.job_name) (prometheus elsewhere).scrape_configs)
-      (beginning [ "Wants" "After" "SupplementaryGroups" ] (unit elsewhere))
+      it.users.users.rack.extraGroups
+      (beginning [ "Wants" "After" ] (unit elsewhere))
     ];
     expected = [
       "require" "rediss://cache.example.org:6380" false false [ "alertmanager" "prometheus" ]
-      [ "alertmanager" "nginx" "node" "prometheus" "rack" ]
+      [ "alertmanager" "nginx" "node" "prometheus" "rack" ] [ ]
       [ "After=network.target" ]
     ];
   };
@@ -67,12 +68,13 @@ in
     expected = [ false false ];
   };
   "its unit is confined and bounded, and ends after its requests" = {
-    expr = beginning [ "Type" "LimitNOFILE" "Memory" "TimeoutStopSec" "ImportCredential" "PrivateUsers" "ProtectSystem" "SupplementaryGroups" ] (unit { });
+    expr = beginning [ "Type" "LimitNOFILE" "Memory" "TimeoutStopSec" "ImportCredential" "PrivateUsers" "ProtectSystem" ] (unit { });
     expected = [
       "ImportCredential=rack.*" "LimitNOFILE=16384" "MemoryDenyWriteExecute=true" "MemoryHigh=256M" "MemoryMax=384M" "PrivateUsers=true" "ProtectSystem=strict"
-      "SupplementaryGroups=redis" "TimeoutStopSec=40s" "Type=notify"
+      "TimeoutStopSec=40s" "Type=notify"
     ];
   };
+  "it, and its commands, may use the socket of its cache" = { expr = (eval { }).config.users.users.rack.extraGroups; expected = [ "redis" ]; };
   "its cache forgets what was used least, and keeps the rest through a restart" = {
     expr = beginning [ "maxmemory" "appendonly" "appendfsync" "port" ] (linesOf (etc { })."redis/redis-rack.conf".text);
     expected = [ "appendfsync everysec" "appendonly yes" "maxmemory 256mb" "maxmemory-policy allkeys-lru" "port 0" ];

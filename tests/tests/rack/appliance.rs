@@ -86,12 +86,17 @@ impl<'m> Planner<'m> {
         Ok(planner)
     }
 
-    /// The same planner, as the machine has it now.
-    pub fn again(&self, machine: &'m Machine) -> Self {
+    /// The planner of a machine that knows this token.
+    pub fn knowing(machine: &'m Machine, token: &str) -> Self {
         Planner {
             machine,
-            token: self.token.clone(),
+            token: token.to_owned(),
         }
+    }
+
+    /// The token that was made.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Asks over HTTP, in the local network.
@@ -113,10 +118,11 @@ impl<'m> Planner<'m> {
 
     /// Asks over TLS, with the device's own certificate as the only one that is trusted.
     pub fn https(&self, path: &str) -> Result<Told> {
-        let certificate = self
-            .machine
-            .sh(&format!("openssl x509 -in /var/lib/self-signed/nginx-{NAME}.pem"))?;
-        self.machine.write_file(CERTIFICATE, certificate.as_bytes())?;
+        let certificate = self.machine.sh(&format!(
+            "openssl x509 -in /var/lib/self-signed/nginx-{NAME}.pem"
+        ))?;
+        self.machine
+            .write_file(CERTIFICATE, certificate.as_bytes())?;
         let port = self.machine.port(443)?;
         let options = format!("--cacert {CERTIFICATE} --connect-to ::{HOST}:{port}");
         self.ask("GET", &format!("https://{NAME}{path}"), &options, None)
@@ -128,7 +134,8 @@ impl<'m> Planner<'m> {
             options += &format!(" -H 'Authorization: Bearer {}'", self.token);
         }
         if let Some(body) = body {
-            self.machine.write_file("/run/asked", body.to_string().as_bytes())?;
+            self.machine
+                .write_file("/run/asked", body.to_string().as_bytes())?;
             options += " -H 'Content-Type: application/json' --data-binary @/run/asked";
         }
         let status = self.machine.sh(&format!(
@@ -177,7 +184,11 @@ impl<'m> Planner<'m> {
 
     /// Waits until the planner is ready, or is not.
     pub fn is_ready(&self, ready: bool) -> Result<()> {
-        let what = if ready { "a ready planner" } else { "a planner that is not ready" };
+        let what = if ready {
+            "a ready planner"
+        } else {
+            "a planner that is not ready"
+        };
         self.machine.wait_until(what, SOON, || {
             let answer = self.machine.web(80)?.get("/api/health/ready")?;
             ensure!((answer.status == 200) == ready, "{answer:?}");

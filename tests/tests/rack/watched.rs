@@ -12,8 +12,13 @@ const ON_BOARDS: &str = "soc_";
 pub fn all_is_found(machine: &Machine) -> Result<()> {
     let panels = panels(machine)?;
     let rules = rules(machine)?;
-    ensure!(panels.len() > 30 && rules.len() > 30, "{panels:?} {rules:?}");
-    let own = rules.iter().filter(|rule| text(rule, "name").starts_with("Rack"));
+    ensure!(
+        panels.len() > 30 && rules.len() > 30,
+        "{panels:?} {rules:?}"
+    );
+    let own = rules
+        .iter()
+        .filter(|rule| text(rule, "name").starts_with("Rack"));
     let expressions: Vec<&str> = own
         .map(|rule| text(rule, "query"))
         .chain(panels.iter().map(String::as_str))
@@ -25,7 +30,7 @@ pub fn all_is_found(machine: &Machine) -> Result<()> {
     wanted.retain(|selector| !selector.metric.starts_with(ON_BOARDS));
 
     machine.wait_until("every series", BOOT, || {
-        let known = ask(machine, "series", "match[]={__name__=~\".+\"}")?;
+        let known = ask(machine, "series", Some(("match[]", "{__name__=~\".+\"}")))?;
         let known = known.as_array().context("no series")?;
         for selector in &wanted {
             ensure!(
@@ -38,7 +43,7 @@ pub fn all_is_found(machine: &Machine) -> Result<()> {
     // Rates need a second look at everything.
     machine.wait_until("panels that draw", BOOT, || {
         for panel in panels.iter().filter(|panel| !panel.contains(ON_BOARDS)) {
-            let drawn = ask(machine, "query", &format!("query={panel}"))?;
+            let drawn = ask(machine, "query", Some(("query", panel)))?;
             let series = drawn["result"].as_array().context("no result")?;
             ensure!(!series.is_empty(), "nothing is {panel}");
         }
@@ -61,14 +66,13 @@ pub fn all_is_found(machine: &Machine) -> Result<()> {
 /// Whether a series has this name, is of this job, and has labels of these names.
 fn is_meant(selector: &Selector, series: &Value) -> bool {
     series["__name__"] == selector.metric.as_str()
-        && selector
-            .matchers
-            .iter()
-            .all(|(label, operator, value)| match (label.as_str(), operator.as_str()) {
+        && selector.matchers.iter().all(|(label, operator, value)| {
+            match (label.as_str(), operator.as_str()) {
                 ("job", "=") => series["job"] == value.as_str(),
                 ("job", "=~") => value.split('|').any(|job| series["job"] == job),
                 _ => series[label].is_string(),
-            })
+            }
+        })
 }
 
 /// What the panels of both dashboards draw, with every device chosen.
@@ -78,7 +82,9 @@ fn panels(machine: &Machine) -> Result<Vec<String>> {
         let dashboard = machine.sh(&format!("cat /etc/rack/dashboards/{file}.json"))?;
         let dashboard: Value = serde_json::from_str(&dashboard)?;
         let panels = dashboard["panels"].as_array().context("no panels")?;
-        let targets = panels.iter().filter_map(|panel| panel["targets"].as_array());
+        let targets = panels
+            .iter()
+            .filter_map(|panel| panel["targets"].as_array());
         all.extend(targets.flatten().map(|target| {
             text(target, "expr")
                 .replace("$instance", ".+")
@@ -89,19 +95,21 @@ fn panels(machine: &Machine) -> Result<Vec<String>> {
 }
 
 fn rules(machine: &Machine) -> Result<Vec<Value>> {
-    let groups = ask(machine, "rules", "type=alert")?;
+    let groups = ask(machine, "rules?type=alert", None)?;
     let groups = groups["groups"].as_array().context("no groups")?;
     let rules = groups.iter().filter_map(|group| group["rules"].as_array());
     Ok(rules.flatten().cloned().collect())
 }
 
 /// The data of an answer of Prometheus.
-fn ask(machine: &Machine, what: &str, parameter: &str) -> Result<Value> {
-    machine.write_file("/run/parameter", parameter.as_bytes())?;
-    let (name, _) = parameter.split_once('=').context("no name")?;
-    let answer = machine.sh(&format!(
-        "cut -d = -f 2- /run/parameter | curl -fsS -m 60 -G --data-urlencode '{name}@-' http://127.0.0.1:9090/api/v1/{what}"
-    ))?;
+fn ask(machine: &Machine, what: &str, parameter: Option<(&str, &str)>) -> Result<Value> {
+    let mut options = String::new();
+    if let Some((name, value)) = parameter {
+        machine.write_file("/run/parameter", value.as_bytes())?;
+        options = format!("-G --data-urlencode '{name}@/run/parameter'");
+    }
+    let url = format!("http://127.0.0.1:9090/api/v1/{what}");
+    let answer = machine.sh(&format!("curl -fsS -m 60 {options} '{url}'"))?;
     let answer: Value = serde_json::from_str(&answer)?;
     ensure!(answer["status"] == "success", "{answer}");
     Ok(answer["data"].clone())

@@ -1,4 +1,4 @@
-//! The only owner of the history: writes readings and messages to the card, and answers queries.
+//! The only one who writes the history: readings and messages come to the card, whatever others ask meanwhile.
 //!
 //! It may be slow, because no time-critical code waits for it. What cannot be written (for example to a full card) is
 //! kept in memory, and alerts are sent all the same.
@@ -11,11 +11,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kit::{Actor, Component, Kit, Worker};
+use tokio::sync::Semaphore;
 
+use super::reader::Reader;
 use super::store::{Batch, Series, Store, open_or_set_aside};
 use crate::alert::{Judge, Message, Outbox, Overrides, SharedWebhook};
 use crate::reading::Reading;
 
+/// How many may wait for their part of the history at once; further ones are told so.
+const READERS: usize = 8;
 /// The time limit for a job: a slow card or a query over years may need it.
 const BEAT: Duration = Duration::from_secs(60);
 /// How many readings are kept in memory while the card cannot be written: one week at one a minute.
@@ -35,6 +39,10 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct History {
     keeper: Worker<Keeper>,
+    /// Who answers queries; a history in memory has only the keeper.
+    reader: Option<Worker<Reader>>,
+    readers: Arc<Semaphore>,
+    component: Component,
     shared: Arc<Shared>,
 }
 
@@ -61,22 +69,39 @@ impl History {
             ),
         }
         let shared = Arc::new(Shared::default());
-        let keeper = kit.worker("history", BEAT, |component| Keeper {
-            settings,
-            judge,
-            outbox,
-            webhook,
-            shared: shared.clone(),
-            component,
-            store: None,
-            loaded: false,
-            suspect: false,
-            last_forget: 0,
-            unsaved: VecDeque::new(),
-            messages: Vec::new(),
-            gone: Vec::new(),
+        let path = settings.path.clone();
+        let mut of_keeper = None;
+        let keeper = kit.worker("history", BEAT, |component| {
+            of_keeper = Some(component.clone());
+            Keeper {
+                settings,
+                judge,
+                outbox,
+                webhook,
+                shared: shared.clone(),
+                component,
+                store: None,
+                loaded: false,
+                suspect: false,
+                last_forget: 0,
+                unsaved: VecDeque::new(),
+                messages: Vec::new(),
+                gone: Vec::new(),
+            }
         })?;
-        Ok(History { keeper, shared })
+        let component = of_keeper.context("the history has no component")?;
+        let reader = match path {
+            Some(path) => Some(kit.worker("history reader", BEAT, |_| Reader::of(path))?),
+            None => None,
+        };
+        let readers = Arc::new(Semaphore::new(READERS));
+        Ok(History {
+            keeper,
+            reader,
+            readers,
+            component,
+            shared,
+        })
     }
 
     /// Records a reading.
@@ -97,10 +122,23 @@ impl History {
         self.keeper.send(move |keeper| keeper.delivered(key));
     }
 
-    /// Queries a period of the history.
+    /// Queries a period of the history. Nobody who measures or sends alerts waits for it.
     pub async fn series(&self, from: i64, to: i64, points: u32) -> anyhow::Result<Series> {
-        let question = move |keeper: &mut Keeper| keeper.series(from, to, points);
-        self.keeper.ask(question).await?
+        let Some(reader) = &self.reader else {
+            let question = move |keeper: &mut Keeper| keeper.series(from, to, points);
+            return self.keeper.ask(question).await?;
+        };
+        let _place = self
+            .readers
+            .try_acquire()
+            .context("too many ask for the history at once")?;
+        let answer = reader
+            .ask(move |reader| reader.series(from, to, points))
+            .await?;
+        if answer.as_ref().is_err_and(kit::database::is_damage) {
+            self.keeper.send(Keeper::found_damage);
+        }
+        answer
     }
 
     /// Stores changes made over the API; they take effect once they are stored.
@@ -123,6 +161,8 @@ impl History {
     fn feed(&self, job: impl FnOnce(&mut Keeper) + Send + 'static) {
         if !self.keeper.offer(job) {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            self.component
+                .degraded("a reading was lost: the history does not keep up");
         }
     }
 }
@@ -187,6 +227,13 @@ impl Keeper {
         };
         self.suspects(&series);
         series
+    }
+
+    /// Somebody else has seen that the file is damaged.
+    fn found_damage(&mut self) {
+        self.suspect = true;
+        self.store = None;
+        self.save();
     }
 
     /// Stores messages before sending them: a crash in between delays a message, but neither loses nor repeats it.

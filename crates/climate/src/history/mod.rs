@@ -2,6 +2,7 @@
 
 mod backup;
 mod keeper;
+mod reader;
 mod store;
 
 pub use backup::{back_up, restore};

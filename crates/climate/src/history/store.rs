@@ -107,6 +107,11 @@ impl Store {
         Ok(Store(SCHEMA.open(path)?))
     }
 
+    /// Opens the file, which there must be, to read it only.
+    pub fn open_to_read(path: &Path) -> anyhow::Result<Self> {
+        Ok(Store(SCHEMA.open_to_read(path)?))
+    }
+
     /// Whether another process, such as a restore, has written since the last call.
     pub fn changed_by_others(&mut self) -> anyhow::Result<bool> {
         self.0.changed_by_others()

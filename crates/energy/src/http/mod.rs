@@ -43,6 +43,10 @@ pub fn routes(sources: Arc<Sources>) -> Router {
         .merge(kit::page::files([
             ("/", include_str!("../page/index.html")),
             ("/energy.css", include_str!("../page/energy.css")),
+            // Scripts use what those before them define.
+            ("/time.js", include_str!("../page/time.js")),
+            ("/prices.js", include_str!("../page/prices.js")),
+            ("/chart.js", include_str!("../page/chart.js")),
             ("/energy.js", include_str!("../page/energy.js")),
         ]))
 }

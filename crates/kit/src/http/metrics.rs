@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 
+use crate::api::Problem;
 use crate::device;
 use crate::disk;
 use crate::health::Status;
@@ -69,6 +70,7 @@ fn toplevel() -> String {
 pub(super) fn routes(kit: &Kit) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/metrics.json", get(in_json))
         .with_state(kit.clone())
 }
 
@@ -89,6 +91,14 @@ async fn metrics(State(kit): State<Kit>, headers: HeaderMap) -> Response {
     match encoded.and_then(|()| kit.metrics().write(&mut text)) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The metrics in JSON for whoever sends no `Accept`, as curl; a service that has none in JSON has no such page.
+async fn in_json(State(kit): State<Kit>) -> Response {
+    match kit.metrics().in_json() {
+        Some(body) => Json(body).into_response(),
+        None => Problem::plain(StatusCode::NOT_FOUND, "no such page").into_response(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod health;
 mod metrics;
 mod request;
+mod seats;
 mod server;
 
 use axum::Router;

@@ -1,4 +1,4 @@
-//! The accept loop: limits the number of connections, closes idle ones, drains all of them at the end, and lets handlers know
+//! The accept loop: gives each connection a seat or turns it away, closes idle ones, drains all of them at the end, and lets handlers know
 //! from which address a request comes.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::seats::Seats;
 use crate::config::HttpSettings;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -32,7 +33,7 @@ pub(super) async fn run(
     shutdown: &Shutdown,
     metrics: &Metrics,
 ) {
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let seats = Seats::new(settings.max_connections);
     // Rejected connections hold a file descriptor until they are answered, so their number is limited, too.
     let door = Arc::new(Semaphore::new(settings.max_connections));
     let graceful = GracefulShutdown::new();
@@ -54,7 +55,7 @@ pub(super) async fn run(
             },
             () = shutdown.requested() => break,
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let Some(seat) = seats.take(peer.ip()) else {
             metrics.refused.inc();
             if let Ok(place) = door.clone().try_acquire_owned() {
                 tokio::spawn(async move {
@@ -81,7 +82,7 @@ pub(super) async fn run(
                 tracing::debug!(%error, "connection ended early");
             }
             open.dec();
-            drop(place);
+            drop(seat);
         });
     }
     drop(listener);

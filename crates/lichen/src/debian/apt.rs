@@ -160,6 +160,14 @@ impl AptRoot {
             "APT::Install-Suggests=false".into(),
             "APT::Sandbox::User=".into(),
             "Acquire::ForceHash=SHA256".into(),
+            // Some machines, most of all images for continuous integration, are told to take unsigned archives.
+            "Acquire::AllowInsecureRepositories=false".into(),
+            "Acquire::AllowWeakRepositories=false".into(),
+            "Acquire::AllowDowngradeToInsecureRepositories=false".into(),
+            "Acquire::Check-Valid-Until=true".into(),
+            "Acquire::https::Verify-Peer=true".into(),
+            "Acquire::https::Verify-Host=true".into(),
+            "APT::Get::AllowUnauthenticated=false".into(),
             "Acquire::Languages=none".into(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
             "Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled=false".into(),
@@ -253,6 +261,54 @@ mod tests {
             "http://m/debian/pool/main/g/glibc/libc6_2.41-12+deb13u5_arm64.deb"
         );
         assert_eq!(decode("100%"), "100%");
+    }
+
+    /// A mirror in a folder, whose archives this writes to `Release`, unsigned.
+    fn forged(mirror: &Path) {
+        let packages = "Package: evil\nVersion: 1\nArchitecture: arm64\nMaintainer: x <x@x>\nFilename: pool/evil.deb\n\
+            Size: 1\nSHA256: 0000000000000000000000000000000000000000000000000000000000000000\nDescription: evil\n";
+        for suite in ["trixie", "trixie-updates", "trixie-security"] {
+            let suite = mirror.join("dists").join(suite);
+            let folder = suite.join("main/binary-arm64");
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("Packages"), packages).unwrap();
+            let hash = crate::hash::file_sha256(&folder.join("Packages")).unwrap();
+            let name = suite.file_name().unwrap().to_string_lossy();
+            let release = format!(
+                "Origin: Debian\nLabel: Debian\nSuite: {name}\nCodename: {name}\nDate: Mon, 30 Nov 2026 00:00:00 UTC\n\
+                 Architectures: arm64\nComponents: main\nSHA256:\n {hash} {} main/binary-arm64/Packages\n",
+                packages.len()
+            );
+            fs::write(suite.join("Release"), release).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_archive_that_debian_did_not_sign_is_refused_whatever_the_machine_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = folder.path().join("mirror");
+        forged(&mirror);
+        let address = format!("file:{}/", mirror.display());
+        let mirrors = Mirrors {
+            debian: address.clone(),
+            security: address,
+        };
+        let intent = "release = 'trixie'\ncomponents = ['main']\n[sets]\n[provided]\npackages = ['helper']\n";
+        let intent: Intent = toml::from_str(intent).unwrap();
+        let root = AptRoot::new(&folder.path().join("apt"), "arm64", &intent, &mirrors).unwrap();
+        let lax = folder.path().join("lax.conf");
+        let switches = "Acquire::AllowInsecureRepositories \"true\";\nAcquire::AllowDowngradeToInsecureRepositories \"true\";\n\
+            Acquire::AllowWeakRepositories \"true\";\nAPT::Get::AllowUnauthenticated \"true\";\n";
+        fs::write(&lax, switches).unwrap();
+
+        let mut update = root.apt("apt-get");
+        update
+            .env("APT_CONFIG", &lax)
+            .args(["-q", "--error-on=any", "update"]);
+        let said = stdout_of(&mut update).unwrap_err();
+        let said = format!("{said:#}");
+        assert!(said.contains("is not signed"), "{said}");
+        assert_eq!(root.names().unwrap(), HashSet::new());
     }
 
     #[test]

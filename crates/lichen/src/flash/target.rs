@@ -7,8 +7,9 @@ use rustix::fs::{Access, Advice, FallocateFlags, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// What is written to. Memory comes from [`Buffer`]; places and lengths are multiples of a sector.
 pub trait Card {
@@ -22,6 +23,42 @@ pub trait Card {
     fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Returns when all that was written is durable.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Which disk or file it is, whatever its name says. A card that takes the place of another one gets the same number, but not the same
+/// `diskseq`, which Linux counts since 5.15.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Of a disk its own number, of a file that of its file system.
+    device: u64,
+    inode: Option<u64>,
+    sequence: Option<String>,
+}
+
+impl Identity {
+    /// What is at this path now.
+    pub fn at(path: &Path) -> Result<Self> {
+        let found = std::fs::metadata(path);
+        Self::of(&found.with_context(|| format!("cannot inspect {}", path.display()))?)
+    }
+
+    fn of(found: &std::fs::Metadata) -> Result<Self> {
+        if !found.file_type().is_block_device() {
+            return Ok(Identity {
+                device: found.dev(),
+                inode: Some(found.ino()),
+                sequence: None,
+            });
+        }
+        let device = found.rdev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let sequence = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/diskseq"));
+        Ok(Identity {
+            device,
+            inode: None,
+            sequence: sequence.ok(),
+        })
+    }
 }
 
 /// A block device, or a regular file instead of one.
@@ -79,6 +116,24 @@ impl Target {
             .seek(SeekFrom::End(0))
             .with_context(|| format!("cannot tell the size of {}", path.display()))?;
         Ok(Target { file, size })
+    }
+
+    /// Refuses if this is not what was looked at before.
+    pub fn must_be(&self, before: &Identity, path: &Path) -> Result<()> {
+        let found = self.file.metadata();
+        let now = Identity::of(&found.context("cannot inspect what was opened")?)?;
+        if now != *before {
+            crate::fail!(
+                hint: "nothing was written; ./lichen flash --list shows what is there now",
+                "{} is not what it was when this command began", path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// A path by which this process reaches what is open here, whatever has its name meanwhile.
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }
 }
 

@@ -1,12 +1,16 @@
 //! Nix's `--log-format internal-json`: one JSON object a line, about activities that start, report and stop.
 
+use crate::ui;
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+// Kinds of activities, and of their results: `logging.hh` of Nix, where two of them have the same number.
+const BUILDS: u64 = 104;
 const BUILD: u64 = 105;
 const LOG_LINE: u64 = 101;
+const PROGRESS: u64 = 105;
 const KEPT_LINES: usize = 20;
 
 /// What a line told.
@@ -18,11 +22,29 @@ pub enum Event {
         name: String,
         /// How long it took.
         took: Duration,
+        /// How many steps have ended.
+        done: Count,
     },
     /// A warning of the configuration.
     Warning(String),
     /// Nothing worth showing.
     Other,
+}
+
+/// How many steps have ended, and of how many, once Nix has said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    done: usize,
+    all: usize,
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.all > self.done {
+            true => write!(f, "{} of {} steps", self.done, self.all),
+            false => f.write_str(&ui::count(self.done, "step", "steps")),
+        }
+    }
 }
 
 /// A build step under way.
@@ -48,7 +70,9 @@ pub struct Message {
 #[derive(Debug, Default)]
 pub struct Steps {
     running: BTreeMap<u64, Step>,
-    done: usize,
+    count: Count,
+    /// The activity that tells how many steps there are.
+    builds: Option<u64>,
     evaluated: bool,
     last_line: Option<String>,
     /// Error messages, in order.
@@ -101,8 +125,18 @@ impl Steps {
                 );
                 Event::Other
             }
-            ("start", _) => {
+            ("start", kind) => {
                 self.evaluated = true;
+                if kind == BUILDS {
+                    self.builds = Some(line.id);
+                }
+                Event::Other
+            }
+            ("result", PROGRESS) if self.builds == Some(line.id) => {
+                // Done, expected, running, failed. More may turn out to be needed, so the total may grow.
+                if let Some(all) = line.fields.get(1).and_then(serde_json::Value::as_u64) {
+                    self.count.all = usize::try_from(all).unwrap_or(usize::MAX);
+                }
                 Event::Other
             }
             ("result", LOG_LINE) => {
@@ -127,11 +161,12 @@ impl Steps {
             return Event::Other;
         };
         let took = step.started.elapsed();
-        self.done += 1;
+        self.count.done += 1;
         self.tails.insert(step.name.clone(), step.lines.into());
         Event::Finished {
             name: step.name,
             took,
+            done: self.count,
         }
     }
 
@@ -169,16 +204,16 @@ impl Steps {
         self.last_line.as_deref()
     }
 
-    /// "base-layer, rust-deps; 12 done".
+    /// "building base-layer, rust-deps (12 of 31 steps done)".
     pub fn summary(&self) -> String {
         if !self.evaluated {
             return "evaluating".into();
         }
         let running: Vec<&str> = self.running.values().map(|s| s.name.as_str()).collect();
-        match (running.is_empty(), self.done) {
+        match (running.is_empty(), self.count.done) {
             (true, 0) => "checking what there is to do".into(),
-            (true, n) => format!("{n} steps done"),
-            (false, n) => format!("building {} ({n} steps done)", running.join(", ")),
+            (true, _) => format!("{} done", self.count),
+            (false, _) => format!("building {} ({} done)", running.join(", "), self.count),
         }
     }
 }
@@ -229,7 +264,24 @@ mod tests {
         let event = steps.take(r#"@nix {"action":"stop","id":7}"#);
         assert!(matches!(event, Event::Finished { name, .. } if name == "base-layer"));
         assert_eq!(steps.tails["base-layer"], ["hello"]);
-        assert_eq!(steps.summary(), "1 steps done");
+        assert_eq!(steps.summary(), "1 step done");
+    }
+
+    #[test]
+    fn steps_are_counted_against_all_that_nix_expects() {
+        // As Nix 2.8 and 2.26 say it: one activity for all builds, with how many are done, expected, running, failed.
+        let mut steps = Steps::default();
+        steps.take(r#"@nix {"action":"start","id":1,"level":0,"text":"","type":104}"#);
+        steps.take(r#"@nix {"action":"start","id":2,"level":0,"text":"","type":103}"#);
+        steps.take(r#"@nix {"action":"result","fields":[0,3,1,0],"id":1,"type":105}"#);
+        // Copies, which are no steps.
+        steps.take(r#"@nix {"action":"result","fields":[0,9,0,0],"id":2,"type":105}"#);
+        steps.take(r#"@nix {"action":"start","fields":["/nix/store/9xcrm99q63m00a3wccxazxxxp1s5r63j-base-layer.drv","",1,1],"id":7,"level":3,"text":"building","type":105}"#);
+        assert_eq!(steps.summary(), "building base-layer (0 of 3 steps done)");
+        let Event::Finished { done, .. } = steps.take(r#"@nix {"action":"stop","id":7}"#) else {
+            panic!("the step has not ended");
+        };
+        assert_eq!(done.to_string(), "1 of 3 steps");
     }
 
     #[test]

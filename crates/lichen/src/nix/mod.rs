@@ -221,8 +221,8 @@ fn follow(stderr: impl BufRead + Send + 'static, log: &mut File, what: &str) -> 
             Err(RecvTimeoutError::Disconnected) => break,
         };
         match steps.take(&String::from_utf8_lossy(&line)) {
-            Event::Finished { name, took } if took.as_secs() >= 1 => {
-                live.line(&format!("built {name} ({})", duration(took)));
+            Event::Finished { name, took, done } if took.as_secs() >= 1 => {
+                live.line(&format!("built {name} ({}); {done}", duration(took)));
             }
             Event::Warning(text) => {
                 live.clear();

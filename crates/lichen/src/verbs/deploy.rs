@@ -121,11 +121,11 @@ impl Deploy<'_> {
                 let took = ui::duration(live.elapsed());
                 match result {
                     // The plan is the result.
-                    Ok(plan) if plan.contains('\n') => println!("{host}: {plan}"),
-                    Ok(words) => println!("{host}: {words}, {took}"),
+                    Ok(plan) if plan.contains('\n') => ui::result(format!("{host}: {plan}")),
+                    Ok(words) => ui::result(format!("{host}: {words}, {took}")),
                     Err(error) => {
                         if !self.alone {
-                            println!("{}", failed_words(host, &took, &error));
+                            ui::result(failed_words(host, &took, &error));
                         }
                         failed
                             .lock()
@@ -182,6 +182,14 @@ impl Deploy<'_> {
         let missing = device.order(&Command::Missing, paths.as_bytes())?;
         let missing: Missing = serde_json::from_str(&missing)
             .with_context(|| format!("{}: cannot read what it lacks", device.host))?;
+        // A device may be anybody's, and these names become arguments of Nix.
+        for path in missing.missing.iter().chain(&missing.bases) {
+            anyhow::ensure!(
+                store::is_path(path),
+                "{}: `{path}` is no path of a Nix store",
+                device.host
+            );
+        }
         let mut whole = BTreeSet::new();
         let mut sent = 0;
         // At most one retry: after it, all paths are sent in full, so no delta can fail.

@@ -5,7 +5,7 @@ use crate::failure::Hint;
 use crate::flash::disks;
 use crate::flash::progress::Progress;
 use crate::flash::source::Source;
-use crate::flash::target::{self, Target};
+use crate::flash::target::{self, Identity, Target};
 use crate::workspace::Workspace;
 use crate::{ask, flash, lichen_toml, text, ui};
 use anyhow::{Context, Result};
@@ -85,25 +85,28 @@ pub fn run(workspace: &Workspace, args: &FlashArgs) -> Result<()> {
     let device = &resolve(device, args.file)?;
     check(device, args.file, 0)?;
     target::check_permission(device)?;
+    let chosen = Identity::at(device)?;
 
     let path = match path {
         Some(path) => path,
         None => build::image(workspace, image, false)?.image,
     };
     let source = Source::open(&path, &Progress::default())?;
-    let summary = check(device, args.file, source.size)?;
-    ui::say(summary);
-    if !args.yes {
-        confirm(device)?;
-    }
+    // From before the question to the last byte it stays open: what is shown is what is written to, whatever happens to its name.
     let card = match args.file {
         true => Target::file(device)?,
         false => Target::device(device)?,
     };
+    card.must_be(&chosen, device)?;
+    ui::say(check(device, args.file, source.size)?);
+    card.must_be(&Identity::at(device)?, device)?;
+    if !args.yes {
+        confirm(device)?;
+    }
     // Up to here, a signal simply ends the program.
     let progress = Progress::listening()?;
     flash::flash(&card, &source, !args.no_verify, &progress, || {
-        give(device, toml.as_deref())
+        give(&card, toml.as_deref())
     })?;
     drop(card);
     ui::say(format!(
@@ -170,16 +173,17 @@ fn confirm(device: &Path) -> Result<()> {
 }
 
 /// Writes lichen.toml to the card, durably, and reads it back.
-fn give(device: &Path, toml: Option<&str>) -> Result<()> {
+fn give(card: &Target, toml: Option<&str>) -> Result<()> {
     let Some(toml) = toml else {
         return Ok(());
     };
+    let device = &card.path();
     card::write_to_boot(device, &[(lichen_toml::NAME, toml.as_bytes())])?;
-    let context = || format!("cannot write to BOOT of {}", device.display());
-    let file = File::open(device).with_context(context)?;
-    file.sync_all().with_context(context)?;
+    let context = "cannot write to the card's BOOT";
+    let file = File::open(device).context(context)?;
+    file.sync_all().context(context)?;
     // Drop the kernel's cache, so that it is read from the card.
-    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).with_context(context)?;
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).context(context)?;
     if card::read_from_boot(device, lichen_toml::NAME)? != toml.as_bytes() {
         crate::fail!(hint: "take another card", "lichen.toml on the card differs from what was written");
     }

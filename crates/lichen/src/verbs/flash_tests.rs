@@ -271,3 +271,56 @@ fn mistakes_are_told_by_their_options_and_no_secret_is() {
         assert!(what.contains(expected) && !what.contains("kurz"), "{what}");
     }
 }
+
+#[test]
+fn what_takes_the_place_of_the_card_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let [chosen, kept, other] = ["card", "kept", "other"].map(|name| folder.path().join(name));
+    card::testing::card(&chosen).unwrap();
+    card::testing::card(&other).unwrap();
+    std::fs::hard_link(&chosen, &kept).unwrap();
+    let untouched = std::fs::read(&other).unwrap();
+
+    // The question stands while somebody moves another file, or disk, to the name that was shown.
+    let before = Identity::at(&chosen).unwrap();
+    let opened = Target::file(&chosen).unwrap();
+    opened.must_be(&before, &chosen).unwrap();
+    std::fs::rename(&other, &chosen).unwrap();
+    give(&opened, Some("hostname = \"rack7\"\n")).unwrap();
+    assert_eq!(std::fs::read(&chosen).unwrap(), untouched);
+    let toml = card::read_from_boot(&kept, "lichen.toml").unwrap();
+    assert_eq!(toml, b"hostname = \"rack7\"\n");
+
+    // The same while the image was built: nothing is even shown.
+    let opened = Target::file(&chosen).unwrap();
+    let (what, _) = failure(opened.must_be(&before, &chosen));
+    assert!(what.ends_with("is not what it was when this command began"));
+}
+
+#[test]
+fn a_card_that_was_exchanged_in_its_reader_is_another_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["one", "two"].map(|name| folder.path().join(name));
+    for file in &files {
+        std::fs::write(file, vec![0xee; 1 << 20]).unwrap();
+    }
+    let Some(one) = Loop::of(&files[0]) else {
+        return;
+    };
+    let device = PathBuf::from(&one.device);
+    let before = Identity::at(&device).unwrap();
+    assert_eq!(before, Identity::at(&device).unwrap());
+    drop(one);
+    let again = program("losetup")
+        .arg(&device)
+        .arg(&files[1])
+        .status()
+        .unwrap();
+    if again.success() {
+        let _two = Loop {
+            device: device.display().to_string(),
+            mounted: None,
+        };
+        assert_ne!(before, Identity::at(&device).unwrap());
+    }
+}

@@ -1,14 +1,13 @@
-//! `lichen status`, `rollback`, `secret`, `logs`: the verbs for running devices.
+//! `lichen status`, `rollback`, `secret`: the verbs for running devices.
 
 use crate::remote::{Device, Ended, SshArgs};
 use crate::ui;
 use anyhow::{Context, Result};
 use protocol::Generation;
-use protocol::command::{Command, Outcome, quoted};
+use protocol::command::{Command, Outcome};
 use protocol::progress::{Event, Listener};
 use protocol::status::Status;
 use std::collections::BTreeMap;
-use std::io::Write;
 
 /// Show the state of devices, one screen for each
 #[derive(Debug, clap::Args)]
@@ -54,24 +53,6 @@ enum SecretVerb {
     },
 }
 
-/// Show a device's journal
-#[derive(Debug, clap::Args)]
-pub struct LogsArgs {
-    /// The device, as ssh knows it
-    host: String,
-    /// Follow the journal
-    #[arg(short, long)]
-    follow: bool,
-    /// Only messages of this unit
-    #[arg(short, long)]
-    unit: Option<String>,
-    /// How many of the last lines to show
-    #[arg(short = 'n', long, default_value_t = 100)]
-    lines: u32,
-    #[command(flatten)]
-    ssh: SshArgs,
-}
-
 /// Runs `lichen status`.
 pub fn status(args: &StatusArgs) -> Result<()> {
     let mut all = BTreeMap::new();
@@ -83,7 +64,7 @@ pub fn status(args: &StatusArgs) -> Result<()> {
                 if args.hosts.len() > 1 {
                     println!("{host}:");
                 }
-                println!("{status}");
+                ui::result(status);
             }
             Ok(status) => drop(all.insert(host, status)),
             Err(error) => {
@@ -96,10 +77,20 @@ pub fn status(args: &StatusArgs) -> Result<()> {
         }
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        println!("{}", in_ascii(&serde_json::to_string_pretty(&all)?));
     }
     anyhow::ensure!(failed.is_empty(), "no answer from {}", failed.join(", "));
     Ok(())
+}
+
+/// The same JSON without control characters that JSON would let through and a terminal obeys.
+fn in_ascii(json: &str) -> String {
+    let escaped = |c: char| match c {
+        '\n' => c.to_string(),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    json.chars().map(escaped).collect()
 }
 
 fn one(host: &str, ssh: &SshArgs) -> Result<Status> {
@@ -137,28 +128,4 @@ fn tell(device: &Device, command: &Command<'_>) -> Result<Ended> {
         }
     };
     device.run(&command.line(), &mut |_| Ok(()), &mut heard)
-}
-
-/// Runs `lichen logs`.
-pub fn logs(args: &LogsArgs) -> Result<()> {
-    let device = Device::connect(&args.host, &args.ssh)?;
-    let mut command = format!("journalctl --no-pager -n {}", args.lines);
-    if args.follow {
-        command += " -f";
-    }
-    if let Some(unit) = &args.unit {
-        command += &format!(" -u {}", quoted(unit));
-    }
-    // stderr is passed on line by line.
-    let mut heard = |line: &str| {
-        let _ = writeln!(std::io::stdout(), "{line}");
-    };
-    let ended = device.run(&format!("{command} 1>&2"), &mut |_| Ok(()), &mut heard)?;
-    anyhow::ensure!(
-        ended.code == 0,
-        "{}: journalctl ended with {}",
-        device.host,
-        ended.code
-    );
-    Ok(())
 }

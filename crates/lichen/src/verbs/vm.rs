@@ -20,6 +20,10 @@ use std::time::Duration;
 /// The card has the size of the smallest one on sale.
 const CARD: u64 = 4 << 30;
 const HELP: &str = "./lichen vm --help";
+/// Kernel arguments that log root in on the console of this machine, which belongs to whoever started it. No image says so, and
+/// nothing but the card's extra.env does (`agetty(8)`, `login(1)`, `systemd.system-credentials(7)`).
+const LOGGED_IN: &str =
+    "systemd.set_credential=agetty.autologin:root systemd.set_credential=login.noauth:yes";
 /// The time limit for the first boot, under emulation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a machine that can be reached may take for the rest. Its SSH server and its page start together.
@@ -111,7 +115,12 @@ pub fn run(workspace: &Workspace, args: &VmArgs) -> Result<()> {
     let mut child = command.spawn().context("cannot run QEMU")?;
     if !args.detach {
         announce(name, args, web.is_some());
-        ui::say("this terminal is its console; Ctrl-A X pulls the plug");
+        ui::say(
+            "this terminal is its console, where root will be logged in; Ctrl-A X pulls the plug",
+        );
+        ui::say(
+            "U-Boot warns of a bad CRC and of a missing TPM: that is so on each emulated machine, and harmless",
+        );
         let status = child.wait().context("cannot wait for QEMU")?;
         if !status.success() {
             bail!("QEMU failed: {status}");
@@ -225,7 +234,8 @@ pub fn prepare_card(
         }),
         ..card.provision()
     })?;
-    let files = [(lichen_toml::NAME, toml.as_str()), ("extra.env", EXTRA)];
+    let extra = format!("{} {LOGGED_IN}\n", EXTRA.trim_end());
+    let files = [(lichen_toml::NAME, toml.as_str()), ("extra.env", &extra)];
     card::write_to_boot(&path, &files.map(|(name, text)| (name, text.as_bytes())))?;
     std::fs::write(&origin, real.display().to_string())
         .with_context(|| format!("cannot write {}", origin.display()))
@@ -285,6 +295,13 @@ mod tests {
         for card in [Some(first), then].into_iter().flatten() {
             prepare_card(&qemu, folder.path(), &image, &tools, card, "attic")?;
         }
+        let extra = card::read_from_boot(&qemu.file("card.img"), "extra.env")?;
+        let extra = String::from_utf8(extra)?;
+        assert!(
+            extra.starts_with("extra=") && extra.lines().count() == 1,
+            "{extra}"
+        );
+        assert!(extra.trim_end().ends_with(LOGGED_IN), "{extra}");
         let toml = card::read_from_boot(&qemu.file("card.img"), lichen_toml::NAME)?;
         Ok(protocol::lichen_toml::read(&toml, &|_| true).unwrap())
     }

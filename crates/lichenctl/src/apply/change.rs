@@ -22,6 +22,10 @@ use protocol::recovery::Reason;
 use protocol::status::Awaited;
 use std::path::Path;
 
+/// What clients show last that end with the connection, as nixos-rebuild does, which then says that all is done.
+const NOT_KNOWN: &str =
+    "the result is not known yet: `lichen status HOST` tells whether it stays, in a minute or two";
+
 /// A change that is prepared: it is decided, the affected service data are copied, and its files are on BOOT.
 pub(super) struct Change<'a> {
     root: &'a Root,
@@ -121,6 +125,7 @@ impl<'a> Change<'a> {
         if let Some(next_root) = next_root {
             let what = format!("soft-rebooting into generation {generation}");
             note(&what);
+            say(NOT_KNOWN);
             recovery::announce(root, Reason::Update, &what);
             recovery::set_off(root, systemd::soft_reboot_soon)?;
             next_root.keep();
@@ -130,6 +135,7 @@ impl<'a> Change<'a> {
             Method::TrialBoot if self.how.verb == Verb::Switch => {
                 let what = format!("rebooting into generation {generation}");
                 note(&what);
+                say(NOT_KNOWN);
                 recovery::announce(root, Reason::Update, &what);
                 recovery::set_off(root, systemd::reboot_soon)?;
             }

@@ -117,12 +117,17 @@ pub fn apply(
         confirmation,
         rollback: None,
     };
+    let ran_before = generations::known_as(root, toplevel);
     let result = admit(root, toplevel).and_then(|to| carry_out(root, &to, how, &lock));
-    if result.is_err()
-        && let Some(generation) = Running::read(root).generation
-    {
+    if result.is_err() {
         // A client sets the profile before it activates, and does not undo that.
-        profile::point(root, generation)?;
+        if let Some(generation) = Running::read(root).generation {
+            profile::point(root, generation)?;
+        }
+        let toplevel = toplevel
+            .canonicalize()
+            .unwrap_or_else(|_| toplevel.to_owned());
+        profile::forget(root, &toplevel.to_string_lossy(), &ran_before)?;
     }
     result
 }
@@ -204,7 +209,12 @@ fn target(
     if running != Some(state.good) {
         return Ok(state.good);
     }
-    let before = all.iter().copied().filter(|g| *g < state.good);
+    // What was tried and failed is no way back.
+    let failed = state.out_of_tries();
+    let before = all
+        .iter()
+        .copied()
+        .filter(|g| *g < state.good && Some(*g) != failed);
     before.max().ok_or(ApplyError::NoneBefore)
 }
 

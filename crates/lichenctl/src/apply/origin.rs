@@ -59,6 +59,7 @@ impl Origin {
         plan.generation = Some(crate::stage::number(
             &generations::on_boot(root)?,
             &profile::links(root),
+            profile::used(root),
             &to.path,
         ));
         plan.data = service_data::differing(&self.declared, &Declared::of(&new)?)

@@ -42,11 +42,15 @@ pub(super) fn live(
     .cloned()
     .collect();
     // Units that had failed before are not blamed on this generation, unless it changed them.
-    let forgiven = health::failed()?.difference(&touched).cloned().collect();
+    let forgiven: BTreeSet<String> = health::failed()?.difference(&touched).cloned().collect();
     let mut problems: Vec<String> = live::activate(root, change)?
         .iter()
         .map(ToString::to_string)
         .collect();
+    if !problems.is_empty() {
+        // What systemctl says of a unit that did not start is only where to look.
+        problems.extend(health::in_trouble(&forgiven));
+    }
     if problems.is_empty() {
         say("waiting for the generation to become healthy");
         match Health::load(root) {

@@ -5,7 +5,7 @@
 
 use super::BackupRefused;
 use crate::journal::{self, note, say};
-use crate::lock::{self, Busy, GenerationsLock};
+use crate::lock::{self, GenerationsLock};
 use crate::recovery;
 use crate::room::Room;
 use crate::root::Root;
@@ -43,8 +43,7 @@ struct Exchange {
 
 /// Restores a backup that has been decrypted.
 pub fn restore(root: &Root, from: impl Read) -> Result<Manifest> {
-    let alone = lock::open(root, LOCK)?;
-    alone.try_lock().map_err(|_| Busy)?;
+    let alone = lock::take(root, LOCK, "cannot lock the restore")?;
     // Who has to wait anyhow is told before everything is sent.
     drop(GenerationsLock::take(root)?);
     if root.at(DECIDED).exists() {

@@ -174,27 +174,24 @@ impl Default for Scripts {
 }
 
 impl Scripts {
-    /// Closes groups before a change, even if the breaker is open: otherwise the server would not know of it just because it was
-    /// gone a moment ago.
+    /// Closes groups before a change.
     pub(super) async fn close(
         &self,
         server: &Arc<Server>,
         groups: &[Group],
         writer: &Token,
     ) -> Result<(), Trouble> {
-        let run = |link| run(&self.close, link, groups, writer);
-        server.insist(run).await.map(drop)
+        tell(&self.close, server, groups, writer).await
     }
 
-    /// Opens groups after a change, even if the breaker is open.
+    /// Opens groups after a change.
     pub(super) async fn open(
         &self,
         server: &Arc<Server>,
         groups: &[Group],
         writer: &Token,
     ) -> Result<(), Trouble> {
-        let run = |link| run(&self.open, link, groups, writer);
-        server.insist(run).await.map(drop)
+        tell(&self.open, server, groups, writer).await
     }
 
     /// Takes the token of a group away. Gives the number of the connection by which that was done.
@@ -203,6 +200,22 @@ impl Scripts {
         let run = |link| run(&self.open, link, &groups, &nobody);
         server.ask(run).await
     }
+}
+
+/// Tells the server of a change, even if the breaker is open: otherwise it would not know of it just because it was gone a moment
+/// ago. If the connection breaks, another one is tried, since nobody may use the groups before they are open.
+async fn tell(
+    script: &Script,
+    server: &Arc<Server>,
+    groups: &[Group],
+    writer: &Token,
+) -> Result<(), Trouble> {
+    let run = |link| run(script, link, groups, writer);
+    match server.insist(run).await {
+        Err(Trouble::Gone(_)) => server.insist(run).await,
+        told => told,
+    }
+    .map(drop)
 }
 
 async fn run(

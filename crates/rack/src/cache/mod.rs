@@ -39,7 +39,7 @@
 //! # Bounds
 //!
 //! A request waits for the server at most for three answers, each within its limit, and then a [`Breaker`] spares all other
-//! readers the wait. Who changes something asks the server twice in any case. Values above [`LARGEST`] are not kept. Here, in the process, there is only what is being made. In the server there is one
+//! readers the wait. Who changes something tells the server before and after in any case. Values above [`LARGEST`] are not kept. Here, in the process, there is only what is being made. In the server there is one
 //! value for each thing that was asked for within a day; its policy has to be one that removes what was not used for long
 //! (`allkeys-lru`). If it refuses for want of memory, the cache is not used.
 

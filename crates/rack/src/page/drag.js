@@ -124,12 +124,18 @@ function aim() {
     const corner = { x: pointer.x - grip.x, y: pointer.y - grip.y, fine, pointer };
     carryTo(behind ? fromBehind(plan, face, corner) : placeAt(plan, face, carried.item, corner), face);
   } else {
-    carryTo(below?.closest("#tray") ? null : undefined, null);
+    carryTo(below?.closest("#tray") || isWithin(byId("tray"), x, y) ? null : undefined, null);
   }
   const found = carried.against ?? [];
   ghost.dataset.fits = String(found.length === 0);
   text(ghost.lastElementChild, found.slice(0, 2).join(" "));
   if (carried.place !== undefined) sayCarried();
+}
+
+/// Whether a point is within an element's box. Chromium sometimes does not find one that sticks to the window, although it is drawn.
+function isWithin(node, x, y) {
+  const { left, right, top, bottom } = node.getBoundingClientRect();
+  return x >= left && x < right && y >= top && y < bottom;
 }
 
 /// What is taken by its back stays on its side, wherever it goes.

@@ -211,7 +211,7 @@ function deviceNode(item, box, faulty) {
   const node = shape("g", {
     class: ["device", box.behind && "behind", kind.shelf && "shelf", faulty && "faulty", state.pending.has(device.id) && "waits"].filter(Boolean).join(" "),
     transform: `translate(${box.x} ${box.y})`, "data-id": device.id, "data-category": categoryOf(kind),
-    role: "button", tabindex: -1, "aria-label": deviceWords(item, box.behind, faulty), "aria-pressed": String(state.selected === device.id),
+    role: "button", tabindex: -1, "aria-pressed": String(state.selected === device.id),
   }, shape("title", {}, deviceWords(item, box.behind, faulty)));
   if (box.upright) return uprightNode(node, device, box);
   if (kind.shelf) return shelfNode(node, device, box);

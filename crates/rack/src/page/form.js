@@ -107,7 +107,10 @@ function openDialog(title, inside, { wide = false } = {}) {
   const id = `dialog-${names += 1}`;
   const node = element("dialog", { "aria-labelledby": id, class: wide ? "wide" : null },
     element("header", {}, element("h2", { id }, title), button("Close", () => node.close(), { class: "plain" })), inside);
-  node.addEventListener("close", () => node.remove());
+  node.addEventListener("close", () => {
+    if (node.contains(byId("notes"))) document.body.append(byId("notes"));
+    node.remove();
+  });
   // A click beside it closes it, unless somebody has begun to type.
   node.addEventListener("click", (event) => event.target === node && !node.querySelector("form") && node.close());
   document.body.append(node);
@@ -153,6 +156,7 @@ function comboBox(input, list, { find, choose, least = 1 }) {
   let at = -1;
   let asked = 0;
   let timer = 0;
+  let waits = false; // for answers to what was typed last
   for (const [key, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list" })) input.setAttribute(key, value);
 
   function show(options, none) {
@@ -182,18 +186,26 @@ function comboBox(input, list, { find, choose, least = 1 }) {
   async function look() {
     const words = input.value.trim();
     const mine = asked += 1;
-    if (words.length < least) return show([], "");
+    if (words.length < least) {
+      waits = false;
+      return show([], "");
+    }
     const options = await find(words);
-    if (mine === asked) show(options ?? [], options ? "Nothing was found" : "The planner did not answer");
+    if (mine !== asked) return;
+    waits = false;
+    show(options ?? [], options ? "Nothing was found" : "The planner did not answer");
   }
   input.addEventListener("input", () => {
     clearTimeout(timer);
+    waits = true;
     timer = setTimeout(look, 150);
   });
   input.addEventListener("focus", () => least === 0 && look());
   input.addEventListener("blur", () => open(false));
   input.addEventListener("keydown", (event) => {
     const opened = !list.hidden && found.length > 0;
+    // What is listed answers something that was typed before.
+    if (waits && event.key === "Enter") return event.preventDefault();
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       if (opened) point(at + (event.key === "ArrowDown" ? 1 : at < 0 ? 0 : -1));

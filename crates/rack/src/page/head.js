@@ -16,8 +16,8 @@ function rackNode(rack) {
           element("p", { class: "quiet" }, "Save as"), element("div", { class: "exports" }, links),
           button("Delete", act("delete"), { class: "edit bad" })))),
     element("dl", { class: "sums" }, ["Units", "Power", "Weight", "Heat"].map((name) =>
-      element("div", { "data-sum": name.toLowerCase() }, element("dt", {}, name), element("dd", {}),
-        name === "Heat" ? null : element("progress", { max: 1, value: 0, "aria-label": `${name} used`, hidden: true })))),
+      element("div", { "data-sum": name.toLowerCase() }, element("dt", {}, name), element("dd", {}, element("span"),
+        name === "Heat" ? null : element("progress", { max: 1, value: 0, "aria-label": `${name} used`, hidden: true }))))),
     element("p", { class: "trouble", hidden: true }),
     element("div", { class: "faces" }));
 }
@@ -63,7 +63,7 @@ function limited(node, name, value, limit, words) {
 
 function sum(node, name, words, value = null, most = 0, over = false) {
   const place = node.querySelector(`[data-sum="${name}"]`);
-  text(place.querySelector("dd"), words);
+  text(place.querySelector("span"), words);
   const bar = place.querySelector("progress");
   if (!bar) return;
   bar.hidden = value == null;
@@ -134,12 +134,11 @@ function drawTray() {
 
 function trayNode(item) {
   const { device, kind } = item;
-  const words = deviceWords(item, false, false);
   const facts = [heightWords(kind.halves), kind.columns < COLUMNS ? widthWords(kind.columns) : null, watts(wattsOf(item))].filter(Boolean).join(" · ");
   return element("li", {}, element("button", {
     type: "button", class: state.pending.has(device.id) ? "device waits" : "device", "data-id": device.id, "data-category": categoryOf(kind),
-    "aria-label": words, "aria-pressed": String(state.selected === device.id),
-  }, element("b", {}, device.name), element("span", { class: "quiet" }, facts)));
+    "aria-pressed": String(state.selected === device.id), title: deviceWords(item, false, false),
+  }, element("b", {}, device.name), " ", element("span", { class: "quiet" }, facts)));
 }
 
 function drawChoice() {

@@ -45,12 +45,13 @@ function whereIn(place, kind) {
   return place.at === "shelf" ? `on ${itemOf(place.shelf)?.device.name ?? "a shelf"}` : `${unitWords(place.bottom, kind?.halves ?? 2)}, ${faceWords[place.face]}`;
 }
 
-/// What the parts of a score are; the planner's words are made readable.
+const SCORE = { total: "All together", low: "Weight that is high up", heat: "Warmth that meets others", gaps: "Free units that are not together", moves: "Work of moving" };
+
+/// What is better, part by part; the planner counts in thousandths of points.
 function scoreTable(before, after) {
-  const parts = typeof before === "number" ? [["score", before, after]] : Object.keys(before).map((name) => [name, before[name], after[name]]);
-  const rows = parts.filter(([, one]) => typeof one === "number").map(([name, one, two]) => element("tr", {},
-    element("th", { scope: "row" }, capital(name.replaceAll("_", " "))), element("td", {}, digits(one, 2)), element("td", {}, digits(two, 2))));
-  return element("table", {}, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Less is better"),
+  const rows = Object.entries(SCORE).map(([part, words]) => element("tr", {}, element("th", { scope: "row" }, words),
+    element("td", {}, digits(before[part] / 1000, 1)), element("td", {}, digits(after[part] / 1000, 1))));
+  return element("table", {}, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Points; less is better"),
     element("th", { scope: "col" }, "Now"), element("th", { scope: "col" }, "Then"))), element("tbody", {}, rows));
 }
 
@@ -63,7 +64,7 @@ function still(plan, marked, words) {
     const box = drawnBox(plan, item, "front", beside);
     if (!box) return null;
     const node = deviceNode(item, box, false);
-    for (const name of ["role", "tabindex", "aria-label", "aria-pressed", "data-id"]) node.removeAttribute(name);
+    for (const name of ["role", "tabindex", "aria-pressed", "data-id"]) node.removeAttribute(name);
     if (marked.has(item.device.id)) node.classList.add("marked");
     return node;
   });

@@ -6,7 +6,7 @@ const roleWords = (role) => ROLES.find(([name]) => name === role)?.[1] ?? role;
 
 /// A table whose rows are made anew by `load`.
 const tableOf = (names, body) => element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Table" }, element("table", {},
-  element("thead", {}, element("tr", {}, names.map((name) => element("th", { scope: "col" }, name)))), body));
+  element("thead", {}, element("tr", {}, names.map((name) => element("th", { scope: "col" }, name || element("span", { class: "unseen" }, "What can be done"))))), body));
 
 // ---- users
 
@@ -123,7 +123,7 @@ function auditDialog() {
   const more = button("Show more", () => load(), { class: "plain", hidden: true });
   let next = null;
   async function load() {
-    const answer = await page("api/audit", { limit: 50, after: next });
+    const answer = await page("api/audit", { limit: 50, before: next });
     next = answer.next;
     more.hidden = next == null;
     body.append(...answer.items.map((entry) => element("tr", {}, element("td", {}, moment(entry.at_ms)), element("td", {}, entry.who),

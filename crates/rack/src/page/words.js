@@ -80,6 +80,8 @@ function note(words, { is = "good", more = [], action = null } = {}) {
   // Of many notes only the last few tell anything.
   const notes = byId("notes");
   notes.append(made);
+  // Beside an open dialog nothing can be used.
+  if (!notes.closest("dialog")) [...document.querySelectorAll("dialog[open]")].at(-1)?.append(notes);
   while (notes.children.length > 3) notes.firstElementChild.remove();
   if (is === "good") setTimeout(() => made.remove(), LONG_ENOUGH);
   if (is === "bad") text(byId("alarm"), [words, ...more].join(" "));

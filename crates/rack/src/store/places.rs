@@ -89,6 +89,9 @@ impl Store {
 
 /// Locks racks, in the order of their numbers. Nobody else can change them, or what is in them, until the transaction ends.
 pub(super) async fn lock(tx: &Tx<'_>, ids: &[Id]) -> Attempt<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     // Not FOR UPDATE, which would also wait for everybody who merely refers to the rack.
     let sql = "SELECT id FROM racks WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
     let rows = tx.rows(sql, &[&ids]).await?;

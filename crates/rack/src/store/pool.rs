@@ -35,6 +35,8 @@ const PING: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(30);
 /// How much later than the server this side gives a statement up: the server's own word is better.
 const GRACE: Duration = Duration::from_secs(5);
+/// The time limit for a statement that changes the schema, and for the wait until another process has changed it.
+const LONG: Duration = Duration::from_secs(600);
 
 /// The state of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -169,6 +171,17 @@ impl Session {
         let inner = within(limit, self.client.transaction()).await?;
         Ok(Tx { inner, limit })
     }
+
+    /// Begins a transaction whose statements may take very long, such as those that change the schema of a large database.
+    pub(super) async fn begin_long(&mut self) -> Attempt<Tx<'_>> {
+        let mut tx = self.begin().await?;
+        let long = LONG.as_millis();
+        let limits =
+            format!("SET LOCAL statement_timeout = {long}; SET LOCAL lock_timeout = {long}");
+        tx.batch(&limits).await?;
+        tx.limit = LONG + GRACE;
+        Ok(tx)
+    }
 }
 
 /// A transaction.
@@ -235,7 +248,8 @@ async fn within<T>(
     }
 }
 
-/// Where the server is, and what it is told of a session at its beginning.
+/// Where the server is, and what it is told of a session at its beginning: the time limits, and not to compile statements to machine code,
+/// which takes far longer than any of them runs.
 fn server(settings: &DatabaseSettings, password: Option<&Secret>) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     let statement = settings.statement().as_millis();
@@ -255,7 +269,7 @@ fn server(settings: &DatabaseSettings, password: Option<&Secret>) -> tokio_postg
         })
         .options(format!(
             "-c statement_timeout={statement} -c lock_timeout={statement} \
-             -c idle_in_transaction_session_timeout={statement} -c timezone=UTC"
+             -c idle_in_transaction_session_timeout={statement} -c timezone=UTC -c jit=off"
         ));
     if let Some(password) = password {
         config.password(password.expose());

@@ -39,7 +39,7 @@ impl Store {
 
     async fn migrate_once(&self) -> Attempt<()> {
         let mut session = self.connections.session().await?;
-        let tx = session.begin().await?;
+        let tx = session.begin_long().await?;
         tx.rows("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
             .await?;
         let found = found(&tx).await?;

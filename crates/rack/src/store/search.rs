@@ -67,23 +67,32 @@ impl Question {
     }
 }
 
-/// What is found by words, through the indexes.
+/// What is found by words, through the indexes. Of more than 2,000 things of one sort, which a word such as `server` may be in, any 2,000
+/// are considered: nobody looks through them, and to rank tens of thousands would take a second.
 const BY_WORDS: &str = "
     WITH q AS MATERIALIZED (SELECT rack_question($1) AS words),
-    k AS MATERIALIZED (SELECT k.* FROM kinds k, q WHERE k.search @@ q.words),
+    k AS MATERIALIZED (SELECT k.* FROM kinds k, q WHERE k.search @@ q.words LIMIT 2000),
     found AS (
-        SELECT 'rack' AS what, r.id, r.name, r.location AS place, r.notes AS text, ts_rank(r.search, q.words) AS rank
-        FROM racks r, q WHERE r.search @@ q.words
+        (SELECT 'rack' AS what, r.id, r.name, ts_rank(r.search, q.words) AS rank FROM racks r, q WHERE r.search @@ q.words LIMIT 2000)
         UNION ALL
-        SELECT 'kind', k.id, k.manufacturer || ' ' || k.model, k.category, '', ts_rank(k.search, q.words) FROM k, q
+        SELECT 'kind', k.id, k.manufacturer || ' ' || k.model, ts_rank(k.search, q.words) FROM k, q
         UNION ALL
-        SELECT 'device', d.id, d.name, coalesce(r.name, ''), concat_ws(' ', rack_joined(d.tags), d.notes), ts_rank(d.search, q.words)
-        FROM q, devices d LEFT JOIN racks r ON r.id = d.rack WHERE d.search @@ q.words
+        (SELECT 'device', d.id, d.name, ts_rank(d.search, q.words) FROM q, devices d WHERE d.search @@ q.words LIMIT 2000)
         UNION ALL
-        SELECT 'device', d.id, d.name, coalesce(r.name, ''), k.manufacturer || ' ' || k.model, ts_rank(k.search, q.words) / 2
-        FROM q, k, devices d LEFT JOIN racks r ON r.id = d.rack WHERE d.kind = k.id AND NOT d.search @@ q.words
-    )
-    SELECT what, id, name, place, text FROM found ORDER BY lower(name) = lower($1) DESC, rank DESC, name, what, id LIMIT $2";
+        (SELECT 'device', d.id, d.name, ts_rank(k.search, q.words) / 2 FROM q, k, devices d
+        WHERE d.kind = k.id AND NOT d.search @@ q.words LIMIT 2000)
+    ),
+    best AS (SELECT *, lower(name) = lower($1) AS is_it FROM found ORDER BY is_it DESC, rank DESC, name, what, id LIMIT $2)
+    SELECT b.what, b.id, b.name,
+        CASE b.what WHEN 'rack' THEN r.location WHEN 'kind' THEN k.category ELSE coalesce(i.name, '') END,
+        CASE b.what WHEN 'rack' THEN r.notes WHEN 'kind' THEN ''
+            ELSE concat_ws(' ', k.manufacturer, k.model, rack_joined(d.tags), d.notes) END
+    FROM best b
+    LEFT JOIN racks r ON b.what = 'rack' AND r.id = b.id
+    LEFT JOIN devices d ON b.what = 'device' AND d.id = b.id
+    LEFT JOIN kinds k ON k.id = CASE b.what WHEN 'kind' THEN b.id WHEN 'device' THEN d.kind END
+    LEFT JOIN racks i ON i.id = d.rack
+    ORDER BY b.is_it DESC, b.rank DESC, b.name, b.what, b.id";
 
 /// What has the text anywhere in its name, or some words in its own text and the others in that of its kind.
 const BY_NAME: &str = "
@@ -96,7 +105,7 @@ const BY_NAME: &str = "
         UNION ALL
         SELECT 'device', d.id, d.name, coalesce(r.name, ''), concat_ws(' ', k.manufacturer, k.model, rack_joined(d.tags), d.notes)
         FROM q, devices d JOIN kinds k ON k.id = d.kind LEFT JOIN racks r ON r.id = d.rack
-        WHERE d.name ILIKE $2 OR (d.search || k.search) @@ q.words
+        WHERE d.name ILIKE $2 OR (numnode(q.words) > 1 AND (d.search || k.search) @@ q.words)
     )
     SELECT what, id, name, place, text FROM found ORDER BY name, what, id LIMIT $3";
 

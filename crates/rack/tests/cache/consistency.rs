@@ -46,8 +46,8 @@ async fn live(world: Arc<World>, cache: Cache) {
 fn some_hits(world: &World) -> Result<()> {
     let enough = world.hits.load(Ordering::SeqCst) + 100;
     wait_until("hits of the cache", Duration::from_secs(120), || {
-        let hits = world.hits.load(Ordering::SeqCst);
-        ensure!(hits >= enough, "{hits} of {enough}");
+        let [hits, reads] = [&world.hits, &world.reads].map(|count| count.load(Ordering::SeqCst));
+        ensure!(hits >= enough, "{hits} of {enough}, after {reads} reads");
         Ok(())
     })
 }

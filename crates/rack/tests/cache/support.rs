@@ -67,9 +67,12 @@ impl Debian {
     }
 }
 
+/// Settings that do not mind a busy machine.
 pub fn settings(address: &Path) -> CacheSettings {
     CacheSettings {
         address: address.display().to_string(),
+        connect_milliseconds: 20_000,
+        answer_milliseconds: 10_000,
         ..CacheSettings::default()
     }
 }

@@ -77,7 +77,7 @@ fn a_role_permits_what_it_says_and_no_more() -> Result<()> {
     let made = editor.post("/api/racks", &rack("A")).expect(201).id();
     let path = format!("/api/racks/{made}");
     viewer.get(&path).expect(200);
-    viewer.get(&format!("{path}/export.pdf")).expect(200);
+    viewer.get(&format!("{path}/export.csv")).expect(200);
     let refused = viewer.post("/api/racks", &rack("B")).expect(403).json();
     assert_eq!(
         refused["details"],

@@ -2,6 +2,7 @@
 
 mod access;
 mod description;
+mod fuzzed;
 mod refusals;
 mod servers;
 mod things;

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use daemons::{Device, Postgres, Redis, Up};
-use kit::testing::{Answer, Program, Running, call, command, eventually};
+use kit::testing::{Answer, Program, Running, command, eventually};
 use rack::config::Config;
 use serde_json::{Value, json};
 use testbed::Result;
@@ -57,7 +58,15 @@ impl Servers {
         if let Some(servers) = shared.upgrade() {
             return Ok(servers);
         }
-        let servers = Arc::new(Self::new()?);
+        // They end with the thread that has started them, so that is not the one of a test.
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            let _ = tell.send(Self::new().map(Arc::new));
+            loop {
+                std::thread::park();
+            }
+        });
+        let servers = told.recv()??;
         *shared = Arc::downgrade(&servers);
         Ok(servers)
     }
@@ -236,6 +245,21 @@ impl Caller {
         self.call("DELETE", path, "")
     }
 
+    /// Sends a text; it is JSON unless a header says otherwise.
+    pub fn call(&self, method: &str, path: &str, body: &str) -> Told {
+        let has_kind = self.headers.iter().any(|(name, _)| name == "content-type");
+        let kind = (!body.is_empty() && !has_kind).then_some("application/json");
+        let (status, headers, answer) = self.exchange(method, path, kind, body.as_bytes());
+        let text = String::from_utf8(answer).expect("the answer is text");
+        let begin: String = body.chars().take(200).collect();
+        let answer = Answer {
+            status,
+            headers,
+            text,
+        };
+        Told(answer, format!("{method} {path} {begin}"))
+    }
+
     /// Sends bytes of a kind.
     pub fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Told {
         let (status, headers, body) = self.exchange(method, path, Some(kind), body);
@@ -264,7 +288,7 @@ impl Caller {
     ) -> (u16, HeaderMap, Vec<u8>) {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
+            .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
         let mut request = ureq::http::Request::builder()
@@ -279,21 +303,6 @@ impl Caller {
         let mut answer = agent.run(request.body(body).unwrap()).unwrap();
         let body = answer.body_mut().read_to_vec().unwrap();
         (answer.status().as_u16(), answer.headers().clone(), body)
-    }
-
-    /// Sends a text; it is JSON unless a header says otherwise.
-    pub fn call(&self, method: &str, path: &str, body: &str) -> Told {
-        let mut headers: Vec<(&str, &str)> = Vec::new();
-        if !body.is_empty() && !self.headers.iter().any(|(name, _)| name == "content-type") {
-            headers.push(("content-type", "application/json"));
-        }
-        let own = self.headers.iter();
-        headers.extend(own.map(|(name, value)| (name.as_str(), value.as_str())));
-        let what = format!(
-            "{method} {path} {}",
-            body.chars().take(200).collect::<String>()
-        );
-        Told(call(self.at, method, path, &headers, body), what)
     }
 }
 

@@ -172,6 +172,14 @@ fn a_rack_is_drawn_exported_and_taken_back() -> Result<()> {
                 .contains("rack-")
         );
     }
+    for (ending, kind, begin) in [
+        ("png", "image/png", b"\x89PNG"),
+        ("pdf?face=rear", "application/pdf", b"%PDF"),
+    ] {
+        let (status, found, file) = ada.fetch(&format!("/api/racks/{rack}/export.{ending}"));
+        assert_eq!((status, found.as_str()), (200, kind));
+        assert!(file.starts_with(begin), "{ending}");
+    }
     ada.get(&format!("/api/racks/{rack}/export.svg?face=top"))
         .expect(400);
 

@@ -252,7 +252,7 @@ fn respond(
         ("POST", ["racks", _, "optimise"]) => {
             let moves = world.proposal.iter().map(|(id, place)| json!({ "device": id, "version": world.devices[id].version, "place": place }));
             ok(
-                json!({ "moves": moves.collect::<Vec<_>>(), "before": { "total": 9.5 }, "after": { "total": 4.25 }, "exhausted": true }),
+                json!({ "moves": moves.collect::<Vec<_>>(), "before": { "total": 9500, "low": 4000, "heat": 500, "gaps": 5000, "moves": 0 }, "after": { "total": 4250, "low": 2000, "heat": 250, "gaps": 0, "moves": 2000 }, "exhausted": true }),
             )
         }
         ("GET", ["devices"]) => {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long a page may take for what it has to do, on a loaded host.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A point of the window, in CSS pixels.
 pub type Point = (f64, f64);

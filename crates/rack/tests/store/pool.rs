@@ -65,8 +65,7 @@ fn when_all_connections_are_in_use_the_wait_is_bounded() -> Result<()> {
                 tokio::spawn(async move { store.rack(made.id).await })
             })
             .collect();
-        wait_for(
-            &db,
+        db.wait_for(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'relation'",
             2,
         )
@@ -90,16 +89,6 @@ fn when_all_connections_are_in_use_the_wait_is_bounded() -> Result<()> {
         store.ping().await?;
         Ok(())
     })
-}
-
-/// Waits until a statement gives this number.
-async fn wait_for(db: &Db, sql: &str, count: i64) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while db.count(sql).await? != count {
-        ensure!(Instant::now() < deadline, "{sql} is not {count}");
-        tokio::task::yield_now().await;
-    }
-    Ok(())
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The schema: made once, whoever makes it, and never taken back.
 
+use rack::config::DatabaseSettings;
 use rack::store::{Error, SCHEMA, Store};
 use testbed::{Result, ensure};
 
@@ -22,6 +23,29 @@ fn several_processes_may_start_on_one_empty_database() -> Result<()> {
         }
         ensure!(db.store.schema().await? == SCHEMA);
         ensure!(db.count("SELECT count(*) FROM rack_schema").await? == 1);
+        Ok(())
+    })
+}
+
+#[test]
+fn who_changes_the_schema_may_take_longer_than_who_asks() -> Result<()> {
+    bare(async |db| {
+        let settings = DatabaseSettings {
+            statement_seconds: 1,
+            ..db.settings.clone()
+        };
+        let mut blocker = db.client().await?;
+        let held = blocker.transaction().await?;
+        // The lock that another process has while it changes the schema.
+        held.batch_execute("SELECT pg_advisory_xact_lock(1918985067)")
+            .await?;
+        let store = Store::open(&settings, None)?;
+        let started = tokio::spawn(async move { store.migrate().await });
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() \
+                     AND clock_timestamp() - query_start > interval '1.5 s'";
+        db.wait_for(waits, 1).await?;
+        held.rollback().await?;
+        started.await??;
         Ok(())
     })
 }

@@ -57,7 +57,10 @@ fn everything_is_found_by_its_words() -> Result<()> {
             (hit.kind_of, hit.where_.as_str()),
             (HitKind::Device, "Zürich 1")
         );
-        assert_eq!(hit.excerpt, "backup Serial CZ-1234/B, bought 2019");
+        assert_eq!(
+            hit.excerpt,
+            "…DL380-G9 backup Serial CZ-1234/B, bought 2019"
+        );
         Ok(())
     })
 }

@@ -137,9 +137,7 @@ fn what_is_dropped_half_done_holds_nobody_up() -> Result<()> {
             store.change_rack(&who(), made.id, 1, &wish).await
         });
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while db.count(waits).await? == 0 {
-            tokio::task::yield_now().await;
-        }
+        db.wait_for(waits, 1).await?;
         task.abort();
         ensure!(task.await.is_err());
         held.rollback().await?;

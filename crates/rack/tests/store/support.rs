@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use daemons::{Device, Postgres};
 use rack::config::DatabaseSettings;
@@ -14,7 +15,7 @@ use rack::plan::model::{
 };
 use rack::store::{Store, Who};
 use rustix::process::Signal;
-use testbed::{Context, Result};
+use testbed::{Context, Result, ensure};
 use tokio_postgres::NoTls;
 
 /// The server that the stories which run at the same time share. The last one stops it.
@@ -147,6 +148,23 @@ impl Db {
     pub async fn count(&self, sql: &str) -> Result<i64> {
         let row = self.client().await?.query_one(sql, &[]).await;
         Ok(row.with_context(|| sql.to_owned())?.try_get(0)?)
+    }
+
+    /// Waits until a statement gives this number.
+    pub async fn wait_for(&self, sql: &str, count: i64) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let client = self.client().await?;
+        loop {
+            let found: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
+            if found == count {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{sql} is {found} and not {count}"
+            );
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A rack of so many units.

@@ -45,6 +45,17 @@ struct Branches<'a> {
     out_of_time: &'a dyn Fn() -> bool,
 }
 
+/// The block to branch on.
+struct Next {
+    /// How much dearer its second best slot is than its best one.
+    regret: i64,
+    /// Where it is among those that are left.
+    position: usize,
+    cheapest: i64,
+    /// Its free slots, behind what they cost, from the cheapest.
+    prices: Vec<(i64, usize)>,
+}
+
 impl Branches<'_> {
     /// Looks at all ways to place the blocks that are left; false if that was given up.
     fn descend(&mut self) -> bool {
@@ -68,24 +79,35 @@ impl Branches<'_> {
         });
         let gaps = self.layout.least_gaps(cells.sum());
         let mut bound = self.layout.cost() + gaps;
-        // The block whose second best slot is dearest next to its best one, so that most branches are left at once.
-        let mut next: Option<(i64, usize, i64, Vec<(i64, usize)>)> = None;
+        // The block that loses most without its best slot, so that most branches are left at once.
+        let mut next: Option<Next> = None;
         for (position, block) in self.left.iter().enumerate() {
             let slots = 0..self.problem.blocks[*block].slots.len();
             let prices = slots.filter_map(|slot| Some((self.layout.price(*block, slot)?, slot)));
             let mut prices: Vec<_> = prices.collect();
             prices.sort_unstable();
-            let Some((least, _)) = prices.first().copied() else {
+            let Some((cheapest, _)) = prices.first().copied() else {
                 return true;
             };
-            bound += least;
+            bound += cheapest;
             let second = prices.get(1).map_or(i64::MAX, |(price, _)| *price);
-            let regret = second.saturating_sub(least);
-            if next.as_ref().is_none_or(|(most, ..)| regret > *most) {
-                next = Some((regret, position, least, prices));
+            let regret = second.saturating_sub(cheapest);
+            if next.as_ref().is_none_or(|next| regret > next.regret) {
+                next = Some(Next {
+                    regret,
+                    position,
+                    cheapest,
+                    prices,
+                });
             }
         }
-        let Some((_, position, cheapest, prices)) = next else {
+        let Some(Next {
+            position,
+            cheapest,
+            prices,
+            ..
+        }) = next
+        else {
             return true;
         };
         let block = self.left.swap_remove(position);

@@ -219,7 +219,7 @@ impl Problem {
     fn block(&self, one: &Mounted, stay: &[Mounted], wish: &Wish) -> Block {
         let fields = &one.item.kind.fields;
         let halves = fields.halves;
-        let step = if halves % 2 == 0 { 2 } else { 1 };
+        let step = if halves.is_multiple_of(2) { 2 } else { 1 };
         let highest = self.halves().saturating_sub(halves.into()) as u8;
         let mut bottoms: Vec<u8> = (0..=highest).step_by(step).collect();
         let mut lefts: Vec<u8> = match fields.columns {
