@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -31,24 +31,35 @@ impl Web {
     /// Starts it, with the files below `/run` and `/var/lib` that this device has.
     pub fn start(device: &Device, http: u16, tls: u16) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        Self::with(folder, &device.run(), &device.var_lib(), [http, tls], 1)
+        let places = [device.run(), device.var_lib()];
+        Self::with(folder, &places, [http, tls], 1, Limits::AsThePageHasThem)
     }
 
     /// Starts it before a planner at this port of this machine. Whoever comes from `::1` is taken for somebody outside of the local
     /// network.
     pub fn before(planner: u16) -> Result<Self> {
+        Self::before_planner(planner, Limits::AsThePageHasThem)
+    }
+
+    /// Starts it before a planner at this port of this machine, without the limits of how much one address may ask for: who measures what
+    /// a planner can do is one address.
+    pub fn without_limits(planner: u16) -> Result<Self> {
+        Self::before_planner(planner, Limits::None)
+    }
+
+    fn before_planner(planner: u16, limits: Limits) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let [run, data] = ["run", "lib"].map(|name| folder.path().join(name));
+        let places = ["run", "lib"].map(|name| folder.path().join(name));
         let ports = [free_port()?, free_port()?];
-        Self::with(folder, &run, &data, ports, planner)
+        Self::with(folder, &places, ports, planner, limits)
     }
 
     fn with(
         folder: tempfile::TempDir,
-        run: &Path,
-        data: &Path,
+        [run, data]: &[PathBuf; 2],
         [http, tls]: [u16; 2],
         planner: u16,
+        limits: Limits,
     ) -> Result<Self> {
         let etc = servers()?.join("etc").canonicalize()?;
         let there = |path: &Path| path.display().to_string();
@@ -68,6 +79,10 @@ impl Web {
             .replace("0.0.0.0:", "127.0.0.1:")
             .replace(":8080", &format!(":{http}"))
             .replace(":8443", &format!(":{tls}"));
+        let page = match limits {
+            Limits::AsThePageHasThem => page,
+            Limits::None => unlimited(&page),
+        };
         signed(&page)?;
         let user = match rustix::process::geteuid().is_root() {
             true => "user root;\n",
@@ -131,6 +146,23 @@ impl Web {
     fn said(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// How much one address may ask for.
+enum Limits {
+    AsThePageHasThem,
+    None,
+}
+
+/// The page without what limits an address.
+fn unlimited(page: &str) -> String {
+    let limits = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("limit_req ") || line.starts_with("limit_conn ")
+    };
+    page.lines()
+        .filter(|line| !limits(line))
+        .fold(String::new(), |page, line| page + line + "\n")
 }
 
 /// Signs certificates for the hosts of this page that have none yet, as a device does at its first boot.

@@ -4,7 +4,7 @@ use super::build::{self, Made};
 use super::vm;
 use crate::boot_phases::{self, Phases};
 use crate::command::{program, run as run_command, stdout_of};
-use crate::host_tests::CHECK_TOOLS;
+use crate::host_tests::PROGRAMS;
 use crate::sources::{self, Wanted};
 use crate::ui::{self, Live};
 use crate::vm::boot;
@@ -17,8 +17,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(600);
-/// What is measured beside programs of Debian, which the root of the host tests has.
-const COMPARED_WITH_DEBIAN: &str = "courier";
+/// What is measured with programs of Debian, and the outputs of the flake that have them, as for the host tests.
+const WITH_DEBIAN: [(&str, &str); 2] = [("courier", "check-tools"), ("rack", "servers")];
 
 /// Measure builds, sizes, booting, memory and latency; prints a table
 #[derive(Debug, clap::Args)]
@@ -378,10 +378,14 @@ fn load_tests(folder: &Path, name: &str) -> Vec<String> {
 /// Runs one of the service's own load tests on this machine, which prints JSON.
 fn service(workspace: &Workspace, name: &str, example: &str, rows: &mut Rows) -> Result<()> {
     let mut cargo = program("cargo");
-    if name == COMPARED_WITH_DEBIAN {
-        let wanted = Wanted::Of(&["packages.x86_64-linux.check-tools"]);
-        let nix = sources::sources(workspace, "checks", &wanted, false)?;
-        cargo.env(CHECK_TOOLS, nix.keep("check-tools")?.output);
+    let needed = PROGRAMS
+        .iter()
+        .filter(|(_, output)| WITH_DEBIAN.contains(&(name, output)));
+    for (variable, output) in needed {
+        let package = format!("packages.x86_64-linux.{output}");
+        let wanted = [package.as_str()];
+        let nix = sources::sources(workspace, "checks", &Wanted::Of(&wanted), false)?;
+        cargo.env(variable, nix.keep(output)?.output);
     }
     ui::say(format!("measuring {name} on this machine: {example}"));
     cargo
