@@ -10,8 +10,8 @@ use kit::{Credentials, EXIT_LATER};
 
 use crate::cache::{Cache, Group};
 use crate::config::{CACHE_PASSWORD, Config, DATABASE_PASSWORD};
-use crate::http::password;
 use crate::library::{self, Problem};
+use crate::password;
 use crate::plan::model::KindFields;
 use crate::store::{Error, Store, Who};
 

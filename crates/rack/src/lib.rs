@@ -11,6 +11,7 @@ pub mod http;
 pub mod library;
 pub mod logo;
 pub mod page;
+mod password;
 pub mod plan;
 mod preparation;
 pub mod store;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kit::{Component, Kit, Secret, back_off, jittered};
 
-use crate::http::password;
+use crate::password;
 use crate::store::{self, Error, Role, Store, Who};
 
 /// The name of the first administrator.

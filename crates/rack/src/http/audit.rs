@@ -6,10 +6,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Api;
-use super::body::{List, Query, limit};
+use super::body::{List, Natural, Query, limit};
 use super::caller::Admin;
 use super::refusal::{Refusal, Refusals};
-use crate::plan::model::Id;
 use crate::store::{AuditQuery, Entry};
 
 /// Which changes.
@@ -21,14 +20,14 @@ pub(super) struct Which {
     #[param(max_length = 200)]
     what: Option<String>,
     /// Those of the thing of this number.
-    #[param(minimum = 1)]
-    id: Option<Id>,
+    #[param(minimum = 0, value_type = Option<i64>)]
+    id: Option<Natural>,
     /// How many at most.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// Those before this number, which is the `next` of the part before.
-    #[param(minimum = 1)]
-    before: Option<Id>,
+    #[param(minimum = 0, value_type = Option<i64>)]
+    before: Option<Natural>,
 }
 
 /// Who changed what, the latest first
@@ -41,8 +40,8 @@ pub(super) async fn list(
     let limit = limit(which.limit)?;
     let query = AuditQuery {
         what: which.what,
-        id_of: which.id,
-        before: which.before,
+        id_of: which.id.map(|id| id.0),
+        before: which.before.map(|before| before.0),
         limit: limit + 1,
     };
     let found = api.store.audit(query).await?;

@@ -22,6 +22,8 @@ pub(super) const MOST_LISTED: usize = 500;
 const USUALLY_LISTED: usize = 100;
 /// The longest text in a query or a path, in characters.
 pub(super) const MOST_TEXT: usize = 200;
+/// All whole numbers up to this one are exact where numbers have a point: 2⁵³.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 /// The fields of bodies that are lists.
 const LISTS: [&str; 2] = ["tags", "moves"];
 
@@ -58,6 +60,22 @@ pub(super) struct Number(pub Id);
 #[derive(Debug, IntoParams)]
 #[into_params(names("manufacturer"), parameter_in = Path)]
 pub(super) struct Name(pub String);
+
+/// The number of a thing, or 0 for before all of them, in a query.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Id")]
+pub(super) struct Natural(pub Id);
+
+impl TryFrom<Id> for Natural {
+    type Error = &'static str;
+
+    fn try_from(number: Id) -> Result<Self, &'static str> {
+        match number >= 0 {
+            true => Ok(Natural(number)),
+            false => Err("must be 0 or more"),
+        }
+    }
+}
 
 /// A query.
 #[derive(Debug)]
@@ -154,8 +172,8 @@ pub(super) async fn object(request: Request) -> Result<Map<String, Value>, Refus
     let value = serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::bad("the body is not JSON", error))?;
     match value {
-        Value::Object(object) => {
-            for (name, value) in &object {
+        Value::Object(mut object) => {
+            for (name, value) in &mut object {
                 sound(name, value)?;
             }
             Ok(object)
@@ -165,11 +183,19 @@ pub(super) async fn object(request: Request) -> Result<Map<String, Value>, Refus
 }
 
 /// Refuses what serde or the database would take for something else: a list in place of an object, which serde takes for the values
-/// of its fields, and characters that no text has.
-fn sound(name: &str, value: &Value) -> Result<(), Refusal> {
+/// of its fields, and characters that no text has. For JSON, `1.0` is the same number as `1`, and here, too.
+fn sound(name: &str, value: &mut Value) -> Result<(), Refusal> {
     match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|_| number.is_f64());
+            let whole = whole.filter(|f| f.fract() == 0.0 && f.abs() <= EXACT);
+            if let Some(whole) = whole {
+                *number = (whole as i64).into();
+            }
+            Ok(())
+        }
         Value::String(text) => plain(name, text),
-        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+        Value::Object(object) => object.iter_mut().try_for_each(|(key, value)| {
             plain(name, key)?;
             sound(&format!("{name}.{key}"), value)
         }),
@@ -178,11 +204,11 @@ fn sound(name: &str, value: &Value) -> Result<(), Refusal> {
             if !LISTS.contains(&last) {
                 return Err(Refusal::invalid(name, "must not be a list"));
             }
-            list.iter()
+            list.iter_mut()
                 .enumerate()
                 .try_for_each(|(index, value)| sound(&format!("{name}[{index}]"), value))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Value::Null | Value::Bool(_) => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{Body, Change, List, Number, Query, Seen, limit, object, typed};
+use super::body::{Body, Change, List, Natural, Number, Query, Seen, limit, object, typed};
 use super::caller::{Edit, View};
 use super::refusal::{ChangeRefusals, ConflictBody, Refusal, Refusals};
 use super::{Api, OF_DEVICES};
@@ -24,8 +24,8 @@ const MOST_MOVES: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Those in this rack.
-    #[param(minimum = 1)]
-    rack: Option<Id>,
+    #[param(minimum = 0, value_type = Option<i64>)]
+    rack: Option<Natural>,
     /// Those that are nowhere yet.
     #[serde(default)]
     unplaced: bool,
@@ -36,8 +36,8 @@ pub(super) struct Which {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// Those after this number, which is the `next` of the part before.
-    #[param(minimum = 0)]
-    after: Option<Id>,
+    #[param(minimum = 0, value_type = Option<i64>)]
+    after: Option<Natural>,
 }
 
 /// A device to be.
@@ -117,11 +117,11 @@ pub(super) async fn list(
 ) -> Result<Json<List<Device>>, Refusal> {
     let limit = limit(which.limit)?;
     let query = DeviceQuery {
-        rack: which.rack,
+        rack: which.rack.map(|rack| rack.0),
         unplaced: which.unplaced,
         q: which.q,
         limit: limit + 1,
-        after: which.after,
+        after: which.after.map(|after| after.0),
     };
     let found = api.store.devices(query).await?;
     Ok(Json(List::part(found, limit, |device| device.id)))

@@ -104,7 +104,7 @@ pub(super) async fn pdf(
 /// A rack as a text that `/api/racks/import` takes
 #[utoipa::path(
     get, path = "/api/racks/{id}/export.yaml", tag = "exports", params(Number),
-    responses((status = 200, body = String, content_type = "application/yaml"), Refusals)
+    responses((status = 200, body = serde_json::Value, content_type = "application/yaml"), Refusals)
 )]
 pub(super) async fn yaml(
     State(api): State<Api>,

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::body::{Body, Change, List, Number, Query, Seen, limit};
+use super::body::{Body, Change, List, Natural, Number, Query, Seen, limit};
 use super::caller::{Edit, View};
 use super::refusal::{ChangeRefusals, Refusal, Refusals};
 use super::{Api, OF_KINDS};
@@ -26,8 +26,8 @@ pub(super) struct Which {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// Those after this number, which is the `next` of the part before.
-    #[param(minimum = 0)]
-    after: Option<Id>,
+    #[param(minimum = 0, value_type = Option<i64>)]
+    after: Option<Natural>,
 }
 
 /// Kinds of devices, by their numbers
@@ -41,7 +41,7 @@ pub(super) async fn list(
     let query = KindQuery {
         q: which.q,
         limit: limit + 1,
-        after: which.after,
+        after: which.after.map(|after| after.0),
     };
     let found = api.store.kinds(query).await?;
     Ok(Json(List::part(found, limit, |kind| kind.id)))
@@ -87,6 +87,7 @@ pub(super) async fn change(
     wish: Change<KindFields>,
 ) -> Result<Json<Kind>, Refusal> {
     limits::check_kind(&wish.fields)?;
+    ours_stay(&api, id).await?;
     let (seen, fields) = (wish.version, wish.fields);
     let change =
         |store: Store, who| async move { store.change_kind(&who, id, seen, &fields).await };
@@ -107,7 +108,18 @@ pub(super) async fn remove(
     Number(id): Number,
     Query(seen): Query<Seen>,
 ) -> Result<StatusCode, Refusal> {
+    ours_stay(&api, id).await?;
     let remove = |store: Store, who| async move { store.delete_kind(&who, id, seen.version).await };
     api.change(OF_KINDS, &caller, remove).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses changes of what came with the planner.
+async fn ours_stay(api: &Api, id: Id) -> Result<(), Refusal> {
+    match api.store.kind(id).await?.built_in {
+        false => Ok(()),
+        true => Err(Refusal::forbidden(
+            "it came with the planner, and stays as it is",
+        )),
+    }
 }

@@ -14,7 +14,7 @@ mod kinds;
 mod limits;
 mod logos;
 mod openapi;
-pub(crate) mod password;
+mod passwords;
 mod plan;
 mod racks;
 mod refusal;
@@ -44,7 +44,7 @@ use crate::store::{self, Store, Who};
 
 use caller::{Caller, Callers};
 use limits::Limits;
-use password::Passwords;
+use passwords::Passwords;
 use refusal::Refusal;
 use work::Work;
 

@@ -185,8 +185,8 @@ fn text(most: usize) -> Value {
     json!({ "maxLength": most, "pattern": format!("^[^{NEVER}{NOT_IN_NOTES}]*$") })
 }
 
-/// A secret, which is not looked into further.
-fn secret() -> Value {
+/// A text that is not looked into further.
+fn any() -> Value {
     json!({ "pattern": format!("^[^{NEVER}]*$") })
 }
 
@@ -232,14 +232,20 @@ fn limited(document: &mut Value) {
         ("DeviceFields", "notes", text(limits::NOTES)),
         ("DeviceFields", "tags", tags),
         ("NewUser", "name", line(1, users::NAME)),
-        ("NewUser", "password", secret()),
+        ("NewUser", "password", any()),
         ("UserFields", "name", line(1, users::NAME)),
-        ("UserFields", "password", secret()),
+        ("UserFields", "password", any()),
         ("NewToken", "name", line(1, tokens::NAME)),
-        ("Login", "name", secret()),
-        ("Login", "password", secret()),
-        ("NewPassword", "current", secret()),
-        ("NewPassword", "new", secret()),
+        ("Wish", "low", json!({ "maximum": u32::MAX })),
+        ("Wish", "heat", json!({ "maximum": u32::MAX })),
+        ("Wish", "gaps", json!({ "maximum": u32::MAX })),
+        ("Wish", "moves", json!({ "maximum": u32::MAX })),
+        ("Wish", "milliseconds", json!({ "maximum": u32::MAX })),
+        ("Wish", "seed", json!({ "maximum": u64::MAX })),
+        ("Login", "name", any()),
+        ("Login", "password", any()),
+        ("NewPassword", "current", any()),
+        ("NewPassword", "new", any()),
     ] {
         // A change, or a thing that is to be, has the fields beside others.
         let change = format!("Change_{of}");
@@ -257,8 +263,8 @@ fn limited(document: &mut Value) {
     for place in places.and_then(Value::as_array_mut).into_iter().flatten() {
         extend(Some(&mut *place), &json!({ "additionalProperties": false }));
         for (field, limit) in [
-            ("rack", json!({ "minimum": 1 })),
-            ("shelf", json!({ "minimum": 1 })),
+            // A place is judged whatever it is, and there is no such shelf.
+            ("shelf", json!({ "minimum": i64::MIN })),
             ("bottom", json!({ "maximum": u8::MAX })),
             ("left", json!({ "maximum": u8::MAX })),
         ] {
@@ -287,14 +293,17 @@ fn bounded(value: &mut Value) {
                 object.entry("minimum").or_insert(least);
                 object.entry("maximum").or_insert(most);
             }
-            if object.get("in").is_some_and(|place| place == "path")
-                && let Some(Value::Object(schema)) = object.get_mut("schema")
-            {
-                let limit = match schema.get("type").and_then(Value::as_str) {
-                    Some("integer") => json!({ "minimum": 1 }),
-                    _ => line(1, limits::NAME),
+            let place = object.get("in").and_then(Value::as_str);
+            let place = place.unwrap_or_default().to_owned();
+            if let Some(schema) = object.get_mut("schema") {
+                let is_number = schema["type"] == "integer";
+                let limit = match place.as_str() {
+                    "path" if is_number => json!({ "minimum": 1 }),
+                    "path" => line(1, limits::NAME),
+                    "query" if schema["maxLength"].is_number() => any(),
+                    _ => Value::Null,
                 };
-                schema.extend(limit.as_object().cloned().unwrap_or_default());
+                extend(Some(schema), &limit);
             }
             object.values_mut().for_each(bounded);
         }

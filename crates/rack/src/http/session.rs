@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::body::Body;
 use super::caller::{By, COOKIE, Caller, Origin, View, is_prepared};
 use super::refusal::{ChangeRefusals, Refusal, Refusals};
-use super::{Api, password, token};
+use super::{Api, token};
+use crate::password;
 use crate::store::{Role, User, Who};
 
 /// A name and a password.
@@ -144,7 +145,7 @@ pub(super) async fn change_password(
     let (user, kept) =
         found.ok_or_else(|| Refusal::missing(format!("there is no user {}", user.name)))?;
     if !api.passwords.is(wish.current, Some(kept.clone())).await? {
-        return Err(Refusal::invalid("current", "is not your password"));
+        return Err(Refusal::forbidden("the current password is another one"));
     }
     let kept = api.passwords.keep_instead(wish.new, kept).await?;
     save(&api, &caller.who(), user, kept).await?;

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::{SystemRandom, generate};
 use sha2::{Digest, Sha256};
 
 /// What the tokens of programs begin with, so that people and scanners of source code know what they have found.
@@ -13,17 +13,10 @@ const PREFIX: &str = "rack_";
 /// What is kept of a token.
 pub(super) type Sum = [u8; 32];
 
-/// Random bytes.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.expect("the kernel has random numbers");
-    bytes
-}
-
 /// The token of a session.
 pub(super) fn of_session() -> String {
-    URL_SAFE_NO_PAD.encode(random::<32>())
+    let random = generate::<[u8; 32]>(&SystemRandom::new());
+    URL_SAFE_NO_PAD.encode(random.expect("the kernel has random numbers").expose())
 }
 
 /// The token of a program.

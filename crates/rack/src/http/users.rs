@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::Api;
 use super::body::{Body, Change, List, Number, Query, Seen};
 use super::caller::Admin;
 use super::refusal::{ChangeRefusals, Refusal, Refusals};
-use super::{Api, password};
+use crate::password;
 use crate::store::{Role, User};
 
 /// The longest name, in characters.

@@ -85,6 +85,10 @@ fn a_body_that_is_wrong_is_told_by_its_field() -> Result<()> {
     }
     assert_eq!(ada.get("/api/racks").json()["items"], json!([]));
 
+    // For JSON it is the same number.
+    let whole = r#"{"name":"Whole","units":42.0,"watts":1e3}"#;
+    assert_eq!(rack(&ada, whole).1["units"], 42);
+
     for (kind, status) in [
         ("application/json; charset=utf-8", 201),
         ("text/plain", 415),
@@ -172,6 +176,9 @@ fn paths_and_queries_that_are_wrong_are_refused() -> Result<()> {
         ("/api/logos/Acme%2FInc", 404),
         ("/api/nothing", 404),
         ("/api", 404),
+        ("/api/kinds?after=-1", 400),
+        ("/api/devices?rack=-1", 400),
+        ("/api/audit?id=-1", 403),
         ("/api/kinds?limit=0", 422),
         ("/api/kinds?limit=501", 422),
         ("/api/kinds?limit=-1", 400),
@@ -197,6 +204,22 @@ fn paths_and_queries_that_are_wrong_are_refused() -> Result<()> {
     ada.get(&format!("/api/logos/{long}")).expect(422);
     ada.delete("/api/racks/1").expect(400);
     ada.delete("/api/racks/1?version=x").expect(400);
+    Ok(())
+}
+
+#[test]
+fn what_came_with_the_planner_stays() -> Result<()> {
+    let world = World::new()?;
+    let ada = world.user("ada", "edit");
+    let kind = ada.get("/api/kinds?limit=1").json()["items"][0].clone();
+    assert_eq!(kind["built_in"], true);
+    let path = format!("/api/kinds/{}", kind["id"]);
+    let change =
+        json!({ "version": kind["version"], "manufacturer": "A", "model": "B", "halves": 2 });
+    ada.put(&path, &change).expect(403);
+    ada.delete(&format!("{path}?version={}", kind["version"]))
+        .expect(403);
+    assert_eq!(ada.get(&path).json(), kind);
     Ok(())
 }
 

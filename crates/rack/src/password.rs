@@ -1,83 +1,20 @@
-//! Passwords: how they are kept, and that a crowd of logins takes neither the memory nor the processor of a small device.
+//! Passwords, and how they are kept.
 //!
 //! What is kept is opaque to the database: the Argon2id hash of the password and, for one that came from a credential, the hash of
 //! that credential after a space. So a password that somebody has changed stays, until the credential itself is another one.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
-
-use super::refusal::Refusal;
-use super::token;
+use ring::rand::{SystemRandom, generate};
 
 /// Memory for one hash in KiB, passes over it, and lanes: the second of OWASP's choices, about a tenth of a second on a Pi 4.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
-/// Hashes at once. Each has a core to itself and 19 MiB.
-const AT_ONCE: usize = 2;
-/// Hashes that wait for their turn, beside those that are made.
-const WAITING: usize = 32;
 
 /// The lengths of a password, in characters.
 const LENGTH: std::ops::RangeInclusive<usize> = 10..=200;
 
-/// Makes and compares hashes, a few at once.
-pub(super) struct Passwords {
-    turns: Semaphore,
-    places: Semaphore,
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        Passwords {
-            turns: Semaphore::new(AT_ONCE),
-            places: Semaphore::new(AT_ONCE + WAITING),
-        }
-    }
-}
-
-impl Passwords {
-    /// What is kept of a password.
-    pub(super) async fn keep(&self, password: String) -> Result<String, Refusal> {
-        self.in_turn(move || keep(&password)).await
-    }
-
-    /// What is kept of a new password in place of what was kept before.
-    pub(super) async fn keep_instead(
-        &self,
-        password: String,
-        before: String,
-    ) -> Result<String, Refusal> {
-        self.in_turn(move || keep_instead(&password, &before)).await
-    }
-
-    /// Whether it is this one. Where there is none, it takes as long to say no: otherwise the time would tell which names exist.
-    pub(super) async fn is(&self, password: String, kept: Option<String>) -> Result<bool, Refusal> {
-        self.in_turn(move || match kept {
-            Some(kept) => is(&password, &kept),
-            None => {
-                keep(&password);
-                false
-            }
-        })
-        .await
-    }
-
-    async fn in_turn<V: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> V + Send + 'static,
-    ) -> Result<V, Refusal> {
-        let busy = || Refusal::unavailable("too many logins at once", "try again");
-        let _place = self.places.try_acquire().map_err(|_| busy())?;
-        let _turn = self.turns.acquire().await.map_err(|_| busy())?;
-        // If the caller hangs up, the work goes on without its turn: that is one hash more than [`AT_ONCE`] for a moment.
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| Refusal::broken("a password was not hashed", error))
-    }
-}
-
 /// Refuses what is no password.
-pub(crate) fn check(password: &str) -> Result<(), String> {
+pub fn check(password: &str) -> Result<(), String> {
     let count = password.chars().count();
     if !LENGTH.contains(&count) {
         let (least, most) = (LENGTH.start(), LENGTH.end());
@@ -87,17 +24,17 @@ pub(crate) fn check(password: &str) -> Result<(), String> {
 }
 
 /// What is kept of a password.
-pub(crate) fn keep(password: &str) -> String {
+pub fn keep(password: &str) -> String {
     hash(password)
 }
 
 /// What is kept of a password that a credential says.
-pub(crate) fn keep_followed(credential: &str) -> String {
+pub fn keep_followed(credential: &str) -> String {
     format!("{} {}", hash(credential), hash(credential))
 }
 
 /// What is kept of a new password in place of what was kept before: a credential that was followed is remembered.
-pub(crate) fn keep_instead(password: &str, before: &str) -> String {
+pub fn keep_instead(password: &str, before: &str) -> String {
     match before.split_once(' ') {
         Some((_, source)) => format!("{} {source}", hash(password)),
         None => hash(password),
@@ -105,12 +42,12 @@ pub(crate) fn keep_instead(password: &str, before: &str) -> String {
 }
 
 /// Whether what is kept is that of this password.
-pub(crate) fn is(password: &str, kept: &str) -> bool {
+pub fn is(password: &str, kept: &str) -> bool {
     matches(password, kept.split(' ').next().unwrap_or_default())
 }
 
 /// Whether what is kept came from this credential, or was changed by somebody since it did.
-pub(crate) fn follows(credential: &str, kept: &str) -> bool {
+pub fn follows(credential: &str, kept: &str) -> bool {
     let source = kept.split_once(' ');
     source.is_some_and(|(_, source)| matches(credential, source))
 }
@@ -126,8 +63,9 @@ fn argon2() -> Argon2<'static> {
 }
 
 fn hash(password: &str) -> String {
-    let salt = SaltString::encode_b64(&token::random::<16>());
-    let salt = salt.expect("16 bytes are a salt");
+    let salt = generate::<[u8; 16]>(&SystemRandom::new());
+    let salt = salt.expect("the kernel has random numbers").expose();
+    let salt = SaltString::encode_b64(&salt).expect("16 bytes are a salt");
     let hash = argon2().hash_password(password.as_bytes(), &salt);
     hash.expect("every text has a hash").to_string()
 }
