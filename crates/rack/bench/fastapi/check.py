@@ -27,17 +27,16 @@ def conflicts(filled):
     return found + of_limits(filled["rack"], [], everything, everything)
 
 
-def check(filled, item, place):
-    """What is against a device's being at a place; what stands on it goes with it."""
+def check_moves(filled, moves):
+    """What is against several devices' being moved at once, as seen by one rack: those that stay, come or go."""
     rack = filled["rack"]
-    if place["rack"] != rack["id"]:
-        number = place["rack"]
-        return [{"text": f"There is no rack with the number {number}.", "what": "no-such-rack", "rack": number}]
     before = standing(filled)
-    moved = Standing(item, place)
-    after = [one for one in before if one.id != moved.id] + [moved]
-    found = of_space(rack, after, [moved]) + of_limits(rack, before, after, [moved])
-    return [conflict for _, conflict in found]
+    moved = {item["device"]["id"] for item, _ in moves}
+    leave = {item["device"]["id"] for item, place in moves if place["rack"] != rack["id"]}
+    stay = [one for one in before if one.id not in moved and one.place.get("shelf") not in leave]
+    come = [Standing(item, place) for item, place in moves if place["rack"] == rack["id"]]
+    after = stay + come
+    return of_space(rack, after, come) + of_limits(rack, before, after, come)
 
 
 def standing(filled):

@@ -196,14 +196,10 @@ async def place(pool, who, number, version, place):
             return device
         racks = await filled(connection, sorted(concerned))
         moving = [(item, place), *carried(racks, device, place)]
-        moved = {item["device"]["id"] for item, _ in moving}
-        for rack in racks.values():
-            rack["items"] = [other for other in rack["items"] if other["device"]["id"] not in moved]
-        for other, goes in moving:
-            if goes:
-                there = {"device": {**other["device"], "place": goes}, "kind": other["kind"]}
-                racks[goes["rack"]]["items"].append(there)
-        found = check.check(racks[place["rack"]], item, place) if place else []
+        found = []
+        if place:
+            judged = [check.check_moves(racks[rack], moving) for rack in sorted(racks)]
+            found = [conflict for of_rack in judged for _, conflict in of_rack]
         if found:
             raise conflicting(found)
         after = await move(connection, moving)

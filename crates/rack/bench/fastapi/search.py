@@ -1,41 +1,20 @@
-"""Search, with the statements of `src/store/search.rs`."""
+"""Search: the statements are those that `src/store/search.rs` has."""
 
 import re
+from pathlib import Path
 
 from database import like_of
 
-BY_WORDS = """
-    WITH q AS MATERIALIZED (SELECT rack_question($1) AS words),
-    k AS MATERIALIZED (SELECT k.* FROM kinds k, q WHERE k.search @@ q.words),
-    found AS (
-        SELECT 'rack' AS what, r.id, r.name, r.location AS place, r.notes AS text, ts_rank(r.search, q.words) AS rank
-        FROM racks r, q WHERE r.search @@ q.words
-        UNION ALL
-        SELECT 'kind', k.id, k.manufacturer || ' ' || k.model, k.category, '', ts_rank(k.search, q.words) FROM k, q
-        UNION ALL
-        SELECT 'device', d.id, d.name, coalesce(r.name, ''), concat_ws(' ', rack_joined(d.tags), d.notes), ts_rank(d.search, q.words)
-        FROM q, devices d LEFT JOIN racks r ON r.id = d.rack WHERE d.search @@ q.words
-        UNION ALL
-        SELECT 'device', d.id, d.name, coalesce(r.name, ''), k.manufacturer || ' ' || k.model, ts_rank(k.search, q.words) / 2
-        FROM q, k, devices d LEFT JOIN racks r ON r.id = d.rack WHERE d.kind = k.id AND NOT d.search @@ q.words
-    )
-    SELECT what, id, name, place, text FROM found
-    ORDER BY lower(name) = lower($1) DESC, rank DESC, name, what, id LIMIT $2::bigint"""
+SOURCE = (Path(__file__).parents[2] / "src/store/search.rs").read_text()
 
-BY_NAME = """
-    WITH q AS MATERIALIZED (SELECT rack_question($1) AS words),
-    found AS (
-        SELECT 'rack' AS what, r.id, r.name, r.location AS place, r.notes AS text FROM racks r WHERE r.name ILIKE $2::text
-        UNION ALL
-        SELECT 'kind', k.id, k.manufacturer || ' ' || k.model, k.category, '' FROM kinds k
-        WHERE k.manufacturer || ' ' || k.model ILIKE $2::text
-        UNION ALL
-        SELECT 'device', d.id, d.name, coalesce(r.name, ''), concat_ws(' ', k.manufacturer, k.model, rack_joined(d.tags), d.notes)
-        FROM q, devices d JOIN kinds k ON k.id = d.kind LEFT JOIN racks r ON r.id = d.rack
-        WHERE d.name ILIKE $2::text OR (d.search || k.search) @@ q.words
-    )
-    SELECT what, id, name, place, text FROM found ORDER BY name, what, id LIMIT $3::bigint"""
 
+def statement(name):
+    """A statement of the planner's source."""
+    return re.search(rf'const {name}: &str = "(.*?)";', SOURCE, re.DOTALL)[1]
+
+
+BY_WORDS = statement("BY_WORDS")
+BY_NAME = statement("BY_NAME")
 LONGEST = 200
 EXCERPT = 120
 SEPARATORS = re.compile(r"[\W_]+")
