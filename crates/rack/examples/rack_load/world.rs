@@ -229,9 +229,9 @@ impl<'a> Filling<'a> {
         let fields = DeviceFields {
             name: format!("host-{rack}-{which}"),
             kind: *kind.context("no kind of that size")?,
-            watts: (which % 3 == 0).then_some(50.0 + which as f64),
+            watts: which.is_multiple_of(3).then_some(50.0 + which as f64),
             kilograms: None,
-            pinned: which % 7 == 0,
+            pinned: which.is_multiple_of(7),
             notes: format!(
                 "Serial SN-{rack:03}{which:05}, bought in {}",
                 2015 + which % 10
