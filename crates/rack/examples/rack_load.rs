@@ -204,10 +204,11 @@ fn run(world: &World, what: &Measurement, side: &Side) -> Result<Cell> {
     let outcome = connected.put(&what.load)?;
     let usage = Usage::now()?.since(&before);
     ensure!(
-        !outcome.took_us.is_empty(),
-        "{}: no answer from {}",
+        outcome.answered > 0,
+        "{}: no answer from {}: {:?}",
         what.name,
-        side.name
+        side.name,
+        outcome.refused
     );
     Ok(Cell::new(side.name, outcome, usage))
 }

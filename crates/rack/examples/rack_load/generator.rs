@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -48,8 +48,8 @@ pub struct Outcome {
     pub took_us: Vec<u64>,
     /// How many were answered as they should be.
     pub answered: u64,
-    /// How many were answered otherwise, by status.
-    pub refused: BTreeMap<u16, u64>,
+    /// How many were answered otherwise, by status, or not at all, by what happened.
+    pub refused: BTreeMap<String, u64>,
     /// How many were due and never sent.
     pub unsent: u64,
     /// How long it was put on, in seconds.
@@ -170,14 +170,23 @@ async fn ask(
         }
         let request = client.next();
         let answered = timeout(PATIENCE, connection.call(&request)).await;
-        let status = answered.with_context(|| format!("no answer in time: {request}"))??;
         let mut outcome = shared.outcome.borrow_mut();
         outcome.took_us.push(due.elapsed().as_micros() as u64);
-        match status {
-            200 => outcome.answered += 1,
-            other => *outcome.refused.entry(other).or_default() += 1,
+        match answered.map_err(Into::into).flatten() {
+            Ok(200) => {
+                outcome.answered += 1;
+                client.answered(200, connection.body())?;
+            }
+            Ok(other) => {
+                *outcome.refused.entry(other.to_string()).or_default() += 1;
+                client.answered(other, &[])?;
+            }
+            Err(why) => {
+                *outcome.refused.entry(why.to_string()).or_default() += 1;
+                client.answered(0, &[])?;
+                connection.is_over = true;
+            }
         }
-        client.answered(status, connection.body())?;
     }
     Ok((client, connection))
 }
@@ -215,7 +224,7 @@ impl Connection {
         self.read.clear();
         self.body = loop {
             let from = self.read.len().saturating_sub(END.len());
-            self.more(request).await?;
+            self.more().await?;
             let end = self.read[from..]
                 .windows(END.len())
                 .position(|bytes| bytes == END);
@@ -239,18 +248,18 @@ impl Connection {
             bail!("no length: {head}");
         };
         while self.read.len() < self.body + length {
-            self.more(request).await?;
+            self.more().await?;
         }
         ensure!(
             self.read.len() == self.body + length,
-            "more than was asked for: {request}"
+            "more than was asked for"
         );
         Ok(status)
     }
 
-    async fn more(&mut self, request: &str) -> Result<()> {
+    async fn more(&mut self) -> Result<()> {
         let count = self.stream.read_buf(&mut self.read).await?;
-        ensure!(count > 0, "the connection was closed: {request}");
+        ensure!(count > 0, "the connection was closed");
         Ok(())
     }
 }

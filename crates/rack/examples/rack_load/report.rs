@@ -1,6 +1,6 @@
 //! Medians of what was measured, and how many times as much one of both does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,7 @@ pub struct Cell {
     per_second: f64,
     milliseconds: [f64; 3],
     failed: f64,
+    failures: Vec<String>,
     unsent: f64,
     /// Requests for each second of processor time of the program itself.
     per_own_second: f64,
@@ -49,6 +50,7 @@ impl Cell {
             per_second: answered / outcome.seconds,
             milliseconds: [at(0.5), at(0.95), at(0.99)],
             failed: outcome.refused.values().sum::<u64>() as f64,
+            failures: outcome.refused.into_keys().collect(),
             unsent: outcome.unsent as f64,
             per_own_second: each(own.cpu_seconds),
             per_second_of_all: each(all),
@@ -97,6 +99,7 @@ fn medians(cells: &[Cell]) -> Value {
         let name = cells[0].costs[at].0.to_owned();
         (name, of(&|cell| cell.costs[at].1))
     });
+    let failures: BTreeSet<&String> = cells.iter().flat_map(|cell| &cell.failures).collect();
     json!({
         "per_second": of(&|cell| cell.per_second),
         "p50_ms": of(&|cell| cell.milliseconds[0]),
@@ -104,6 +107,7 @@ fn medians(cells: &[Cell]) -> Value {
         "p99_ms": of(&|cell| cell.milliseconds[2]),
         "p99_ms_of_each_round": cells.iter().map(|cell| rounded(cell.milliseconds[2])).collect::<Vec<_>>(),
         "failed": of(&|cell| cell.failed),
+        "failures": failures,
         "unsent": of(&|cell| cell.unsent),
         "per_processor_second": of(&|cell| cell.per_own_second),
         "per_processor_second_of_all_servers": of(&|cell| cell.per_second_of_all),
