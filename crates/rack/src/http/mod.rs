@@ -1,8 +1,8 @@
 //! The API, sessions, and the files of the page.
 //!
-//! A handler says by its arguments who may call it ([`View`](caller::View), [`Edit`](caller::Edit), [`Admin`](caller::Admin)) and what it
-//! takes ([`Body`](body::Body), [`Number`](body::Number), …); what does not fit these is refused before the handler begins. Handlers
-//! decide nothing: [`plan`](crate::plan) does, and the [`store`](crate::store) carries it out.
+//! A handler says by its arguments who may call it (`View`, `Edit`, `Admin`) and what it
+//! takes (`Body`, `Number`, …); what does not fit these is refused before the handler begins. Handlers
+//! decide nothing: [`crate::plan`] does, and the [`crate::store`] carries it out.
 
 mod audit;
 mod body;

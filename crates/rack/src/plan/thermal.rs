@@ -6,11 +6,11 @@
 //!
 //! The model, which optimisation shares:
 //!
-//! - Of a device's heat, a [share](stray_percent) strays: it is not carried away behind the rack, but comes back to where devices draw
+//! - Of a device's heat, a share (`stray_percent`) strays: it is not carried away behind the rack, but comes back to where devices draw
 //!   their air in. From front to rear little strays; from a device without fans most does; from one that blows against the others all.
 //! - What strays rises. Of what arrives at a height, a tenth is taken in by each half of a unit ([`STAYS_PERCENT`]), so that it has
 //!   faded to an eighth after ten units.
-//! - A unit's air is changed at a rate of [`UNIT_AIRFLOW`], which turns watts that arrive into degrees.
+//! - A unit's air is changed at a rate of `UNIT_AIRFLOW`, which turns watts that arrive into degrees.
 
 use std::collections::HashMap;
 
