@@ -55,8 +55,9 @@ class Cache:
     """The server, through its socket."""
 
     def __init__(self, path, prefix, per_minute):
-        pool = redis.asyncio.ConnectionPool(
-            connection_class=redis.asyncio.UnixDomainSocketConnection, path=path
+        # Bounded, with a wait: thousands of requests at once would otherwise make more connections than the server takes.
+        pool = redis.asyncio.BlockingConnectionPool(
+            max_connections=64, timeout=20, connection_class=redis.asyncio.UnixDomainSocketConnection, path=path
         )
         self.redis = redis.asyncio.Redis(connection_pool=pool)
         self.prefix, self.flights = prefix, {}
