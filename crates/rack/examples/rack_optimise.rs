@@ -1,6 +1,6 @@
 //! How good optimisation is, and how long it takes: small racks beside exhaustive search, and full racks of 42 units; in JSON.
 //!
-//! `cargo run --release -p rack --example rack_optimise -- [SMALL] [FULL]`
+//! `cargo run --release -p rack --example rack_optimise -- [SMALL] [FULL] [MILLISECONDS]`
 //!
 //! The problems are in the JSON too, so that `bench/optimise_milp.py` can give them to another solver.
 
@@ -27,8 +27,12 @@ fn main() -> Result<()> {
         None => Ok(usual),
     };
     let (small, full) = (count(200)?, count(5)?);
+    let wish = Wish {
+        milliseconds: count(Wish::default().milliseconds.into())?.try_into()?,
+        ..Wish::default()
+    };
     let small: Vec<Value> = (0..small).map(small_rack).collect();
-    let full: Vec<Value> = (0..full).map(full_rack).collect();
+    let full: Vec<Value> = (0..full).map(|seed| full_rack(seed, &wish)).collect();
     println!("{}", json!({ "small": small, "full": full }));
     Ok(())
 }
@@ -57,7 +61,7 @@ fn small_rack(seed: u64) -> Value {
 }
 
 /// A rack of 42 units, filled as people fill them, in disorder.
-fn full_rack(seed: u64) -> Value {
+fn full_rack(seed: u64, wish: &Wish) -> Value {
     let mut random = Rng::with_seed(seed);
     let filled = loop {
         let kinds = usual_kinds();
@@ -67,9 +71,8 @@ fn full_rack(seed: u64) -> Value {
             break filled;
         }
     };
-    let wish = Wish::default();
-    let (proposal, took) = timed(&filled, &wish);
-    told(&Problem::new(&filled, &wish), &proposal, took)
+    let (proposal, took) = timed(&filled, wish);
+    told(&Problem::new(&filled, wish), &proposal, took)
 }
 
 fn timed(filled: &Filled, wish: &Wish) -> (Proposal, Duration) {

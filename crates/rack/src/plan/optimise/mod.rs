@@ -158,14 +158,18 @@ pub fn optimise(filled: &Filled, wish: &Wish, deadline: Instant) -> Proposal {
 /// The best choice of slots that is found, and whether it is proven to be the best.
 fn solve(problem: &Problem, seed: u64, out_of_time: &dyn Fn() -> bool) -> (Vec<usize>, bool) {
     let mut search = search::Search::new(problem, seed);
+    // With many blocks, even the first branches of a proof that never ends would take the time of the search.
+    let provable = problem.blocks.len() <= MOST_PROVABLE;
+    let prove = |known: &[usize], branches| {
+        let proof = || exact::best(problem, known, branches, out_of_time);
+        provable.then(proof).flatten()
+    };
     search.run(search::FIRST, out_of_time);
-    if let Some(best) = exact::best(problem, &search.best, exact::QUICK, out_of_time) {
+    if let Some(best) = prove(&search.best, exact::QUICK) {
         return (best, true);
     }
     search.run(search::ROUNDS, out_of_time);
-    let provable = problem.blocks.len() <= MOST_PROVABLE;
-    let proven = provable.then(|| exact::best(problem, &search.best, exact::PATIENT, out_of_time));
-    match proven.flatten() {
+    match prove(&search.best, exact::PATIENT) {
         Some(best) => (best, true),
         None => (search.best, false),
     }
